@@ -1,0 +1,59 @@
+# `make` lists what there is. Everything runs in .venv/, which the first target builds.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+is_new := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python $(is_new) 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+WORKERS ?= auto
+COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
+DEMO := runs/demo
+
+.PHONY: help demo test lint format test-slow gpu clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+.venv/run: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "ldmlab needs Python 3.11 or newer; name one with PYTHON=" >&2; exit 2; }
+	@echo "building .venv ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) -e .
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "adding the tools for tests ..."
+	@$(PIP_INSTALL) -e '.[test,dev]'
+	@touch $@
+
+demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics from nothing
+	$(BIN)/ldmlab data dataset=shapes path=$(DEMO)/data
+	$(BIN)/ldmlab train experiment=demo/autoencoder data.path=$(DEMO)/data output_dir=$(DEMO)/autoencoder
+	$(BIN)/ldmlab train experiment=demo/dit data.path=$(DEMO)/data output_dir=$(DEMO)/dit
+	$(BIN)/ldmlab sample "a small red circle left of a big blue square" "a big green star" \
+		ckpt=$(DEMO)/dit/last.ckpt output_dir=$(DEMO)/samples
+	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/dit/last.ckpt path=$(DEMO)/data n=200 output_dir=$(DEMO)/evaluation
+
+test: .venv/dev ## all tests but the slow ones and those for a GPU, and the coverage of the core
+	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --cov=ldmlab --cov-report=
+	$(BIN)/coverage report --fail-under=90 --include="$(COVERED)"
+
+test-slow: .venv/dev ## the slow tests
+	$(PYTEST) -m slow
+
+gpu: .venv/dev ## the tests that need a GPU
+	$(PYTEST) -m gpu
+
+lint: .venv/dev ## what the pre-commit hooks check, on all files
+	$(BIN)/pre-commit run --all-files
+
+format: .venv/dev ## let ruff rewrite the files
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## take away .venv, runs and caches
+	rm -rf .venv runs build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,3 @@
+"""ldmlab: an experiment platform for latent diffusion."""
+
+__version__ = "0.1.0"
