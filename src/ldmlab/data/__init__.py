@@ -1,0 +1,1 @@
+"""Shard writers and readers, the latent cache, the DataModule."""

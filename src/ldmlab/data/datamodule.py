@@ -1,0 +1,174 @@
+"""The DataModule: shards in, resumable training batches and fixed held-out batches out, on any number of ranks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.data.index import ShardIndex
+from ldmlab.data.latents import CachedLatents, Moments, Progress, as_is, build_latent_cache
+from ldmlab.data.sampling import GlobalBatches, ResumableLoader, fixed_loader
+
+
+class ShardDataModule(LightningDataModule):
+    """Loads a folder of shards; the Trainer needs `use_distributed_sampler=False`.
+
+    Training goes on from a checkpoint at exactly the next batch, in mid-epoch too: the state is the number of
+    finished batches. Each rank gets its slice of the same global batch.
+
+    Args:
+        path: a folder with `train/` and `heldout/`, or a folder of img2dataset tars.
+        batch_size: samples in a batch of all ranks together.
+        image_size: side of the images in pixels.
+        num_workers: processes a rank that decode images; 0 decodes in the training process.
+        seed: chooses the order of the training samples.
+        val_samples: the first so many held-out samples are for validation.
+        heldout_path: folder of held-out tars; by default `path/heldout` where it exists.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        batch_size: int,
+        image_size: int,
+        num_workers: int = 2,
+        seed: int = 0,
+        val_samples: int = 256,
+        heldout_path: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("num_workers", num_workers, 0), ("val_samples", val_samples, 0), ("seed", seed, 0)):
+            if value < least:
+                raise ValueError(f"{name}={value} is too small: give {least} or more")
+        self.path = Path(path)
+        self.batch_size = batch_size
+        self.image_size = image_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.val_samples = val_samples
+        self.heldout_path = Path(heldout_path) if heldout_path else self.path / "heldout"
+        self._latents: dict[str, CachedLatents] = {}
+        self._start = 0
+
+    @cached_property
+    def train_set(self) -> ShardDataset:
+        """The training images. ValueError where there are none."""
+        folder = self.path / "train"
+        return ShardDataset(ShardIndex.build(folder if folder.is_dir() else self.path), self.image_size)
+
+    @cached_property
+    def heldout_set(self) -> ShardDataset:
+        """The held-out images. ValueError where there are none."""
+        return ShardDataset(ShardIndex.build(self.heldout_path), self.image_size)
+
+    def setup(self, stage: str) -> None:
+        """Read the indexes that a stage needs, so that bad data fails before anything is trained."""
+        self._start = 0
+        if stage == TrainerFn.FITTING:
+            self._batches()
+        if stage != TrainerFn.FITTING or self.heldout_path.is_dir():
+            self.heldout_set  # noqa: B018
+
+    def use_latents(
+        self,
+        moments: Moments,
+        fingerprint: str,
+        folder: Path | None = None,
+        batch_size: int = 64,
+        progress: Progress = iter,
+    ) -> None:
+        """Train and validate on cached latents from now on: batches have `moments` in place of `images`.
+
+        Args:
+            moments: images (B, 3, fH, fW), on the CPU -> mean and standard deviation of the latents.
+            fingerprint: hash of the autoencoder's weights.
+            folder: where the caches lie; by default beside the tars.
+            batch_size: images a call of `moments`.
+            progress: wraps each iteration over the batches, as a progress bar does.
+        """
+        splits = {"train": self.train_set} | ({"heldout": self.heldout_set} if self.heldout_path.is_dir() else {})
+        for split, dataset in splits.items():
+            path = (folder or dataset.index.root) / f"latents-{split}-{self.image_size}-{fingerprint[:12]}.safetensors"
+            self._latents[split] = build_latent_cache(
+                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress
+            )
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Return the endless training stream, an epoch an iteration, from the batch that the run has come to."""
+        finished = self._finished if self.trainer else None
+        if latents := self._latents.get("train"):
+            return ResumableLoader(latents, self._batches(), as_is, 0, self._pin_memory(), finished)
+        return ResumableLoader(self.train_set, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """Return the first `val_samples` held-out samples in order; nothing where there are no held-out shards."""
+        if not self.val_samples or not self.heldout_path.is_dir():
+            return []
+        if latents := self._latents.get("heldout"):
+            share = self._share(latents, self.val_samples)
+            return fixed_loader(share, as_is, self._share_size(), 0, self._pin_memory())
+        return self._image_loader(self.val_samples)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return all held-out images in order."""
+        return self._image_loader(len(self.heldout_set))
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the number of finished training batches, and what they depend on."""
+        return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on after the finished batches. ValueError where this run would order its batches otherwise."""
+        if not self._fitting():
+            return
+        for name, value in self._order_facts().items():
+            if state_dict[name] != value:
+                raise ValueError(
+                    f"the checkpoint was trained with {name}={state_dict[name]}, this run has {name}={value}:"
+                    " resume with the same, or start a new run"
+                )
+        self._start = state_dict["batches"]
+
+    def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
+        """Move the tensors; captions, keys and json stay as they are."""
+        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def _batches(self) -> GlobalBatches:
+        rank, world = self._rank_and_world()
+        return GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start)
+
+    def _image_loader(self, count: int) -> DataLoader[Any]:
+        share = self._share(self.heldout_set, count)
+        return fixed_loader(share, collate, self._share_size(), self.num_workers, self._pin_memory())
+
+    def _share(self, dataset: Dataset[Any], count: int) -> Subset[Any]:
+        """Return this rank's every `world`-th of the first `count` samples: none twice, so that no mean is biased."""
+        rank, world = self._rank_and_world()
+        return Subset(dataset, range(rank, min(count, len(self.heldout_set)), world))
+
+    def _share_size(self) -> int:
+        return max(1, self.batch_size // self._rank_and_world()[1])
+
+    def _order_facts(self) -> dict[str, int]:
+        return {"batch_size": self.batch_size, "samples": len(self.train_set), "seed": self.seed}
+
+    def _fitting(self) -> bool:
+        return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+
+    def _finished(self) -> int:
+        assert self.trainer is not None
+        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _pin_memory(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -1,0 +1,144 @@
+"""The latent cache: an image's moments under a frozen autoencoder, computed once for a whole split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ldmlab.data.atomic import atomic_file
+from ldmlab.data.dataset import ImageBatch, ShardDataset, collate
+from ldmlab.data.index import ShardIndex
+from ldmlab.data.sampling import fixed_loader
+from ldmlab.data.shard_files import ShardFiles
+
+log = logging.getLogger(__name__)
+NAMES = ("mean", "std", "rows")
+Moments = Callable[[Tensor], tuple[Tensor, Tensor]]
+Progress = Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]
+
+
+class LatentBatch(TypedDict):
+    """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; B captions, keys, json dicts."""
+
+    moments: Tensor
+    captions: list[str]
+    keys: list[str]
+    meta: list[dict[str, Any]]
+
+
+class CachedLatents(Dataset[LatentBatch]):
+    """All moments of a split in memory; a list of numbers gives a whole batch at once (no collation needed).
+
+    Args:
+        index: the samples.
+        moments: (N, 2C, H, W) float16.
+        rows: (N,) the sample whose image is encoded at each place; another one where the image is corrupt.
+    """
+
+    def __init__(self, index: ShardIndex, moments: Float[Tensor, "N C2 H W"], rows: Tensor) -> None:
+        self.index = index
+        self.moments = moments
+        self.rows = rows.tolist()
+        self.files = ShardFiles(index.root, index.shards)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> LatentBatch:
+        """Return a batch of one."""
+        return self.__getitems__([number])
+
+    def __getitems__(self, numbers: list[int]) -> LatentBatch:
+        """Return a batch, float32; this is what a DataLoader's fetcher calls."""
+        rows = [self.rows[number] for number in numbers]
+        return LatentBatch(
+            moments=self.moments[numbers].float(),
+            captions=[self.index.captions[row] for row in rows],
+            keys=[self.index.keys[row] for row in rows],
+            meta=[self.index.meta(row, self.files) for row in rows],
+        )
+
+
+def as_is(batch: LatentBatch) -> LatentBatch:
+    """Collate what is a batch already."""
+    return batch
+
+
+def build_latent_cache(
+    dataset: ShardDataset,
+    moments: Moments,
+    path: Path,
+    fingerprint: str,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    progress: Progress = iter,
+) -> CachedLatents:
+    """Load the moments of a dataset from `path`, or compute and store them there.
+
+    The file holds `mean` and `std` (N, C, H, W) float16 and `rows` (N,). It is used again if the dataset's
+    fingerprint, the image size and the autoencoder's are the same. Where it cannot be written the moments stay in
+    memory and a warning is logged.
+
+    Args:
+        dataset: the images.
+        moments: images (B, 3, fH, fW) -> mean and standard deviation, each (B, C, H, W); called without gradients.
+        path: the safetensors file.
+        fingerprint: hash of the autoencoder's weights.
+        batch_size: images a call of `moments`.
+        num_workers: processes that decode images.
+        progress: wraps the iteration over the batches, as a progress bar does.
+
+    Raises:
+        ValueError: the moments are not finite in float16.
+    """
+    facts = {"data": dataset.index.fingerprint, "size": str(dataset.image_size), "autoencoder": fingerprint}
+    tensors = _load(path, facts)
+    if tensors is None:
+        loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False)
+        tensors = _encode(progress(loader), moments, dataset)
+        _store(path, tensors, facts)
+    return CachedLatents(dataset.index, torch.cat([tensors["mean"], tensors["std"]], 1), tensors["rows"])
+
+
+@torch.no_grad()
+def _encode(batches: Iterable[ImageBatch], moments: Moments, dataset: ShardDataset) -> dict[str, Tensor]:
+    row_of = {key: row for row, key in enumerate(dataset.index.keys)}
+    parts: dict[str, list[Tensor]] = {name: [] for name in NAMES}
+    for batch in batches:
+        mean, std = moments(batch["images"])
+        parts["mean"].append(mean.to("cpu", torch.float16))
+        parts["std"].append(std.to("cpu", torch.float16))
+        parts["rows"].append(torch.tensor([row_of[key] for key in batch["keys"]]))
+    tensors = {name: torch.cat(part) for name, part in parts.items()}
+    for name in ("mean", "std"):
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"the autoencoder's latents are not finite in float16 ({name}): train it further")
+    return tensors
+
+
+def _load(path: Path, facts: dict[str, str]) -> dict[str, Tensor] | None:
+    try:
+        with safe_open(path, "pt") as stored:
+            return {name: stored.get_tensor(name) for name in NAMES} if stored.metadata() == facts else None
+    except FileNotFoundError:
+        return None
+    except (OSError, SafetensorError) as error:
+        log.warning("the latent cache %s is broken and made again: %s", path, error)
+        return None
+
+
+def _store(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
+    try:
+        with atomic_file(path) as file:
+            file.write(save(tensors, facts))
+    except OSError as error:
+        log.warning("the latent cache is kept in memory only: %s", error)

@@ -1,0 +1,168 @@
+"""Write single shards in the layout that img2dataset writes for LAION.
+
+    <root>/dataset.json             name, configuration, counts, licence, fingerprint, complete
+    <root>/<split>/00000.tar        KEY.png|jpg|webp, KEY.json, KEY.txt for every sample
+    <root>/<split>/00000_stats.json written last: a tar without it is incomplete
+
+KEY is five digits of the shard followed by the digits of the sample. img2dataset's parquet (one row a sample, the
+same columns as the json, also for failed downloads) is left out: it would add pyarrow as a dependency, and nothing
+fails here. `sha256` in the json is of the stored image's bytes, so it verifies them.
+
+A tar's bytes depend on the source alone: neither on the number of workers nor on the clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from ldmlab.data.atomic import atomic_file, write_json
+from ldmlab.data.samples import Sample, SampleSource
+
+LAYOUT_VERSION = 1
+_ENCODERS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG", "compress_level": 1},
+    "jpg": {"format": "JPEG", "quality": 95},
+    "webp": {"format": "WEBP", "lossless": True, "method": 2},
+}
+
+
+def encode_image(image: Image.Image, image_format: str) -> bytes:
+    """Encode as "png" (lossless), "jpg" (quality 95) or "webp" (lossless)."""
+    if image_format not in _ENCODERS:
+        raise ValueError(f"image_format='{image_format}' is unknown; use one of {', '.join(_ENCODERS)}")
+    buffer = io.BytesIO()
+    image.save(buffer, **_ENCODERS[image_format])
+    return buffer.getvalue()
+
+
+def fingerprint(source: SampleSource, shard_size: int) -> str:
+    """Hash everything that decides the bytes of the shards."""
+    facts = {"layout": LAYOUT_VERSION, "name": source.name, "config": source.config(), "shard_size": shard_size}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Writes single shards of a dataset; it pickles, so that any process can write any shard.
+
+    Args:
+        source: where the samples come from.
+        root: folder of the dataset; the split's folder must exist.
+        shard_size: samples a shard.
+    """
+
+    source: SampleSource
+    root: Path
+    shard_size: int
+
+    def shards(self, split: str) -> int:
+        """Return the number of shards of a split."""
+        return -(-self.source.count(split) // self.shard_size)
+
+    def samples(self, split: str, shard: int) -> range:
+        """Return the sample indices of a shard."""
+        start = shard * self.shard_size
+        return range(start, min(start + self.shard_size, self.source.count(split)))
+
+    def stats(self, split: str, shard: int) -> dict[str, Any] | None:
+        """Return the statistics of a complete shard, None if it is absent, incomplete or of another configuration."""
+        tar, path = self._paths(split, shard)
+        try:
+            stats = json.loads(path.read_text())
+            whole = stats["tar_bytes"] == tar.stat().st_size
+            mine = stats["fingerprint"] == fingerprint(self.source, self.shard_size)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return stats if whole and mine else None
+
+    def write(self, split: str, shard: int) -> dict[str, Any]:
+        """Write a shard and then its statistics, which are returned.
+
+        Raises:
+            OSError: the disk is full; no part of the shard is left.
+        """
+        tar, path = self._paths(split, shard)
+        start = time.time()
+        path.unlink(missing_ok=True)
+        with atomic_file(tar) as file:
+            self._write_tar(file, split, shard)
+            file.seek(0)
+            digest, size = _sha256(file), file.tell()
+        stats = self._statistics(len(self.samples(split, shard)), start, time.time())
+        stats |= {"tar_bytes": size, "tar_sha256": digest}
+        write_json(path, stats)
+        return stats
+
+    def _paths(self, split: str, shard: int) -> tuple[Path, Path]:
+        folder = self.root / split
+        return folder / f"{shard:05d}.tar", folder / f"{shard:05d}_stats.json"
+
+    def _write_tar(self, file: BinaryIO, split: str, shard: int) -> None:
+        digits = len(str(self.shard_size - 1))
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for position, index in enumerate(self.samples(split, shard)):
+                key = f"{shard:05d}{position:0{digits}d}"
+                for extension, content in sorted(self._members(key, self.source.sample(split, index)).items()):
+                    _add_member(tar, f"{key}.{extension}", content)
+
+    def _members(self, key: str, sample: Sample) -> dict[str, bytes]:
+        image = encode_image(sample.image, self.source.image_format)
+        row = _columns(key, sample, hashlib.sha256(image).hexdigest())
+        return {
+            self.source.image_format: image,
+            "json": json.dumps(row, ensure_ascii=False).encode(),
+            "txt": sample.caption.encode(),
+        }
+
+    def _statistics(self, count: int, start: float, end: float) -> dict[str, Any]:
+        return {
+            "count": count,
+            "successes": count,
+            "failed_to_download": 0,
+            "failed_to_resize": 0,
+            "duration": end - start,
+            "start_time": start,
+            "end_time": end,
+            "status_dict": {"success": count},
+            "fingerprint": fingerprint(self.source, self.shard_size),
+        }
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _columns(key: str, sample: Sample, sha256: str) -> dict[str, Any]:
+    width, height = sample.image.size
+    standard = {
+        "caption": sample.caption,
+        "url": "",
+        "key": key,
+        "status": "success",
+        "error_message": None,
+        "width": width,
+        "height": height,
+        "original_width": width,
+        "original_height": height,
+        "exif": "{}",
+        "sha256": sha256,
+    }
+    return standard | sample.meta
+
+
+def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(content), 0o444
+    tar.addfile(member, io.BytesIO(content))

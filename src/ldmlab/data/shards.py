@@ -1,0 +1,163 @@
+"""Write a whole dataset: all shards of all splits, on any number of processes, resuming where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from ldmlab.data.atomic import write_json
+from ldmlab.data.samples import SPLITS, SampleSource
+from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
+
+Job = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What `write_shards` did: samples by split, shards written now and kept from before, wall seconds."""
+
+    root: Path
+    counts: dict[str, int]
+    written: int
+    kept: int
+    seconds: float
+    fingerprint: str
+
+
+def write_shards(
+    source: SampleSource, root: Path, shard_size: int = 1000, workers: int = 1, progress: bool = True
+) -> DatasetReport:
+    """Write all shards that are not complete yet, then `dataset.json` with `complete: true`.
+
+    Args:
+        source: where the samples come from.
+        root: folder of the dataset; made if absent.
+        shard_size: samples a shard.
+        workers: processes; with more than one they are spawned, so a script needs its `__name__` guard.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        ValueError: the folder holds a dataset of another configuration, or an argument is out of range.
+        OSError: the disk is full; complete shards stay and a later call goes on from there.
+    """
+    start = time.perf_counter()
+    root = Path(root)
+    for key, value in {"shard_size": shard_size, "workers": workers}.items():
+        if value < 1:
+            raise ValueError(f"{key}={value} is too small; give 1 or more")
+    writer = ShardWriter(source, root, shard_size)
+    counts = {split: source.count(split) for split in SPLITS if source.count(split)}
+    _check_source(source, counts)
+    _claim(writer, counts)
+    stats = {(s, n): writer.stats(s, n) for s in counts for n in range(writer.shards(s))}
+    kept = {job: found for job, found in stats.items() if found is not None}
+    jobs = [job for job in stats if job not in kept]
+    written = _write_all(writer, jobs, sum(len(writer.samples(*job)) for job in kept), workers, progress)
+    summary = {"complete": True, "sha256": _hash(kept | written)}
+    write_json(root / "dataset.json", _description(writer, counts) | summary)
+    seconds = time.perf_counter() - start
+    return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size))
+
+
+def _check_source(source: SampleSource, counts: dict[str, int]) -> None:
+    """Fail before anything is written if the source has no samples or an unknown image format."""
+    if not counts:
+        raise ValueError(f"dataset '{source.name}' has no samples; ask for at least one in train or heldout")
+    encode_image(source.sample(next(iter(counts)), 0).image, source.image_format)
+
+
+def _claim(writer: ShardWriter, counts: dict[str, int]) -> None:
+    """Make the folders and mark them as ours, or refuse a folder that holds something else."""
+    root, path = writer.root, writer.root / "dataset.json"
+    advice = "choose another folder, or delete this one to write it anew"
+    if path.exists():
+        if _read_fingerprint(path) != fingerprint(writer.source, writer.shard_size):
+            raise ValueError(f"{root} holds a dataset of another configuration (see {path}); {advice}")
+    elif any(tar for split in SPLITS for tar in (root / split).glob("*.tar")):
+        raise ValueError(f"{root} holds shards but no dataset.json, so they are not ours to replace; {advice}")
+    for split in counts:
+        (root / split).mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        write_json(path, _description(writer, counts) | {"complete": False})
+
+
+def _read_fingerprint(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text())["fingerprint"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _description(writer: ShardWriter, counts: dict[str, int]) -> dict[str, Any]:
+    source = writer.source
+    return {
+        "name": source.name,
+        "config": source.config(),
+        "counts": counts,
+        "shard_size": writer.shard_size,
+        "licence": source.licence,
+        "attribution": source.attribution,
+        "fingerprint": fingerprint(source, writer.shard_size),
+    }
+
+
+def _hash(stats: dict[Job, dict[str, Any]]) -> str:
+    """Hash the tars' hashes in order: the identity of the data as written, for manifests."""
+    lines = [f"{split}/{shard:05d} {stats[split, shard]['tar_sha256']}" for split, shard in sorted(stats)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _write_all(
+    writer: ShardWriter, jobs: list[Job], done: int, workers: int, progress: bool
+) -> dict[Job, dict[str, Any]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
+    total = done + sum(len(writer.samples(*job)) for job in jobs)
+    results = {}
+    with bar:
+        task = bar.add_task(f"writing {writer.source.name}", total=total, completed=done)
+        for job, stats in _results(writer, jobs, min(workers, len(jobs))):
+            results[job] = stats
+            bar.advance(task, stats["count"])
+    return results
+
+
+def _results(writer: ShardWriter, jobs: list[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    if workers <= 1:
+        yield from ((job, writer.write(*job)) for job in jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        futures = {pool.submit(writer.write, *job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is killed, which the pool does not do by itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

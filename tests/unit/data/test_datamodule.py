@@ -1,0 +1,259 @@
+import itertools
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.sampling import GlobalBatches
+
+SAMPLES, BATCH = 22, 4
+EPOCH = SAMPLES // BATCH
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_shards):
+    root = tmp_path_factory.mktemp("data")
+    write_shards(root / "train", [12, 10])
+    write_shards(root / "heldout", [6, 3], first=500)
+    return root
+
+
+def _data(folder, workers=0, **options):
+    options = {"batch_size": BATCH, "image_size": 8, "seed": 3} | options
+    return ShardDataModule(folder, num_workers=workers, **options)
+
+
+class Tiny(LightningModule):
+    """Records the keys it is trained and validated on; dies within batch `die_at`."""
+
+    def __init__(self, die_at=None, estimate=False):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.trained, self.validated = [], []
+        self.die_at = die_at
+        self.estimate = estimate
+
+    def training_step(self, batch, batch_idx):
+        if len(self.trained) == self.die_at:
+            raise KeyError("dies")
+        self.trained.append([int(key) for key in batch["keys"]])
+        tensor = batch["moments"] if "moments" in batch else batch["images"]
+        return self.layer(tensor.mean().view(1, 1)).sum()
+
+    def validation_step(self, batch, batch_idx):
+        self.validated += [int(key) for key in batch["keys"]]
+
+    def configure_optimizers(self):
+        if self.estimate:
+            assert self.trainer.estimated_stepping_batches > 0
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class SaveAt(Callback):
+    def __init__(self, path, step):
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+
+    def on_exception(self, trainer, *_):
+        trainer.save_checkpoint(self.path)
+
+
+def _fit(model, data, ckpt_path=None, epochs=3, callbacks=(), **options):
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    trainer.fit(model, data, ckpt_path=ckpt_path)
+    return model.trained
+
+
+def _stream(count):
+    batches = GlobalBatches(SAMPLES, BATCH, seed=3)
+    return [batches.batch(number) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("workers", "step"), [*itertools.product([0], range(1, 3 * EPOCH)), *itertools.product([2], [3, 5, 7])]
+)
+def test_resume_in_mid_epoch_gives_exactly_the_remaining_batches(folder, tmp_path, workers, step):
+    path = tmp_path / "c.ckpt"
+    whole = _fit(Tiny(), _data(folder, workers), callbacks=[SaveAt(path, step)])
+    assert whole == _stream(3 * EPOCH)
+    assert torch.load(path, weights_only=True)["ShardDataModule"]["batches"] == step
+    assert _fit(Tiny(), _data(folder, workers), path) == whole[step:]
+
+
+def test_resume_survives_estimated_stepping_batches(folder, tmp_path):
+    path = tmp_path / "c.ckpt"
+    _fit(Tiny(estimate=True), _data(folder), callbacks=[SaveAt(path, 7)])
+    assert _fit(Tiny(estimate=True), _data(folder), path) == _stream(3 * EPOCH)[7:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batch_that_a_run_died_in_is_given_again(folder, tmp_path, workers):
+    path = tmp_path / "c.ckpt"
+    with pytest.raises(KeyError, match="dies"):
+        _fit(Tiny(die_at=7), _data(folder, workers), callbacks=[SaveAt(path, -1)])
+    assert _fit(Tiny(), _data(folder, workers), path) == _stream(3 * EPOCH)[7:]
+
+
+def test_resume_of_a_resumed_run(folder, tmp_path):
+    first, second = tmp_path / "1.ckpt", tmp_path / "2.ckpt"
+    _fit(Tiny(), _data(folder), callbacks=[SaveAt(first, 4)])
+    _fit(Tiny(), _data(folder), first, callbacks=[SaveAt(second, 9)])
+    assert _fit(Tiny(), _data(folder), second) == _stream(3 * EPOCH)[9:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shortened_epochs_go_on_in_the_same_stream(folder, workers):
+    assert _fit(Tiny(), _data(folder, workers), limit_train_batches=3) == _stream(9)
+
+
+def test_validation_within_the_epoch_changes_nothing(folder, tmp_path):
+    path = tmp_path / "c.ckpt"
+    model = Tiny()
+    whole = _fit(model, _data(folder, val_samples=5), callbacks=[SaveAt(path, 7)], val_check_interval=2)
+    assert whole == _stream(3 * EPOCH)
+    assert model.validated[:5] == [500, 501, 502, 503, 504]
+    assert len(model.validated) == 5 * 6
+    assert _fit(Tiny(), _data(folder, val_samples=5), path, val_check_interval=2) == whole[7:]
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 2}, {"seed": 4}])
+def test_resume_in_another_order_is_refused(folder, tmp_path, change):
+    path = tmp_path / "c.ckpt"
+    _fit(Tiny(), _data(folder), callbacks=[SaveAt(path, 3)], epochs=1)
+    (name, value), *_ = change.items()
+    with pytest.raises(ValueError, match=f"{name}=.*, this run has {name}={value}: resume with the same"):
+        _fit(Tiny(), _data(folder, **change), path)
+
+
+def test_resume_on_other_data_is_refused(folder, tmp_path, write_shards):
+    path = tmp_path / "c.ckpt"
+    _fit(Tiny(), _data(folder), callbacks=[SaveAt(path, 3)], epochs=1)
+    write_shards(tmp_path / "train", [30])
+    with pytest.raises(ValueError, match="trained with samples=22, this run has samples=30"):
+        _fit(Tiny(), _data(tmp_path), path)
+
+
+def test_next_fit_of_one_datamodule_starts_anew(folder, tmp_path):
+    data, path = _data(folder), tmp_path / "c.ckpt"
+    assert _fit(Tiny(), data, callbacks=[SaveAt(path, 2)], epochs=1) == _stream(EPOCH)
+    assert _fit(Tiny(), data, path, epochs=1) == _stream(EPOCH)[2:]
+    assert _fit(Tiny(), data, epochs=1) == _stream(EPOCH)
+
+
+def _as_rank(data, rank, world):
+    root_device = torch.device("cpu")
+    data.trainer = SimpleNamespace(
+        global_rank=rank, world_size=world, strategy=SimpleNamespace(root_device=root_device)
+    )
+    return data
+
+
+def test_ranks_share_the_global_batch_and_the_heldout_samples(folder):
+    ranks = [_as_rank(_data(folder, val_samples=7), rank, 2) for rank in range(2)]
+    train = [[[int(key) for key in batch["keys"]] for batch in data.train_dataloader()] for data in ranks]
+    assert [one + two for one, two in zip(*train, strict=True)] == _stream(EPOCH)
+    val = [[int(key) for batch in data.val_dataloader() for key in batch["keys"]] for data in ranks]
+    assert val == [[500, 502, 504, 506], [501, 503, 505]]
+    predict = [[int(key) for batch in data.predict_dataloader() for key in batch["keys"]] for data in ranks]
+    assert sorted(itertools.chain(*predict)) == list(range(500, 509))
+
+
+class KeepTrained(Callback):
+    """Ranks are processes of their own: what they were trained on comes back in files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def on_train_end(self, trainer, module):
+        (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(module.trained))
+
+
+def test_real_ranks_see_the_order_of_one_and_resume_what_one_began(folder, tmp_path):
+    path = tmp_path / "c.ckpt"
+    _fit(Tiny(), _data(folder), callbacks=[SaveAt(path, 7)])
+    ddp = {"strategy": "ddp_fork", "devices": 2, "callbacks": [KeepTrained(tmp_path)]}
+    for ckpt_path, start in ((None, 0), (path, 7)):
+        _fit(Tiny(), _data(folder), ckpt_path, **ddp)
+        ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+        assert [one + two for one, two in zip(*ranks, strict=True)] == _stream(3 * EPOCH)[start:]
+
+
+def test_latents_replace_images_and_resume_alike(folder, tmp_path):
+    def moments(images):
+        return images[:, :, ::4, ::4], images[:, :, ::4, ::4].abs()
+
+    def data():
+        module = _data(folder, val_samples=4)
+        module.use_latents(moments, "hash", tmp_path)
+        return module
+
+    path = tmp_path / "c.ckpt"
+    model = Tiny()
+    whole = _fit(model, data(), callbacks=[SaveAt(path, 7)])
+    assert whole == _stream(3 * EPOCH)
+    assert model.validated[:4] == [500, 501, 502, 503]
+    assert _fit(Tiny(), data(), path) == whole[7:]
+    batch = next(iter(data().train_dataloader()))
+    assert batch["moments"].shape == (BATCH, 6, 2, 2)
+    assert "images" not in batch
+    assert "images" in next(iter(data().predict_dataloader()))
+    assert len(list(tmp_path.glob("latents-*.safetensors"))) == 2
+
+
+def test_transfer_moves_tensors_only(folder):
+    batch = next(iter(_data(folder).predict_dataloader()))
+    moved = _data(folder).transfer_batch_to_device(batch, torch.device("meta"), 0)
+    assert moved["images"].device.type == "meta"
+    assert moved["meta"] is batch["meta"]
+
+
+def test_plain_folder_of_tars_with_heldout_elsewhere(folder):
+    data = _data(folder / "train", heldout_path=folder / "heldout")
+    data.setup("fit")
+    assert (len(data.train_set), len(data.heldout_set)) == (SAMPLES, 9)
+
+
+def test_without_heldout_shards_there_is_no_validation(folder):
+    data = _data(folder / "train")
+    assert data.val_dataloader() == []
+    assert _fit(Tiny(), data, epochs=1) == _stream(EPOCH)
+    with pytest.raises(ValueError, match="heldout does not exist"):
+        data.setup("validate")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 23}, "batch_size=23 is more than the 22 samples: lower it"),
+        ({"batch_size": 0}, "batch_size=0 must be"),
+        ({"image_size": 0}, "image_size=0 must be"),
+        ({"workers": -1}, "num_workers=-1 is too small: give 0 or more"),
+        ({"val_samples": -1}, "val_samples=-1 is too small"),
+        ({"seed": -1}, "seed=-1 is too small"),
+    ],
+)
+def test_bad_arguments_fail_before_training(folder, options, words):
+    with pytest.raises(ValueError, match=words):
+        _data(folder, **options).setup("fit")
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path / 'none'} does not exist: write shards with `ldmlab data"):
+        _data(tmp_path / "none").setup("fit")
