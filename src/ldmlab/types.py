@@ -1,0 +1,103 @@
+"""The few dataclasses that every room shares.
+
+Shapes: B batch, C latent channels, H x W latent grid, L text tokens, D token width, V vector width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a backbone is told besides the noisy latents. Every field is optional.
+
+    Attributes:
+        context: tokens that cross-attention reads.
+        context_mask: True where a token is real, False where it is padding.
+        vector: one vector a sample, added to the time embedding.
+        concat: an image on the latent grid, concatenated to the noisy latents.
+    """
+
+    context: Float[Tensor, "B L D"] | None = None
+    context_mask: Bool[Tensor, "B L"] | None = None
+    vector: Float[Tensor, "B V"] | None = None
+    concat: Float[Tensor, "B Cc H W"] | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Conditioning:
+        """Apply a function to every field that is present."""
+        present = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: function(v) for k, v in present.items() if v is not None})
+
+    def __getitem__(self, rows: slice | Tensor) -> Conditioning:
+        """Select samples of the batch."""
+        return self.map(lambda tensor: tensor[rows])
+
+    def where(self, keep: Bool[Tensor, " B"], other: Conditioning) -> Conditioning:
+        """Keep the samples where `keep` is True and take those of `other` elsewhere.
+
+        Every field of one sample comes from the same side, so that its modalities are dropped together.
+        """
+        merged = {}
+        for field in fields(self):
+            mine, theirs = _both_or_neither(field.name, self, other)
+            if mine is not None and theirs is not None:
+                rows = keep.view(-1, *[1] * (mine.ndim - 1))
+                merged[field.name] = torch.where(rows, mine, theirs.to(mine.dtype))
+        return Conditioning(**merged)
+
+    @staticmethod
+    def cat(parts: Sequence[Conditioning]) -> Conditioning:
+        """Concatenate along the batch; all parts must have the same fields."""
+        joined = {}
+        for field in fields(Conditioning):
+            tensors = [getattr(part, field.name) for part in parts]
+            if any(t is not None for t in tensors):
+                for part in parts[1:]:
+                    _both_or_neither(field.name, parts[0], part)
+                joined[field.name] = torch.cat(tensors)
+        return Conditioning(**joined)
+
+
+def _both_or_neither(name: str, one: Conditioning, other: Conditioning) -> tuple[Tensor | None, Tensor | None]:
+    a, b = getattr(one, name), getattr(other, name)
+    if (a is None) != (b is None):
+        raise ValueError(f"conditioning field '{name}' is present on one side only; give it on both or on neither")
+    return a, b
+
+
+@dataclass(frozen=True)
+class Level:
+    """A noise level: x = alpha * latents + sigma * noise.
+
+    `alpha` and `sigma` have the same shape: () for one level, (B,) for one a sample, (S+1,) for the grid of a
+    sampler. Variance-preserving schedules have alpha^2 + sigma^2 = 1, rectified flow alpha + sigma = 1.
+    """
+
+    alpha: Float[Tensor, "..."]
+    sigma: Float[Tensor, "..."]
+
+    def __getitem__(self, index: int | slice | Tensor) -> Level:
+        return Level(self.alpha[index], self.sigma[index])
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    @property
+    def log_snr(self) -> Float[Tensor, "..."]:
+        """log(alpha^2 / sigma^2); +inf for clean latents, -inf for pure noise."""
+        return 2 * (self.alpha.log() - self.sigma.log())
+
+    def like(self, x: Float[Tensor, "B *grid"]) -> tuple[Tensor, Tensor]:
+        """Return alpha and sigma on the device and in the dtype of `x`, shaped to broadcast against it."""
+        shape = (-1, *[1] * (x.ndim - 1))
+        return self.alpha.to(x).reshape(shape), self.sigma.to(x).reshape(shape)
+
+
+Denoise = Callable[[Tensor, Level], Tensor]
+"""(x (B,C,H,W), level) -> clean estimate: what guidance hands to a sampler."""
