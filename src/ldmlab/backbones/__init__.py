@@ -1,0 +1,1 @@
+"""Networks (x, timesteps, cond, control) -> prediction, as plain modules."""

@@ -1,0 +1,80 @@
+"""Embeddings of timesteps and of positions on the latent grid."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ldmlab.types import Conditioning
+
+
+def sinusoidal(positions: Float[Tensor, " N"], width: int, max_period: float = 10000.0) -> Float[Tensor, "N width"]:
+    """[cos, sin] of positions times width/2 frequencies that fall geometrically from 1 towards 1 / max_period."""
+    half = width // 2
+    exponent = torch.arange(half, dtype=positions.dtype, device=positions.device) / half
+    angles = positions[:, None] * torch.exp(-math.log(max_period) * exponent)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Sinusoidal embedding of the integer timestep, then a two-layer MLP with SiLU.
+
+    Args:
+        frequency_width: width of the sinusoidal embedding.
+        width: width of the hidden layer and of the output.
+    """
+
+    def __init__(self, frequency_width: int, width: int) -> None:
+        super().__init__()
+        self.frequency_width = frequency_width
+        self.mlp = nn.Sequential(nn.Linear(frequency_width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B width"]:
+        """Embed timesteps in [0, T)."""
+        embedded = sinusoidal(timesteps.float(), self.frequency_width)
+        return self.mlp(embedded.to(next(self.mlp.parameters()).dtype))
+
+
+def grid_positions(rows: int, columns: int, width: int) -> Float[Tensor, "N width"]:
+    """Fixed 2D sine-cosine table, tokens row by row: half of the width for x, then half for y.
+
+    Each half is [sin, cos], computed in float64, as in MAE and DiT (Peebles & Xie 2023).
+    """
+    if width % 4:
+        raise ValueError(f"backbone.width={width}: 2D sine-cosine positions need a multiple of 4")
+    y, x = torch.meshgrid(
+        torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
+    )
+    halves = [sinusoidal(axis.flatten(), width // 2).roll(width // 4, dims=-1) for axis in (x, y)]
+    return torch.cat(halves, dim=-1).float()
+
+
+class VectorProjection(nn.Module):
+    """Brings a conditioning vector to the width of the time embedding; the identity where it has that width."""
+
+    def __init__(self, vector_width: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Identity() if vector_width == width else nn.Linear(vector_width, width)
+
+    def forward(self, vector: Float[Tensor, "B V"]) -> Float[Tensor, "B width"]:
+        """Project."""
+        return self.project(vector)
+
+
+def require(name: str, tensor: Tensor | None, asked_by: str) -> Tensor:
+    """Return a conditioning field that the backbone was built for.
+
+    Raises:
+        ValueError: the conditioner did not give it.
+    """
+    if tensor is None:
+        raise ValueError(f"{asked_by} was built to read '{name}' and the conditioner gives none; set its width to null")
+    return tensor
+
+
+def with_concat(x: Float[Tensor, "B C H W"], cond: Conditioning) -> Float[Tensor, "B C+Cc H W"]:
+    """The noisy latents, followed by the channels of `cond.concat` where there are any."""
+    return x if cond.concat is None else torch.cat([x, cond.concat], dim=1)

@@ -1,0 +1,71 @@
+"""Convolutional blocks of the UNet: residual block with time embedding, down- and upsampling."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
+    """Group norm over 32 groups.
+
+    Raises:
+        ValueError: 32 does not divide the channels.
+    """
+    if channels % 32:
+        raise ValueError(f"backbone.channels: {channels} features cannot be split into 32 groups; use multiples of 32")
+    return nn.GroupNorm(32, channels, eps=eps)
+
+
+def zeroed(module: nn.Conv2d | nn.Linear) -> nn.Module:
+    """Set a layer's parameters to zero, so that its branch starts as nothing."""
+    nn.init.zeros_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    return module
+
+
+class ResidualBlock(nn.Module):
+    """Norm, SiLU, convolution; add the time embedding; norm, SiLU, convolution; plus the input."""
+
+    def __init__(self, channels: int, embedding_width: int, out_channels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.into = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.embedding = nn.Sequential(nn.SiLU(), nn.Linear(embedding_width, out_channels))
+        self.out = nn.Sequential(
+            group_norm(out_channels),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        self.skip = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Float[Tensor, "B C H W"], embedding: Float[Tensor, "B E"]) -> Float[Tensor, "B Cout H W"]:
+        """Update the features."""
+        hidden = self.into(x) + self.embedding(embedding)[:, :, None, None]
+        return self.skip(x) + self.out(hidden)
+
+
+class Downsample(nn.Module):
+    """Halve the grid by a strided convolution, padded alike on all sides."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
+        """Downsample."""
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """Double the grid by nearest neighbours and a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
+        """Upsample."""
+        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))

@@ -1,0 +1,114 @@
+"""The latent diffusion UNet (Rombach et al. 2022): residual blocks and spatial Transformers on a pyramid.
+
+Shapes: B batch, C channels, H x W latent grid, E width of the time embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ldmlab.attention.control import AttentionControl
+from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, require, with_concat
+from ldmlab.backbones.residual import group_norm, zeroed
+from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
+from ldmlab.types import Conditioning
+
+
+class UNet(nn.Module):
+    """Encoder, middle and decoder with a skip connection from every encoder stage.
+
+    Args:
+        channels: C of the noisy latents (and of anything concatenated to them).
+        grid: side of the square latent grid; every resolution must halve it evenly.
+        model_channels: features at full resolution; a multiple of 32.
+        multipliers: features at each resolution, as multiples of `model_channels`.
+        residual_blocks: residual blocks a resolution in the encoder; the decoder has one more.
+        attention_factors: downsampling factors (1, 2, 4 ...) at which there are spatial Transformers.
+        heads: heads of every spatial Transformer; give this or `head_width`.
+        head_width: width of a head.
+        transformer_depth: Transformer blocks in a spatial Transformer.
+        context_width: width of the text tokens; None for no text.
+        vector_width: width of the conditioning vector; None for none.
+        out_channels: channels of the output; C if not given.
+        dropout: in the residual blocks.
+        attention: backend, see `resolve_backend`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        grid: int,
+        model_channels: int = 128,
+        multipliers: Sequence[int] = (1, 2, 4),
+        residual_blocks: int = 2,
+        attention_factors: Sequence[int] = (1, 2, 4),
+        heads: int | None = None,
+        head_width: int | None = 32,
+        transformer_depth: int = 1,
+        context_width: int | None = None,
+        vector_width: int | None = None,
+        out_channels: int | None = None,
+        dropout: float = 0.0,
+        attention: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.factor = 2 ** (len(multipliers) - 1)
+        self._check_sides(grid, grid)
+        self.has_context = context_width is not None
+        embedding_width = 4 * model_channels
+        self.time_embedding = TimestepEmbedding(model_channels, embedding_width)
+        self.vector_projection = None if vector_width is None else VectorProjection(vector_width, embedding_width)
+        layers = UNetLayers(embedding_width, dropout, heads, head_width, transformer_depth, context_width, attention)
+        widths = [model_channels * m for m in multipliers]
+        attends = [2**level in attention_factors for level in range(len(widths))]
+        self.into = nn.Conv2d(channels, model_channels, 3, padding=1)
+        self.down, skips = encoder_stages(layers, model_channels, widths, attends, residual_blocks)
+        self.middle = middle_stages(layers, widths[-1])
+        self.up = decoder_stages(layers, skips, widths, attends, residual_blocks)
+        self.out = nn.Sequential(
+            group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], out_channels or channels, 3, padding=1))
+        )
+
+    def forward(
+        self,
+        x: Float[Tensor, "B C H W"],
+        timesteps: Int[Tensor, " B"],
+        cond: Conditioning,
+        control: AttentionControl | None = None,
+    ) -> Float[Tensor, "B Cout H W"]:
+        """Predict from noisy latents at integer timesteps."""
+        x = with_concat(x, cond)
+        self._check(x)
+        embedding = self.time_embedding(timesteps)
+        if self.vector_projection is not None:
+            embedding = embedding + self.vector_projection(require("vector", cond.vector, "UNet"))
+        context = require("context", cond.context, "UNet") if self.has_context else None
+        rest = (embedding, context, cond.context_mask if self.has_context else None, control)
+        hidden = self.into(x)
+        skips = [hidden]
+        for stage in self.down:
+            hidden = stage(hidden, *rest)
+            skips.append(hidden)
+        for stage in self.middle:
+            hidden = stage(hidden, *rest)
+        for stage in self.up:
+            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), *rest)
+        return self.out(hidden)
+
+    def _check(self, x: Tensor) -> None:
+        channels, rows, columns = x.shape[1:]
+        if channels != self.channels:
+            raise ValueError(f"UNet takes {self.channels} channels, got {channels}; set backbone.channels={channels}")
+        self._check_sides(rows, columns)
+
+    def _check_sides(self, rows: int, columns: int) -> None:
+        if rows % self.factor or columns % self.factor:
+            raise ValueError(
+                f"UNet halves its grid {self.factor.bit_length() - 1} times and cannot split {rows}x{columns}; "
+                f"use sides that {self.factor} divides or fewer backbone.multipliers"
+            )

@@ -1,0 +1,122 @@
+"""What a UNet is made of: stages, the settings that its layers share, and the two sides of the pyramid.
+
+Shapes: B batch, C channels, H x W grid, E width of the time embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ldmlab.attention.control import AttentionControl
+from ldmlab.backbones.residual import Downsample, ResidualBlock, Upsample
+from ldmlab.backbones.spatial_transformer import SpatialTransformer
+
+
+class UNetStage(nn.Module):
+    """One skip connection's worth of layers: a residual block, attention, a change of resolution; each optional."""
+
+    def __init__(
+        self, residual: nn.Module | None, attention: nn.Module | None = None, resample: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.attention = attention
+        self.resample = resample
+
+    def forward(
+        self,
+        x: Float[Tensor, "B C H W"],
+        embedding: Float[Tensor, "B E"],
+        context: Float[Tensor, "B L Dc"] | None,
+        mask: Bool[Tensor, "B L"] | None,
+        control: AttentionControl | None,
+    ) -> Float[Tensor, "B Cout Hout Wout"]:
+        """Run the layers that are there."""
+        if self.residual is not None:
+            x = self.residual(x, embedding)
+        if self.attention is not None:
+            x = self.attention(x, context, mask, control)
+        return x if self.resample is None else self.resample(x)
+
+
+@dataclass(frozen=True)
+class UNetLayers:
+    """Makes a UNet's layers from the settings that they share; see `UNet` for what these mean."""
+
+    embedding_width: int
+    dropout: float
+    heads: int | None
+    head_width: int | None
+    transformer_depth: int
+    context_width: int | None
+    attention: str
+
+    def __post_init__(self) -> None:
+        if (self.heads is None) == (self.head_width is None):
+            raise ValueError(
+                f"backbone.heads={self.heads}, head_width={self.head_width}: give one and set the other to null"
+            )
+
+    def residual(self, channels: int, out_channels: int) -> ResidualBlock:
+        """A residual block."""
+        return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout)
+
+    def transformer(self, channels: int, name: str) -> SpatialTransformer:
+        """A spatial Transformer; its attention sites have names that start with `name`."""
+        heads, head_width = self._split(channels)
+        return SpatialTransformer(
+            channels, heads, head_width, self.transformer_depth, self.context_width, self.attention, name
+        )
+
+    def _split(self, channels: int) -> tuple[int, int]:
+        key, divisor = ("heads", self.heads) if self.heads is not None else ("head_width", self.head_width)
+        if not divisor or channels % divisor:
+            raise ValueError(f"backbone.{key}={divisor} does not divide {channels} features; choose a divisor")
+        rest = channels // divisor
+        return (divisor, rest) if key == "heads" else (rest, divisor)
+
+
+def encoder_stages(
+    layers: UNetLayers, channels: int, widths: Sequence[int], attends: Sequence[bool], residual_blocks: int
+) -> tuple[nn.ModuleList, list[int]]:
+    """From `channels` features at full resolution down; with the features of every skip connection."""
+    stages = nn.ModuleList()
+    skips = [channels]
+    for level, width in enumerate(widths):
+        for _ in range(residual_blocks):
+            name = f"down.{len(stages)}"
+            residual = layers.residual(skips[-1], width)
+            stages.append(UNetStage(residual, layers.transformer(width, name) if attends[level] else None))
+            skips.append(width)
+        if level < len(widths) - 1:
+            stages.append(UNetStage(None, resample=Downsample(width)))
+            skips.append(width)
+    return stages, skips
+
+
+def middle_stages(layers: UNetLayers, width: int) -> nn.ModuleList:
+    """At the lowest resolution: residual block, attention, residual block."""
+    first = UNetStage(layers.residual(width, width), layers.transformer(width, "middle"))
+    return nn.ModuleList([first, UNetStage(layers.residual(width, width))])
+
+
+def decoder_stages(
+    layers: UNetLayers, skips: Sequence[int], widths: Sequence[int], attends: Sequence[bool], residual_blocks: int
+) -> nn.ModuleList:
+    """Back up to full resolution, one more residual block a resolution, each reading the last unread skip."""
+    stages = nn.ModuleList()
+    unread = list(skips)
+    features = widths[-1]
+    for level, width in reversed(list(enumerate(widths))):
+        for block in range(residual_blocks + 1):
+            name = f"up.{len(stages)}"
+            residual = layers.residual(features + unread.pop(), width)
+            attention = layers.transformer(width, name) if attends[level] else None
+            resample = Upsample(width) if level > 0 and block == residual_blocks else None
+            stages.append(UNetStage(residual, attention, resample))
+            features = width
+    return stages
