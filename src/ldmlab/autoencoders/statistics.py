@@ -1,0 +1,43 @@
+"""Mean and standard deviation of raw latents, channel by channel, gathered over the batches of training."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ldmlab.autoencoders.kl import DiagonalGaussian
+
+
+class RunningStatistics(nn.Module):
+    """A moving average over about `window` batches; exact over the first ones. Its state is saved with a checkpoint.
+
+    Args:
+        channels: C of the latents.
+        window: batches that the average reaches back.
+    """
+
+    batches: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
+
+    def __init__(self, channels: int, window: int = 100) -> None:
+        super().__init__()
+        self.window = window
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+        self.register_buffer("first_moment", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("second_moment", torch.zeros(channels, dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, raw: DiagonalGaussian) -> None:
+        """Take in a batch. The second moment is that of a draw: the mean's square plus the posterior's variance."""
+        self.batches += 1
+        weight = 1 / min(int(self.batches), self.window)
+        mean, std = raw.mean.double(), raw.std.double()
+        self.first_moment.lerp_(mean.mean(dim=(0, 2, 3)), weight)
+        self.second_moment.lerp_((mean.square() + std.square()).mean(dim=(0, 2, 3)), weight)
+
+    def result(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+        """Mean and standard deviation of every channel."""
+        variance = self.second_moment - self.first_moment.square()
+        return self.first_moment.float(), variance.sqrt().float()
