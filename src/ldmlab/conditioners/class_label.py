@@ -1,0 +1,47 @@
+"""Class labels through a table, with one more row for "no class" (Peebles & Xie 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmlab.conditioners.base import Conditioner, require
+from ldmlab.types import Conditioning
+
+
+class ClassLabel(Conditioner):
+    """Gives `vector`. The null class is the table's last row, index `classes`.
+
+    Args:
+        classes: number of classes; `batch["labels"]` holds integers in [0, classes).
+        width: V of the vector.
+    """
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        if classes < 1:
+            raise ValueError(f"conditioner.classes={classes}: there must be at least one class")
+        self.classes = classes
+        self.vector_width = width
+        self.table = nn.Embedding(classes + 1, width)
+        nn.init.normal_(self.table.weight, std=0.02)
+
+    def forward(self, batch: Mapping[str, Any]) -> Conditioning:
+        """Look up `batch["labels"]`, a sequence of B integers."""
+        labels = torch.as_tensor(require(batch, "labels", "class_label"), device=self.device())
+        if bool(((labels < 0) | (labels >= self.classes)).any()):
+            raise ValueError(
+                f"a class label lies outside [0, {self.classes}): {labels.tolist()}; "
+                "set conditioner.classes to the data's"
+            )
+        return self._look_up(labels)
+
+    def null(self, n: int) -> Conditioning:
+        """The row after the last class."""
+        return self._look_up(torch.full((n,), self.classes, device=self.device()))
+
+    def _look_up(self, labels: Tensor) -> Conditioning:
+        return Conditioning(vector=self.table(labels))

@@ -1,0 +1,94 @@
+"""A Transformer prompt model trained jointly with the diffusion model, as in latent diffusion (Rombach et al. 2022).
+
+Shapes: B batch, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from ldmlab.attention.module import Attention
+from ldmlab.conditioners.base import Conditioner, expand_rows, require
+from ldmlab.conditioners.tokenizer import encode, fit_tokenizer, from_tensor, to_tensor
+from ldmlab.types import Conditioning
+
+
+class EncoderBlock(nn.Module):
+    """Pre-norm self-attention and MLP; every token sees every other."""
+
+    def __init__(self, width: int, heads: int, name: str) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, qkv_bias=True, name=name)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """Update the tokens."""
+        x = x + self.attention(self.attention_norm(x), (1, x.shape[1]), mask=mask)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class TextTransformer(Conditioner):
+    """Gives `context` (token by token), `context_mask` and `vector` (the mean over real tokens).
+
+    Its tokenizer is fitted by `prepare` and travels with the weights. The null condition is the empty prompt.
+
+    Args:
+        vocabulary: rows of the token table.
+        length: L, the most tokens of a prompt, with the begin and end marks.
+        width: D.
+        depth: number of blocks.
+        heads: attention heads.
+    """
+
+    def __init__(self, vocabulary: int = 1024, length: int = 32, width: int = 192, depth: int = 3, heads: int = 4):
+        super().__init__()
+        self.length = length
+        self.vocabulary = vocabulary
+        self.context_width = self.vector_width = width
+        self.tokenizer: Tokenizer | None = None
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Parameter(torch.empty(length, width))
+        self.blocks = nn.ModuleList(EncoderBlock(width, heads, f"text.{i}") for i in range(depth))
+        self.norm = nn.LayerNorm(width)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        nn.init.normal_(self.positions, std=0.02)
+
+    def prepare(self, captions: list[str]) -> None:
+        """Fit the tokenizer, unless one was loaded with the weights."""
+        if self.tokenizer is None:
+            self.tokenizer = fit_tokenizer(captions, self.vocabulary)
+
+    def forward(self, batch: Mapping[str, Any]) -> Conditioning:
+        """Read `batch["captions"]`, B strings."""
+        return self._encode(require(batch, "captions", "text"))
+
+    def null(self, n: int) -> Conditioning:
+        """The empty prompt, encoded once."""
+        return self._encode([""]).map(lambda field: expand_rows(field, n))
+
+    def _encode(self, prompts: Sequence[str]) -> Conditioning:
+        if self.tokenizer is None:
+            raise ValueError("conditioner 'text' has no tokenizer yet: load trained weights, or call prepare(captions)")
+        ids, mask = (t.to(self.positions.device) for t in encode(self.tokenizer, prompts, self.length))
+        hidden = self.tokens(ids) + self.positions
+        for block in self.blocks:
+            hidden = block(hidden, mask)
+        context = self.norm(hidden)
+        real = mask[..., None].to(context.dtype)
+        return Conditioning(context, mask, vector=(context * real).sum(dim=1) / real.sum(dim=1))
+
+    def get_extra_state(self) -> Tensor:
+        """The tokenizer as bytes; empty before `prepare`."""
+        return torch.empty(0, dtype=torch.uint8) if self.tokenizer is None else to_tensor(self.tokenizer)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take over a tokenizer saved with weights."""
+        self.tokenizer = from_tensor(state) if state.numel() else None
