@@ -1,0 +1,1 @@
+"""How the condition steers sampling: each turns a denoiser and its conditions into a function of (x, level)."""

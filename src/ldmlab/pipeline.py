@@ -1,0 +1,110 @@
+"""A whole text-to-image model: autoencoder, denoiser and conditioner, and how pictures come out of it.
+
+Shapes: N pictures, C latent channels, H x W latent grid, f the autoencoder's factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.conditioners.base import Conditioner
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.guidance.base import Guidance
+from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.noise import PictureNoise
+
+ROWS = 8
+"""Batches are padded to a multiple of this many rows: matrix kernels then treat a row alike in every batch."""
+
+
+def to_uint8(images: Float[Tensor, "N 3 h w"]) -> UInt8[Tensor, "N 3 h w"]:
+    """Images in [-1, 1] as bytes, rounded and clamped.
+
+    Raises:
+        ValueError: a value is NaN or infinite.
+    """
+    if not bool(torch.isfinite(images).all()):
+        raise ValueError("the pictures hold NaN or infinite values; use an earlier checkpoint or less guidance.scale")
+    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+class LatentDiffusion(nn.Module):
+    """The trained parts and nothing of the training.
+
+    Args:
+        autoencoder: between images and latents.
+        denoiser: estimates clean latents.
+        conditioner: from prompts or labels to conditions.
+        latent_grid: side of the square latent grid that the denoiser works on.
+    """
+
+    def __init__(
+        self, autoencoder: AutoencoderKL, denoiser: Denoiser, conditioner: Conditioner, latent_grid: int
+    ) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+        self.denoiser = denoiser
+        self.conditioner = conditioner
+        self.latent_shape = (autoencoder.latent_channels, latent_grid, latent_grid)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        batch: Mapping[str, Sequence[Any]],
+        seeds: Sequence[int],
+        sampler: Sampler,
+        guidance: Guidance,
+        batch_size: int = 64,
+        on_step: Callable[[int, Tensor], None] | None = None,
+    ) -> UInt8[Tensor, "N 3 fH fW"]:
+        """Pictures for a batch of conditions, for example `{"captions": [...]}`, one seed each.
+
+        A picture depends on its own seed and condition alone, to the last bit on a CPU, whatever the batch size.
+
+        Args:
+            batch: what the conditioner reads; every value has N entries.
+            seeds: N seeds of `PictureNoise`.
+            sampler: the method.
+            guidance: the method.
+            batch_size: pictures at once, a limit on memory.
+            on_step: called with (step, latents) after every step of every chunk.
+        """
+        chunks = []
+        for start in range(0, len(seeds), batch_size):
+            rows = range(start, min(start + batch_size, len(seeds)))
+            padded = [*rows, *[rows[-1]] * (-len(rows) % ROWS)]
+            part = {key: [values[i] for i in padded] for key, values in batch.items()}
+            latents = self._latents(part, [seeds[i] for i in padded], sampler, guidance, on_step)
+            chunks.append(self.decode(latents)[: len(rows)].cpu())
+        return torch.cat(chunks)
+
+    @torch.no_grad()
+    def decode(self, latents: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N 3 fH fW"]:
+        """Latents as pictures."""
+        return to_uint8(self.autoencoder.decode(latents))
+
+    def _latents(
+        self,
+        batch: Mapping[str, Sequence[Any]],
+        seeds: Sequence[int],
+        sampler: Sampler,
+        guidance: Guidance,
+        on_step: Callable[[int, Tensor], None] | None,
+    ) -> Float[Tensor, "N C H W"]:
+        cond, uncond = self.conditioner(batch), self.conditioner.null(len(seeds))
+        noise = PictureNoise(seeds, self.latent_shape, self.autoencoder.latent_mean.device)
+        denoise = guidance.bind(self.denoiser, cond, uncond)
+
+        def after_step(step: int, x: Tensor) -> Tensor:
+            if on_step is not None:
+                on_step(step, x)
+            return x
+
+        hooks = SamplerHooks(after_step=after_step, step_noise=noise.like)
+        return sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
