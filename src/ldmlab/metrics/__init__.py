@@ -1,0 +1,1 @@
+"""Measuring: feature extractors, metrics, evaluation protocols and their manifest."""

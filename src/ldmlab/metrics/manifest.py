@@ -1,0 +1,99 @@
+"""What a figure was measured on and with, so that it can be compared and repeated."""
+
+from __future__ import annotations
+
+import math
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ldmlab
+
+PACKAGES = ("torch", "torchvision", "torchmetrics", "timm", "lightning", "numpy", "pillow", "safetensors")
+GUIDANCE_CONVENTION = "uncond + scale * (cond - uncond); 1 is neutral"
+
+
+def device_name(device: torch.device | str) -> str:
+    """Return the name of a GPU's model, or the processor's with its thread count."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python, ldmlab and of the packages that decide figures, as far as installed."""
+    versions = {"python": platform.python_version(), "ldmlab": ldmlab.__version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_commit() -> str | None:
+    """Return the commit that ldmlab runs from, with "-dirty" after it if files differ; None outside a checkout."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The circumstances of a measurement. Fields that do not apply (an autoencoder has no sampler) are None.
+
+    Attributes:
+        n: images measured.
+        seed: of the noise and of every random split.
+        extractor: the network whose features were compared, and its weights.
+        reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
+        checkpoint_sha256: of the file that the model came from.
+        ema: whether the averaged weights were used.
+    """
+
+    n: int
+    seed: int
+    extractor: str
+    extractor_sha256: str
+    reference_fingerprint: str
+    device: str
+    n_reference: int | None = None
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    autoencoder_sha256: str | None = None
+    ema: bool | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    eta: float | None = None
+    spacing: str | None = None
+    guidance_scale: float | None = None
+    guidance_convention: str = GUIDANCE_CONVENTION
+    versions: Mapping[str, str] = field(default_factory=package_versions)
+    commit: str | None = field(default_factory=git_commit)
+    measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def record(figures: Mapping[str, float], manifest: Manifest) -> dict[str, Any]:
+    """Return `{"metrics": ..., "manifest": ...}` as plain JSON data; an infinite figure becomes None.
+
+    Raises:
+        ValueError: a figure is NaN.
+    """
+    if undefined := [name for name, value in figures.items() if math.isnan(value)]:
+        raise ValueError(f"figure '{undefined[0]}' is NaN; look for NaN in the images that were measured")
+    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+    return {"metrics": finite, "manifest": asdict(manifest)}

@@ -1,0 +1,1 @@
+"""Frozen ImageNet networks, loaded from local weights only."""

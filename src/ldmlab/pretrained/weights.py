@@ -1,0 +1,49 @@
+"""Local weight files: their checksum and their safe loading. Nothing here touches the network."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_checksum(path: Path, expected: str, fix: str) -> None:
+    """Refuse a weights file that is absent or is not the expected one.
+
+    Args:
+        path: the weights file.
+        expected: its SHA-256, or the digits that it starts with.
+        fix: one sentence that says how to get the right file.
+
+    Raises:
+        ValueError: the file is absent, or its checksum is another.
+    """
+    if not path.is_file():
+        raise ValueError(f"weights file '{path}' does not exist; {fix}")
+    found = sha256_of(path)
+    if not found.startswith(expected):
+        raise ValueError(f"weights file '{path}' has sha256 {found}, expected {expected}; {fix}")
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Load a state dict of plain tensors onto the CPU; pickled code is refused.
+
+    Raises:
+        ValueError: the file holds something else than a dictionary of tensors.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"weights file '{path}' is no state dict of plain tensors: {error}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"weights file '{path}' is no state dict of plain tensors; give the file of a state dict")
+    return state
