@@ -1,0 +1,148 @@
+"""Training of an autoencoder: likelihood with a learned variance, KL, and a discriminator that starts late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.reconstruction import ReconstructionLoss
+from ldmlab.autoencoders.statistics import RunningStatistics
+from ldmlab.training.failures import check_finite
+from ldmlab.training.latent_diffusion import OptimizerFactory
+from ldmlab.training.learning_rate import learning_rate_factor
+
+
+class AutoencoderTraining(L.LightningModule):
+    """Two optimizers, stepped by hand. `global_step` counts the autoencoder's alone, so it equals batches seen.
+
+    Args:
+        autoencoder: what is trained.
+        loss: reconstruction likelihood; its learned variance is trained as well.
+        discriminator: judges patches of reconstructions; None trains without it.
+        optimizer: from parameters to an optimizer, for both sides; the papers use Adam with betas (0.5, 0.9).
+        kl_weight: of the KL divergence from N(0, 1).
+        discriminator_weight: of the adversarial loss, times the adaptive weight.
+        discriminator_start: first step with the adversarial loss.
+        warmup_steps: linear warm-up of the learning rate.
+        learning_rate_decay: "constant" or "cosine".
+        gradient_clip: largest gradient norm of the autoencoder; None for no limit.
+        model_config: what built the autoencoder, stored in every checkpoint as it is.
+    """
+
+    def __init__(
+        self,
+        autoencoder: AutoencoderKL,
+        loss: ReconstructionLoss,
+        discriminator: PatchDiscriminator | None,
+        optimizer: OptimizerFactory,
+        kl_weight: float = 1e-6,
+        discriminator_weight: float = 0.5,
+        discriminator_start: int = 50001,
+        warmup_steps: int = 500,
+        learning_rate_decay: str = "constant",
+        gradient_clip: float | None = None,
+        model_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.autoencoder = autoencoder.to(memory_format=torch.channels_last)
+        self.loss = loss
+        self.discriminator = discriminator
+        self.statistics = RunningStatistics(autoencoder.latent_channels)
+        self.make_optimizer = optimizer
+        self.kl_weight = kl_weight
+        self.discriminator_weight = discriminator_weight
+        self.discriminator_start = discriminator_start
+        self.warmup_steps = warmup_steps
+        self.learning_rate_decay = learning_rate_decay
+        self.gradient_clip = gradient_clip
+        self.model_config = dict(model_config or {})
+
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
+        """One step of the autoencoder, then, once it has started, one of the discriminator."""
+        images = batch["images"]
+        raw = self.autoencoder.posterior(images)
+        self.statistics.update(raw)
+        reconstructions = self.autoencoder.reconstruct(raw.sample())
+        self._step_autoencoder(images, reconstructions, raw.kl().mean())
+        if self._adversarial:
+            self._step_discriminator(images, reconstructions.detach())
+
+    def _step_autoencoder(self, images: Tensor, reconstructions: Tensor, kl: Float[Tensor, ""]) -> None:
+        likelihood = self.loss(reconstructions, images)
+        loss = likelihood + self.kl_weight * kl
+        if self._adversarial:
+            loss = loss + self._adversarial_loss(likelihood, reconstructions)
+        check_finite(loss, self.global_step)
+        optimizer = self._optimizers()[0]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        if self.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), self.gradient_clip)
+        optimizer.step()
+        self._scheduler().step()
+        error = (reconstructions.detach() - images).abs().mean()
+        values = {"train/loss": loss, "train/l1": error, "train/kl": kl, "train/log_variance": self.loss.log_variance}
+        self.log_dict({k: v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
+
+    def _adversarial_loss(self, likelihood: Tensor, reconstructions: Tensor) -> Float[Tensor, ""]:
+        assert self.discriminator is not None
+        self.discriminator.requires_grad_(False)
+        adversarial = -self.discriminator(reconstructions).mean()
+        self.discriminator.requires_grad_(True)
+        weight = adaptive_weight(likelihood, adversarial, self.autoencoder.decoder.last_layer)
+        self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
+        return self.discriminator_weight * weight * adversarial
+
+    def _step_discriminator(self, images: Tensor, reconstructions: Tensor) -> None:
+        assert self.discriminator is not None
+        loss = hinge_loss(self.discriminator(images), self.discriminator(reconstructions))
+        check_finite(loss, self.global_step)
+        # The plain optimizer: Lightning's wrapper would count this step in global_step.
+        optimizer = self.optimizers(use_pl_optimizer=False)[1]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.log("train/discriminator", loss.detach(), batch_size=len(images))
+
+    @property
+    def _adversarial(self) -> bool:
+        return self.discriminator is not None and self.global_step >= self.discriminator_start
+
+    def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
+        """PSNR in dB of reconstructions from the posterior's mean, averaged over images."""
+        images = batch["images"]
+        reconstructions = self.autoencoder.reconstruct(self.autoencoder.posterior(images).mean)
+        error = (reconstructions.clamp(-1, 1) - images).square().flatten(1).mean(dim=1)
+        psnr = (10 * torch.log10(4 / error)).mean()
+        self.log("val/psnr", psnr, prog_bar=True, batch_size=len(images), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """The autoencoder's with the learned variance, and the discriminator's."""
+        optimizers = [self.make_optimizer([*self.autoencoder.parameters(), *self.loss.parameters()])]
+        if self.discriminator is not None:
+            optimizers.append(self.make_optimizer(list(self.discriminator.parameters())))
+        factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
+        return optimizers, [LambdaLR(optimizers[0], factor)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the model is, and store the latent statistics of this moment with the weights."""
+        checkpoint["config"] = self.model_config
+        if self.statistics.batches > 0:
+            self.autoencoder.set_statistics(*self.statistics.result())
+            checkpoint["state_dict"] = self.state_dict()
+
+    def _optimizers(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _scheduler(self) -> Any:
+        return self.lr_schedulers()

@@ -1,0 +1,89 @@
+"""Pictures during training: samples of the averaged weights, or reconstructions, as files and in W&B."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
+from torch import Tensor
+
+from ldmlab.contact_sheet import contact_sheet
+from ldmlab.guidance.base import Guidance
+from ldmlab.pipeline import to_uint8
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.noise import picture_seeds
+from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+
+Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
+
+
+class PictureGrid(L.Callback):
+    """Writes `step-NNNNNNN.png` every n steps, from rank 0. Training's random numbers are not touched.
+
+    Args:
+        draw: gives pictures and their labels.
+        folder: where the grids go.
+        every_n_steps: how often.
+        columns: pictures a row.
+    """
+
+    def __init__(self, draw: Draw, folder: Path, every_n_steps: int, columns: int = 4) -> None:
+        self.draw = draw
+        self.folder = folder
+        self.every_n_steps = every_n_steps
+        self.columns = columns
+        self._last = 0
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Draw when it is time and at the end, once a step."""
+        step = trainer.global_step
+        due = step % self.every_n_steps == 0 or step == trainer.max_steps
+        if not due or step == self._last or not trainer.is_global_zero:
+            return
+        self._last = step
+        module.eval()
+        with torch.no_grad():
+            sheet = contact_sheet(*self.draw(module), columns=self.columns)
+        module.train()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(self.folder / f"step-{step:07d}.png")
+        _log(trainer, sheet, step)
+
+
+def _log(trainer: L.Trainer, sheet: Image.Image, step: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image("pictures", [sheet], step=step)
+
+
+def sample_drawer(prompts: Sequence[str], sampler: Sampler, guidance: Guidance, seed: int) -> Draw:
+    """Samples of the averaged weights, one a prompt, from the same noise every time."""
+    seeds = picture_seeds(seed, len(prompts))
+
+    def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
+        assert isinstance(module, LatentDiffusionTraining)
+        with module.ema.swapped():
+            images = module.model.sample({"captions": list(prompts)}, seeds, sampler, guidance)
+        return images, list(prompts)
+
+    return draw
+
+
+def reconstruction_drawer(images: Callable[[], Tensor]) -> Draw:
+    """Images (from a function, so that they are read when first needed) each followed by its reconstruction."""
+
+    def draw(module: L.LightningModule) -> tuple[Tensor, None]:
+        assert isinstance(module, AutoencoderTraining)
+        originals = images().to(module.device)
+        mean = module.autoencoder.posterior(originals).mean
+        reconstructions = module.autoencoder.reconstruct(mean)
+        return torch.stack([to_uint8(originals), to_uint8(reconstructions)], dim=1).flatten(0, 1), None
+
+    return draw

@@ -1,0 +1,156 @@
+"""Checkpoints that are whole or not there, and that never run code when they are read."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ldmlab.data.atomic import atomic_file
+from ldmlab.pretrained.weights import sha256_of
+
+FORMAT = "ldmlab"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model as it was saved: what it is, its weights, and whether they are averaged."""
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    ema: bool
+    sha256: str
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's checkpoints through a temporary file in the same folder, synced and renamed."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint; on any error the one before stays."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint without running code."""
+        return read_lightning(Path(path))
+
+
+def read_lightning(path: Path) -> dict[str, Any]:
+    """Everything in a training checkpoint, on the CPU.
+
+    Raises:
+        ValueError: the file is absent, damaged, or holds more than plain data.
+    """
+    _require_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise ValueError(f"ckpt={path}: this is no checkpoint, or it is cut off ({error})") from error
+    if damaged is not None:
+        raise ValueError(f"ckpt={path}: the file is damaged at '{damaged}'; use another checkpoint")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"ckpt={path}: refused, because reading it would run code or build objects other than tensors; "
+            "convert it to safetensors where you trust it"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"ckpt={path}: this is no checkpoint ({str(error).splitlines()[0]})") from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"ckpt={path}: this is no training checkpoint of ldmlab")
+    return checkpoint
+
+
+def read_checkpoint(path: Path, ema: bool = True) -> Checkpoint:
+    """A model from a training checkpoint (.ckpt) or an exported file (.safetensors).
+
+    Args:
+        path: the file.
+        ema: take the averaged weights where there are any.
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe, or not ldmlab's.
+    """
+    return _read_exported(path) if path.suffix == ".safetensors" else _read_training(path, ema)
+
+
+def _read_exported(path: Path) -> Checkpoint:
+    _require_file(path)
+    try:
+        with safe_open(path, "pt") as stored:
+            metadata = stored.metadata() or {}
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"ckpt={path}: this is no safetensors file, or it is cut off ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"ckpt={path}: these weights were not exported by ldmlab, so what they belong to is not known")
+    state = {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}
+    return Checkpoint(json.loads(metadata["config"]), state, metadata["ema"] == "true", sha256_of(path))
+
+
+def _read_training(path: Path, ema: bool) -> Checkpoint:
+    checkpoint = read_lightning(path)
+    if "config" not in checkpoint or "state_dict" not in checkpoint:
+        raise ValueError(f"ckpt={path}: this is no training checkpoint of ldmlab (it has no 'config')")
+    state = checkpoint["state_dict"]
+    prefix = "model." if any(name.startswith("model.") for name in state) else ""
+    weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    averages = {
+        name.removeprefix("ema.").replace("/", "."): value
+        for name, value in state.items()
+        if name.startswith("ema.") and name != "ema.updates"
+    }
+    if ema:
+        weights |= averages
+    return Checkpoint(checkpoint["config"], weights, ema and bool(averages), sha256_of(path))
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load a state dict that must fit exactly.
+
+    Raises:
+        ValueError: a key is missing, left over, or of another shape; the first one is named.
+    """
+    own = module.state_dict()
+    for name in own:
+        if name not in state:
+            raise ValueError(f"ckpt={path}: is of another architecture: it lacks '{name}'")
+    for name, value in state.items():
+        if name not in own:
+            raise ValueError(f"ckpt={path}: is of another architecture: it has '{name}', which the model lacks")
+        if isinstance(own[name], Tensor) and own[name].shape != value.shape and not name.endswith("_extra_state"):
+            shapes = f"{tuple(value.shape)} in the file, {tuple(own[name].shape)} in the model"
+            raise ValueError(f"ckpt={path}: is of another architecture: '{name}' is {shapes}")
+    module.load_state_dict(dict(state))
+
+
+def export_weights(
+    path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any], ema: bool, half: bool = False
+) -> None:
+    """Write weights and what they belong to as one safetensors file, atomically; in fp16 if `half`."""
+    tensors = {
+        name: (t.half() if half and t.dtype == torch.float32 and t.ndim > 0 else t).contiguous().cpu()
+        for name, t in state.items()
+    }
+    metadata = {"format": FORMAT, "config": json.dumps(config), "ema": "true" if ema else "false"}
+    with atomic_file(path) as file:
+        file.write(save(tensors, metadata))
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"ckpt={path}: no such file; give the path of a checkpoint (.ckpt or .safetensors)")

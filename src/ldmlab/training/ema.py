@@ -1,0 +1,66 @@
+"""Exponential moving average of trained parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA(nn.Module):
+    """Averages parameters after each optimizer step, with decay min(decay, (1 + n) / (10 + n)) at update n.
+
+    The averages are buffers, so a checkpoint holds both the raw and the averaged weights.
+
+    Args:
+        named_parameters: what to average; frozen parameters are left out.
+        decay: in [0, 1).
+    """
+
+    def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], decay: float = 0.9999) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise ValueError(f"ema_decay={decay}: the decay must lie in [0, 1)")
+        self.decay = decay
+        named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+        self._names = [name for name, _ in named]
+        self._parameters_averaged = [parameter for _, parameter in named]
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        for name, parameter in named:
+            self.register_buffer(_buffer(name), parameter.detach().clone())
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the averages towards the parameters."""
+        self.updates += 1
+        n = int(self.updates)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(self._averages(), self._parameters_averaged, 1 - decay)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Put the averages into the model for a while; the raw weights come back also after an error."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """The averages under the names of their parameters."""
+        return dict(zip(self._names, self._averages(), strict=True))
+
+    def _averages(self) -> list[Tensor]:
+        return [self.get_buffer(_buffer(name)) for name in self._names]
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for parameter, average in zip(self._parameters_averaged, self._averages(), strict=True):
+            parameter.data, average.data = average.data, parameter.data
+
+
+def _buffer(name: str) -> str:
+    """Buffers' names may not hold dots."""
+    return name.replace(".", "/")

@@ -1,0 +1,124 @@
+"""Training of a latent diffusion model, whatever its backbone and conditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.training.ema import EMA
+from ldmlab.training.failures import check_finite
+from ldmlab.training.learning_rate import learning_rate_factor
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class LatentDiffusionTraining(L.LightningModule):
+    """Epsilon (or another target) on latents of a frozen autoencoder, with condition dropout and EMA.
+
+    Batches hold "images" (B,3,fH,fW), or "moments" (B,2C,H,W) from the latent cache, and what the conditioner reads.
+
+    Args:
+        model: the parts; its autoencoder is frozen here.
+        optimizer: from parameters to an optimizer.
+        condition_dropout: probability that a sample trains without its condition.
+        ema_decay: of the averaged denoiser and conditioner.
+        warmup_steps: linear warm-up of the learning rate.
+        learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
+        model_config: what built the model, stored in every checkpoint as it is.
+    """
+
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        optimizer: OptimizerFactory,
+        condition_dropout: float = 0.1,
+        ema_decay: float = 0.9999,
+        warmup_steps: int = 500,
+        learning_rate_decay: str = "constant",
+        model_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= condition_dropout < 1:
+            raise ValueError(f"condition_dropout={condition_dropout}: the probability must lie in [0, 1)")
+        model.autoencoder.requires_grad_(False)
+        self.model = model
+        self.make_optimizer = optimizer
+        self.condition_dropout = condition_dropout
+        self.warmup_steps = warmup_steps
+        self.learning_rate_decay = learning_rate_decay
+        self.model_config = dict(model_config or {})
+        self.ema = EMA(model.named_parameters(), ema_decay)
+
+    def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
+        """The mean loss of a batch at uniform timesteps."""
+        loss = self._losses(batch, self.condition_dropout, generator=None).mean()
+        check_finite(loss, self.global_step)
+        self.log("train/loss", loss, prog_bar=True, batch_size=_count(batch))
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
+        """The loss of the averaged weights, with the same noise at every validation."""
+        generator = torch.Generator(self.device).manual_seed(batch_index)
+        losses = self._losses(batch, 0.0, generator)
+        self.log("val/loss", losses.mean(), prog_bar=True, batch_size=len(losses), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate with the averaged weights."""
+        self._averaged = self.ema.swapped()
+        self._averaged.__enter__()
+
+    def on_validation_epoch_end(self) -> None:
+        """Go back to the raw weights."""
+        self._averaged.__exit__(None, None, None)
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer over everything that is trained, stepped with its learning rate."""
+        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
+        factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Update the averages once an optimizer step."""
+        super().optimizer_step(*args, **kwargs)
+        self.ema.update()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the model is."""
+        checkpoint["config"] = self.model_config
+
+    def _losses(
+        self, batch: Mapping[str, Any], dropout: float, generator: torch.Generator | None
+    ) -> Float[Tensor, " B"]:
+        denoiser, conditioner = self.model.denoiser, self.model.conditioner
+        latents = self._latents(batch, generator)
+        cond = conditioner.drop(conditioner(batch), dropout, len(latents))
+        noise = _randn_like(latents, generator)
+        timesteps = torch.randint(len(denoiser.schedule), (len(latents),), device=self.device, generator=generator)
+        return denoiser.loss(latents, noise, denoiser.schedule.level(timesteps), cond)
+
+    @torch.no_grad()
+    def _latents(self, batch: Mapping[str, Any], generator: torch.Generator | None) -> Float[Tensor, "B C H W"]:
+        if "moments" in batch:
+            mean, std = batch["moments"].float().chunk(2, dim=1)
+        else:
+            mean, std = self.model.autoencoder.moments(batch["images"])
+        return mean + std * _randn_like(mean, generator)
+
+
+def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+def _count(batch: Mapping[str, Any]) -> int:
+    return len(batch["moments"] if "moments" in batch else batch["images"])

@@ -1,0 +1,32 @@
+"""The learning rate over a run: linear warm-up, then constant or a cosine to zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+DECAYS = ("constant", "cosine")
+
+
+def learning_rate_factor(warmup_steps: int, total_steps: int, decay: str) -> Callable[[int], float]:
+    """Return factor(step) in (0, 1], for `torch.optim.lr_scheduler.LambdaLR`.
+
+    Raises:
+        ValueError: the decay is not known, or a cosine has no end.
+    """
+    if decay not in DECAYS:
+        raise ValueError(f"learning_rate_decay={decay}: choose one of {', '.join(DECAYS)}")
+    if decay == "cosine" and total_steps <= warmup_steps:
+        raise ValueError(
+            f"trainer.max_steps={total_steps} must be above warmup_steps={warmup_steps} for learning_rate_decay=cosine"
+        )
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / warmup_steps
+        if decay == "constant":
+            return 1.0
+        progress = (step - warmup_steps) / (total_steps - warmup_steps)
+        return max(0.5 * (1 + math.cos(math.pi * min(progress, 1.0))), 1e-8)
+
+    return factor

@@ -1,0 +1,32 @@
+"""A W&B run that belongs to its folder."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lightning.pytorch.loggers import WandbLogger
+
+
+def wandb_logger(
+    folder: str, project: str = "ldmlab", group: str | None = None, name: str | None = None, offline: bool = True
+) -> WandbLogger:
+    """A logger whose run id follows from the output folder, so that a resumed or requeued job goes on in its own run.
+
+    Args:
+        folder: the run's output folder; the offline run is written into it.
+        project: of W&B.
+        group: runs shown together; the folder's parent if not given, which a sweep's jobs share.
+        name: shown for the run; the folder's own name if not given.
+        offline: write to disk only; `wandb sync` uploads later.
+    """
+    path = Path(folder).resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    return WandbLogger(
+        name=name or path.name,
+        save_dir=path,
+        offline=offline,
+        id=hashlib.sha256(str(path).encode()).hexdigest()[:16],
+        project=project,
+        group=group or path.parent.name,
+    )
