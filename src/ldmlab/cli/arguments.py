@@ -1,0 +1,110 @@
+"""What stands after `ldmlab <command>`: Hydra's overrides, a few flags, and for `sample` the prompts."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ldmlab.cli import catalogue
+from ldmlab.cli.errors import UserError
+from ldmlab.cli.suggest import hint, nearest
+
+_OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
+_HYDRA_FLAGS = ("cfg", "package", "resolve", "info", "multirun")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A command line, taken apart.
+
+    Attributes:
+        overrides: for Hydra, with the prompts among them.
+        flags: those that Hydra itself understands.
+        multirun: run once for each combination of the values given.
+        shows: print the config instead of running.
+    """
+
+    overrides: list[str]
+    flags: list[str]
+    multirun: bool
+    shows: bool
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        unknown = re.search(r"unrecognized arguments: (\S+)", message)
+        known = [name for action in self._actions for name in action.option_strings]
+        raise UserError(f"unknown flag '{unknown[1]}'{hint(unknown[1], known)}" if unknown else message)
+
+
+def parse(command: str, argv: Sequence[str]) -> Arguments:
+    """Take a command line apart.
+
+    Raises:
+        UserError: an unknown flag, or a word that is no override where the command takes no prompts.
+    """
+    parsed = _parser().parse_intermixed_args(argv)
+    words = [word for word in parsed.words if not _OVERRIDE.match(word)]
+    overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
+    if words and command == "sample":
+        overrides.append(_prompts_override(words, overrides))
+    elif words:
+        raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(words[0])}")
+    if parsed.config_dir is not None:
+        overrides.append(_search_path(parsed.config_dir))
+    return Arguments(overrides, _flags(parsed), parsed.multirun, bool(parsed.cfg or parsed.info))
+
+
+def quoted(text: str) -> str:
+    """Write any text as a Hydra value that is read back as the same text."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    without_references = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return QuotedString(without_references, Quote.double).with_quotes()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--resolve", action="store_true")
+    infos = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+    parser.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    return parser
+
+
+def _flags(parsed: argparse.Namespace) -> list[str]:
+    """The flags as Hydra's own parser expects them."""
+    given = {name: getattr(parsed, name) for name in _HYDRA_FLAGS if getattr(parsed, name)}
+    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
+
+
+def _prompts_override(words: Iterable[str], overrides: Iterable[str]) -> str:
+    if any(override.lstrip("+").startswith("prompts=") for override in overrides):
+        raise UserError("prompts are given both as words and as prompts=; keep one of the two")
+    for word in words:
+        if not word.strip() or word == "???":
+            raise UserError(f"the prompt '{word}' says nothing; write what the picture should show")
+    return f"prompts=[{','.join(map(quoted, words))}]"
+
+
+def _search_path(folder: Path) -> str:
+    if not folder.is_dir():
+        raise UserError(f"--config-dir {folder}: no such folder")
+    return f"hydra.searchpath=[{quoted(f'file://{folder.resolve()}')}]"
+
+
+def _meant(word: str) -> str:
+    """Guess which group an option without its group was meant for."""
+    for group in catalogue.all_groups():
+        found = nearest(word, catalogue.options(group))
+        if found is not None:
+            return f"; did you mean '{group}={found}'?"
+    return ""

@@ -1,0 +1,164 @@
+"""Builds models from composed configs and from checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.cli.paths import experiments_dir
+from ldmlab.conditioners.base import Conditioner
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.training.checkpoints import Checkpoint, load_weights, read_checkpoint
+
+log = logging.getLogger(__name__)
+
+DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization")
+SHIPPED_MODEL = "shapes/weights/dit.safetensors"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model from a file, in evaluation mode, and where it came from."""
+
+    model: nn.Module
+    path: Path
+    checkpoint: Checkpoint
+
+
+def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A config as plain dicts and lists, references resolved."""
+    container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
+    return {str(key): value for key, value in dict(container).items()}
+
+
+def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
+    """The autoencoder of a config's `autoencoder` group, untrained."""
+    return instantiate(config)
+
+
+def build_conditioner(config: Mapping[str, Any]) -> Conditioner:
+    """The conditioner of a config's `conditioner` group, untrained."""
+    return instantiate(config)
+
+
+def build_backbone(config: Mapping[str, Any], channels: int, grid: int, conditioner: Conditioner) -> nn.Module:
+    """The backbone of a config's `backbone` group, made to fit the latents and the conditioner."""
+    widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
+    return instantiate(config, channels=channels, grid=grid, **widths)
+
+
+def build_latent_diffusion(config: Mapping[str, Any], autoencoder: AutoencoderKL) -> LatentDiffusion:
+    """An untrained text-to-image model on the latents of an autoencoder.
+
+    Args:
+        config: plain `backbone`, `conditioner`, `schedule`, `parameterization` and `image_size`.
+        autoencoder: trained.
+
+    Raises:
+        ValueError: the autoencoder's factor does not divide the image size.
+    """
+    size = config["image_size"]
+    if size % autoencoder.factor:
+        raise ValueError(
+            f"data.image_size={size}: the autoencoder's factor {autoencoder.factor} does not divide it; "
+            f"use a multiple of {autoencoder.factor}"
+        )
+    grid = size // autoencoder.factor
+    conditioner = build_conditioner(config["conditioner"])
+    backbone = build_backbone(config["backbone"], autoencoder.latent_channels, grid, conditioner)
+    denoiser = Denoiser(backbone, instantiate(config["schedule"]), instantiate(config["parameterization"]))
+    return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
+
+
+def load_autoencoder(ckpt: str | None) -> tuple[AutoencoderKL, dict[str, Any]]:
+    """A trained autoencoder and the config that builds it, from its own checkpoint or from a whole model's.
+
+    Args:
+        ckpt: path; None for the autoencoder of the shipped model.
+    """
+    path = _path(ckpt)
+    checkpoint = read_checkpoint(path)
+    config = _trusted(checkpoint.config, path)["autoencoder"]
+    autoencoder = build_autoencoder(config)
+    prefix = "autoencoder."
+    state = {k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)}
+    load_weights(autoencoder, state, path)
+    return autoencoder.eval(), config
+
+
+def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
+    """A text-to-image model or an autoencoder, whichever the file holds.
+
+    Args:
+        ckpt: path; None for the model that comes with ldmlab.
+        ema: take the averaged weights.
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe or of another architecture.
+    """
+    path = _path(ckpt)
+    checkpoint = read_checkpoint(path, ema)
+    config = _trusted(checkpoint.config, path)
+    if config["model"] == "autoencoder":
+        return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
+    model = build_latent_diffusion(config, build_autoencoder(config["autoencoder"]))
+    load_weights(model, checkpoint.state, path)
+    return Loaded(model.eval(), path, checkpoint)
+
+
+def load_latent_diffusion(ckpt: str | None, ema: bool = True) -> Loaded:
+    """As `load_model`, but only a text-to-image model will do."""
+    loaded = load_model(ckpt, ema)
+    if not isinstance(loaded.model, LatentDiffusion):
+        raise ValueError(f"ckpt={loaded.path}: holds an autoencoder; give a checkpoint of a latent diffusion model")
+    return loaded
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a `device` key: "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: cuda is asked for and missing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: this machine has no usable GPU; use device=cpu or device=auto")
+    return torch.device(name)
+
+
+def _path(ckpt: str | None) -> Path:
+    return Path(ckpt) if ckpt is not None else experiments_dir() / SHIPPED_MODEL
+
+
+def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Refuse a stored config that would build anything but ldmlab's own classes: a checkpoint is a stranger's file.
+
+    Raises:
+        ValueError: it names another target, or holds no config of ours.
+    """
+    if "model" not in config or "autoencoder" not in config:
+        raise ValueError(f"ckpt={path}: its config names no model; it was not written by `ldmlab train`")
+    for target in _targets(config):
+        if not target.startswith("ldmlab.") or ".." in target:
+            raise ValueError(f"ckpt={path}: refused, because its config would build '{target}', which is not ldmlab's")
+    return config
+
+
+def _targets(node: Any) -> list[str]:
+    if isinstance(node, Mapping):
+        own = [str(value) for key, value in node.items() if key == "_target_"]
+        return own + [target for value in node.values() for target in _targets(value)]
+    if isinstance(node, list | tuple):
+        return [target for value in node for target in _targets(value)]
+    return []

@@ -1,0 +1,107 @@
+"""What conf/ and experiments/ offer, read from the files themselves without Hydra, so that help is quick and true."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ldmlab.cli.paths import conf_dir, experiments_dir
+
+_KEY_LINE = re.compile(r"^(?P<name>\w+):(?:\s+(?P<default>[^#\s].*?))?(?:\s+# (?P<meaning>.*))?$")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a command itself, as written in its yaml: the comment at the end of the line is its meaning.
+
+    `where` names the choice that brings it in, or is empty.
+    """
+
+    name: str
+    default: str
+    meaning: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A config group that a command composes. `where` names the choice that brings it in, or is empty."""
+
+    name: str
+    default: str | None
+    where: str
+
+
+def keys(command: str) -> list[Key]:
+    """The keys of a command that belong to no group: those of its yaml, then those that an option adds to them."""
+    files = [conf_dir() / f"{name}.yaml" for name in (command, *_bases(command))]
+    found = {key.name: key for path in files for key in _keys_in(path)}
+    for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
+        for option in options(group) if group != "experiment" else []:
+            path = conf_dir() / group / f"{option}.yaml"
+            if path.read_text().startswith("# @package _global_"):
+                for key in _keys_in(path, f"{group}={option}"):
+                    found.setdefault(key.name, key)
+    return list(found.values())
+
+
+def groups(command: str) -> list[Group]:
+    """The groups that a command composes, with those that a choice in one of them brings in."""
+    found: dict[str, Group] = {}
+    for name, default in _defaults(conf_dir() / f"{command}.yaml"):
+        found[name] = Group(name, default, "")
+        for option in options(name) if name != "experiment" else []:
+            for inner, choice in _defaults(conf_dir() / name / f"{option}.yaml"):
+                where = ", ".join(filter(None, [found[inner].where if inner in found else "", f"{name}={option}"]))
+                found.setdefault(inner, Group(inner, choice, where))
+                found[inner] = Group(inner, found[inner].default, where)
+    return list(found.values())
+
+
+def options(group: str) -> list[str]:
+    """The options of a group: its yaml files, those in subfolders as `folder/name`."""
+    folder = experiments_dir() if group == "experiment" else conf_dir() / group
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def all_groups() -> list[str]:
+    """Every group in conf/, and `experiment`."""
+    folders = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    return sorted(folders - {"hydra"} | {"experiment"})
+
+
+def _keys_in(path: Path, where: str = "") -> Iterator[Key]:
+    """The keys of a file that hold a value, or a list that starts on the next line."""
+    lines = path.read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        match = _KEY_LINE.match(line)
+        is_list = following.lstrip().startswith("- ")
+        if match and match["name"] != "defaults" and (match["default"] or is_list):
+            yield Key(match["name"], match["default"] or "[...]", match["meaning"] or "", where)
+
+
+def _bases(command: str) -> list[str]:
+    """The commands whose config this one is built on."""
+    entries = _defaults_list(conf_dir() / f"{command}.yaml")
+    return [entry for entry in entries if isinstance(entry, str) and entry != "_self_"]
+
+
+def _defaults(path: Path) -> Iterator[tuple[str, str | None]]:
+    """The (group, option) pairs of a file's defaults list and of its bases', without Hydra's own groups."""
+    for entry in _defaults_list(path):
+        if isinstance(entry, str) and entry != "_self_":
+            yield from _defaults(path.with_name(f"{entry}.yaml"))
+        for name, choice in entry.items() if isinstance(entry, dict) else ():
+            group = name.removeprefix("override ").partition("@")[0].lstrip("/")
+            if not group.startswith("hydra/"):
+                yield group, choice
+
+
+def _defaults_list(path: Path) -> list[Any]:
+    import yaml
+
+    content: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
+    return list(content.get("defaults", []))

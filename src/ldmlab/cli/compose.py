@@ -1,0 +1,139 @@
+"""Composes a command's config with Hydra, and says in one line what Hydra could not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from ldmlab.cli import catalogue, searchpath
+from ldmlab.cli.errors import UserError, one_line
+from ldmlab.cli.paths import conf_dir
+from ldmlab.cli.suggest import hint
+
+
+class Composer:
+    """Composes the config of one command.
+
+    Args:
+        command: the name of a yaml in conf/.
+        overrides: Hydra's, without sweeps.
+
+    Raises:
+        UserError: an override that cannot be read, or that takes a key away.
+    """
+
+    def __init__(self, command: str, overrides: Sequence[str]) -> None:
+        self.command = command
+        parsed = parse_overrides(overrides)
+        for override in parsed:
+            _refuse_unsupported(override)
+        self.hydra = [o for o in parsed if o.is_hydra_override()]
+        own = [o for o in parsed if not o.is_hydra_override()]
+        self.choices = [o for o in own if self._is_group(o)]
+        self.values = [o for o in own if o not in self.choices]
+
+    def whole(self) -> DictConfig:
+        """The config with all overrides, and Hydra's own node."""
+        return self._compose([*self.hydra, *self.choices, *self.values])
+
+    def chosen(self) -> DictConfig:
+        """The config with the choices of groups alone."""
+        return self._compose([*self.hydra, *self.choices])
+
+    def schema(self, chosen: DictConfig) -> DictConfig:
+        """The config with the same options but no experiment: its keys are those that exist."""
+        options = chosen.hydra.runtime.choices.items()
+        own = {group: option for group, option in options if not group.startswith("hydra/")}
+        experiment = own.pop(searchpath.GROUP, None)
+        if experiment in (None, "null"):
+            return chosen
+        lines = [f"{group}={option}" for group, option in own.items() if option is not None]
+        return self._compose([*self.hydra, *parse_overrides(lines)])
+
+    def _is_group(self, override: Override) -> bool:
+        search = [str(o.input_line) for o in self.hydra if o.key_or_group == "hydra.searchpath"]
+        loader = GlobalHydra.instance().config_loader()
+        found = loader.get_group_options(override.key_or_group, None, self.command, search)
+        is_group = bool(found) or override.key_or_group == searchpath.GROUP
+        if is_group and (override.is_add() or override.is_force_add()):
+            raise UserError(f"'{override.input_line}': an option of a group is chosen without the '+'")
+        if is_group and not isinstance(override.value(), str):
+            raise UserError(
+                f"'{override.input_line}': '{override.key_or_group}' is a group and takes the name of an option"
+                f"{hint(str(override.value()), catalogue.options(override.key_or_group))}"
+            )
+        return is_group
+
+    def _compose(self, overrides: Sequence[Override]) -> DictConfig:
+        try:
+            return compose(self.command, [str(o.input_line) for o in overrides], return_hydra_config=True)
+        except MissingConfigException as error:
+            raise UserError(self._no_such_option(error)) from error
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise UserError(self._cannot(error)) from error
+
+    def _no_such_option(self, error: MissingConfigException) -> str:
+        """Name the nearest option of the group, also of those in its subfolders and in further search paths."""
+        missing = str(error.missing_cfg_file)
+        group, _, option = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
+        file = str(error).partition("'")[2].partition("'")[0] if str(error).startswith("In ") else self.command
+        nested = option.rpartition("/")[0]
+        known = {"/".join(filter(None, [nested, name])) for name in error.options or ()} | set(catalogue.options(group))
+        where = "" if file == self.command else f" (in {file})"
+        return f"group '{group}' has no option '{option}'{where}{hint(option, known)}"
+
+    def _cannot(self, error: Exception) -> str:
+        """Keep the part of Hydra's message that is about the user's words."""
+        foreign = next((o for o in self.choices if f"override '{o.key_or_group}'" in str(error)), None)
+        if foreign is not None:
+            groups = [group.name for group in catalogue.groups(self.command)]
+            return f"'{self.command}' has no group '{foreign.key_or_group}' here{hint(foreign.key_or_group, groups)}"
+        message = str(error).partition("\nTo append")[0].partition("\n    full_key")[0]
+        return one_line(message.removesuffix(".").replace("Could not override", "unknown key"))
+
+
+@contextmanager
+def hydra_at_conf(command: str) -> Iterator[None]:
+    """Let Hydra compose from conf/ and experiments/ inside the block; a job of a sweep is inside Hydra already."""
+    if GlobalHydra.instance().is_initialized():
+        yield
+        return
+    searchpath.register()
+    with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
+        yield
+
+
+def parse_overrides(lines: Sequence[str]) -> list[Override]:
+    """Read overrides.
+
+    Raises:
+        UserError: one that is not in Hydra's grammar.
+    """
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+    try:
+        return OverridesParser.create(config_loader=loader).parse_overrides(list(lines))
+    except OverrideParseException as error:
+        problem = error.message.splitlines()[0]
+        raise UserError(
+            f"cannot read '{one_line(error.override)}' as an override ({one_line(problem)}); put text with special "
+            f"""characters in two kinds of quotes: 'KEY="some, text"'"""
+        ) from error
+
+
+def _refuse_unsupported(override: Override) -> None:
+    if override.is_delete():
+        raise UserError(f"'{override.input_line}': keys are set, not taken away; give it another value")
+    if override.is_sweep_override():
+        raise UserError(
+            f"'{override.input_line}' gives several values; add -m to run once for each, "
+            f"or put them in brackets for a list"
+        )

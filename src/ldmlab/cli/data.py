@@ -1,0 +1,20 @@
+"""`ldmlab data`: write a dataset as shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ldmlab.data.shards import write_shards
+
+
+def run(cfg: DictConfig) -> None:
+    """Write what is not there yet and say what was done."""
+    report = write_shards(instantiate(cfg.dataset), Path(cfg.path), cfg.shard_size, cfg.workers)
+    counts = ", ".join(f"{count} {split}" for split, count in report.counts.items())
+    print(
+        f"{report.root}: {counts} samples; {report.written} shards written, {report.kept} kept, "
+        f"in {report.seconds:.1f} s"
+    )

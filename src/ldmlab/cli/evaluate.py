@@ -1,0 +1,130 @@
+"""`ldmlab evaluate`: a trained model against held-out shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.cli.build import Loaded, load_model, pick_device
+from ldmlab.cli.progress import track
+from ldmlab.data.atomic import write_json
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.metrics.extractors import FeatureExtractor
+from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
+from ldmlab.pipeline import LatentDiffusion, to_uint8
+from ldmlab.samplers.noise import picture_seeds
+from ldmlab.training.state import state_sha256
+
+
+def run(cfg: DictConfig) -> None:
+    """Measure, print a table, write metrics.json."""
+    device = pick_device(cfg.device)
+    loaded = load_model(cfg.ckpt, cfg.ema)
+    loaded.model.to(device)
+    size = loaded.checkpoint.config["image_size"]
+    heldout = ShardDataModule(cfg.path, cfg.batch_size, size, num_workers=0).heldout_set
+    extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
+    n = min(cfg.n, len(heldout))
+    if n < cfg.n:
+        print(f"n={cfg.n}: there are {n} held-out samples, so {n} are measured")
+    measure = _autoencoder if isinstance(loaded.model, AutoencoderKL) else _text_to_image
+    figures = measure(cfg, loaded.model, heldout, extractor, n)
+    result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)))
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "metrics.json", result)
+    _print_table(result["metrics"], f"{loaded.path}, {n} held-out samples")
+    print(f"metrics: {folder / 'metrics.json'}")
+
+
+def _autoencoder(
+    cfg: DictConfig, model: AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+) -> dict[str, float]:
+    @torch.no_grad()
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in track(_batches(heldout, n, cfg.batch_size), "reconstructing"):
+            images = batch["images"].to(model.latent_mean.device)
+            yield to_uint8(images).cpu(), to_uint8(model.reconstruct(model.posterior(images).mean)).cpu()
+
+    return evaluate_reconstructions(pairs(), extractor)
+
+
+def _text_to_image(
+    cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+) -> dict[str, float]:
+    captions: list[str] = []
+    asked: list[Any] = []
+
+    def real() -> Iterator[Tensor]:
+        for batch in track(_batches(heldout, n, cfg.batch_size), "reading"):
+            captions.extend(batch["captions"])
+            asked.extend(meta.get("asked") for meta in batch["meta"])
+            yield to_uint8(batch["images"])
+
+    references = list(real())
+    generated = _samples(cfg, model, captions)
+    scenes = asked if all(asked) else None
+    return evaluate_samples(references, generated, extractor, scenes, captions, cfg.seed)
+
+
+def _samples(cfg: DictConfig, model: LatentDiffusion, captions: list[str]) -> Iterator[Tensor]:
+    """Pictures for the captions, a batch at a time."""
+    sampler, guidance = instantiate(cfg.sampler), instantiate(cfg.guidance)
+    seeds = picture_seeds(cfg.seed, len(captions))
+    for start in track(range(0, len(captions), cfg.batch_size), "sampling"):
+        part = slice(start, start + cfg.batch_size)
+        yield model.sample({"captions": captions[part]}, seeds[part], sampler, guidance, cfg.batch_size)
+
+
+def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:
+    return DataLoader(Subset(heldout, range(n)), batch_size, collate_fn=collate)
+
+
+def _manifest(
+    cfg: DictConfig, loaded: Loaded, heldout: ShardDataset, extractor: FeatureExtractor, n: int, device: str
+) -> Manifest:
+    model = loaded.model
+    sampling: dict[str, Any] = {}
+    autoencoder = model
+    if isinstance(model, LatentDiffusion):
+        autoencoder = model.autoencoder
+        sampling = {
+            "sampler": cfg.sampler._target_.rpartition(".")[2],
+            "steps": cfg.sampler.steps,
+            "eta": cfg.sampler.get("eta"),
+            "spacing": cfg.sampler.get("spacing"),
+            "guidance_scale": cfg.guidance.get("scale", 1.0),
+        }
+    return Manifest(
+        n=n,
+        seed=cfg.seed,
+        extractor=extractor.name,
+        extractor_sha256=extractor.weights_sha256,
+        reference_fingerprint=heldout.index.fingerprint,
+        n_reference=n,
+        device=device_name(device),
+        checkpoint=str(loaded.path),
+        checkpoint_sha256=loaded.checkpoint.sha256,
+        autoencoder_sha256=state_sha256(autoencoder),
+        ema=loaded.checkpoint.ema,
+        **sampling,
+    )
+
+
+def _print_table(metrics: dict[str, float | None], title: str) -> None:
+    table = Table("figure", "value", title=title)
+    for name, value in metrics.items():
+        table.add_row(name, "infinite" if value is None else f"{value:.4g}")
+    Console(width=100).print(table)

@@ -1,0 +1,57 @@
+"""The entry point: finds the command, and turns every way of ending into an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ldmlab import __version__
+from ldmlab.cli import manual
+from ldmlab.cli.errors import UserError, explain
+from ldmlab.cli.suggest import hint
+
+HELP = {"-h", "--help"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 130 when interrupted."""
+    try:
+        _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (Exception, KeyboardInterrupt, SystemExit) as error:
+        return _report(error)
+    return 0
+
+
+def _dispatch(argv: list[str]) -> None:
+    if not argv or argv[0] in HELP:
+        print(manual.overview(), end="", flush=True)
+    elif argv[0] == "--version":
+        print(f"ldmlab {__version__}")
+    elif argv[0] not in manual.PAGES:
+        what = "flag" if argv[0].startswith("-") else "command"
+        raise UserError(f"unknown {what} '{argv[0]}'{hint(argv[0], [*manual.PAGES, '--help', '--version'])}")
+    elif HELP & set(argv[1:]):
+        print(manual.page(argv[0]), end="", flush=True)
+    else:
+        from ldmlab.cli.launch import launch
+
+        launch(argv[0], argv[1:])
+
+
+def _report(error: BaseException) -> int:
+    """Tell the user, and return the exit code."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        print("ldmlab: interrupted", file=sys.stderr)
+        return 130
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    line = explain(error)
+    if line is None or os.environ.get("LDMLAB_TRACE", "0") not in ("", "0"):
+        traceback.print_exception(error)
+    if line is not None:
+        print(f"ldmlab: {line}", file=sys.stderr)
+    return 1 if line is None else 2

@@ -1,0 +1,196 @@
+"""The manual: what `ldmlab --help` and `ldmlab <command> --help` print. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import fill, indent
+
+from ldmlab.cli import catalogue
+
+WIDTH = 88
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the manual says of a command beyond what its yaml says."""
+
+    summary: str
+    synopsis: str
+    description: tuple[str, ...]
+    examples: tuple[tuple[str, str], ...]
+
+
+PAGES = {
+    "data": Page(
+        summary="write a captioned dataset as WebDataset shards",
+        synopsis="ldmlab data [dataset=NAME] [KEY=VALUE ...]",
+        description=(
+            "Draws the pictures of a dataset and writes them in the layout of img2dataset: numbered tar files of "
+            "pictures, captions and json, a training and a held-out split that share no scene and no picture.",
+            "The same seed gives the same bytes. An interrupted run leaves no half shard, and the same command "
+            "goes on where it stopped.",
+        ),
+        examples=(
+            ("ldmlab data dataset=shapes", "21 000 drawn scenes in data/shapes"),
+            ("ldmlab data dataset=shapes dataset.image_size=128 path=data/big", "larger pictures, elsewhere"),
+            ("ldmlab data dataset=openmoji dataset.background=black", "the pictures of OpenMoji on black"),
+        ),
+    ),
+    "train": Page(
+        summary="train an autoencoder or a latent diffusion model",
+        synopsis="ldmlab train [experiment=STUDY/VARIANT] [model=NAME] [KEY=VALUE ...]",
+        description=(
+            "Trains on shards that `ldmlab data` wrote, on the GPU where there is one. An experiment is a yaml that "
+            "sets many keys at once; whatever else is on the command line overrides it.",
+            "The run's folder holds the config it ran with (.hydra/), checkpoints, metrics and sample grids. "
+            "ckpt_path=last with the same output_dir continues a run exactly.",
+        ),
+        examples=(
+            ("ldmlab train experiment=shapes/dit", "the recorded study, again"),
+            ("ldmlab train backbone=unet backbone.dropout=0.1 seed=1", "another backbone, a key of it, a seed"),
+            ("ldmlab train output_dir=runs/mine ckpt_path=last", "continue"),
+            ("ldmlab train -m seed=0,1,2", "three runs, one after the other"),
+            ("ldmlab train experiment=shapes/dit --cfg job", "print the composed config and stop"),
+        ),
+    ),
+    "sample": Page(
+        summary="draw pictures from prompts",
+        synopsis='ldmlab sample ["PROMPT" ...] [KEY=VALUE ...]',
+        description=(
+            "Words without `=` are prompts. Without ckpt= the model that comes with ldmlab draws. Writes the "
+            "pictures and a labelled contact sheet; the same seed gives the same bytes whatever the batch size.",
+        ),
+        examples=(
+            (
+                'ldmlab sample "a small red circle left of a big blue square" "a green star"',
+                "16 pictures, dealt in turn",
+            ),
+            ('ldmlab sample "a red star" n=4 seed=7 sampler.steps=20 guidance.scale=2', "fewer, faster, freer"),
+            ("ldmlab sample prompts=prompts.txt ckpt=runs/train/mine/last.ckpt", "a file of prompts, a model of yours"),
+        ),
+    ),
+    "evaluate": Page(
+        summary="measure a trained model on held-out shards",
+        synopsis="ldmlab evaluate [ckpt=PATH] [path=DATASET] [KEY=VALUE ...]",
+        description=(
+            "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
+            "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "
+            "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions.",
+            "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
+            "extractor=inception gives the FID that papers report.",
+        ),
+        examples=(
+            ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on data/shapes"),
+            ("ldmlab evaluate n=200 sampler.steps=50 guidance.scale=4", "the shipped model, guided harder"),
+            ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
+            ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
+        ),
+    ),
+    "describe": Page(
+        summary="print a composed model: modules, parameters, MACs and FLOPs, tokens",
+        synopsis="ldmlab describe [model=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]",
+        description=(
+            "Builds the model that the same overrides would train, without training it, and counts. FLOPs are twice "
+            "the MACs; papers that say GFLOPs of a transformer often mean MACs.",
+        ),
+        examples=(
+            ("ldmlab describe backbone=unet", "the UNet in place of the DiT"),
+            ("ldmlab describe experiment=shapes/dit", "the model of a study"),
+        ),
+    ),
+}
+
+FLAGS = {
+    "--cfg job": "print the composed config instead of running (also: hydra, all)",
+    "--resolve": "with --cfg: fill in references between keys",
+    "--info": "print how the config was composed (also: --info defaults, searchpath, ...)",
+    "-m, --multirun": "run once for each combination of KEY=A,B,C",
+    "--config-dir DIR": "a further folder of config groups, beside ldmlab's own",
+    "-h, --help": "this page",
+}
+
+EXIT_STATUS = {
+    "0": "done",
+    "1": "a bug in ldmlab, with its trace",
+    "2": "bad input, with one line that says what to mend",
+    "130": "interrupted",
+}
+
+OVERVIEW = """\
+ldmlab - an experiment platform for latent diffusion
+
+Usage: ldmlab COMMAND [PROMPT ...] [KEY=VALUE ...] [FLAGS]
+
+Commands:
+{commands}
+
+First steps:
+  ldmlab sample "a small red circle left of a big blue square"
+  ldmlab data dataset=shapes
+  ldmlab train experiment=shapes/dit
+
+Every command takes Hydra overrides: KEY=VALUE sets a key, GROUP=OPTION chooses a
+component, GROUP.KEY=VALUE sets a key of it. `ldmlab COMMAND --help` lists them all.
+
+Flags:
+  -h, --help       this page
+  --version        the version
+
+Set LDMLAB_TRACE=1 to see the trace of every error.
+"""
+
+
+def overview() -> str:
+    """The first page."""
+    return OVERVIEW.format(commands=_table({name: page.summary for name, page in PAGES.items()}, 2).rstrip())
+
+
+def page(command: str) -> str:
+    """The page of a command."""
+    entry = PAGES[command]
+    sections = {
+        "NAME": f"    ldmlab {command} - {entry.summary}\n",
+        "SYNOPSIS": f"    {entry.synopsis}\n",
+        "DESCRIPTION": "\n".join(_paragraph(text) for text in entry.description),
+        "KEYS": _keys(command),
+        "GROUPS": _groups(command),
+        "FLAGS": _table(FLAGS),
+        "EXAMPLES": "\n".join(f"    {line}\n        {meaning}\n" for line, meaning in entry.examples),
+        "EXIT STATUS": _table(EXIT_STATUS),
+    }
+    return "\n".join(f"{title}\n{body}" for title, body in sections.items())
+
+
+def _keys(command: str) -> str:
+    """The keys of the command, each with its default, its meaning, and the choice that brings it in."""
+    return _table(
+        {
+            f"{key.name}={key.default}": key.meaning + (f"  [{key.where}]" if key.where else "")
+            for key in catalogue.keys(command)
+        }
+    )
+
+
+def _groups(command: str) -> str:
+    rows = {}
+    for group in catalogue.groups(command):
+        names = [f"{option}*" if option == group.default else option for option in catalogue.options(group.name)]
+        rows[f"{group.name}="] = " | ".join(names) + (f"  [{group.where}]" if group.where else "")
+    footer = "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option; --cfg job shows them."
+    return f"{_table(rows)}\n{_paragraph(footer)}"
+
+
+def _paragraph(text: str) -> str:
+    return indent(fill(text, WIDTH - 4), "    ") + "\n"
+
+
+def _table(rows: dict[str, str], margin: int = 4) -> str:
+    """Two columns; a left entry too wide for its column has the right one on the next line."""
+    left = min(max(map(len, rows), default=0), 28) + 2
+    lines = []
+    for name, text in rows.items():
+        body = fill(text, max(WIDTH - margin - left, 20)).replace("\n", "\n" + " " * (margin + left))
+        head = " " * margin + name
+        gap = "\n" + " " * (margin + left) if len(name) > left - 2 else " " * (left - len(name))
+        lines.append(f"{head}{gap}{body}".rstrip())
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,82 @@
+"""The ranges of the keys that belong to a command itself. Keys of components are checked by their constructors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Path = Annotated[str, Field(min_length=1)]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Keys(BaseModel):
+    """Keys that no group brings in; others are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataKeys(Keys):
+    """`ldmlab data`."""
+
+    path: Path
+    shard_size: Count
+    workers: Count
+
+
+class TrainKeys(Keys):
+    """`ldmlab train`. Those with a default come with model=latent_diffusion."""
+
+    seed: Seed
+    ckpt_path: Path | None
+    output_dir: Path
+    checkpoint_every: Count
+    grid_every: Count
+    export_half: bool
+    cache_latents: bool = True
+    autoencoder_ckpt: Path | None = None
+    grid_prompts: list[str] = []
+
+
+class SampleKeys(Keys):
+    """`ldmlab sample`."""
+
+    prompts: Path | list[str] | None
+    ckpt: Path | None
+    n: Count
+    seed: Seed
+    batch_size: Count
+    ema: bool
+    device: Device
+    output_dir: Path
+
+
+class EvaluateKeys(Keys):
+    """`ldmlab evaluate`."""
+
+    ckpt: Path | None
+    path: Path
+    n: Annotated[int, Field(ge=2)]
+    seed: Seed
+    batch_size: Count
+    ema: bool
+    device: Device
+    output_dir: Path
+
+
+class DescribeKeys(TrainKeys):
+    """`ldmlab describe`."""
+
+    depth: Count
+    json_: Annotated[bool, Field(alias="json")]
+
+
+SCHEMAS: dict[str, type[Keys]] = {
+    "data": DataKeys,
+    "train": TrainKeys,
+    "sample": SampleKeys,
+    "evaluate": EvaluateKeys,
+    "describe": DescribeKeys,
+}

@@ -1,0 +1,196 @@
+"""`ldmlab train`: an autoencoder or a latent diffusion model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from ldmlab.cli.build import (
+    DIFFUSION_GROUPS,
+    build_autoencoder,
+    build_latent_diffusion,
+    load_autoencoder,
+    pick_device,
+    plain,
+)
+from ldmlab.cli.progress import quiet_lightning, track
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.progress import Throughput, progress_callback
+from ldmlab.training.callbacks.rng import RngState
+from ldmlab.training.checkpoints import AtomicCheckpointIO, export_weights, read_checkpoint, read_lightning
+from ldmlab.training.failures import NonFiniteLossError
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+from ldmlab.training.state import state_sha256
+
+log = logging.getLogger(__name__)
+
+GRID_IMAGES = 8
+CHECKPOINT = "last.ckpt"
+
+
+def run(cfg: DictConfig) -> None:
+    """Train, and export the averaged weights as `model.safetensors` at the end."""
+    quiet_lightning()
+    folder = Path(cfg.output_dir)
+    L.seed_everything(cfg.seed, verbose=False)
+    data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
+    data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
+    log.info(data.train_set.index.summary())
+    module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
+    ckpt = _resume_from(cfg, module.model_config)
+    trainer = _trainer(cfg, module, data, folder)
+    try:
+        trainer.fit(module, data, ckpt_path=ckpt)
+    except NonFiniteLossError as error:
+        raise ValueError(f"{error}; {_last_good(folder)}") from error
+    finally:
+        _finish_wandb()
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    trainer.save_checkpoint(folder / CHECKPOINT)
+    if trainer.is_global_zero:
+        _export(cfg, folder)
+
+
+def _autoencoder(cfg: DictConfig) -> AutoencoderTraining:
+    config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
+    make = instantiate(cfg.training, _partial_=True)
+    return make(
+        autoencoder=build_autoencoder(cfg.autoencoder),
+        loss=instantiate(cfg.loss),
+        discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
+        optimizer=instantiate(cfg.optimizer),
+        model_config=config,
+    )
+
+
+def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusionTraining:
+    autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
+    config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
+    config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
+    model = build_latent_diffusion(config, autoencoder)
+    model.conditioner.prepare(data.train_set.index.captions)
+    if cfg.cache_latents:
+        _cache_latents(data, autoencoder)
+    make = instantiate(cfg.training, _partial_=True)
+    return make(model=model, optimizer=instantiate(cfg.optimizer), model_config=config)
+
+
+def _cache_latents(data: ShardDataModule, autoencoder: nn.Module) -> None:
+    device = pick_device("auto")
+    autoencoder.to(device)
+
+    def moments(images: Tensor) -> tuple[Tensor, Tensor]:
+        return autoencoder.moments(images.to(device))
+
+    data.use_latents(moments, state_sha256(autoencoder), progress=lambda batches: track(batches, "encoding images"))
+    autoencoder.to("cpu")
+
+
+def _trainer(
+    cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path
+) -> L.Trainer:
+    callbacks: list[L.Callback] = [
+        RngState(),
+        Throughput(cfg.data.batch_size),
+        progress_callback(),
+        _grid(cfg, module, data, folder),
+        ModelCheckpoint(
+            folder,
+            filename=CHECKPOINT.removesuffix(".ckpt"),
+            every_n_train_steps=cfg.checkpoint_every,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        ),
+    ]
+    settings = plain(cfg.trainer)
+    settings["precision"] = _precision(settings["precision"])
+    return L.Trainer(
+        **settings,
+        max_epochs=-1,
+        default_root_dir=folder,
+        logger=_logger(cfg),
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+    )
+
+
+def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
+    if isinstance(module, LatentDiffusionTraining):
+        drawer = sample_drawer(cfg.grid_prompts, instantiate(cfg.sampler), instantiate(cfg.guidance), cfg.seed)
+        return PictureGrid(drawer, folder / "pictures", cfg.grid_every)
+
+    def images() -> Tensor:
+        source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
+        return torch.stack([source[i]["image"] for i in range(min(GRID_IMAGES, len(source)))])
+
+    return PictureGrid(reconstruction_drawer(images), folder / "pictures", cfg.grid_every)
+
+
+def _precision(name: str) -> str:
+    """bf16 on GPUs that have it, fp32 elsewhere, unless asked otherwise."""
+    if name != "auto":
+        return name
+    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "32-true"
+
+
+def _logger(cfg: DictConfig) -> Logger:
+    logger: Logger = instantiate(cfg.logger)
+    logger.log_hyperparams(plain(cfg))
+    return logger
+
+
+def _resume_from(cfg: DictConfig, config: dict[str, Any]) -> str | None:
+    """The checkpoint to go on from, refused where it belongs to another model."""
+    if cfg.ckpt_path is None:
+        return None
+    path = Path(cfg.output_dir) / CHECKPOINT if cfg.ckpt_path == "last" else Path(cfg.ckpt_path)
+    stored = read_lightning(path).get("config")
+    if stored is None:
+        raise ValueError(f"ckpt_path={path}: this is no training checkpoint of ldmlab")
+    for group in sorted({*stored, *config}):
+        if stored.get(group) != config.get(group):
+            raise ValueError(
+                f"ckpt_path={path}: was trained with {group}={stored.get(group)}, this run has {config.get(group)}; "
+                "resume with the same model"
+            )
+    return str(path)
+
+
+def _last_good(folder: Path) -> str:
+    path = folder / CHECKPOINT
+    return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+
+
+def _export(cfg: DictConfig, folder: Path) -> None:
+    checkpoint = read_checkpoint(folder / CHECKPOINT)
+    state = {k: v for k, v in checkpoint.state.items() if _belongs(cfg.model.name, k)}
+    path = folder / "model.safetensors"
+    export_weights(path, state, checkpoint.config, checkpoint.ema, half=cfg.export_half)
+    print(f"model: {path}")
+
+
+def _belongs(model: str, name: str) -> bool:
+    return model != "autoencoder" or name.startswith("autoencoder.")
+
+
+def _finish_wandb() -> None:
+    import wandb
+
+    if wandb.run is not None:
+        wandb.finish()

@@ -1,0 +1,183 @@
+"""Refuses a composed config whose keys or types are not those of the yaml. Imports nothing heavy.
+
+The yaml is the schema. A key exists if and only if the yaml of the command or of a chosen option has it; its default
+says its type. Two values leave more open: `null` takes any scalar or list, and an empty mapping `{}` takes any keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
+
+from ldmlab.cli.compose import Composer, hydra_at_conf, parse_overrides
+from ldmlab.cli.errors import UserError
+from ldmlab.cli.schema import SCHEMAS
+from ldmlab.cli.suggest import hint
+
+MISSING = "???"
+
+
+def validate(command: str, overrides: Sequence[str], complete: bool = True) -> None:
+    """Compose a command's config and check it.
+
+    Args:
+        command: the name of a yaml in conf/.
+        overrides: Hydra's, without sweeps.
+        complete: also refuse values that are missing or out of range; not wanted where a config is only shown.
+
+    Raises:
+        UserError: the first thing that is wrong.
+    """
+    with hydra_at_conf(command):
+        composer = Composer(command, overrides)
+        chosen = composer.chosen()
+        schema = composer.schema(chosen)
+        keys = _plain(schema)
+        _check_keys(keys, _plain(chosen), "the experiment")
+        for override in composer.values:
+            _check_override_key(keys, override.key_or_group)
+        whole = composer.whole()
+    _check_keys(keys, _plain(whole), "the command line")
+    _check_types(schema, whole)
+    if complete:
+        _check_values(command, whole)
+
+
+def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True) -> None:
+    """Check every job of a sweep before the first one starts; as `validate`."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    with hydra_at_conf(command):
+        parsed = parse_overrides(overrides)
+        if any(o.key_or_group == "hydra/sweeper" or (o.is_hydra_override() and o.is_sweep_override()) for o in parsed):
+            return  # such a sweep has its own idea of the jobs; each is checked when it starts
+        jobs = BasicSweeper.split_arguments(parsed, None)[0]
+    for job in jobs:
+        validate(command, job, complete)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Nested dicts and lists with references left as they are, without Hydra's own node."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def _check_override_key(keys: Mapping[str, Any], path: str) -> None:
+    node: Any = keys
+    for part in path.split("."):
+        if isinstance(node, Mapping) and part in node:
+            node = node[part]
+        elif not (isinstance(node, Mapping) and not node):
+            raise UserError(f"unknown key '{path}'{hint(path, _paths(keys))}")
+        else:
+            return
+
+
+def _check_keys(keys: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+    for path in _extra(keys, given):
+        raise UserError(f"unknown key '{path}' (in {where}){hint(path, _paths(keys))}")
+
+
+def _extra(keys: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Paths that exist in `given` alone."""
+    for name, value in given.items():
+        path = f"{prefix}{name}"
+        if name not in keys:
+            yield path
+        elif isinstance(keys[name], Mapping) and keys[name] and isinstance(value, Mapping):
+            yield from _extra(keys[name], value, f"{path}.")
+
+
+def _paths(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The dotted paths of all values."""
+    found = []
+    for name, value in keys.items():
+        inner = _paths(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else [f"{prefix}{name}"]
+        found.extend(inner)
+    return found
+
+
+def _check_types(schema: DictConfig, whole: DictConfig) -> None:
+    for path in _sections(_plain(schema)):
+        section = OmegaConf.select(whole, path)
+        if not isinstance(section, DictConfig):
+            raise UserError(f"{path}={_shown(section)}: this is a section; set its keys as {path}.KEY=VALUE")
+    for path in _paths(_plain(schema)):
+        default, value = _resolved(schema, path), _resolved(whole, path)
+        wanted = _mismatch(default, value)
+        if wanted is not None:
+            raise UserError(f"{path}={_shown(value)}: this key takes {wanted}, as its default {_shown(default)}")
+
+
+def _sections(keys: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in keys.items():
+        if isinstance(value, Mapping):
+            yield f"{prefix}{name}"
+            yield from _sections(value, f"{prefix}{name}.")
+
+
+def _resolved(config: DictConfig, path: str) -> Any:
+    """A value with its references filled in; `MISSING` where they lead nowhere yet."""
+    try:
+        value = OmegaConf.select(config, path, throw_on_missing=True)
+    except OmegaConfBaseException:
+        return MISSING
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def _mismatch(default: Any, value: Any) -> str | None:
+    """What a key takes, judged by its default, where `value` is something else."""
+    if default == MISSING or value == MISSING or isinstance(default, Mapping):
+        return None
+    if default is None:
+        return "a single value or a list" if isinstance(value, Mapping) else None
+    if isinstance(default, list):
+        return _list_mismatch(default, value)
+    kind, accepted, wanted = next(rule for rule in _RULES if isinstance(default, rule[0]))
+    fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+    return None if fits else wanted
+
+
+_RULES: tuple[tuple[type, tuple[type, ...], str], ...] = (
+    (bool, (bool,), "true or false"),
+    (int, (int,), "a whole number"),
+    (float, (float, int), "a number"),
+    (object, (str,), """text (a number as text is written KEY='"2"')"""),
+)
+
+
+def _list_mismatch(default: list[Any], value: Any) -> str | None:
+    """The elements of a list whose defaults are all of one kind are of that kind."""
+    if not isinstance(value, list):
+        return "a list, written [A,B]"
+    same_kind = len({type(element) for element in default}) == 1
+    wrong = (_mismatch(default[0], element) for element in value) if same_kind else iter(())
+    return next((f"a list of which each is {wanted}" for wanted in wrong if wanted is not None), None)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _check_values(command: str, whole: DictConfig) -> None:
+    own = OmegaConf.create(_plain(whole))
+    try:
+        missing = sorted(OmegaConf.missing_keys(own))
+        plain = OmegaConf.to_container(own, resolve=True) if not missing else {}
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    if missing:
+        raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
+    assert isinstance(plain, dict)
+    try:
+        SCHEMAS[command].model_validate({key: value for key, value in plain.items() if not isinstance(value, dict)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+        raise UserError(f"{first['loc'][0]}={_shown(first['input'])}: {told}") from error

@@ -1,0 +1,128 @@
+"""Which room may import which, read from the source. A room that is not in the table fails."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src/ldmlab"
+
+MODELS = {"attention", "diffusion", "backbones", "autoencoders", "conditioners", "guidance", "samplers", "types"}
+ROOMS: dict[str, set[str]] = {
+    "__init__": set(),
+    "types": set(),
+    "shapes": set(),
+    "pretrained": {"types"},
+    "attention": {"types"},
+    "diffusion": {"types"},
+    "backbones": {"attention", "types"},
+    "autoencoders": {"attention", "pretrained", "types"},
+    "conditioners": {"attention", "types"},
+    "guidance": {"diffusion", "types"},
+    "samplers": {"diffusion", "types"},
+    "editing": {"attention", "guidance", "samplers", "types"},
+    "data": {"shapes", "types"},
+    "metrics": {"pretrained", "shapes", "types"},
+    "contact_sheet": set(),
+    "describe": MODELS,
+    "pipeline": MODELS,
+    "interop": MODELS | {"pipeline"},
+    "training": MODELS | {"contact_sheet", "data", "metrics", "editing", "pipeline", "pretrained", "shapes"},
+}
+ROOMS["cli"] = {*ROOMS}
+ROOMS["__main__"] = {"cli"}
+
+OUTSIDE: dict[str, set[str]] = {
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "lightning": {"data", "training", "cli"},
+    "pytorch_lightning": set(),
+    "lightning_fabric": set(),
+}
+
+
+def room_of(path: Path) -> str:
+    """The first part of a module's name below ldmlab."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
+    """Absolute names of all modules imported anywhere in a file, for typing and inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def violations(path: Path) -> list[str]:
+    """What a file imports that its room may not."""
+    room = room_of(path)
+    package = ["ldmlab", *path.relative_to(SOURCE).parent.parts]
+    wrong = []
+    for name in imports(ast.parse(path.read_text()), package):
+        top, _, rest = name.partition(".")
+        inner = rest.partition(".")[0]
+        if top in OUTSIDE and room not in OUTSIDE[top]:
+            wrong.append(name)
+        if top == "ldmlab" and inner in ROOMS and inner not in ROOMS[room] | {room, "__init__"}:
+            wrong.append(name)
+    return wrong
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(path) for path in FILES} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports(path: Path) -> None:
+    assert violations(path) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("backbones/a.py", "from ldmlab.samplers.ddim import DDIM"),
+        ("backbones/a.py", "from ldmlab import samplers"),
+        ("backbones/a.py", "from ..samplers import ddim"),
+        ("backbones/a.py", "from .. import samplers"),
+        ("backbones/a.py", "import ldmlab.training.autoencoder as x"),
+        ("backbones/a.py", "def f():\n    from ldmlab.cli import main"),
+        ("samplers/a.py", "from lightning.pytorch import Trainer"),
+        ("training/a.py", "import hydra"),
+        ("data/a.py", "if TYPE_CHECKING:\n    from omegaconf import DictConfig"),
+        ("training/a.py", "import pytorch_lightning"),
+        ("types.py", "from ldmlab.attention import backends"),
+    ],
+)
+def test_violations_are_seen(file: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(line)
+    assert violations(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("backbones/a.py", "from ldmlab.attention.module import Attention\nfrom .embeddings import x"),
+        ("backbones/a.py", "from ldmlab import __version__"),
+        ("training/a.py", "import lightning.pytorch as pl"),
+        ("cli/a.py", "import hydra\nfrom ..training import autoencoder"),
+    ],
+)
+def test_allowed_imports_pass(file: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(line)
+    assert violations(path) == []

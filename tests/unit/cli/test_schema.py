@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import pytest
+
+from ldmlab.cli import catalogue
+from ldmlab.cli.manual import PAGES
+from ldmlab.cli.schema import SCHEMAS
+
+
+def test_every_command_has_a_schema() -> None:
+    assert list(SCHEMAS) == list(PAGES)
+
+
+@pytest.mark.parametrize("command", SCHEMAS)
+def test_schema_has_the_keys_of_the_yaml(command: str) -> None:
+    fields = {field.alias or name for name, field in SCHEMAS[command].model_fields.items()}
+    assert fields == {key.name for key in catalogue.keys(command)}

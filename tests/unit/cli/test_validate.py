@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ldmlab.cli.errors import UserError
+from ldmlab.cli.manual import PAGES
+from ldmlab.cli.validate import _extra, _mismatch, _paths, validate, validate_sweep
+
+Refused = Callable[..., str]
+Study = Callable[[str, str], None]
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_defaults_pass(command: str) -> None:
+    validate(command, [])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["+sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["++sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["+extra={a: 1}"], "unknown key 'extra'"),
+        (["sampler.steps.x=3"], "unknown key 'sampler.steps.x'"),
+        (["samplr=ddim"], "unknown key 'samplr'"),
+        (["+samplr=ddim"], "unknown key 'samplr'"),
+        (["sampler=ddmi"], "group 'sampler' has no option 'ddmi'; did you mean 'ddim'?"),
+        (["sampler=3"], "takes the name of an option; choose one of"),
+        (["+sampler=ddim"], "chosen without the '+'"),
+        (["sampler={steps: 3}"], "is a group and takes the name of an option"),
+        (["backbone=dit"], "'sample' has no group 'backbone' here"),
+        (["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
+        (["~seed"], "keys are set, not taken away"),
+        (["seed=1,2"], "add -m to run once for each"),
+        (["seed=[1"], "cannot read 'seed=[1' as an override"),
+        (["seed=${nowhere}"], "'nowhere' not found"),
+        (["hydra.run.dirr=x"], "unknown key 'hydra.run.dirr'"),
+        (["hydra/launcher=submitt"], "group 'hydra/launcher' has no option 'submitt'"),
+    ],
+)
+def test_wrong_keys_and_options(refused: Refused, overrides: list[str], told: str) -> None:
+    assert told in refused("sample", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("n=1.5", "n=1.5: this key takes a whole number"),
+        ("n=true", "n=true: this key takes a whole number"),
+        ("n=null", "n=null: this key takes a whole number"),
+        ("n=[1]", "n=[1]: this key takes a whole number"),
+        ("ema=1", "ema=1: this key takes true or false"),
+        ("sampler.eta=x", "sampler.eta=x: this key takes a number"),
+        ("sampler.eta=false", "sampler.eta=false: this key takes a number"),
+        ("sampler.spacing=3", "sampler.spacing=3: this key takes text"),
+        ("ckpt={a: 1}", "this key takes a single value or a list"),
+        ("n={a: 1}", 'n={"a": 1}: this key takes a whole number'),
+        ("n=0", "n=0: input should be greater than or equal to 1"),
+        ("seed=-1", "seed=-1: input should be greater than or equal to 0"),
+        ("device=gpu", "device=gpu: input should be 'auto', 'cpu' or 'cuda'"),
+        ("output_dir=''", "output_dir="),
+    ],
+)
+def test_wrong_types_and_ranges(refused: Refused, override: str, told: str) -> None:
+    assert told in refused("sample", override)
+
+
+@pytest.mark.parametrize("override", ["sampler.eta=1", "sampler.eta=0.5", "ckpt=a/b.ckpt", "prompts=[a,b]", "seed=0"])
+def test_right_values_pass(override: str) -> None:
+    validate("sample", [override])
+
+
+def test_missing_values_are_named_in_one_line(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler/open.yaml").write_text("_target_: a.B\nsteps: ???\neta: ???\n")
+    chosen = [f"hydra.searchpath=[file://{tmp_path}]", "sampler=open"]
+    assert refused("sample", *chosen) == (
+        "no value for sampler.eta, sampler.steps; give sampler.eta=VALUE sampler.steps=VALUE"
+    )
+    assert "sampler.eta;" in refused("sample", *chosen, "sampler.steps=2")
+    validate("sample", chosen, complete=False)
+    validate("sample", [*chosen, "sampler.steps=2", "sampler.eta=x"])
+
+
+def test_experiments_set_keys_and_options(study: Study) -> None:
+    study("shapes/a", "defaults:\n  - override /sampler: ddpm\nn: 3\nsampler:\n  steps: 7\n")
+    validate("sample", ["experiment=shapes/a", "n=4"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sampler:\n  stesp: 3\n", "unknown key 'sampler.stesp' (in the experiment); did you mean 'sampler.steps'?"),
+        ("sampler:\n  steps: many\n", "sampler.steps=many: this key takes a whole number"),
+        ("sampler: 3\n", "sampler=3: this is a section"),
+        ("n: [\n", "while parsing"),
+        ("defaults:\n  - override /sampler: ddmi\n", "has no option 'ddmi'"),
+        ("defaults:\n  - override /backbone: dit\n", "unknown key 'backbone'"),
+    ],
+)
+def test_mistakes_in_experiments(refused: Refused, study: Study, text: str, told: str) -> None:
+    study("shapes/a", text)
+    assert told in refused("sample", "experiment=shapes/a")
+
+
+def test_experiment_that_is_not_there(refused: Refused, study: Study) -> None:
+    study("shapes/dit", "")
+    told = refused("sample", "experiment=shapes/dti")
+    assert told == "group 'experiment' has no option 'shapes/dti'; did you mean 'shapes/dit'?"
+
+
+def test_every_job_of_a_sweep_is_checked_before_the_first() -> None:
+    validate_sweep("sample", ["seed=1,2", "sampler=ddim,ddpm"])
+    with pytest.raises(UserError, match="n=0"):
+        validate_sweep("sample", ["n=1,0"])
+    with pytest.raises(UserError, match=r"unknown key 'sampler\.eta'"):
+        validate_sweep("sample", ["sampler=ddim,ddpm", "sampler.eta=1"])
+
+
+def test_an_empty_mapping_takes_any_keys() -> None:
+    keys = {"a": {}, "b": {"c": 1}}
+    assert list(_extra(keys, {"a": {"x": 1}, "b": {"c": 2}})) == []
+    assert list(_extra(keys, {"b": {"d": 2}, "e": 1})) == ["b.d", "e"]
+    assert _paths(keys) == ["a", "b.c"]
+
+
+@pytest.mark.parametrize(
+    ("default", "value", "fits"),
+    [
+        (None, 3, True),
+        (None, [1], True),
+        ("???", {"a": 1}, True),
+        ([1, 2], [3], True),
+        ([1, 2], [], True),
+        ([1, 2], ["a"], False),
+        ([1.0], [1], True),
+        ([1, "a"], [True], True),
+        ([[1]], [["a"]], False),
+        ([1], 1, False),
+        (1.0, 1, True),
+        (1, True, False),
+        (True, 1, False),
+    ],
+)
+def test_types_follow_the_default(default: object, value: object, fits: bool) -> None:
+    assert (_mismatch(default, value) is None) is fits
