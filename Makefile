@@ -32,10 +32,18 @@ help: ## this list
 demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics from nothing
 	$(BIN)/ldmlab data dataset=shapes path=$(DEMO)/data
 	$(BIN)/ldmlab train experiment=demo/autoencoder data.path=$(DEMO)/data output_dir=$(DEMO)/autoencoder
-	$(BIN)/ldmlab train experiment=demo/dit data.path=$(DEMO)/data output_dir=$(DEMO)/dit
-	$(BIN)/ldmlab sample "a small red circle left of a big blue square" "a big green star" \
-		ckpt=$(DEMO)/dit/last.ckpt output_dir=$(DEMO)/samples
-	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/dit/last.ckpt path=$(DEMO)/data n=200 output_dir=$(DEMO)/evaluation
+	$(BIN)/ldmlab train experiment=demo/dit data.path=$(DEMO)/data output_dir=$(DEMO)/dit \
+		autoencoder_ckpt=$(DEMO)/autoencoder/model.safetensors
+	$(BIN)/ldmlab sample ckpt=$(DEMO)/dit/model.safetensors output_dir=$(DEMO)/samples
+	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/autoencoder/model.safetensors path=$(DEMO)/data n=200 \
+		output_dir=$(DEMO)/evaluation/autoencoder
+	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/dit/model.safetensors path=$(DEMO)/data n=200 \
+		output_dir=$(DEMO)/evaluation/dit
+	@echo
+	@echo "contact sheet:    $(DEMO)/samples/contact_sheet.png"
+	@echo "denoising strip:  $(DEMO)/samples/denoising_strip.png"
+	@echo "metrics:          $(DEMO)/evaluation/autoencoder/metrics.json"
+	@echo "                  $(DEMO)/evaluation/dit/metrics.json"
 
 test: .venv/dev ## all tests but the slow ones and those for a GPU, and the coverage of the core
 	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --cov=ldmlab --cov-report=

@@ -27,7 +27,7 @@ ROOMS: dict[str, set[str]] = {
     "data": {"shapes", "types"},
     "metrics": {"pretrained", "shapes", "types"},
     "contact_sheet": set(),
-    "describe": MODELS,
+    "describe": {"attention", "backbones", "types"},
     "pipeline": MODELS,
     "interop": MODELS | {"pipeline"},
     "training": MODELS | {"contact_sheet", "data", "metrics", "editing", "pipeline", "pretrained", "shapes"},

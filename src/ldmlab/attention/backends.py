@@ -47,17 +47,23 @@ def xformers(
     q: Float[Tensor, "B h N d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"], mask: Mask
 ) -> Float[Tensor, "B h N d"]:
     """xFormers' memory-efficient attention; CUDA only."""
-    from xformers.ops import memory_efficient_attention
-
     if not q.is_cuda:
         raise ValueError(
             f"attention backend 'xformers' has no kernel for device '{q.device.type}'; use attention=sdpa or a GPU"
         )
+    from xformers.ops import memory_efficient_attention
+
     bias = None
     if mask is not None:
         shape = (*q.shape[:3], k.shape[2])
         bias = _aligned_bias(torch.where(mask, 0.0, -torch.inf).to(q.dtype).expand(shape))
-    out = memory_efficient_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_bias=bias)
+    try:
+        out = memory_efficient_attention(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_bias=bias)
+    except NotImplementedError as error:
+        raise ValueError(
+            "attention backend 'xformers' has no kernel for this GPU in this installation; "
+            "use attention=sdpa, or an xformers built for the installed torch"
+        ) from error
     return out.transpose(1, 2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ldmlab.training.checkpoints import Checkpoint, load_weights, read_checkpoin
 log = logging.getLogger(__name__)
 
 DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization")
+MODEL_ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
 SHIPPED_MODEL = "shapes/weights/dit.safetensors"
 
 
@@ -30,15 +32,16 @@ SHIPPED_MODEL = "shapes/weights/dit.safetensors"
 class Loaded:
     """A model from a file, in evaluation mode, and where it came from."""
 
-    model: nn.Module
+    model: LatentDiffusion | AutoencoderKL
     path: Path
     checkpoint: Checkpoint
 
 
 def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """A config as plain dicts and lists, references resolved."""
-    container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
-    return {str(key): value for key, value in dict(container).items()}
+    container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
@@ -147,12 +150,27 @@ def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it names another target, or holds no config of ours.
     """
-    if "model" not in config or "autoencoder" not in config:
+    needed = {"model", "autoencoder", "image_size"}
+    if isinstance(config, dict) and config.get("model") != "autoencoder":
+        needed |= {*DIFFUSION_GROUPS}
+    if not isinstance(config, dict) or not needed <= {*config}:
         raise ValueError(f"ckpt={path}: its config names no model; it was not written by `ldmlab train`")
     for target in _targets(config):
-        if not target.startswith("ldmlab.") or ".." in target:
+        if not _is_ours(target):
             raise ValueError(f"ckpt={path}: refused, because its config would build '{target}', which is not ldmlab's")
     return config
+
+
+def _is_ours(target: str) -> bool:
+    """Whether it is defined in a room of models. Being reachable is not enough: `ldmlab.cli.launch.os.system` is."""
+    module, _, name = target.rpartition(".")
+    if not module.startswith(MODEL_ROOMS):
+        return False
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError:
+        return False
+    return getattr(found, "__module__", None) == module
 
 
 def _targets(node: Any) -> list[str]:

@@ -99,9 +99,7 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     return Model(cfg.model.name, cfg.data.image_size, latent_shape, passes | coding, modules, text_tokens)
 
 
-def _autoencoder_passes(
-    autoencoder: AutoencoderKL, image_size: int
-) -> tuple[dict[str, Description], tuple[int, ...]]:
+def _autoencoder_passes(autoencoder: AutoencoderKL, image_size: int) -> tuple[dict[str, Description], tuple[int, ...]]:
     """Encoding and decoding one image, and the shape of its latents."""
     encoding = describe(autoencoder, _images(image_size), method="encode")
     side = image_size // autoencoder.factor
@@ -134,37 +132,37 @@ def _row(path: str, part: Part) -> dict[str, Any]:
 
 def _table(model: Model, depth: int) -> Table:
     totals = model.totals
+    unit = "G" if totals["macs"] >= 1e10 else "M"
     shown = [figure for figure in FIGURES if totals[figure] or figure == "trainable"]
     table = Table(title=f"{model.name}: one pass at batch 1", title_justify="left", show_footer=True)
     table.add_column("module", "all, one pass each", no_wrap=True, overflow="ellipsis")
     table.add_column("class", no_wrap=True, overflow="ellipsis")
     for figure in shown:
-        heading = {"macs": "MACs", "flops": "FLOPs"}.get(figure, figure)
-        table.add_column(heading, _number(figure, totals[figure]), justify="right", no_wrap=True)
+        heading = {"macs": f"{unit}MACs", "flops": f"{unit}FLOPs"}.get(figure, figure)
+        table.add_column(heading, _number(figure, totals[figure], unit), justify="right", no_wrap=True)
     for name, description in model.passes.items():
-        for cells, style in _lines(name, description.root.folded(), depth, shown):
-            table.add_row(*cells, style=style)
+        for label, part in _lines(name, description.root.folded(), depth):
+            kind = part.kind if part.count == 1 else f"{part.count} x {part.kind}"
+            numbers = [_number(figure, getattr(part, figure), unit) for figure in shown]
+            table.add_row(label, kind, *numbers, style="bold" if label == name else None)
         table.add_section()
     return table
 
 
-def _lines(name: str, root: Part, depth: int, figures: list[str]) -> Iterator[tuple[list[str], str | None]]:
-    """Cells and style of a part and those inside it, indented by level. Parts without figures are left out."""
+def _lines(name: str, root: Part, depth: int) -> Iterator[tuple[str, Part]]:
+    """A part and those inside it that have figures, labelled and indented by level."""
     for path, part in root.walk(depth):
-        values = [getattr(part, figure) for figure in figures]
-        if path and not any(values):
-            continue
-        label = "  " * (path.count(".") + 1) + path.rpartition(".")[2] if path else name
-        kind = part.kind if part.count == 1 else f"{part.count} x {part.kind}"
-        yield [label, kind, *map(_number, figures, values)], None if path else "bold"
+        if not path:
+            yield name, part
+        elif any(getattr(part, figure) for figure in FIGURES):
+            yield "  " * (path.count(".") + 1) + path.rpartition(".")[2], part
 
 
-def _number(figure: str, value: int) -> str:
-    """Parameters to the last one, costs to four digits."""
-    if figure not in ("macs", "flops"):
+def _number(figure: str, value: int, unit: str) -> str:
+    """Parameters to the last one; costs in the table's unit, so that a column can be added up."""
+    if figure not in ("macs", "flops") or value == 0:
         return f"{value:,}"
-    exponent, unit = next(((e, u) for e, u in ((12, "T"), (9, "G"), (6, "M"), (3, "k")) if value >= 10**e), (0, ""))
-    return f"{value / 10**exponent:.4g} {unit}".strip()
+    return f"{value / {'G': 1e9, 'M': 1e6}[unit]:,.3f}"
 
 
 def _facts(model: Model) -> Iterator[str]:

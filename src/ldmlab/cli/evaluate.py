@@ -39,14 +39,21 @@ def run(cfg: DictConfig) -> None:
     n = min(cfg.n, len(heldout))
     if n < cfg.n:
         print(f"n={cfg.n}: there are {n} held-out samples, so {n} are measured")
-    measure = _autoencoder if isinstance(loaded.model, AutoencoderKL) else _text_to_image
-    figures = measure(cfg, loaded.model, heldout, extractor, n)
+    figures = _figures(cfg, loaded.model, heldout, extractor, n)
     result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)))
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", result)
     _print_table(result["metrics"], f"{loaded.path}, {n} held-out samples")
     print(f"metrics: {folder / 'metrics.json'}")
+
+
+def _figures(
+    cfg: DictConfig, model: LatentDiffusion | AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+) -> dict[str, float]:
+    if isinstance(model, AutoencoderKL):
+        return _autoencoder(cfg, model, heldout, extractor, n)
+    return _text_to_image(cfg, model, heldout, extractor, n)
 
 
 def _autoencoder(

@@ -46,7 +46,9 @@ def _prompts(prompts: str | ListConfig | None) -> list[str]:
         return [str(prompt) for prompt in prompts]
     path = Path(prompts)
     if not path.is_file():
-        raise ValueError(f"prompts={prompts}: no such file; give a text file with a prompt a line, or words without '='")
+        raise ValueError(
+            f"prompts={prompts}: no such file; give a text file with a prompt a line, or words without '='"
+        )
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"prompts={prompts}: the file holds no prompt; write one a line")
@@ -89,8 +91,7 @@ def _write(folder: Path, images: Tensor, captions: list[str], strip: list[Tensor
     for name, picture in pictures.items():
         with atomic_file(folder / name) as file:
             picture.save(file, format="PNG")
-    (folder / "prompts.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
+    with atomic_file(folder / "prompts.txt") as file:
+        file.write("".join(f"{caption}\n" for caption in captions).encode())
     print(f"contact sheet: {folder / 'contact_sheet.png'}")
     print(f"denoising strip: {folder / 'denoising_strip.png'}")
-
-

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,11 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import Tensor
 
+from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.cli.build import (
     DIFFUSION_GROUPS,
     build_autoencoder,
@@ -24,6 +29,7 @@ from ldmlab.cli.build import (
 )
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.problems import summarise
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
@@ -49,18 +55,28 @@ def run(cfg: DictConfig) -> None:
     log.info(data.train_set.index.summary())
     module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
     ckpt = _resume_from(cfg, module.model_config)
-    trainer = _trainer(cfg, module, data, folder)
-    try:
-        trainer.fit(module, data, ckpt_path=ckpt)
-    except NonFiniteLossError as error:
-        raise ValueError(f"{error}; {_last_good(folder)}") from error
-    finally:
-        _finish_wandb()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    trainer.save_checkpoint(folder / CHECKPOINT)
+    with _wandb_finished():
+        trainer = _fit(cfg, module, data, ckpt)
+    if data.train_set.corrupt:
+        log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if trainer.is_global_zero:
         _export(cfg, folder)
+
+
+def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None) -> L.Trainer:
+    folder = Path(cfg.output_dir)
+    try:
+        trainer = _trainer(cfg, module, data, folder)
+        trainer.fit(module, data, ckpt_path=ckpt)
+        trainer.save_checkpoint(folder / CHECKPOINT, weights_only=False)
+    except NonFiniteLossError as error:
+        raise ValueError(f"{error}; {_last_good(folder)}") from error
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
+    except SystemExit as error:  # how Lightning ends after Ctrl-C and SIGTERM
+        log.warning("stopped early; %s", _last_good(folder))
+        raise KeyboardInterrupt from error
+    return trainer
 
 
 def _autoencoder(cfg: DictConfig) -> AutoencoderTraining:
@@ -80,14 +96,14 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
     model = build_latent_diffusion(config, autoencoder)
-    model.conditioner.prepare(data.train_set.index.captions)
+    model.conditioner.prepare(list(data.train_set.index.captions))
     if cfg.cache_latents:
         _cache_latents(data, autoencoder)
     make = instantiate(cfg.training, _partial_=True)
     return make(model=model, optimizer=instantiate(cfg.optimizer), model_config=config)
 
 
-def _cache_latents(data: ShardDataModule, autoencoder: nn.Module) -> None:
+def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL) -> None:
     device = pick_device("auto")
     autoencoder.to(device)
 
@@ -98,12 +114,10 @@ def _cache_latents(data: ShardDataModule, autoencoder: nn.Module) -> None:
     autoencoder.to("cpu")
 
 
-def _trainer(
-    cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path
-) -> L.Trainer:
+def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> L.Trainer:
     callbacks: list[L.Callback] = [
         RngState(),
-        Throughput(cfg.data.batch_size),
+        Throughput(cfg.data.batch_size, cfg.trainer.log_every_n_steps),
         progress_callback(),
         _grid(cfg, module, data, folder),
         ModelCheckpoint(
@@ -174,7 +188,9 @@ def _resume_from(cfg: DictConfig, config: dict[str, Any]) -> str | None:
 
 def _last_good(folder: Path) -> str:
     path = folder / CHECKPOINT
-    return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+    if not path.exists():
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint is {path}; go on from it with ckpt_path=last output_dir={folder}"
 
 
 def _export(cfg: DictConfig, folder: Path) -> None:
@@ -189,8 +205,14 @@ def _belongs(model: str, name: str) -> bool:
     return model != "autoencoder" or name.startswith("autoencoder.")
 
 
-def _finish_wandb() -> None:
-    import wandb
-
-    if wandb.run is not None:
-        wandb.finish()
+@contextmanager
+def _wandb_finished() -> Iterator[None]:
+    """End the W&B run, if there is one, on every way out: as failed after an error."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=exit_code)

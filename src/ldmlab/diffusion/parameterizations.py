@@ -41,3 +41,25 @@ class Epsilon:
     ) -> Float[Tensor, "B *grid"]:
         """The noise itself."""
         return noise
+
+
+class Velocity:
+    """The network predicts v = alpha eps - sigma x_0 (Salimans & Ho 2022, section 4).
+
+    For variance-preserving levels. Its squared error weighs clean estimates by SNR + 1, epsilon's by SNR, so noisy
+    levels, where the prompt decides what is to be seen, count for more.
+    """
+
+    def denoised(
+        self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """x_0 = alpha_t x_t - sigma_t v."""
+        alpha, sigma = level.like(x)
+        return alpha * x - sigma * prediction
+
+    def target(
+        self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """v."""
+        alpha, sigma = level.like(latents)
+        return alpha * noise - sigma * latents

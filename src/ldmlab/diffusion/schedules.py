@@ -45,7 +45,7 @@ class NoiseSchedule:
         table = self.level(torch.arange(len(self))).log_snr.flip(0)
         wanted = level.log_snr.double().cpu()
         upper = torch.searchsorted(table, wanted).clamp(1, len(self) - 1)
-        nearer_below = (wanted - table[upper - 1]).abs() <= (table[upper] - wanted).abs()
+        nearer_below = wanted - table[upper - 1] <= table[upper] - wanted
         return len(self) - 1 - torch.where(nearer_below, upper - 1, upper)
 
 

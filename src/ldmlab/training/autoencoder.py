@@ -15,7 +15,7 @@ from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weigh
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
-from ldmlab.training.failures import check_finite
+from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import learning_rate_factor
 
@@ -28,7 +28,9 @@ class AutoencoderTraining(L.LightningModule):
         loss: reconstruction likelihood; its learned variance is trained as well.
         discriminator: judges patches of reconstructions; None trains without it.
         optimizer: from parameters to an optimizer, for both sides; the papers use Adam with betas (0.5, 0.9).
-        kl_weight: of the KL divergence from N(0, 1).
+        kl_weight: of the KL divergence from N(0, 1); 1e-6 in the papers, 1 is the variational bound.
+        kl_start: first step with that term. A strong one before there is anything to reconstruct keeps latents empty.
+        kl_warmup_steps: steps over which its weight rises from 0.
         discriminator_weight: of the adversarial loss, times the adaptive weight.
         discriminator_start: first step with the adversarial loss.
         warmup_steps: linear warm-up of the learning rate.
@@ -44,6 +46,8 @@ class AutoencoderTraining(L.LightningModule):
         discriminator: PatchDiscriminator | None,
         optimizer: OptimizerFactory,
         kl_weight: float = 1e-6,
+        kl_start: int = 0,
+        kl_warmup_steps: int = 0,
         discriminator_weight: float = 0.5,
         discriminator_start: int = 50001,
         warmup_steps: int = 500,
@@ -59,6 +63,8 @@ class AutoencoderTraining(L.LightningModule):
         self.statistics = RunningStatistics(autoencoder.latent_channels)
         self.make_optimizer = optimizer
         self.kl_weight = kl_weight
+        self.kl_start = kl_start
+        self.kl_warmup_steps = kl_warmup_steps
         self.discriminator_weight = discriminator_weight
         self.discriminator_start = discriminator_start
         self.warmup_steps = warmup_steps
@@ -72,14 +78,17 @@ class AutoencoderTraining(L.LightningModule):
         raw = self.autoencoder.posterior(images)
         self.statistics.update(raw)
         reconstructions = self.autoencoder.reconstruct(raw.sample())
-        self._step_autoencoder(images, reconstructions, raw.kl().mean())
-        if self._adversarial:
+        adversarial = self.discriminator is not None and self.global_step >= self.discriminator_start
+        self._step_autoencoder(images, reconstructions, raw.kl().mean(), adversarial)
+        if adversarial:
             self._step_discriminator(images, reconstructions.detach())
 
-    def _step_autoencoder(self, images: Tensor, reconstructions: Tensor, kl: Float[Tensor, ""]) -> None:
+    def _step_autoencoder(
+        self, images: Tensor, reconstructions: Tensor, kl: Float[Tensor, ""], adversarial: bool
+    ) -> None:
         likelihood = self.loss(reconstructions, images)
-        loss = likelihood + self.kl_weight * kl
-        if self._adversarial:
+        loss = likelihood + self._kl_weight_now * kl
+        if adversarial:
             loss = loss + self._adversarial_loss(likelihood, reconstructions)
         check_finite(loss, self.global_step)
         optimizer = self._optimizers()[0]
@@ -107,15 +116,16 @@ class AutoencoderTraining(L.LightningModule):
         loss = hinge_loss(self.discriminator(images), self.discriminator(reconstructions))
         check_finite(loss, self.global_step)
         # The plain optimizer: Lightning's wrapper would count this step in global_step.
-        optimizer = self.optimizers(use_pl_optimizer=False)[1]
+        optimizer = self._optimizers(use_pl_optimizer=False)[1]
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
         self.log("train/discriminator", loss.detach(), batch_size=len(images))
 
     @property
-    def _adversarial(self) -> bool:
-        return self.discriminator is not None and self.global_step >= self.discriminator_start
+    def _kl_weight_now(self) -> float:
+        since = self.global_step - self.kl_start
+        return self.kl_weight * min(1.0, max(0.0, since / max(1, self.kl_warmup_steps)))
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """PSNR in dB of reconstructions from the posterior's mean, averaged over images."""
@@ -134,14 +144,15 @@ class AutoencoderTraining(L.LightningModule):
         return optimizers, [LambdaLR(optimizers[0], factor)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the model is, and store the latent statistics of this moment with the weights."""
+        """Say what the model is, and store the latent statistics of this moment with the weights, if all are finite."""
+        check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
         if self.statistics.batches > 0:
             self.autoencoder.set_statistics(*self.statistics.result())
             checkpoint["state_dict"] = self.state_dict()
 
-    def _optimizers(self) -> list[Any]:
-        optimizers = self.optimizers()
+    def _optimizers(self, use_pl_optimizer: bool = True) -> list[Any]:
+        optimizers = self.optimizers(use_pl_optimizer)
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
     def _scheduler(self) -> Any:

@@ -19,6 +19,8 @@ class EMA(nn.Module):
         decay: in [0, 1).
     """
 
+    updates: Tensor
+
     def __init__(self, named_parameters: Iterable[tuple[str, nn.Parameter]], decay: float = 0.9999) -> None:
         super().__init__()
         if not 0 <= decay < 1:
@@ -26,7 +28,7 @@ class EMA(nn.Module):
         self.decay = decay
         named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         self._names = [name for name, _ in named]
-        self._parameters_averaged = [parameter for _, parameter in named]
+        self._parameters_averaged: list[Tensor] = [parameter for _, parameter in named]
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         for name, parameter in named:
             self.register_buffer(_buffer(name), parameter.detach().clone())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -18,3 +21,14 @@ def check_finite(loss: Tensor, step: int) -> None:
     """
     if not bool(torch.isfinite(loss)):
         raise NonFiniteLossError(f"loss became {float(loss)} at step {step}; lower optimizer.lr or check the data")
+
+
+def check_finite_state(state: Mapping[str, Any], step: int) -> None:
+    """Stop before spoilt weights replace a good checkpoint.
+
+    Raises:
+        NonFiniteLossError: a weight is NaN or infinite.
+    """
+    for name, value in state.items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise NonFiniteLossError(f"'{name}' became NaN or infinite by step {step}; lower optimizer.lr")

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.ema import EMA
-from ldmlab.training.failures import check_finite
+from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.learning_rate import learning_rate_factor
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -30,6 +30,7 @@ class LatentDiffusionTraining(L.LightningModule):
         optimizer: from parameters to an optimizer.
         condition_dropout: probability that a sample trains without its condition.
         ema_decay: of the averaged denoiser and conditioner.
+        sample_posterior: train on draws from the autoencoder's posterior, as the papers do, or on its mean.
         warmup_steps: linear warm-up of the learning rate.
         learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
         model_config: what built the model, stored in every checkpoint as it is.
@@ -41,6 +42,7 @@ class LatentDiffusionTraining(L.LightningModule):
         optimizer: OptimizerFactory,
         condition_dropout: float = 0.1,
         ema_decay: float = 0.9999,
+        sample_posterior: bool = True,
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
         model_config: Mapping[str, Any] | None = None,
@@ -52,6 +54,7 @@ class LatentDiffusionTraining(L.LightningModule):
         self.model = model
         self.make_optimizer = optimizer
         self.condition_dropout = condition_dropout
+        self.sample_posterior = sample_posterior
         self.warmup_steps = warmup_steps
         self.learning_rate_decay = learning_rate_decay
         self.model_config = dict(model_config or {})
@@ -67,17 +70,9 @@ class LatentDiffusionTraining(L.LightningModule):
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
         generator = torch.Generator(self.device).manual_seed(batch_index)
-        losses = self._losses(batch, 0.0, generator)
+        with self.ema.swapped():
+            losses = self._losses(batch, 0.0, generator)
         self.log("val/loss", losses.mean(), prog_bar=True, batch_size=len(losses), sync_dist=True)
-
-    def on_validation_epoch_start(self) -> None:
-        """Validate with the averaged weights."""
-        self._averaged = self.ema.swapped()
-        self._averaged.__enter__()
-
-    def on_validation_epoch_end(self) -> None:
-        """Go back to the raw weights."""
-        self._averaged.__exit__(None, None, None)
 
     def configure_optimizers(self) -> Any:
         """One optimizer over everything that is trained, stepped with its learning rate."""
@@ -94,7 +89,8 @@ class LatentDiffusionTraining(L.LightningModule):
         self.ema.update()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the model is."""
+        """Say what the model is; refuse weights that are not finite."""
+        check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
 
     def _losses(
@@ -113,7 +109,7 @@ class LatentDiffusionTraining(L.LightningModule):
             mean, std = batch["moments"].float().chunk(2, dim=1)
         else:
             mean, std = self.model.autoencoder.moments(batch["images"])
-        return mean + std * _randn_like(mean, generator)
+        return mean + std * _randn_like(mean, generator) if self.sample_posterior else mean
 
 
 def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -48,10 +48,12 @@ class PictureGrid(L.Callback):
         if not due or step == self._last or not trainer.is_global_zero:
             return
         self._last = step
+        modes = {part: part.training for part in module.modules()}
         module.eval()
         with torch.no_grad():
             sheet = contact_sheet(*self.draw(module), columns=self.columns)
-        module.train()
+        for part, training in modes.items():
+            part.training = training
         self.folder.mkdir(parents=True, exist_ok=True)
         sheet.save(self.folder / f"step-{step:07d}.png")
         _log(trainer, sheet, step)

@@ -15,10 +15,12 @@ class Throughput(L.Callback):
 
     Args:
         batch_size: images of one step, all ranks together.
+        every_n_steps: how often it is measured.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, every_n_steps: int) -> None:
         self.batch_size = batch_size
+        self.every_n_steps = every_n_steps
         self._since: tuple[int, float] | None = None
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -26,7 +28,7 @@ class Throughput(L.Callback):
         now = (trainer.global_step, time.perf_counter())
         if self._since is None:
             self._since = now
-        elif trainer.global_step % trainer.log_every_n_steps == 0 and now[0] > self._since[0]:
+        elif trainer.global_step % self.every_n_steps == 0 and now[0] > self._since[0]:
             speed = (now[0] - self._since[0]) * self.batch_size / (now[1] - self._since[1])
             module.log("images_per_second", speed, prog_bar=True, batch_size=1)
             self._since = now

@@ -18,12 +18,18 @@ class RngState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The states now."""
-        kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+        numpy_state = np.random.get_state(legacy=False)
+        assert isinstance(numpy_state, dict)
         version, internal, gauss = random.getstate()
         return {
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            "numpy": [str(kind), torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+            "numpy": [
+                torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
+                numpy_state["state"]["pos"],
+                numpy_state["has_gauss"],
+                numpy_state["gauss"],
+            ],
             "python": [version, list(internal), gauss],
         }
 
@@ -39,7 +45,7 @@ class RngState(L.Callback):
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(state["cuda"])
-        kind, keys, *rest = state["numpy"]
-        np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+        keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
         version, internal, gauss = state["python"]
         random.setstate((version, tuple(internal), gauss))

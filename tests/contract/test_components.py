@@ -1,0 +1,192 @@
+"""Every sampler, backbone and conditioner in its folder keeps the promises of its seam. A new file is found by itself."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import ldmlab
+from ldmlab.conditioners.base import Conditioner
+from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.types import Conditioning, Level
+
+SOURCE = Path(ldmlab.__file__).parent
+
+
+def classes(room: str, wanted: Callable[[type], bool]) -> list[type]:
+    """The concrete classes that a room's modules define themselves."""
+    found = []
+    for path in sorted((SOURCE / room).glob("*.py")):
+        module = importlib.import_module(f"ldmlab.{room}.{path.stem}".removesuffix(".__init__"))
+        own = [c for _, c in inspect.getmembers(module, inspect.isclass) if c.__module__ == module.__name__]
+        found += [c for c in own if not inspect.isabstract(c) and wanted(c)]
+    return found
+
+
+def is_backbone(candidate: type) -> bool:
+    if not issubclass(candidate, nn.Module):
+        return False
+    names = list(inspect.signature(candidate.forward).parameters)
+    return names == ["self", "x", "timesteps", "cond", "control"]
+
+
+SAMPLERS = classes("samplers", lambda c: issubclass(c, Sampler))
+BACKBONES = classes("backbones", is_backbone)
+CONDITIONERS = classes("conditioners", lambda c: issubclass(c, Conditioner))
+
+
+def test_the_known_ones_are_found() -> None:
+    assert {c.__name__ for c in SAMPLERS} >= {"DDPM", "DDIM"}
+    assert {c.__name__ for c in BACKBONES} == {"DiT", "UNet"} | {c.__name__ for c in BACKBONES}
+    assert {c.__name__ for c in CONDITIONERS} >= {"TextTransformer", "ClassLabel", "FrozenCLIP"}
+
+
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_sampler(kind: type[Sampler], steps: int, spacing: str) -> None:
+    """A network that is sure of its answer gets it, and only x, step noise and hooks are used."""
+    sampler = kind(steps=steps, spacing=spacing)
+    levels = sampler.levels(scaled_linear())
+    answer = torch.linspace(-1, 1, 24, dtype=torch.float64).reshape(2, 3, 2, 2)
+    noise = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    given, calls = noise.clone(), []
+    generator = torch.Generator().manual_seed(1)
+
+    def after(step: int, x: Tensor) -> Tensor:
+        calls.append(step)
+        return x
+
+    def denoise(x: Tensor, level: Level) -> Tensor:
+        assert x.shape == noise.shape
+        assert level.alpha.shape == ()
+        return answer
+
+    hooks = SamplerHooks(
+        after_step=after, step_noise=lambda x: torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    )
+    before = torch.get_rng_state()
+    out = sampler.sample(denoise, noise, levels, hooks)
+    torch.testing.assert_close(out, answer, rtol=1e-6, atol=1e-6)
+    assert torch.equal(noise, given)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert calls == list(range(steps))
+    assert len(levels) == steps + 1
+
+
+SMALL = {
+    "channels": 4,
+    "grid": 8,
+    "context_width": 6,
+    "vector_width": 10,
+    "width": 96,
+    "depth": 1,
+    "model_channels": 32,
+    "multipliers": (1, 2),
+    "residual_blocks": 1,
+}
+
+
+class Control:
+    """Wants all sites and notes them."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def wants(self, site: Any) -> bool:
+        return True
+
+    def edit(self, probs: Tensor, site: Any) -> Tensor:
+        self.names.append(site.name)
+        return probs
+
+
+def build_backbone(kind: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    accepted = inspect.signature(kind).parameters
+    model = kind(**{name: value for name, value in SMALL.items() if name in accepted})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_backbone(kind: type[nn.Module]) -> None:
+    model = build_backbone(kind)
+    x, timesteps = torch.randn(2, 4, 8, 8), torch.tensor([0, 999])
+    mask = torch.tensor([[True, True, True], [True, False, False]])
+    cond = Conditioning(torch.randn(2, 3, 6), mask, torch.randn(2, 10))
+    control = Control()
+    with torch.no_grad():
+        out, controlled = model(x, timesteps, cond), model(x, timesteps, cond, control)
+        alone = model(x[1:], timesteps[1:], cond[1:])
+    assert out.shape == x.shape
+    torch.testing.assert_close(controlled, out, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone, out[1:], rtol=1e-4, atol=1e-4)
+    assert control.names
+    assert len(set(control.names)) == len(control.names)
+    with pytest.raises(ValueError, match="conditioner"):
+        model(x, timesteps, Conditioning())
+    with pytest.raises(ValueError, match="channels"):
+        model(x[:, :2], timesteps, cond)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_backbone_trains_every_weight(kind: type[nn.Module]) -> None:
+    model = build_backbone(kind)
+    cond = Conditioning(torch.randn(2, 3, 6), None, torch.randn(2, 10))
+    model(torch.randn(2, 4, 8, 8), torch.tensor([0, 999]), cond).square().mean().backward()
+    untouched = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    assert [name for name in untouched if not name.endswith("to_k.bias")] == []  # softmax does not see a key bias
+
+
+def small_clip(folder: Path) -> dict[str, Any]:
+    import open_clip
+
+    name = "ldmlab-contract"
+    architecture = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    }
+    (folder / f"{name}.json").write_text(json.dumps(architecture))
+    open_clip.add_model_config(folder)
+    torch.save(open_clip.create_model(name, pretrained=None).state_dict(), folder / "weights.pt")
+    return {"model": name, "weights": str(folder / "weights.pt")}
+
+
+ARGUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "ClassLabel": lambda folder: {"classes": 5, "width": 8},
+    "FrozenCLIP": small_clip,
+}
+
+
+@pytest.mark.parametrize("kind", CONDITIONERS)
+def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
+    """With a batch that has everything in it, its condition and its null have the same fields, shapes and dtypes."""
+    captions = ["a red star", "a blue circle", "a green square"]
+    conditioner = kind(**ARGUMENTS.get(kind.__name__, lambda folder: {})(tmp_path)).eval()
+    conditioner.prepare(captions * 5)
+    batch = {"captions": captions, "labels": [0, 1, 4], "images": torch.zeros(3, 3, 16, 16)}
+    cond, null = conditioner(batch), conditioner.null(3)
+    for field in fields(Conditioning):
+        mine, theirs = getattr(cond, field.name), getattr(null, field.name)
+        assert (mine is None) == (theirs is None), field.name
+        assert mine is None or (mine.shape == theirs.shape and mine.dtype == theirs.dtype)
+    for width, tensor in ((conditioner.context_width, cond.context), (conditioner.vector_width, cond.vector)):
+        assert width == (None if tensor is None else tensor.shape[-1])
+    dropped = conditioner.drop(cond, 1.0, 3)
+    torch.testing.assert_close(dropped.vector, null.vector)
+    with pytest.raises(ValueError, match="which the data lacks"):
+        conditioner({})

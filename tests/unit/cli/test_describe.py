@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.cli.launch import launch
+from ldmlab.describe import count_values
+from ldmlab.training.checkpoints import export_weights
+
+TINY = {"channels": 16, "multipliers": [1, 2], "residual_blocks": 1, "norm_groups": 8, "patch": 4}
+DIT = ("backbone.width=32", "backbone.depth=3", "backbone.heads=2", "conditioner.length=9")
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, AutoencoderKL]:
+    """An autoencoder of factor 8, and the file that it was exported to."""
+    path = tmp_path_factory.mktemp("autoencoder") / "tiny.safetensors"
+    module = AutoencoderKL(**TINY)
+    config = {"model": "autoencoder", "image_size": 64}
+    config["autoencoder"] = {"_target_": "ldmlab.autoencoders.kl.AutoencoderKL", **TINY}
+    export_weights(path, {f"autoencoder.{k}": v for k, v in module.state_dict().items()}, config, False)
+    return path, module
+
+
+@pytest.fixture
+def described(
+    autoencoder: tuple[Path, AutoencoderKL],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., str]:
+    """What the command prints on stdout, run in a temporary folder to which it may add nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*overrides: str) -> str:
+        ckpt = [] if "model=autoencoder" in overrides else [f"autoencoder_ckpt={autoencoder[0]}"]
+        before = sorted(tmp_path.iterdir())
+        launch("describe", [*ckpt, *overrides])
+        assert sorted(tmp_path.iterdir()) == before
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def plain(described: Callable[..., str]) -> Callable[..., dict[str, Any]]:
+    return lambda *overrides: json.loads(described("json=true", *overrides))
+
+
+def test_latent_diffusion(plain: Callable[..., dict[str, Any]], autoencoder: tuple[Path, AutoencoderKL]) -> None:
+    told = plain(*DIT)
+    assert told["latent_shape"] == [4, 8, 8]
+    assert (told["image_tokens"], told["text_tokens"]) == ([16], 9)
+    assert list(told["parts"]) == ["conditioner", "backbone", "autoencoder.encode", "autoencoder.decode"]
+    roots = {name: parts[0] for name, parts in told["parts"].items()}
+    assert roots["backbone"]["buffers"] == 16 * 32
+    assert all(root["flops"] == 2 * root["macs"] > 0 for root in roots.values())
+    totals = told["totals"]
+    assert totals["frozen"] == count_values(autoencoder[1])[0]
+    assert totals["trainable"] == roots["conditioner"]["trainable"] + roots["backbone"]["trainable"]
+    assert totals["macs"] == sum(root["macs"] for root in roots.values())
+
+
+def test_image_size_decides_latents_and_tokens(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain(*DIT, "data.image_size=128")
+    assert told["latent_shape"] == [4, 16, 16]
+    assert told["image_tokens"] == [64]
+
+
+def test_unet_with_classes(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain("backbone=unet", "backbone.model_channels=32", "conditioner=class_label")
+    assert told["text_tokens"] is None
+    assert told["image_tokens"] == [64, 16, 4]
+
+
+def test_autoencoder_with_its_discriminator(plain: Callable[..., dict[str, Any]]) -> None:
+    small = ("autoencoder.channels=32", "discriminator.channels=8")
+    told = plain("model=autoencoder", *small)
+    assert list(told["parts"]) == ["autoencoder.encode", "autoencoder.decode", "discriminator"]
+    assert told["totals"]["frozen"] == 0
+    assert told["totals"]["trainable"] == sum(parts[0]["trainable"] for parts in told["parts"].values())
+    assert "discriminator" not in plain("model=autoencoder", "autoencoder.channels=32", "discriminator=none")["parts"]
+
+
+def test_depth(plain: Callable[..., dict[str, Any]]) -> None:
+    paths = [part["path"] for part in plain(*DIT, "depth=2")["parts"]["backbone"]]
+    assert "blocks.2" in paths
+    assert max(path.count(".") for path in paths) == 1
+
+
+def test_an_experiment_for_training_is_described(
+    plain: Callable[..., dict[str, Any]], study: Callable[[str, str], None]
+) -> None:
+    study("mine", "trainer:\n  max_steps: 3\nseed: 4\nbackbone:\n  width: 64\n  heads: 2\n  depth: 2\n")
+    told = plain("experiment=mine")
+    assert told["parts"]["backbone"][0]["buffers"] == 16 * 64
+
+
+def test_table(described: Callable[..., str], plain: Callable[..., dict[str, Any]]) -> None:
+    out = described(*DIT, "depth=2")
+    totals = plain(*DIT)["totals"]
+    lines = out.splitlines()
+    blocks = next(line for line in lines if "DiTBlock" in line)
+    assert "0-2" in blocks
+    assert "3 x DiTBlock" in blocks
+    footer = next(line for line in lines if "all, one pass each" in line)
+    assert f"{totals['trainable']:,}" in footer
+    assert f"{totals['macs'] / 1e6:,.3f}" in footer
+    assert "images 3 x 64 x 64, latents 4 x 8 x 8" in lines
+    assert "image tokens N = 16; text tokens L = 9" in lines
+
+
+def test_table_without_a_terminal_is_neither_cut_nor_wrapped(described: Callable[..., str]) -> None:
+    out = described(*DIT, "backbone.width=2048", "backbone.depth=40", "depth=4")
+    table = [line for line in out.splitlines() if line.startswith("│")]
+    assert max(map(len, table)) > 80
+    assert len({line.count("│") for line in table}) == 1
+    assert "…" not in out
+    assert all(line.split("│")[3].strip() for line in table)
+
+
+def test_an_image_size_that_does_not_fit(described: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match=r"factor 8 does not divide .*data\.image_size"):
+        described("data.image_size=60")

@@ -1,0 +1,90 @@
+"""The joint prompt model."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+
+from ldmlab.conditioners.text import TextTransformer
+
+
+def test_fields_and_widths(text: TextTransformer, captions: list[str]) -> None:
+    cond = text({"captions": captions[:3]})
+    assert cond.context.shape == (3, 24, 16)
+    assert cond.context_mask.shape == (3, 24)
+    assert cond.vector.shape == (3, 16)
+    assert cond.concat is None
+    assert text.context_width == text.vector_width == 16
+
+
+def test_null_is_the_empty_prompt(text: TextTransformer) -> None:
+    null, empty = text.null(2), text({"captions": ["", " "]})
+    for name in ("context", "context_mask", "vector"):
+        torch.testing.assert_close(getattr(null, name), getattr(empty, name))
+
+
+def test_vector_is_the_mean_over_real_tokens(text: TextTransformer) -> None:
+    cond = text({"captions": ["a big green star"]})
+    torch.testing.assert_close(cond.vector[0], cond.context[0][cond.context_mask[0]].mean(0))
+
+
+def test_a_prompt_does_not_depend_on_its_neighbours(text: TextTransformer, captions: list[str]) -> None:
+    together, alone = text({"captions": captions[:3]}), text({"captions": captions[1:2]})
+    torch.testing.assert_close(together.context[1:2], alone.context)
+
+
+def test_padding_changes_no_real_token(text: TextTransformer) -> None:
+    """Reading the padding's embedding differently leaves the real tokens as they are."""
+    before = text({"captions": ["a big green star"]})
+    with torch.no_grad():
+        text.tokens.weight[0] += 5
+    after = text({"captions": ["a big green star"]})
+    real = before.context_mask[0]
+    assert torch.equal(before.context[0][real], after.context[0][real])
+    assert not torch.equal(before.context[0][~real], after.context[0][~real])
+
+
+def test_every_token_sees_every_other(text: TextTransformer) -> None:
+    """A bidirectional encoder: the last word changes the first token's state."""
+    one, two = text({"captions": ["a big green star", "a big green circle"]}).context
+    assert not torch.allclose(one[1], two[1], atol=1e-6)
+
+
+def test_word_order_matters(text: TextTransformer) -> None:
+    one, two = text({"captions": ["a red star", "star red a"]}).vector
+    assert not torch.allclose(one, two, atol=1e-6)
+
+
+def test_the_tokenizer_travels_with_the_weights(text: TextTransformer) -> None:
+    file = io.BytesIO()
+    torch.save(text.state_dict(), file)
+    file.seek(0)
+    other = TextTransformer(vocabulary=320, length=24, width=16, depth=2, heads=2)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    other.prepare(["something else entirely"] * 10)  # keeps the loaded one
+    prompt = {"captions": ["a big Green star, und mehr"]}
+    assert torch.equal(other.eval()(prompt).context, text(prompt).context)
+
+
+def test_without_a_tokenizer() -> None:
+    fresh = TextTransformer(vocabulary=320, length=24, width=16, depth=1, heads=2)
+    with pytest.raises(ValueError, match="no tokenizer yet"):
+        fresh({"captions": ["a"]})
+    other = TextTransformer(vocabulary=320, length=24, width=16, depth=1, heads=2)
+    other.load_state_dict(fresh.state_dict())
+    assert other.tokenizer is None
+
+
+def test_too_long_a_prompt_and_missing_captions(text: TextTransformer) -> None:
+    with pytest.raises(ValueError, match="tokens and the model reads 24"):
+        text({"captions": ["a big green star " * 10]})
+    with pytest.raises(ValueError, match="reads 'captions'"):
+        text({"labels": [1]})
+
+
+def test_gradients_reach_every_weight_but_the_padding(text: TextTransformer, captions: list[str]) -> None:
+    text({"captions": captions[:3]}).vector.square().sum().backward()
+    assert all(p.grad is not None for p in text.parameters())
+    assert not bool(text.tokens.weight.grad[0].any())

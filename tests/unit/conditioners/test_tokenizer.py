@@ -1,0 +1,73 @@
+"""The tokenizer takes any text, and travels as a tensor."""
+
+from __future__ import annotations
+
+import pytest
+from tokenizers import Tokenizer
+
+from ldmlab.conditioners.tokenizer import BEGIN_ID, END_ID, PAD_ID, encode, fit_tokenizer, from_tensor, to_tensor
+
+PROMPTS = [
+    "a big green star",
+    "A RED circle!",
+    "zebra quokka 123",
+    "ein grüner Stern, 緑の星, \U0001f7e2",
+    "  spaces  ",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return fit_tokenizer(["a small red circle", "a big green star"] * 10, 320)
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_every_text_comes_back(tokenizer: Tokenizer, prompt: str) -> None:
+    ids, mask = encode(tokenizer, [prompt], 120)
+    row = ids[0][mask[0]].tolist()
+    assert (row[0], row[-1]) == (BEGIN_ID, END_ID)
+    assert tokenizer.decode(row[1:-1]).strip() == prompt.lower().strip()
+
+
+def test_known_words_are_short_and_unknown_ones_fall_apart(tokenizer: Tokenizer) -> None:
+    assert len(tokenizer.encode("a small red circle").ids) == 4
+    assert len(tokenizer.encode("quokka").ids) > 3
+    assert tokenizer.get_vocab_size() <= 320
+
+
+def test_padding_is_masked(tokenizer: Tokenizer) -> None:
+    ids, mask = encode(tokenizer, ["a red circle", ""], 8)
+    assert ids.shape == mask.shape == (2, 8)
+    assert mask.sum(1).tolist() == [5, 2]
+    assert ids[1].tolist() == [BEGIN_ID, END_ID, *[PAD_ID] * 6]
+
+
+def test_marks_written_in_a_prompt_are_text(tokenizer: Tokenizer) -> None:
+    ids, mask = encode(tokenizer, ["a <pad> <end> star"], 40)
+    inner = ids[0][mask[0]].tolist()[1:-1]
+    assert not {PAD_ID, BEGIN_ID, END_ID} & set(inner)
+    assert mask[0].tolist() == [True] * (len(inner) + 2) + [False] * (38 - len(inner))
+
+
+def test_round_trip_through_a_tensor(tokenizer: Tokenizer) -> None:
+    other = from_tensor(to_tensor(tokenizer))
+    for prompt in [*PROMPTS, "<end>"]:
+        assert encode(other, [prompt], 120)[0].tolist() == encode(tokenizer, [prompt], 120)[0].tolist()
+
+
+def test_the_same_captions_give_the_same_tokenizer() -> None:
+    captions = ["a small red circle", "a big green star"]
+    assert fit_tokenizer(captions, 300).to_str() == fit_tokenizer(captions, 300).to_str()
+
+
+def test_too_long_a_prompt_is_refused_and_the_longest_fits(tokenizer: Tokenizer) -> None:
+    assert bool(encode(tokenizer, ["a small red circle"], 6)[1].all())
+    with pytest.raises(ValueError, match="prompt 'a small red circle' has 6 tokens and the model reads 5; shorten"):
+        encode(tokenizer, ["a", "a small red circle"], 5)
+    with pytest.raises(ValueError, match=r"prompt 'a{57}\.\.\.' has"):
+        encode(tokenizer, ["a" * 500], 5)
+
+
+def test_too_small_a_vocabulary() -> None:
+    with pytest.raises(ValueError, match=r"conditioner.vocabulary=100: use at least 259"):
+        fit_tokenizer(["a"], 100)

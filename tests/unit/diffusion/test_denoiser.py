@@ -1,0 +1,70 @@
+"""The denoiser: which timestep the backbone sees, what its output means, and the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.parameterizations import Epsilon
+from ldmlab.diffusion.process import add_noise
+from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.types import Conditioning
+
+
+class Backbone(nn.Module):
+    """Returns what it was given to return, and remembers its call."""
+
+    def __init__(self, prediction: Tensor) -> None:
+        super().__init__()
+        self.prediction = prediction
+
+    def forward(self, x: Tensor, timesteps: Tensor, cond: Conditioning, control: Any = None) -> Tensor:
+        self.call = (x, timesteps, cond, control)
+        return self.prediction
+
+
+SCHEDULE = scaled_linear()
+LATENTS = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+NOISE = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_the_true_noise_gives_the_latents_back() -> None:
+    t = torch.tensor([0, 500, 999])
+    level = SCHEDULE.level(t)
+    backbone = Backbone(NOISE)
+    denoised = Denoiser(backbone, SCHEDULE, Epsilon())(add_noise(LATENTS, NOISE, level), level, Conditioning())
+    torch.testing.assert_close(denoised, LATENTS, rtol=1e-9, atol=1e-9)
+    assert torch.equal(backbone.call[1], t)
+
+
+def test_denoised_is_the_right_reading_of_epsilon() -> None:
+    """x_0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar), not the slide's plus."""
+    level = SCHEDULE.level(torch.tensor(700))
+    abar = float(SCHEDULE.alphas_cumprod[700])
+    found = Epsilon().denoised(NOISE, LATENTS, level)
+    torch.testing.assert_close(found, (LATENTS - (1 - abar) ** 0.5 * NOISE) / abar**0.5)
+
+
+def test_one_level_serves_the_whole_batch_and_the_rest_is_passed_on() -> None:
+    backbone = Backbone(NOISE)
+    cond, control = Conditioning(vector=torch.ones(3, 1)), object()
+    Denoiser(backbone, SCHEDULE, Epsilon())(LATENTS, SCHEDULE.level(torch.tensor(42)), cond, control)
+    assert backbone.call[1].tolist() == [42, 42, 42]
+    assert backbone.call[2] is cond
+    assert backbone.call[3] is control
+
+
+def test_loss_is_the_squared_error_a_sample() -> None:
+    prediction = NOISE.clone()
+    prediction[1] += 2.0
+    prediction[2, 0] -= 1.0
+    t = torch.tensor([10, 20, 30])
+    backbone = Backbone(prediction)
+    loss = Denoiser(backbone, SCHEDULE, Epsilon()).loss(LATENTS, NOISE, SCHEDULE.level(t), Conditioning())
+    torch.testing.assert_close(loss, torch.tensor([0.0, 4.0, 0.5]))
+    noisy = backbone.call[0]
+    abar = SCHEDULE.alphas_cumprod[t].view(3, 1, 1, 1)
+    torch.testing.assert_close(noisy, abar.sqrt() * LATENTS + (1 - abar).sqrt() * NOISE)

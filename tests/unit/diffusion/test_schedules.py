@@ -1,0 +1,92 @@
+"""Noise schedules against published end points and an independent computation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, scaled_linear
+from ldmlab.types import Level
+
+SCHEDULES = {"linear": linear(), "scaled_linear": scaled_linear(), "cosine": cosine(), "short": linear(7, 0.1, 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"),
+    [
+        (scaled_linear(), 0.004660),
+        (scaled_linear(beta_start=0.0015, beta_end=0.0195), 1.423e-4),
+        (linear(), 4.036e-5),
+    ],
+)
+def test_last_level_is_the_published_one(schedule: NoiseSchedule, last: float) -> None:
+    assert len(schedule) == 1000
+    assert float(schedule.alphas_cumprod[-1]) == pytest.approx(last, rel=5e-4)
+
+
+def test_betas_are_linear_in_what_the_name_says() -> None:
+    betas = linear(5, 0.1, 0.3).betas.numpy()
+    np.testing.assert_allclose(betas, [0.1, 0.15, 0.2, 0.25, 0.3], rtol=1e-12)
+    roots = np.sqrt(scaled_linear(5, 0.01, 0.25).betas.numpy())
+    np.testing.assert_allclose(roots, [0.1, 0.2, 0.3, 0.4, 0.5], rtol=1e-12)
+
+
+def test_cosine_is_the_curve_until_the_clip() -> None:
+    schedule = cosine(timesteps=100)
+
+    def curve(t: int) -> float:
+        return math.cos((t / 100 + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    wanted = [curve(t + 1) / curve(0) for t in range(99)]
+    np.testing.assert_allclose(schedule.alphas_cumprod[:-1].numpy(), wanted, rtol=1e-10)
+    assert float(schedule.betas[-1]) == pytest.approx(0.999)
+    assert float(schedule.alphas_cumprod[-1]) == pytest.approx(wanted[-1] * 0.001)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_levels_preserve_variance_in_float64(name: str) -> None:
+    schedule = SCHEDULES[name]
+    level = schedule.level(torch.arange(len(schedule)))
+    assert level.alpha.dtype == torch.float64
+    torch.testing.assert_close(level.alpha**2 + level.sigma**2, torch.ones(len(schedule), dtype=torch.float64))
+    torch.testing.assert_close(torch.cumprod(1 - schedule.betas, 0), schedule.alphas_cumprod)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_timestep_comes_back_from_its_level(name: str, dtype: torch.dtype) -> None:
+    schedule = SCHEDULES[name]
+    t = torch.arange(len(schedule))
+    level = schedule.level(t)
+    assert torch.equal(schedule.timesteps(Level(level.alpha.to(dtype), level.sigma.to(dtype))), t)
+    assert schedule.timesteps(schedule.level(torch.tensor(3))).shape == ()
+
+
+def test_a_level_between_goes_to_the_nearest_and_the_ends_are_ends() -> None:
+    schedule = linear(7, 0.1, 0.5)
+    log_snr = schedule.level(torch.arange(7)).log_snr
+    between = torch.lerp(log_snr[2], log_snr[3], torch.tensor([0.4, 0.6], dtype=torch.float64))
+    level = Level(between.sigmoid().sqrt(), (-between).sigmoid().sqrt())
+    assert schedule.timesteps(level).tolist() == [2, 3]
+    ends = Level(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
+    assert schedule.timesteps(ends).tolist() == [0, 6]
+
+
+@pytest.mark.parametrize("make", [linear, scaled_linear])
+def test_bad_betas_are_refused(make: type) -> None:
+    with pytest.raises(ValueError, match=r"schedule.timesteps=1: .* at least 2"):
+        make(timesteps=1)
+    for start, end in [(0.0, 0.1), (0.2, 0.1), (0.1, 1.0), (-0.1, 0.1)]:
+        with pytest.raises(ValueError, match=r"0 < beta_start < beta_end < 1"):
+            make(beta_start=start, beta_end=end)
+
+
+def test_bad_tables_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"schedule.timesteps=0"):
+        cosine(timesteps=0)
+    for table in ([0.9, 0.9], [0.5, 0.6], [1.0, 0.5], [0.5, 0.0], [0.9, math.nan]):
+        with pytest.raises(ValueError, match="must fall strictly"):
+            NoiseSchedule(torch.tensor(table, dtype=torch.float64))

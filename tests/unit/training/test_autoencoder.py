@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.checkpoints import read_checkpoint
+
+Make = Callable[..., AutoencoderTraining]
+Batches = Callable[..., list[dict[str, Any]]]
+Fit = Callable[..., L.Trainer]
+
+
+class Watch(L.Callback):
+    """Notes after every batch: the step count, whether each side has an adversarial loss, the discriminator."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.adversarial: list[bool] = []
+        self.discriminator: list[torch.Tensor] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        assert isinstance(module, AutoencoderTraining)
+        assert module.discriminator is not None
+        self.steps.append(trainer.global_step)
+        self.adversarial.append("train/adversarial" in trainer.callback_metrics)
+        self.discriminator.append(module.discriminator.layers[0].weight.detach().clone())
+
+
+def test_the_discriminator_starts_at_its_step_and_steps_count_batches(
+    autoencoder_training: Make, batches: Batches, fit: Fit
+) -> None:
+    watch = Watch()
+    module = autoencoder_training(discriminator_start=2)
+    first = module.discriminator.layers[0].weight.detach().clone()  # type: ignore[union-attr]
+    fit(module, batches(5), [watch])
+    assert watch.steps == [1, 2, 3, 4, 5]
+    assert watch.adversarial == [False, False, True, True, True]
+    trained = [not torch.equal(a, b) for a, b in zip([first, *watch.discriminator], watch.discriminator, strict=False)]
+    assert trained == [False, False, True, True, True]
+
+
+def test_before_the_start_the_discriminator_changes_nothing(
+    autoencoder_training: Make, batches: Batches, fit: Fit
+) -> None:
+    one, other = autoencoder_training(), autoencoder_training(discriminator_start=100)
+    for module in (one, other):
+        torch.manual_seed(1)
+        fit(module, batches(3))
+    for name, value in one.autoencoder.state_dict().items():
+        assert torch.equal(value, other.autoencoder.state_dict()[name]), name
+
+
+def test_the_learned_variance_is_trained(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
+    module = autoencoder_training(discriminator_start=100)
+    trainer = fit(module, batches(3))
+    held = [parameter for group in trainer.optimizers[0].param_groups for parameter in group["params"]]
+    assert any(parameter is module.loss.log_variance for parameter in held)
+    assert module.loss.log_variance.item() != 0.0
+
+
+def test_latents_have_unit_variance_with_the_statistics_of_the_checkpoint(
+    autoencoder_training: Make, batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    module = autoencoder_training(optimizer=partial(torch.optim.SGD, lr=0.0))
+    torch.nn.init.constant_(module.autoencoder.to_moments.bias[4:], -4.0)  # else the posterior's noise hides the rest
+    seen = batches(4)
+    fit(module, seen).save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
+    stored = read_checkpoint(tmp_path / "a.ckpt").state
+    assert torch.equal(stored["autoencoder.latent_std"], module.autoencoder.latent_std)
+    assert not torch.allclose(stored["autoencoder.latent_std"], torch.ones(4), atol=0.05)
+    fresh = autoencoder_training().autoencoder
+    prefix = "autoencoder."
+    fresh.load_state_dict({k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)})
+    with torch.no_grad():
+        mean, std = fresh.moments(torch.cat([batch["images"] for batch in seen]))
+    channels = (0, 2, 3)
+    torch.testing.assert_close(mean.mean(channels), torch.zeros(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close((mean.square() + std.square()).mean(channels), torch.ones(4), atol=1e-3, rtol=0)
+
+
+def test_clipping_bounds_the_step(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
+    module = autoencoder_training(optimizer=partial(torch.optim.SGD, lr=1.0), gradient_clip=1e-3)
+    before = torch.cat([p.detach().flatten().clone() for p in module.autoencoder.parameters()])
+    fit(module, batches(1))
+    after = torch.cat([p.detach().flatten() for p in module.autoencoder.parameters()])
+    assert float((after - before).norm()) == pytest.approx(1e-3, rel=0.02)
+
+
+def test_the_kl_weight_warms_up(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
+    still = partial(torch.optim.SGD, lr=0.0)
+    losses = {}
+    for warmup in (0, 2):
+        torch.manual_seed(1)
+        module = autoencoder_training(optimizer=still, kl_weight=1.0, kl_warmup_steps=warmup)
+        values = fit(module, batches(1)).callback_metrics
+        losses[warmup] = float(values["train/loss"]), float(values["train/kl"])
+    assert losses[0][0] - losses[2][0] == pytest.approx(losses[0][1], rel=1e-3)
+
+
+def test_validation_gives_the_psnr_of_the_mean(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
+    module = autoencoder_training()
+    batch = batches(1)[0]
+    value = float(fit(module, batches(2), validation=[batch]).callback_metrics["val/psnr"])
+    with torch.no_grad():
+        shown = module.autoencoder.reconstruct(module.autoencoder.posterior(batch["images"]).mean).clamp(-1, 1)
+    errors = ((shown - batch["images"]) / 2).square().mean((1, 2, 3))  # in [0, 1]
+    assert value == pytest.approx(float((-10 * errors.log10()).mean()), rel=1e-4)

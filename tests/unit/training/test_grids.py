@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from PIL import Image
+
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.samplers.ddpm import DDPM
+from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+
+Fit = Callable[..., L.Trainer]
+Batches = Callable[..., list[dict[str, Any]]]
+
+
+class Around(L.Callback):
+    """Notes random states and training modes after each batch; one goes before the grid and one after it."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        modes = [part.training for part in module.modules()]
+        kinds = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
+        self.seen.append((modes, kinds))
+
+
+def check(module: L.LightningModule, grid: PictureGrid, fit: Fit, data: list[Any]) -> None:
+    before, after = Around(), Around()
+    fit(module, data, [before, grid, after])
+    assert before.seen == after.seen
+
+
+def test_samples_leave_randomness_and_modes_alone(
+    diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    module = diffusion_training()
+    module.model.autoencoder.eval()
+    draw = sample_drawer(["a red star", "a blue circle"], DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1), fit, batches(2))
+    assert not module.model.autoencoder.training
+    assert module.model.denoiser.training
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["step-0000001.png", "step-0000002.png"]
+
+
+def test_samples_are_those_of_the_averaged_weights(
+    diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit
+) -> None:
+    module = diffusion_training(ema_decay=0.0)
+    fit(module, batches(2))
+    draw = sample_drawer(["a red star"], DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    expected = draw(module)[0]
+    with torch.no_grad():
+        for name, parameter in module.model.named_parameters():
+            if name.startswith("denoiser"):
+                parameter.zero_()
+    assert torch.equal(draw(module)[0], expected)
+
+
+def test_reconstructions_leave_randomness_and_modes_alone(
+    autoencoder_training: Callable[..., AutoencoderTraining], batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    draw = reconstruction_drawer(lambda: torch.zeros(2, 3, 16, 16))
+    grid = PictureGrid(draw, tmp_path / "pictures", every_n_steps=2)
+    check(autoencoder_training(discriminator_start=0), grid, fit, batches(5))
+    names = [path.name for path in sorted((tmp_path / "pictures").iterdir())]
+    assert names == ["step-0000002.png", "step-0000004.png"]
+    sheet = np.asarray(Image.open(tmp_path / "pictures" / names[0]))
+    assert tuple(sheet[40, 40]) == (128, 128, 128)  # the first original: images of zeros are grey
+
+
+def test_the_last_step_is_drawn_once(
+    autoencoder_training: Callable[..., AutoencoderTraining], batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    calls: list[int] = []
+
+    def draw(module: L.LightningModule) -> tuple[torch.Tensor, None]:
+        calls.append(module.global_step)
+        return torch.zeros(1, 3, 8, 8, dtype=torch.uint8), None
+
+    fit(autoencoder_training(), batches(5), [PictureGrid(draw, tmp_path, every_n_steps=3)], max_steps=4)
+    assert calls == [3, 4]
