@@ -23,7 +23,7 @@ ROWS = 8
 """Batches are padded to a multiple of this many rows: matrix kernels then treat a row alike in every batch."""
 
 
-def to_uint8(images: Float[Tensor, "N 3 h w"]) -> UInt8[Tensor, "N 3 h w"]:
+def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Images in [-1, 1] as bytes, rounded and clamped.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Every sampler, backbone and conditioner in its folder keeps the promises of its seam. A new file is found by itself."""
+"""Every sampler, backbone and conditioner keeps the promises of its seam. A new file is found by itself."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CONDITIONERS = classes("conditioners", lambda c: issubclass(c, Conditioner))
 
 def test_the_known_ones_are_found() -> None:
     assert {c.__name__ for c in SAMPLERS} >= {"DDPM", "DDIM"}
-    assert {c.__name__ for c in BACKBONES} == {"DiT", "UNet"} | {c.__name__ for c in BACKBONES}
+    assert {c.__name__ for c in BACKBONES} >= {"DiT", "UNet"}
     assert {c.__name__ for c in CONDITIONERS} >= {"TextTransformer", "ClassLabel", "FrozenCLIP"}
 
 
@@ -109,6 +109,12 @@ class Control:
     def edit(self, probs: Tensor, site: Any) -> Tensor:
         self.names.append(site.name)
         return probs
+
+    def before_step(self, step: int) -> None:
+        raise AssertionError("the sampler owns the clock")
+
+    def after_step(self, step: int, latents: Tensor) -> Tensor:
+        raise AssertionError("the sampler owns the clock")
 
 
 def build_backbone(kind: type[nn.Module]) -> nn.Module:

@@ -7,6 +7,7 @@ v = alpha^2 s^2 + sigma^2: linear, so that every sampler's output distribution c
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -91,7 +92,7 @@ def test_deterministic_ddim_converges_to_the_flow_of_the_ode() -> None:
         errors.append(abs(found_slope - slope))
         assert found_offset == pytest.approx(MU - slope * alpha * MU, abs=20 / steps)
     assert errors[-1] < 0.01
-    assert all(coarse / fine == pytest.approx(2, rel=0.25) for coarse, fine in zip(errors, errors[1:], strict=False))
+    assert all(coarse / fine == pytest.approx(2, rel=0.25) for coarse, fine in pairwise(errors))
 
 
 def ddpm_moments(betas: Tensor) -> tuple[float, float]:

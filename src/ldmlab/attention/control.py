@@ -6,7 +6,7 @@ Shapes: B batch, h heads, N queries, M keys.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +27,7 @@ class AttentionSite:
     grid: tuple[int, int]
 
 
+@runtime_checkable
 class AttentionControl(Protocol):
     """Sees the attention probabilities of the sites that it wants, and may replace them.
 

@@ -75,6 +75,6 @@ def require(name: str, tensor: Tensor | None, asked_by: str) -> Tensor:
     return tensor
 
 
-def with_concat(x: Float[Tensor, "B C H W"], cond: Conditioning) -> Float[Tensor, "B C+Cc H W"]:
+def with_concat(x: Float[Tensor, "B C H W"], cond: Conditioning) -> Float[Tensor, "B Cjoint H W"]:
     """The noisy latents, followed by the channels of `cond.concat` where there are any."""
     return x if cond.concat is None else torch.cat([x, cond.concat], dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -32,6 +32,7 @@ from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoints import AtomicCheckpointIO, export_weights, read_checkpoint, read_lightning
@@ -54,7 +55,7 @@ def run(cfg: DictConfig) -> None:
     data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
     log.info(data.train_set.index.summary())
     module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
-    ckpt = _resume_from(cfg, module.model_config)
+    ckpt = _resume_from(cfg, module)
     with _wandb_finished():
         trainer = _fit(cfg, module, data, ckpt)
     if data.train_set.corrupt:
@@ -68,7 +69,6 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     try:
         trainer = _trainer(cfg, module, data, folder)
         trainer.fit(module, data, ckpt_path=ckpt)
-        trainer.save_checkpoint(folder / CHECKPOINT, weights_only=False)
     except NonFiniteLossError as error:
         raise ValueError(f"{error}; {_last_good(folder)}") from error
     except MisconfigurationException as error:
@@ -120,13 +120,7 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
         Throughput(cfg.data.batch_size, cfg.trainer.log_every_n_steps),
         progress_callback(),
         _grid(cfg, module, data, folder),
-        ModelCheckpoint(
-            folder,
-            filename=CHECKPOINT.removesuffix(".ckpt"),
-            every_n_train_steps=cfg.checkpoint_every,
-            enable_version_counter=False,
-            save_on_train_epoch_end=False,
-        ),
+        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
     ]
     settings = plain(cfg.trainer)
     settings["precision"] = _precision(settings["precision"])
@@ -169,12 +163,15 @@ def _logger(cfg: DictConfig) -> Logger:
     return logger
 
 
-def _resume_from(cfg: DictConfig, config: dict[str, Any]) -> str | None:
-    """The checkpoint to go on from, refused where it belongs to another model."""
+def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining) -> str | None:
+    """The checkpoint to go on from, refused where this run could not go on as that one would have."""
     if cfg.ckpt_path is None:
         return None
     path = Path(cfg.output_dir) / CHECKPOINT if cfg.ckpt_path == "last" else Path(cfg.ckpt_path)
-    stored = read_lightning(path).get("config")
+    if not path.is_file():
+        raise ValueError(f"ckpt_path={cfg.ckpt_path}: no such file as {path}; give output_dir= of the run to go on")
+    checkpoint, config = read_lightning(path), module.model_config
+    stored = checkpoint.get("config")
     if stored is None:
         raise ValueError(f"ckpt_path={path}: this is no training checkpoint of ldmlab")
     for group in sorted({*stored, *config}):
@@ -183,7 +180,17 @@ def _resume_from(cfg: DictConfig, config: dict[str, Any]) -> str | None:
                 f"ckpt_path={path}: was trained with {group}={stored.get(group)}, this run has {config.get(group)}; "
                 "resume with the same model"
             )
+    if checkpoint["global_step"] >= cfg.trainer.max_steps:
+        raise ValueError(f"ckpt_path={path}: has {checkpoint['global_step']} steps already; raise trainer.max_steps")
+    if isinstance(module, LatentDiffusionTraining):
+        _require_same_autoencoder(module, checkpoint["state_dict"], path)
     return str(path)
+
+
+def _require_same_autoencoder(module: LatentDiffusionTraining, state: Mapping[str, Tensor], path: Path) -> None:
+    for name, value in module.model.autoencoder.state_dict().items():
+        if not torch.equal(value, state[f"model.autoencoder.{name}"]):
+            raise ValueError(f"ckpt_path={path}: was trained on another autoencoder; give its autoencoder_ckpt=")
 
 
 def _last_good(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from ldmlab.types import Level
 
 
+@runtime_checkable
 class Parameterization(Protocol):
     """A reading of the network's output."""
 

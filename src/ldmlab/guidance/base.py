@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.types import Conditioning, Denoise
 
 
+@runtime_checkable
 class Guidance(Protocol):
     """Binds a denoiser to its conditions."""
 

@@ -9,7 +9,6 @@ import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from ldmlab.autoencoders.kl import AutoencoderKL
@@ -17,7 +16,7 @@ from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
 from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.latent_diffusion import OptimizerFactory
-from ldmlab.training.learning_rate import learning_rate_factor
+from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 
 
 class AutoencoderTraining(L.LightningModule):
@@ -141,7 +140,8 @@ class AutoencoderTraining(L.LightningModule):
         if self.discriminator is not None:
             optimizers.append(self.make_optimizer(list(self.discriminator.parameters())))
         factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
-        return optimizers, [LambdaLR(optimizers[0], factor)]
+        constant = learning_rate_factor(0, self.trainer.max_steps, "constant")
+        return optimizers, [Schedule(*pair) for pair in zip(optimizers, (factor, constant), strict=False)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the model is, and store the latent statistics of this moment with the weights, if all are finite."""
@@ -156,4 +156,5 @@ class AutoencoderTraining(L.LightningModule):
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
     def _scheduler(self) -> Any:
-        return self.lr_schedulers()
+        schedulers = self.lr_schedulers()
+        return schedulers[0] if isinstance(schedulers, list) else schedulers

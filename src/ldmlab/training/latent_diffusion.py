@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
-from ldmlab.training.learning_rate import learning_rate_factor
+from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -80,7 +79,7 @@ class LatentDiffusionTraining(L.LightningModule):
         factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+            "lr_scheduler": {"scheduler": Schedule(optimizer, factor), "interval": "step"},
         }
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

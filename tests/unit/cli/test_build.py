@@ -59,7 +59,13 @@ def test_a_foreign_target_is_refused_and_not_called(
 
 @pytest.mark.parametrize(
     "config",
-    [[], "autoencoder", {}, {"model": "autoencoder"}, {"model": "latent_diffusion", "autoencoder": KL, "image_size": 16}],
+    [
+        [],
+        "autoencoder",
+        {},
+        {"model": "autoencoder"},
+        {"model": "latent_diffusion", "autoencoder": KL, "image_size": 16},
+    ],
     ids=json.dumps,
 )
 def test_a_config_that_lacks_parts_is_refused(config: Any, stored: Callable[[Any], str]) -> None:

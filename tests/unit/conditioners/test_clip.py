@@ -89,7 +89,7 @@ def test_too_long_a_prompt(weights: Path) -> None:
 def test_missing_weights_and_unknown_models(clip: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"conditioner.weights=.*absent.pt: no such file; give the path"):
         FrozenCLIP(NAME, str(tmp_path / "absent.pt"))
-    with pytest.raises(ValueError, match="conditioner.model=ViT-nothing: open_clip lacks it"):
+    with pytest.raises(ValueError, match=r"conditioner.model=ViT-nothing: open_clip lacks it"):
         FrozenCLIP("ViT-nothing", str(tmp_path))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -39,7 +41,7 @@ def test_steps_go_down_the_levels_and_spare_the_callers_noise() -> None:
     assert out.tolist() == [[0.125], [0.125]]
     assert noise.tolist() == [[1.0], [1.0]]
     sigmas = levels.sigma.tolist()
-    assert sampler.visited == list(zip(sigmas, sigmas[1:], strict=False))
+    assert sampler.visited == list(pairwise(sigmas))
 
 
 def test_hooks_are_called_around_every_step_and_may_change_x() -> None:

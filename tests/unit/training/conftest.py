@@ -10,7 +10,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 
 from ldmlab.autoencoders.discriminator import PatchDiscriminator
@@ -38,13 +37,12 @@ def make_autoencoder() -> AutoencoderKL:
 def autoencoder_training() -> Callable[..., AutoencoderTraining]:
     """(discriminator_start, optimizer, other arguments) -> module; without a start there is no discriminator."""
 
-    def make(
-        discriminator_start: int | None = None, optimizer: Any = ADAM, **settings: Any
-    ) -> AutoencoderTraining:
+    def make(discriminator_start: int | None = None, optimizer: Any = ADAM, **settings: Any) -> AutoencoderTraining:
         torch.manual_seed(0)
+        autoencoder = make_autoencoder()
         discriminator = None if discriminator_start is None else PatchDiscriminator(channels=4, layers=1)
         return AutoencoderTraining(
-            make_autoencoder(),
+            autoencoder,
             ReconstructionLoss("l2"),
             discriminator,
             optimizer,
@@ -113,13 +111,3 @@ def fit(tmp_path: Path) -> Callable[..., L.Trainer]:
         return trainer
 
     return run
-
-
-def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items() if value.is_floating_point()}
-
-
-@pytest.fixture
-def weights() -> Callable[[nn.Module], dict[str, torch.Tensor]]:
-    """Copies of a module's floating-point state."""
-    return weights_of

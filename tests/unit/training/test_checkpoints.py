@@ -93,7 +93,7 @@ def test_no_flipped_bit_goes_unseen(saved: Path) -> None:
         try:
             read = read_lightning(saved)
         except ValueError as error:
-            assert f"ckpt={saved}" in str(error)
+            assert f"ckpt={saved}" in str(error)  # noqa: PT017
             refused += 1
         else:
             assert same(read, CONTENT), place
@@ -106,7 +106,7 @@ def test_a_flipped_bit_in_a_weight_is_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(torch.full((4,), 1.5).numpy().tobytes()) + 2000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="damaged at '.*data/0'"):
+    with pytest.raises(ValueError, match=r"damaged at '.*data/0'"):
         read_lightning(path)
 
 

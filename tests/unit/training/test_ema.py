@@ -72,7 +72,7 @@ def test_swapped_gives_the_averages_and_the_raw_weights_back_also_after_an_error
     ema.update()
     raw, average = linear.weight.detach().clone(), ema.averaged_state()["weight"].clone()
     assert not torch.equal(raw, average)
-    with pytest.raises(RuntimeError, match="inside"), ema.swapped():
+    with pytest.raises(RuntimeError, match="inside"), ema.swapped():  # noqa: PT012
         assert torch.equal(linear.weight, average)
         raise RuntimeError("inside")
     assert torch.equal(linear.weight, raw)

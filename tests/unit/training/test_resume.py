@@ -64,7 +64,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """8 batches an epoch; the run dies in the sixth step, after a checkpoint at the fourth, and ends after the tenth."""
+    """8 batches an epoch; the run dies in the sixth step, has a checkpoint of the fourth, and ends after the tenth."""
     kind, more = RUNS[name]
     words = ["train", *tiny[kind], f"data.path={shards}", *more, "trainer.max_steps=10", "checkpoint_every=4"]
     if kind != "autoencoder":

@@ -1,0 +1,257 @@
+"""The commands do what they are for: as a user runs them where that is the point, else in this process."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ldmlab.training.checkpoints import read_checkpoint, read_lightning
+
+Command = Callable[..., Any]
+Tiny = dict[str, tuple[str, ...]]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def start(*argv: object, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ldmlab", *map(str, argv)]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, cwd=cwd, env=ENVIRONMENT, **pipes)
+
+
+def run(*argv: object, cwd: Path) -> str:
+    """What a command that has to succeed prints."""
+    with start(*argv, cwd=cwd) as process:
+        out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    return out
+
+
+def test_from_nothing_to_figures(tiny: Tiny, tmp_path: Path) -> None:
+    out = run(
+        "data", "path=data", "dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "48 train, 16 heldout samples; 4 shards written, 0 kept" in out
+    out = run("train", *tiny["autoencoder"], "data.path=data", "output_dir=autoencoder", cwd=tmp_path)
+    assert "step 4/4" in out
+    assert out.endswith("model: autoencoder/model.safetensors\n")
+    ckpt = "autoencoder_ckpt=autoencoder/model.safetensors"
+    run("train", *tiny["dit"], "data.path=data", ckpt, "output_dir=dit", cwd=tmp_path)
+    sampling = ("ckpt=dit/last.ckpt", "n=3", "sampler.steps=3", "output_dir=samples")
+    out = run("sample", "a red star", "a small blue circle, at the top", *sampling, cwd=tmp_path)
+    assert out.splitlines() == [
+        "contact sheet: samples/contact_sheet.png",
+        "denoising strip: samples/denoising_strip.png",
+    ]
+    assert (tmp_path / "samples/prompts.txt").read_text().splitlines() == [
+        "a red star",
+        "a small blue circle, at the top",
+        "a red star",
+    ]
+    out = run("evaluate", "ckpt=dit/last.ckpt", "path=data", "n=8", "sampler.steps=2", "output_dir=e", cwd=tmp_path)
+    assert "FID-lite0" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "autoencoder", "dit", "samples", "e"}
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "dit", "unet"])
+def test_training_leaves_a_checkpoint_a_model_pictures_metrics_and_a_log(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(kind)
+    names = {path.name for path in folder.iterdir()}
+    assert {"last.ckpt", "model.safetensors", "metrics.csv", "train.log", "pictures", ".hydra"} <= names
+    assert not [name for name in names if name.endswith(".tmp")]
+    assert [path.name for path in (folder / "pictures").iterdir()] == ["step-0000004.png"]
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows if row["train/loss"]] == ["0", "1", "2", "3"]
+    exported, trained = (read_checkpoint(folder / name) for name in ("model.safetensors", "last.ckpt"))
+    assert exported.config == trained.config
+    assert exported.ema is trained.ema is (kind != "autoencoder")
+    for name, value in exported.state.items():
+        assert torch.equal(value, trained.state[name]), name
+
+
+def test_nothing_of_lightning_is_said_in_passing(autoencoder: Path) -> None:
+    log = (autoencoder / "train.log").read_text()
+    assert "64 samples in 2 shards, no problems" in log
+    for noise in ("weights_only", "litlogger", "GPU available", "`Trainer.fit` stopped", "num_workers"):
+        assert noise not in log
+
+
+def test_resume_goes_on(tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
+    folder = shutil.copytree(autoencoder, tmp_path / "run")
+    words = (*tiny["autoencoder"], f"data.path={shards}", f"output_dir={folder}", "ckpt_path=last")
+    done = ldmlab("train", *words, "trainer.max_steps=6")
+    assert done.code == 0, done.err
+    assert read_lightning(folder / "last.ckpt")["global_step"] == 6
+    with open(folder / "metrics.csv", newline="") as file:
+        steps = [row["step"] for row in csv.DictReader(file) if row["train/loss"]]
+    assert steps == ["0", "1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("kind", ["dit", "unet"])
+def test_pictures_depend_on_seed_and_prompt_alone(
+    kind: str, request: pytest.FixtureRequest, ldmlab: Command, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a red star\n\n  a big blue circle  \n")
+    ckpt = request.getfixturevalue(kind) / "last.ckpt"
+    common = ("sample", f"ckpt={ckpt}", f"prompts={prompts}", "n=5", "sampler.steps=3", "sampler.eta=0.5", "device=cpu")
+
+    def pictures(name: str, *more: str) -> dict[str, bytes]:
+        done = ldmlab(*common, f"output_dir={tmp_path / name}", *more)
+        assert done.code == 0, done.err
+        return {path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.suffix in (".png", ".txt")}
+
+    first = pictures("first")
+    assert {"00000.png", "00004.png", "contact_sheet.png", "denoising_strip.png", "prompts.txt"} <= set(first)
+    assert first["prompts.txt"].decode().splitlines()[:3] == ["a red star", "a big blue circle", "a red star"]
+    assert first == pictures("again", "batch_size=5") == pictures("small", "batch_size=2")
+    other = pictures("other", "seed=1")
+    assert not [name for name in first if name[0] == "0" and first[name] == other[name]]
+    assert np.asarray(Image.open(tmp_path / "first/00000.png")).shape == (32, 32, 3)
+    assert Image.open(tmp_path / "first/denoising_strip.png").width > 3 * 128
+
+
+def test_raw_and_averaged_weights_give_other_pictures(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    for ema in ("true", "false"):
+        folder = tmp_path / ema
+        words = (f"ckpt={dit / 'last.ckpt'}", "n=1", "sampler.steps=2", f"ema={ema}", f"output_dir={folder}")
+        assert ldmlab("sample", "a red star", *words).code == 0
+    assert (tmp_path / "true/00000.png").read_bytes() != (tmp_path / "false/00000.png").read_bytes()
+
+
+def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
+    ckpt = dit / "model.safetensors"
+    words = (
+        f"ckpt={ckpt}",
+        f"path={shards}",
+        "n=99",
+        "seed=3",
+        "sampler.steps=2",
+        "guidance.scale=1.5",
+        "sampler.spacing=linspace",
+    )
+    done = ldmlab("evaluate", *words, f"output_dir={tmp_path}")
+    assert done.code == 0, done.err
+    assert "n=99: there are 16 held-out samples, so 16 are measured" in done.out
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    figures, manifest = result["metrics"], result["manifest"]
+    assert {"FID-lite0", "IS-lite0", "diversity", "accuracy/colour", "accuracy/shape", "asked/colour"} <= set(figures)
+    assert not [name for name in figures if name.split("-")[0] in ("FID", "IS") and not name.endswith("-lite0")]
+    assert figures["n_real"] == figures["n_fake"] == 16
+    known = {
+        "n": 16, "n_reference": 16, "seed": 3, "extractor": "efficientnet-lite0", "ema": True, "sampler": "DDIM",
+        "steps": 2, "eta": 0.0, "spacing": "linspace", "guidance_scale": 1.5, "checkpoint": str(ckpt),
+        "checkpoint_sha256": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
+    }  # fmt: skip
+    assert {name: manifest[name] for name in known} == known
+    assert {"python", "torch", "torchmetrics", "ldmlab"} <= set(manifest["versions"])
+    for name in ("extractor_sha256", "reference_fingerprint", "autoencoder_sha256"):
+        assert len(manifest[name]) == 64
+    assert [name for name, value in manifest.items() if value is None] in ([], ["commit"])
+
+
+def test_evaluation_of_an_autoencoder(autoencoder: Path, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
+    words = (f"ckpt={autoencoder / 'last.ckpt'}", f"path={shards}", "n=8", f"output_dir={tmp_path}")
+    done = ldmlab("evaluate", *words)
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(result["metrics"]) == {"PSNR", "SSIM", "rFID-lite0", "n"}
+    assert result["metrics"]["n"] == 8
+    assert 0 < result["metrics"]["PSNR"] < 60
+    assert result["manifest"]["sampler"] is None
+    assert result["manifest"]["ema"] is False
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The records of an offline W&B run: LevelDB's log format, blocks of 32 KiB with records in up to three parts."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, buffer = path.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        if (left := 32768 - position % 32768) < 7:
+            position += left
+            continue
+        size, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        part = data[position + 7 : position + 7 + size]
+        position += 7 + size
+        buffer = part if kind in (1, 2) else buffer + part
+        if kind in (1, 4):
+            record = Record()
+            record.ParseFromString(buffer)
+            yield record
+
+
+def wandb_run(folder: Path) -> list[Any]:
+    [path] = folder.glob("wandb/offline-run-*/run-*.wandb")
+    return list(records(path))
+
+
+def test_a_sweep_gives_each_job_its_own_finished_wandb_run(tiny: Tiny, shards: Path, tmp_path: Path) -> None:
+    words = ("-m", "logger=wandb", "seed=3,4", "grid_every=2", f"data.path={shards}", "output_dir=sweep")
+    run("train", *tiny["autoencoder"], *words, cwd=tmp_path)
+    ids = set()
+    for job in ("0", "1"):
+        folder = tmp_path / "sweep" / job
+        assert (folder / "model.safetensors").is_file()
+        found = wandb_run(folder)
+        [begun] = [record.run for record in found if record.HasField("run")]
+        ids.add(begun.run_id)
+        assert (begun.run_group, begun.display_name, begun.project) == ("sweep", job, "ldmlab")
+        config = {item.key: item.value_json for item in begun.config.update}
+        config |= {item.key: item.value_json for r in found if r.HasField("config") for item in r.config.update}
+        assert config["seed"] == str(3 + int(job))
+        logged = {item.nested_key[0] if item.nested_key else item.key
+                  for r in found if r.HasField("history") for item in r.history.item}  # fmt: skip
+        assert {"train/loss", "pictures"} <= logged
+        assert [record.exit.exit_code for record in found if record.HasField("exit")] == [0]
+        assert list(folder.glob("wandb/offline-run-*/files/media/images/*.png"))
+    assert len(ids) == 2
+
+
+def test_a_failed_run_ends_its_wandb_run_as_failed(tiny: Tiny, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
+    words = (*tiny["autoencoder"], "logger=wandb", "optimizer.lr=1e30", f"data.path={shards}", f"output_dir={tmp_path}")
+    assert "loss became" in ldmlab("train", *words).refusal()
+    import wandb
+
+    assert wandb.run is None
+    assert [record.exit.exit_code for record in wandb_run(tmp_path) if record.HasField("exit")] == [1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
+    number: signal.Signals, tiny: Tiny, shards: Path, tmp_path: Path
+) -> None:
+    endless = ("trainer.max_steps=1000000", "checkpoint_every=1", "trainer.val_check_interval=1000000")
+    words = (*tiny["autoencoder"], *endless, f"data.path={shards}", "output_dir=run")
+    with start("train", *words, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 150
+        while not (tmp_path / "run/last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "stopped early; the last good checkpoint is run/last.ckpt" in err
+    assert err.endswith("ldmlab: interrupted\n")
+    assert read_lightning(tmp_path / "run/last.ckpt")["global_step"] >= 1
+    assert not list((tmp_path / "run").glob(".*.tmp"))
