@@ -32,7 +32,7 @@ NOISE = (
 
 def quiet_lightning() -> None:
     """Leave out Lightning's notes that say nothing about the user's run."""
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+    for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in NOISE:
         warnings.filterwarnings("ignore", message)

@@ -124,7 +124,7 @@ class AutoencoderTraining(L.LightningModule):
     @property
     def _kl_weight_now(self) -> float:
         since = self.global_step - self.kl_start
-        return self.kl_weight * min(1.0, max(0.0, since / max(1, self.kl_warmup_steps)))
+        return self.kl_weight * min(1.0, max(0.0, (since + 1) / max(1, self.kl_warmup_steps)))
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """PSNR in dB of reconstructions from the posterior's mean, averaged over images."""

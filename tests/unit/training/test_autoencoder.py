@@ -93,15 +93,16 @@ def test_clipping_bounds_the_step(autoencoder_training: Make, batches: Batches, 
     assert float((after - before).norm()) == pytest.approx(1e-3, rel=0.02)
 
 
-def test_the_kl_weight_warms_up(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
-    still = partial(torch.optim.SGD, lr=0.0)
-    losses = {}
-    for warmup in (0, 2):
-        torch.manual_seed(1)
-        module = autoencoder_training(optimizer=still, kl_weight=1.0, kl_warmup_steps=warmup)
+def test_the_kl_term_starts_at_its_step_and_warms_up(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
+    def first_step(**settings: int) -> tuple[float, float]:
+        module = autoencoder_training(optimizer=partial(torch.optim.SGD, lr=0.0), kl_weight=1.0, **settings)
         values = fit(module, batches(1)).callback_metrics
-        losses[warmup] = float(values["train/loss"]), float(values["train/kl"])
-    assert losses[0][0] - losses[2][0] == pytest.approx(losses[0][1], rel=1e-3)
+        return float(values["train/loss"]), float(values["train/kl"])
+
+    without, kl = first_step(kl_start=1)
+    assert kl > 1
+    assert first_step()[0] - without == pytest.approx(kl, rel=1e-3)
+    assert first_step(kl_warmup_steps=4)[0] - without == pytest.approx(kl / 4, rel=1e-3)
 
 
 def test_validation_gives_the_psnr_of_the_mean(autoencoder_training: Make, batches: Batches, fit: Fit) -> None:
