@@ -22,7 +22,6 @@ NOISE = (
     ".*does not have many workers",
     ".*Checkpoint directory",
     ".*Experiment logs directory",
-    ".*Using ModelCheckpoint with manual optimization",
     ".*The number of training batches",
     ".*module\\(s\\) in eval mode",
     ".*Total length of `list`",
