@@ -17,7 +17,7 @@ from ldmlab.shapes.scene import Scene, random_scene
 HELDOUT_FRACTION = 0.1
 """Fraction of all scene identities that belongs to the held-out split, whatever the number of samples."""
 
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 """Raise it when scenes, pictures or captions change for a seed, so that no folder mixes two worlds."""
 
 

@@ -1,6 +1,6 @@
 """Captions: natural sentences of at most 16 words, and beside each what it asks for.
 
-About four in five captions say everything but the background; the others leave out sizes, the place or the relation.
+About two in three captions say everything but the background; the others leave out sizes, the place or the relation.
 A third also names the background.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ldmlab.shapes.scene import Scene, SceneObject, pick
 
-SAY_ALL = 0.8
+SAY_ALL = 2 / 3
 SAY_BACKGROUND = 1 / 3
 
 _SIZE_WORDS = {"small": ("small", "small", "little"), "big": ("big", "big", "large")}

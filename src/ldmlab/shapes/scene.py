@@ -26,7 +26,7 @@ COLOURS: dict[str, Rgb] = {
     "cyan": (40, 205, 225),
     "pink": (250, 140, 195),
 }
-SIZES: dict[str, float] = {"small": 0.125, "big": 0.22}
+SIZES: dict[str, float] = {"small": 0.15, "big": 0.22}
 """Nominal radius as a fraction of the image side; render.py scales it per shape so that areas are comparable."""
 
 PLACE_CENTRES: dict[str, tuple[float, float]] = {

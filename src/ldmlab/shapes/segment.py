@@ -13,7 +13,7 @@ WORKING_SIZE = 64
 """Pictures are brought to this side before they are looked at."""
 FOREGROUND_DISTANCE = 45.0
 """RGB distance from the background from which a pixel can belong to an object."""
-SMALLEST_AREA = 0.25 * 0.022
+SMALLEST_AREA = 0.25 * 0.031
 """Fraction of the picture below which a component is a speck: a quarter of the smallest object (a small star)."""
 
 

@@ -82,7 +82,7 @@ def test_the_wordings_people_type_are_among_them() -> None:
 def test_most_captions_say_everything() -> None:
     asked = [said(seed)[2] for seed in range(1500)]
     full = [bool(a["place"] or a["relation"]) and all(o["size"] for o in a["objects"]) for a in asked]
-    assert 0.77 < np.mean(full) < 0.88
+    assert 0.68 < np.mean(full) < 0.78
     assert 0.28 < np.mean([a["background"] is not None for a in asked]) < 0.38
 
 
