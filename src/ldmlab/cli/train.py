@@ -100,7 +100,12 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     if cfg.cache_latents:
         _cache_latents(data, autoencoder)
     make = instantiate(cfg.training, _partial_=True)
-    return make(model=model, optimizer=instantiate(cfg.optimizer), model_config=config)
+    return make(
+        model=model,
+        optimizer=instantiate(cfg.optimizer),
+        timestep_sampling=instantiate(cfg.timestep_sampling),
+        model_config=config,
+    )
 
 
 def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL) -> None:

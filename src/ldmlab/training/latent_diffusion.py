@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
@@ -27,6 +28,7 @@ class LatentDiffusionTraining(L.LightningModule):
     Args:
         model: the parts; its autoencoder is frozen here.
         optimizer: from parameters to an optimizer.
+        timestep_sampling: at which timesteps it trains; uniform if not given. Validation is always uniform.
         condition_dropout: probability that a sample trains without its condition.
         ema_decay: of the averaged denoiser and conditioner.
         sample_posterior: train on draws from the autoencoder's posterior, as the papers do, or on its mean.
@@ -39,6 +41,7 @@ class LatentDiffusionTraining(L.LightningModule):
         self,
         model: LatentDiffusion,
         optimizer: OptimizerFactory,
+        timestep_sampling: TimestepSampling | None = None,
         condition_dropout: float = 0.1,
         ema_decay: float = 0.9999,
         sample_posterior: bool = True,
@@ -52,6 +55,7 @@ class LatentDiffusionTraining(L.LightningModule):
         model.autoencoder.requires_grad_(False)
         self.model = model
         self.make_optimizer = optimizer
+        self.timestep_sampling = timestep_sampling or Uniform()
         self.condition_dropout = condition_dropout
         self.sample_posterior = sample_posterior
         self.warmup_steps = warmup_steps
@@ -60,8 +64,8 @@ class LatentDiffusionTraining(L.LightningModule):
         self.ema = EMA(model.named_parameters(), ema_decay)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
-        """The mean loss of a batch at uniform timesteps."""
-        loss = self._losses(batch, self.condition_dropout, generator=None).mean()
+        """The mean loss of a batch."""
+        loss = self._losses(batch, self.timestep_sampling, self.condition_dropout, generator=None).mean()
         check_finite(loss, self.global_step)
         self.log("train/loss", loss, prog_bar=True, batch_size=_count(batch))
         return loss
@@ -70,7 +74,7 @@ class LatentDiffusionTraining(L.LightningModule):
         """The loss of the averaged weights, with the same noise at every validation."""
         generator = torch.Generator(self.device).manual_seed(batch_index)
         with self.ema.swapped():
-            losses = self._losses(batch, 0.0, generator)
+            losses = self._losses(batch, Uniform(), 0.0, generator)
         self.log("val/loss", losses.mean(), prog_bar=True, batch_size=len(losses), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
@@ -93,13 +97,17 @@ class LatentDiffusionTraining(L.LightningModule):
         checkpoint["config"] = self.model_config
 
     def _losses(
-        self, batch: Mapping[str, Any], dropout: float, generator: torch.Generator | None
+        self,
+        batch: Mapping[str, Any],
+        timestep_sampling: TimestepSampling,
+        dropout: float,
+        generator: torch.Generator | None,
     ) -> Float[Tensor, " B"]:
         denoiser, conditioner = self.model.denoiser, self.model.conditioner
         latents = self._latents(batch, generator)
         cond = conditioner.drop(conditioner(batch), dropout, len(latents))
         noise = _randn_like(latents, generator)
-        timesteps = torch.randint(len(denoiser.schedule), (len(latents),), device=self.device, generator=generator)
+        timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), self.device, generator)
         return denoiser.loss(latents, noise, denoiser.schedule.level(timesteps), cond)
 
     @torch.no_grad()

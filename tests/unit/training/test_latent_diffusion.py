@@ -1,0 +1,65 @@
+"""What one step of latent diffusion trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+from ldmlab.types import Level
+
+Make = Callable[..., LatentDiffusionTraining]
+
+
+class Always:
+    """Draws one timestep."""
+
+    def __init__(self, timestep: int) -> None:
+        self.timestep = timestep
+
+    def draw(self, count: int, timesteps: int, device: torch.device, generator: Any = None) -> Tensor:
+        return torch.full((count,), self.timestep, device=device)
+
+
+@pytest.fixture
+def trained_levels(
+    diffusion_training: Make, batches: Callable[..., Any], fit: Callable[..., L.Trainer], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[bool, list[Level]]]:
+    """(module's settings) -> the noise levels of two training steps (True) and of a validation (False)."""
+
+    def run(**settings: Any) -> dict[bool, list[Level]]:
+        module = diffusion_training(**settings)
+        seen: dict[bool, list[Level]] = {True: [], False: []}
+        loss = module.model.denoiser.loss
+
+        def recorded(latents: Tensor, noise: Tensor, level: Level, cond: Any) -> Tensor:
+            seen[module.trainer.training].append(level)
+            return loss(latents, noise, level, cond)
+
+        monkeypatch.setattr(module.model.denoiser, "loss", recorded)
+        fit(module, batches(2), validation=batches(1))
+        return seen
+
+    return run
+
+
+def test_training_is_at_the_timesteps_that_its_distribution_draws(trained_levels: Callable[..., Any]) -> None:
+    seen = trained_levels(timestep_sampling=Always(700))
+    sigmas = torch.cat([level.sigma for level in seen[True]])
+    assert len(sigmas) == 16
+    assert len(sigmas.unique()) == 1
+
+
+def test_validation_is_uniform_whatever_training_draws(trained_levels: Callable[..., Any]) -> None:
+    one, other = (trained_levels(timestep_sampling=Always(t))[False][0].sigma for t in (0, 700))
+    assert torch.equal(one, other)
+    assert len(one.unique()) > 4
+
+
+def test_training_is_uniform_by_default(trained_levels: Callable[..., Any]) -> None:
+    assert len(torch.cat([level.sigma for level in trained_levels()[True]]).unique()) > 8
