@@ -27,12 +27,24 @@ def zeroed(module: nn.Conv2d | nn.Linear) -> nn.Module:
 
 
 class ResidualBlock(nn.Module):
-    """Norm, SiLU, convolution; add the time embedding; norm, SiLU, convolution; plus the input."""
+    """Norm, SiLU, convolution; add the time embedding; norm, SiLU, convolution; plus the input.
 
-    def __init__(self, channels: int, embedding_width: int, out_channels: int, dropout: float = 0.0) -> None:
+    With `adaptive_norm` the embedding scales and shifts the second norm's output instead of being added before it
+    (AdaGN, Dhariwal & Nichol 2021).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        embedding_width: int,
+        out_channels: int,
+        dropout: float = 0.0,
+        adaptive_norm: bool = False,
+    ) -> None:
         super().__init__()
+        self.adaptive_norm = adaptive_norm
         self.into = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
-        self.embedding = nn.Sequential(nn.SiLU(), nn.Linear(embedding_width, out_channels))
+        self.embedding = nn.Sequential(nn.SiLU(), nn.Linear(embedding_width, (1 + adaptive_norm) * out_channels))
         self.out = nn.Sequential(
             group_norm(out_channels),
             nn.SiLU(),
@@ -43,8 +55,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C H W"], embedding: Float[Tensor, "B E"]) -> Float[Tensor, "B Cout H W"]:
         """Update the features."""
-        hidden = self.into(x) + self.embedding(embedding)[:, :, None, None]
-        return self.skip(x) + self.out(hidden)
+        hidden, embedded = self.into(x), self.embedding(embedding)[:, :, None, None]
+        if self.adaptive_norm:
+            scale, shift = embedded.chunk(2, dim=1)
+            hidden = self.out[1:](self.out[0](hidden) * (1 + scale) + shift)
+        else:
+            hidden = self.out(hidden + embedded)
+        return self.skip(x) + hidden
 
 
 class Downsample(nn.Module):

@@ -36,6 +36,8 @@ class UNet(nn.Module):
         out_channels: channels of the output; C if not given.
         dropout: in the residual blocks.
         attention: backend, see `resolve_backend`.
+        adaptive_norm: let the time and vector embedding scale and shift the residual blocks' features, as ADM does,
+            rather than only add to them, as latent diffusion does.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class UNet(nn.Module):
         out_channels: int | None = None,
         dropout: float = 0.0,
         attention: str = "auto",
+        adaptive_norm: bool = False,
     ) -> None:
         super().__init__()
         self.channels = channels
@@ -63,7 +66,9 @@ class UNet(nn.Module):
         embedding_width = 4 * model_channels
         self.time_embedding = TimestepEmbedding(model_channels, embedding_width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, embedding_width)
-        layers = UNetLayers(embedding_width, dropout, heads, head_width, transformer_depth, context_width, attention)
+        layers = UNetLayers(
+            embedding_width, dropout, heads, head_width, transformer_depth, context_width, attention, adaptive_norm
+        )
         widths = [model_channels * m for m in multipliers]
         attends = [2**level in attention_factors for level in range(len(widths))]
         self.into = nn.Conv2d(channels, model_channels, 3, padding=1)

@@ -54,6 +54,7 @@ class UNetLayers:
     transformer_depth: int
     context_width: int | None
     attention: str
+    adaptive_norm: bool
 
     def __post_init__(self) -> None:
         if (self.heads is None) == (self.head_width is None):
@@ -63,7 +64,7 @@ class UNetLayers:
 
     def residual(self, channels: int, out_channels: int) -> ResidualBlock:
         """A residual block."""
-        return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout)
+        return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout, self.adaptive_norm)
 
     def transformer(self, channels: int, name: str) -> SpatialTransformer:
         """A spatial Transformer; its attention sites have names that start with `name`."""

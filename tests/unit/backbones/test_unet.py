@@ -115,6 +115,23 @@ def test_dropout_only_in_training() -> None:
     assert torch.equal(block(x, embedding), block(x, embedding))
 
 
+def test_adaptive_norm_scales_and_shifts_what_the_norm_returns(trained: Trained) -> None:
+    """Against the formula: out = skip + conv(silu(norm(h) (1 + scale) + shift)), h = conv(silu(norm(x)))."""
+    block = trained(ResidualBlock(32, 8, 64, adaptive_norm=True))
+    x, embedding = torch.randn(2, 32, 4, 4), torch.randn(2, 8)
+    scale, shift = block.embedding(embedding)[:, :, None, None].split(64, dim=1)
+    modulated = block.out[0](block.into(x)) * (1 + scale) + shift
+    expected = block.skip(x) + block.out[3](functional.silu(modulated))
+    torch.testing.assert_close(block(x, embedding), expected)
+
+
+def test_a_unet_with_adaptive_norm_still_starts_at_zero_and_reads_its_condition(trained: Trained) -> None:
+    model = small(vector_width=10, adaptive_norm=True)
+    assert torch.equal(model(X, T, text()), torch.zeros_like(X))
+    out, other = (trained(model)(X, T, Conditioning(vector=torch.full((2, 10), v))) for v in (0.0, 1.0))
+    assert not torch.allclose(out, other, atol=1e-6)
+
+
 def test_downsampling_pads_all_sides_alike() -> None:
     layer = Downsample(1)
     nn.init.ones_(layer.conv.weight)
