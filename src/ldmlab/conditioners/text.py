@@ -58,8 +58,9 @@ class TextTransformer(Conditioner):
         self.positions = nn.Parameter(torch.empty(length, width))
         self.blocks = nn.ModuleList(EncoderBlock(width, heads, f"text.{i}") for i in range(depth))
         self.norm = nn.LayerNorm(width)
-        nn.init.normal_(self.tokens.weight, std=0.02)
-        nn.init.normal_(self.positions, std=0.02)
+        # As large as what the blocks add: with a small table, attention's mean over the prompt drowns the words.
+        nn.init.normal_(self.tokens.weight, std=1.0)
+        nn.init.normal_(self.positions, std=0.3)
 
     def prepare(self, captions: list[str]) -> None:
         """Fit the tokenizer, unless one was loaded with the weights."""

@@ -88,3 +88,14 @@ def test_gradients_reach_every_weight_but_the_padding(text: TextTransformer, cap
     text({"captions": captions[:3]}).vector.square().sum().backward()
     assert all(p.grad is not None for p in text.parameters())
     assert not bool(text.tokens.weight.grad[0].any())
+
+
+def test_untrained_words_stay_apart() -> None:
+    """The blocks' mean over the prompt must not drown the words, or binding them takes thousands of steps to learn."""
+    torch.manual_seed(0)
+    text = TextTransformer(vocabulary=300, length=24, width=64, depth=2, heads=4)
+    text.prepare(["a big green star left of a small red circle"])
+    with torch.no_grad():
+        cond = text({"captions": ["green red green"]})
+    first, second, third = torch.nn.functional.normalize(cond.context[0][cond.context_mask[0]][1:4], dim=-1)
+    assert float(first @ second) < 0.5 < float(first @ third)
