@@ -32,6 +32,7 @@ AUTOENCODER = (
     *TRAINING,
     "autoencoder.channels=8",
     "autoencoder.norm_groups=4",
+    "autoencoder.patch=4",
     "autoencoder.multipliers=[1,1]",
 )
 DIFFUSION = (
