@@ -55,6 +55,8 @@ class ShardDataModule(LightningDataModule):
         self.seed = seed
         self.val_samples = val_samples
         self.heldout_path = Path(heldout_path) if heldout_path else self.path / "heldout"
+        if heldout_path and not self.heldout_path.is_dir():
+            raise ValueError(f"heldout_path={heldout_path}: no such folder; give one of tars, or null for path/heldout")
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -121,11 +123,11 @@ class ShardDataModule(LightningDataModule):
         """Return all held-out images in order."""
         return self._image_loader(len(self.heldout_set))
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, int | str]:
         """Return the number of finished training batches, and what they depend on."""
         return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the finished batches. ValueError where this run would order its batches otherwise."""
         if not self._fitting():
             return
@@ -157,8 +159,9 @@ class ShardDataModule(LightningDataModule):
     def _share_size(self) -> int:
         return max(1, self.batch_size // self._rank_and_world()[1])
 
-    def _order_facts(self) -> dict[str, int]:
-        return {"batch_size": self.batch_size, "samples": len(self.train_set), "seed": self.seed}
+    def _order_facts(self) -> dict[str, int | str]:
+        index = self.train_set.index
+        return {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed, "data": index.fingerprint}
 
     def _fitting(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -33,12 +33,13 @@ class ImageSample(TypedDict):
 
 
 class ImageBatch(TypedDict):
-    """Images (B, 3, H, W) in [-1, 1], with B captions, keys and json dicts."""
+    """Images (B, 3, H, W) in [-1, 1], with B captions, keys and json dicts, and B labels where there are any."""
 
     images: Tensor
     captions: list[str]
     keys: list[str]
     meta: list[dict[str, Any]]
+    labels: NotRequired[list[int]]
 
 
 class ShardDataset(Dataset[ImageSample]):
@@ -110,12 +111,22 @@ def to_signed(pixels: NDArray[np.uint8]) -> Float[Tensor, "3 H W"]:
 
 def collate(samples: Sequence[ImageSample]) -> ImageBatch:
     """Stack samples to a batch."""
-    return ImageBatch(
+    batch = ImageBatch(
         images=torch.stack([sample["image"] for sample in samples]),
         captions=[sample["caption"] for sample in samples],
         keys=[sample["key"] for sample in samples],
         meta=[sample["meta"] for sample in samples],
     )
+    labels = labels_of(batch["meta"])
+    if labels is not None:
+        batch["labels"] = labels
+    return batch
+
+
+def labels_of(meta: Sequence[Mapping[str, Any]]) -> list[int] | None:
+    """The class numbers that the samples' json holds as `label`; None where one has none."""
+    labels = [label for each in meta if isinstance(label := each.get("label"), int)]
+    return labels if len(labels) == len(meta) else None
 
 
 def _another(row: int, attempt: int, size: int) -> int:

@@ -63,7 +63,7 @@ class ShardIndex:
             max_pixels: larger images are dropped unseen.
 
         Raises:
-            ValueError: no folder, no tars, an empty tar, or not one usable sample.
+            ValueError: no folder, no tars, an empty or truncated tar, or not one usable sample.
         """
         paths = _find_shards(Path(root))
         stamp = index_cache.stamp(paths, max_pixels)
@@ -91,9 +91,13 @@ class ShardIndex:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the shards' names and bytes and the usable keys, for manifests and caches."""
+        """sha256 over the shards' names and sizes, and where the usable samples lie, their keys and captions.
+
+        For manifests and caches. Pixels are not read: they show in the sizes of the compressed images.
+        """
         digest = hashlib.sha256(json.dumps([self.shards, self.sizes]).encode())
-        digest.update(self.keys.ends.tobytes() + self.keys.blob.tobytes())
+        for part in (self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob):
+            digest.update(part.tobytes())
         return digest.hexdigest()
 
     def count(self, defect: Defect) -> int:
@@ -143,6 +147,7 @@ def _scan(root: Path, paths: list[Path], max_pixels: int) -> dict[str, NDArray[A
     problems += duplicates
     if not entries:
         raise ValueError(_why_nothing_usable(root, problems))
+    _refuse_truncated(root, problems)
     keys, captions = (TextColumn.of(getattr(entry, name) for entry in entries) for name in ("key", "caption"))
     lines = TextColumn.of(json.dumps([problem.defect, problem.shard, problem.key]) for problem in problems)
     spans = np.array([_row(entry) for entry in entries], np.int64)
@@ -185,6 +190,15 @@ def _unfinished(paths: list[Path]) -> list[Problem]:
     if len(missing) == len(paths):
         return []
     return [Problem(Defect.UNFINISHED_SHARD, path.name) for path in missing]
+
+
+def _refuse_truncated(root: Path, problems: list[Problem]) -> None:
+    for problem in problems:
+        if problem.defect is Defect.TRUNCATED_SHARD:
+            raise ValueError(
+                f"shard {root / problem.shard} is truncated at {problem.key}, and what came after is lost: fetch or"
+                " write it again, or move it away to go on without it"
+            )
 
 
 def _why_nothing_usable(root: Path, problems: list[Problem]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ldmlab.data.atomic import atomic_file
-from ldmlab.data.dataset import ImageBatch, ShardDataset, collate
+from ldmlab.data.dataset import ImageBatch, ShardDataset, collate, labels_of
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.sampling import fixed_loader
 from ldmlab.data.shard_files import ShardFiles
@@ -27,12 +27,13 @@ Progress = Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]
 
 
 class LatentBatch(TypedDict):
-    """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; B captions, keys, json dicts."""
+    """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; the rest as in `ImageBatch`."""
 
     moments: Tensor
     captions: list[str]
     keys: list[str]
     meta: list[dict[str, Any]]
+    labels: NotRequired[list[int]]
 
 
 class CachedLatents(Dataset[LatentBatch]):
@@ -60,12 +61,16 @@ class CachedLatents(Dataset[LatentBatch]):
     def __getitems__(self, numbers: list[int]) -> LatentBatch:
         """Return a batch, float32; this is what a DataLoader's fetcher calls."""
         rows = [self.rows[number] for number in numbers]
-        return LatentBatch(
+        batch = LatentBatch(
             moments=self.moments[numbers].float(),
             captions=[self.index.captions[row] for row in rows],
             keys=[self.index.keys[row] for row in rows],
             meta=[self.index.meta(row, self.files) for row in rows],
         )
+        labels = labels_of(batch["meta"])
+        if labels is not None:
+            batch["labels"] = labels
+        return batch
 
 
 def as_is(batch: LatentBatch) -> LatentBatch:
@@ -106,6 +111,9 @@ def build_latent_cache(
         loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False)
         tensors = _encode(progress(loader), moments, dataset)
         _store(path, tensors, facts)
+    replaced = int((tensors["rows"] != torch.arange(len(dataset))).sum())
+    if replaced:
+        log.warning("%s: %d of its images are corrupt and replaced by others", dataset.index.root, replaced)
     return CachedLatents(dataset.index, torch.cat([tensors["mean"], tensors["std"]], 1), tensors["rows"])
 
 

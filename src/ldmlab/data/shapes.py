@@ -12,7 +12,7 @@ from PIL import Image
 from ldmlab.data.samples import SPLITS, Sample, check_split
 from ldmlab.shapes.captions import caption
 from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import Scene, random_scene
+from ldmlab.shapes.scene import COLOURS, SHAPES, Scene, random_scene
 
 HELDOUT_FRACTION = 0.1
 """Fraction of all scene identities that belongs to the held-out split, whatever the number of samples."""
@@ -25,6 +25,11 @@ def split_of(scene: Scene) -> str:
     """Return the split a scene belongs to: a hash of its identity, so the same for every seed and size of dataset."""
     digest = hashlib.sha256(scene.identity().encode()).digest()
     return "heldout" if int.from_bytes(digest[:8], "big") < HELDOUT_FRACTION * 2**64 else "train"
+
+
+def _label(scene: Scene) -> int:
+    first = scene.objects[0]
+    return tuple(COLOURS).index(first.colour) * len(SHAPES) + SHAPES.index(first.shape)
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,10 @@ class ShapesSource:
         return self.train if split == "train" else self.heldout
 
     def sample(self, split: str, index: int) -> Sample:
-        """Draw a sample: picture, caption, and `{"scene", "asked"}`."""
+        """Draw a sample: picture, caption, and `{"scene", "asked", "label"}`.
+
+        The label numbers colour and shape of the (first) object, for class-conditional models.
+        """
         check_split(split)
         rng = np.random.default_rng([self.seed, SPLITS.index(split), index])
         scene = random_scene(rng, self.two_objects)
@@ -76,4 +84,4 @@ class ShapesSource:
             scene = random_scene(rng, self.two_objects)
         words, asked = caption(scene, rng)
         image = Image.fromarray(render(scene, self.image_size))
-        return Sample(image, words, {"scene": scene.to_json(), "asked": asked})
+        return Sample(image, words, {"scene": scene.to_json(), "asked": asked, "label": _label(scene)})

@@ -48,6 +48,16 @@ def test_a_full_disk_is_told_with_path_and_remedy(tmp_path: Path, monkeypatch: p
     assert os.listdir(tmp_path) == []
 
 
+def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with atomic_file(path) as first:
+        first.write(b"first")
+        with pytest.raises(OSError, match=r"another process is writing this file.*a\.bin"), atomic_file(path) as second:
+            second.write(b"second")
+    assert path.read_bytes() == b"first"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
 def test_a_stale_temporary_file_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / ".a.json.tmp").write_bytes(b"left by a kill, and longer than the new content")
     write_json(tmp_path / "a.json", [1])

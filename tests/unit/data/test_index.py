@@ -124,12 +124,13 @@ def test_shard_without_stats_is_named_where_others_have_them(tmp_path, write_sha
     assert index.problems == (Problem(Defect.UNFINISHED_SHARD, "00001.tar"),)
 
 
-def test_truncated_shard_gives_what_it_has(tmp_path, write_shards):
+def test_truncated_shard_is_refused_by_name(tmp_path, write_shards):
     path = write_shards(tmp_path, [5, 2]) / "00000.tar"
     path.write_bytes(path.read_bytes()[: 3 * 3 * 2 * BLOCK + 700])
-    index = ShardIndex.build(tmp_path)
-    assert [entry.key for entry in index] == [f"{n:09d}" for n in (0, 1, 2, 5, 6)]
-    assert index.count(Defect.TRUNCATED_SHARD) == 1
+    with pytest.raises(ValueError, match=r"shard .*00000\.tar is truncated at byte \d+"):
+        ShardIndex.build(tmp_path)
+    path.rename(tmp_path / "00000.tar.broken")
+    assert [entry.key for entry in ShardIndex.build(tmp_path)] == ["000000005", "000000006"]
 
 
 def _spans(data, members_per_sample=3):
@@ -286,6 +287,15 @@ def test_fingerprint_follows_content_not_place(tmp_path, write_shards):
     assert ShardIndex.build(tmp_path / "two").fingerprint == one.fingerprint
     assert ShardIndex.build(write_shards(tmp_path / "three", [3], 1)).fingerprint != one.fingerprint
     assert one.filter(lambda meta: meta["number"] > 0).fingerprint != one.fingerprint
+
+
+def test_fingerprint_sees_other_captions_in_tars_of_the_same_size(tmp_path, write_tar, members):
+    for name, text in (("one", b"a red star"), ("two", b"a big star")):
+        (tmp_path / name).mkdir()
+        write_tar(tmp_path / name / "0.tar", _with(members(0), ".txt", text))
+    one, two = (ShardIndex.build(tmp_path / name) for name in ("one", "two"))
+    assert one.sizes == two.sizes
+    assert one.fingerprint != two.fingerprint
 
 
 def test_filter_reads_the_json(tmp_path, write_shards):
