@@ -85,7 +85,7 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     autoencoder = load_autoencoder(cfg.autoencoder_ckpt)[0].requires_grad_(False)
     coding, latent_shape = _autoencoder_passes(autoencoder, cfg.data.image_size)
     with torch.device("meta"):
-        conditioner = build_conditioner(cfg.conditioner)
+        conditioner = build_conditioner(cfg.conditioner).to("meta")
         backbone = build_backbone(cfg.backbone, latent_shape[0], latent_shape[1], conditioner)
     conditioner.prepare([""])
     cond = conditioner.null(1)

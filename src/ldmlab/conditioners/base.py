@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,14 @@ class Conditioner(nn.Module, ABC):
     @abstractmethod
     def null(self, n: int) -> Conditioning:
         """n times the condition that says nothing, with the same fields and lengths as `forward` gives."""
+
+    def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """What `forward` reads, for prompts as a user types them.
+
+        Raises:
+            ValueError: a prompt is none that this conditioner understands.
+        """
+        return {"captions": list(prompts)}
 
     def drop(self, cond: Conditioning, p: float, count: int) -> Conditioning:
         """Replace each of `count` samples by the null condition with probability p, all of its fields together."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,13 @@ class ClassLabel(Conditioner):
                 "set conditioner.classes to the data's"
             )
         return self._look_up(labels)
+
+    def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """A prompt is a class number."""
+        for prompt in prompts:
+            if not prompt.isascii() or not prompt.isdigit():
+                raise ValueError(f"prompt '{prompt}': this model reads class numbers, for example: ldmlab sample 3 7")
+        return {"labels": [int(prompt) for prompt in prompts]}
 
     def null(self, n: int) -> Conditioning:
         """The row after the last class."""

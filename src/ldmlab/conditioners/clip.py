@@ -28,16 +28,19 @@ class FrozenCLIP(Conditioner):
 
     Args:
         model: an open_clip architecture, for example "ViT-L-14-quickgelu".
-        weights: local file with the architecture's weights (.safetensors or .pt); nothing is ever downloaded.
+        weights: local file with the architecture's weights (.safetensors or .pt); nothing is ever downloaded. None
+            where they follow from a checkpoint of a whole model.
     """
 
-    def __init__(self, model: str, weights: str) -> None:
+    def __init__(self, model: str, weights: str | None) -> None:
         super().__init__()
         if model not in open_clip.list_models():
             raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
-        if not Path(weights).is_file():
+        if weights is not None and not Path(weights).is_file():
             raise ValueError(f"conditioner.weights={weights}: no such file; give the path of {model}'s weights")
-        clip = _load(model, weights)
+        clip = _build(model)
+        if weights is not None:
+            _fill(clip, model, weights)
         self.tokenizer = open_clip.get_tokenizer(model)
         self.length: int = clip.context_length
         self.context_width = self.vector_width = clip.positional_embedding.shape[1]
@@ -52,8 +55,14 @@ class FrozenCLIP(Conditioner):
         """Stay in evaluation mode."""
         return super().train(False)
 
+    def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """Refuses a prompt that would be cut."""
+        for prompt in prompts:
+            check_length(prompt, len(self.tokenizer.encode(prompt)) + 2, self.length)
+        return super().batch(prompts)
+
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Read `batch["captions"]`, B strings."""
+        """Read `batch["captions"]`, B strings, each cut after L tokens."""
         return self._encode(require(batch, "captions", "clip"))
 
     def null(self, n: int) -> Conditioning:
@@ -62,23 +71,28 @@ class FrozenCLIP(Conditioner):
 
     @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> Conditioning:
-        for prompt in prompts:
-            check_length(prompt, len(self.tokenizer.encode(prompt)) + 2, self.length)
         ids = self.tokenizer(list(prompts), context_length=self.length).to(self.positions.device)
         context = self._states(ids)
-        return Conditioning(context, vector=context[torch.arange(len(ids)), ids.argmax(dim=-1)])
+        return Conditioning(context, vector=context[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)])
 
     def _states(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         hidden = self.token_embedding(ids) + self.positions
         return self.norm(self.transformer(hidden, attn_mask=self.causal_mask))
 
 
-def _load(model: str, weights: str) -> open_clip.CLIP:
-    clip = open_clip.create_model(model, pretrained=None, require_pretrained=False)
+def _build(model: str) -> open_clip.CLIP:
+    """The untrained architecture, if its text tower is CLIP's: BPE tokens, causal, read at the end mark."""
+    text = open_clip.get_model_config(model)["text_cfg"]
+    foreign = "hf_tokenizer_name" in text or text.get("pool_type", "argmax") != "argmax"
+    with torch.device("cpu"):  # open_clip moves it there, which tensors on the meta device refuse
+        clip = None if foreign else open_clip.create_model(model, pretrained=None, require_pretrained=False)
     if not isinstance(clip, open_clip.CLIP):
         raise ValueError(f"conditioner.model={model}: its text tower is not CLIP's; choose one like ViT-L-14")
+    return clip
+
+
+def _fill(clip: open_clip.CLIP, model: str, weights: str) -> None:
     try:
         open_clip.load_checkpoint(clip, weights, weights_only=True)
     except (RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError) as error:
         raise ValueError(f"conditioner.weights={weights}: not weights of {model}; give that architecture's") from error
-    return clip

@@ -5,6 +5,7 @@ Shapes: B batch, L tokens, D width.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 
 from ldmlab.attention.module import Attention
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
-from ldmlab.conditioners.tokenizer import encode, fit_tokenizer, from_tensor, to_tensor
+from ldmlab.conditioners.tokenizer import check_length, encode, fit_tokenizer, from_tensor, lengths, to_tensor
 from ldmlab.types import Conditioning
+
+log = logging.getLogger(__name__)
 
 
 class EncoderBlock(nn.Module):
@@ -63,22 +66,35 @@ class TextTransformer(Conditioner):
         nn.init.normal_(self.positions, std=0.3)
 
     def prepare(self, captions: list[str]) -> None:
-        """Fit the tokenizer, unless one was loaded with the weights."""
+        """Fit the tokenizer, unless one was loaded with the weights, and tell how many captions will be cut."""
         if self.tokenizer is None:
             self.tokenizer = fit_tokenizer(captions, self.vocabulary)
+        longer = sum(tokens > self.length for tokens in lengths(self.tokenizer, captions))
+        if longer:
+            told = "%d of %d captions have more than conditioner.length=%d tokens and are cut"
+            log.warning(told, longer, len(captions), self.length)
+
+    def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """Refuses a prompt that would be cut."""
+        for prompt, tokens in zip(prompts, lengths(self._fitted(), prompts), strict=True):
+            check_length(prompt, tokens, self.length)
+        return super().batch(prompts)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Read `batch["captions"]`, B strings."""
+        """Read `batch["captions"]`, B strings, each cut after L tokens."""
         return self._encode(require(batch, "captions", "text"))
 
     def null(self, n: int) -> Conditioning:
         """The empty prompt, encoded once."""
         return self._encode([""]).map(lambda field: expand_rows(field, n))
 
-    def _encode(self, prompts: Sequence[str]) -> Conditioning:
+    def _fitted(self) -> Tokenizer:
         if self.tokenizer is None:
             raise ValueError("conditioner 'text' has no tokenizer yet: load trained weights, or call prepare(captions)")
-        ids, mask = (t.to(self.positions.device) for t in encode(self.tokenizer, prompts, self.length))
+        return self.tokenizer
+
+    def _encode(self, prompts: Sequence[str]) -> Conditioning:
+        ids, mask = (t.to(self.positions.device) for t in encode(self._fitted(), prompts, self.length))
         hidden = self.tokens(ids) + self.positions
         for block in self.blocks:
             hidden = block(hidden, mask)

@@ -54,18 +54,22 @@ def from_tensor(data: UInt8[Tensor, " bytes"]) -> Tokenizer:
 
 
 def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
-    """Token ids between begin and end marks, padded to L, and True where a token is real.
-
-    Raises:
-        ValueError: a prompt has more tokens than fit.
-    """
-    tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is text, not padding
+    """Token ids between begin and end marks, cut or padded to L, and True where a token is real."""
     ids = torch.full((len(prompts), length), PAD_ID)
-    for row, (prompt, encoding) in enumerate(zip(prompts, tokenizer.encode_batch(list(prompts)), strict=True)):
-        tokens = [BEGIN_ID, *encoding.ids, END_ID]
-        check_length(prompt, len(tokens), length)
+    for row, words in enumerate(_words(tokenizer, prompts)):
+        tokens = [BEGIN_ID, *words[: length - 2], END_ID]
         ids[row, : len(tokens)] = torch.tensor(tokens)
     return ids, ids != PAD_ID
+
+
+def lengths(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[int]:
+    """How many tokens each prompt has, with the begin and end marks."""
+    return [len(words) + 2 for words in _words(tokenizer, prompts)]
+
+
+def _words(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[list[int]]:
+    tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is text, not padding
+    return [encoding.ids for encoding in tokenizer.encode_batch(list(prompts))]
 
 
 def check_length(prompt: str, tokens: int, length: int) -> None:

@@ -54,7 +54,7 @@ def test_what_the_batch_lacks_is_named() -> None:
         require({"images": 0}, "captions", "text")
 
 
-def test_rows_of_a_null_do_not_share_their_gradient_by_accident(text: TextTransformer) -> None:
+def test_every_row_of_a_null_is_the_same(text: TextTransformer) -> None:
     null: Conditioning = text.null(3)
     assert null.context.shape[0] == null.context_mask.shape[0] == null.vector.shape[0] == 3
     assert torch.equal(null.context[0], null.context[2])

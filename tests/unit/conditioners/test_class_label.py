@@ -36,6 +36,14 @@ def test_a_label_out_of_range(label: int) -> None:
         ClassLabel(3, 4)({"labels": [0, label]})
 
 
+def test_prompts_are_class_numbers() -> None:
+    conditioner = ClassLabel(12, 4)
+    assert conditioner.batch(["3", "11"]) == {"labels": [3, 11]}
+    for bad in ("a red star", "-1", "1.5", "²", ""):
+        with pytest.raises(ValueError, match=r"this model reads class numbers"):
+            conditioner.batch(["3", bad])
+
+
 def test_no_classes() -> None:
     with pytest.raises(ValueError, match=r"conditioner.classes=0"):
         ClassLabel(0, 4)

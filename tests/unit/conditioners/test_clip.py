@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from ldmlab.conditioners.clip import FrozenCLIP
+from ldmlab.describe import describe
 
 NAME = "ldmlab-tiny"
 ARCHITECTURE: dict[str, Any] = {
@@ -81,9 +82,30 @@ def test_nothing_is_trained(weights: Path) -> None:
 
 def test_too_long_a_prompt(weights: Path) -> None:
     conditioner = FrozenCLIP(NAME, str(weights))
-    assert conditioner({"captions": ["a " * 14]}).context.shape == (1, 16, 16)
+    assert conditioner.batch(["a " * 14]) == {"captions": ["a " * 14]}
     with pytest.raises(ValueError, match="has 17 tokens and the model reads 16"):
-        conditioner({"captions": ["a " * 15]})
+        conditioner.batch(["a", "a " * 15])
+    cut = conditioner({"captions": ["a " * 15]}).context  # a caption of the data
+    assert torch.equal(cut, conditioner({"captions": ["a " * 14]}).context)
+
+
+def test_without_a_file_the_weights_follow_from_a_checkpoint(weights: Path) -> None:
+    trained, moved = FrozenCLIP(NAME, str(weights)), FrozenCLIP(NAME, None)
+    assert not torch.equal(moved({"captions": PROMPTS}).context, trained({"captions": PROMPTS}).context)
+    moved.load_state_dict(trained.state_dict())
+    assert torch.equal(moved({"captions": PROMPTS}).context, trained({"captions": PROMPTS}).context)
+
+
+def test_it_can_be_described_without_memory(clip: Any) -> None:
+    with torch.device("meta"):
+        conditioner = FrozenCLIP(NAME, None).to("meta")
+    assert describe(conditioner, 1, method="null").root.frozen == sum(p.numel() for p in conditioner.parameters())
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "ViT-L-14-CLIPA"])
+def test_a_text_tower_with_other_tokens_is_refused_before_anything_is_fetched(model: str) -> None:
+    with pytest.raises(ValueError, match=f"conditioner.model={model}: its text tower is not CLIP's"):
+        FrozenCLIP(model, None)
 
 
 def test_missing_weights_and_unknown_models(clip: Any, tmp_path: Path) -> None:

@@ -77,9 +77,24 @@ def test_without_a_tokenizer() -> None:
     assert other.tokenizer is None
 
 
-def test_too_long_a_prompt_and_missing_captions(text: TextTransformer) -> None:
+def test_too_long_a_caption_of_the_data_is_cut_and_counted(
+    text: TextTransformer, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = "a big green star " * 10
+    text.prepare([long, "a star", long])
+    assert "2 of 3 captions have more than conditioner.length=24 tokens and are cut" in caplog.text
+    cond = text({"captions": [long, long + "above a red circle"]})
+    assert bool(cond.context_mask.all())
+    assert torch.equal(cond.context[0], cond.context[1])
+
+
+def test_too_long_a_prompt_of_a_user_is_refused(text: TextTransformer) -> None:
+    assert text.batch(["a big green star"]) == {"captions": ["a big green star"]}
     with pytest.raises(ValueError, match="tokens and the model reads 24"):
-        text({"captions": ["a big green star " * 10]})
+        text.batch(["a star", "a big green star " * 10])
+
+
+def test_missing_captions(text: TextTransformer) -> None:
     with pytest.raises(ValueError, match="reads 'captions'"):
         text({"labels": [1]})
 

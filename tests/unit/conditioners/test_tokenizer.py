@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from tokenizers import Tokenizer
 
-from ldmlab.conditioners.tokenizer import BEGIN_ID, END_ID, PAD_ID, encode, fit_tokenizer, from_tensor, to_tensor
+from ldmlab.conditioners.tokenizer import (
+    BEGIN_ID,
+    END_ID,
+    PAD_ID,
+    check_length,
+    encode,
+    fit_tokenizer,
+    from_tensor,
+    lengths,
+    to_tensor,
+)
 
 PROMPTS = [
     "a big green star",
@@ -60,12 +70,24 @@ def test_the_same_captions_give_the_same_tokenizer() -> None:
     assert fit_tokenizer(captions, 300).to_str() == fit_tokenizer(captions, 300).to_str()
 
 
-def test_too_long_a_prompt_is_refused_and_the_longest_fits(tokenizer: Tokenizer) -> None:
-    assert bool(encode(tokenizer, ["a small red circle"], 6)[1].all())
+def test_too_long_a_prompt_is_cut_before_the_end_mark(tokenizer: Tokenizer) -> None:
+    whole, mask = encode(tokenizer, ["a small red circle"], 6)
+    assert bool(mask.all())
+    cut, mask = encode(tokenizer, ["a small red circle"], 5)
+    assert bool(mask.all())
+    assert cut[0].tolist() == [*whole[0, :4].tolist(), END_ID]
+
+
+def test_lengths_count_the_marks(tokenizer: Tokenizer) -> None:
+    assert lengths(tokenizer, ["a small red circle", ""]) == [6, 2]
+
+
+def test_too_long_a_prompt_is_refused_and_the_longest_fits() -> None:
+    check_length("a small red circle", 6, 6)
     with pytest.raises(ValueError, match="prompt 'a small red circle' has 6 tokens and the model reads 5; shorten"):
-        encode(tokenizer, ["a", "a small red circle"], 5)
+        check_length("a small red circle", 6, 5)
     with pytest.raises(ValueError, match=r"prompt 'a{57}\.\.\.' has"):
-        encode(tokenizer, ["a" * 500], 5)
+        check_length("a" * 500, 502, 5)
 
 
 def test_too_small_a_vocabulary() -> None:
