@@ -130,6 +130,9 @@ class DiT(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             if isinstance(module, DiTBlock):
+                attention = module.self_attention
+                for layer in (attention.to_q, attention.to_k, attention.to_v):
+                    layer.weight.data *= 0.5**0.5  # the reference initialises the three as one matrix of 3D x D
                 zeroed.append(module.modulation)
                 if module.has_context:
                     zeroed.append(module.cross_attention.to_out)
@@ -165,7 +168,7 @@ class DiT(nn.Module):
         if tuple(x.shape[1:]) != expected:
             raise ValueError(
                 f"DiT takes latents of shape {expected} and got {tuple(x.shape[1:])}; "
-                "set backbone.channels and backbone.grid to the autoencoder's"
+                "build it with the autoencoder's channels and grid"
             )
 
     def _unpatchify(self, tokens: Float[Tensor, "B N ppC"]) -> Float[Tensor, "B Cout H W"]:

@@ -14,7 +14,9 @@ def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
         ValueError: 32 does not divide the channels.
     """
     if channels % 32:
-        raise ValueError(f"backbone.channels: {channels} features cannot be split into 32 groups; use multiples of 32")
+        raise ValueError(
+            f"{channels} features cannot be split into 32 groups; set backbone.model_channels to a multiple"
+        )
     return nn.GroupNorm(32, channels, eps=eps)
 
 

@@ -108,7 +108,7 @@ class UNet(nn.Module):
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]
         if channels != self.channels:
-            raise ValueError(f"UNet takes {self.channels} channels, got {channels}; set backbone.channels={channels}")
+            raise ValueError(f"UNet takes {self.channels} channels, got {channels}; build it with channels={channels}")
         self._check_sides(rows, columns)
 
     def _check_sides(self, rows: int, columns: int) -> None:

@@ -27,10 +27,21 @@ def posterior(
 
     On neighbouring timesteps the variance is DDPM's beta-tilde (Ho et al. 2020, eq. 6-7), and it is 0 where sigma_s is.
     """
-    alpha_ts = level.alpha / next_level.alpha
-    variance_ts = level.sigma**2 - alpha_ts**2 * next_level.sigma**2
+    alpha_ts, variance_ts = _between(level, next_level)
     x_weight = alpha_ts * next_level.sigma**2 / level.sigma**2
     denoised_weight = next_level.alpha * variance_ts / level.sigma**2
     x_weight, denoised_weight = Level(x_weight, denoised_weight).like(x)
+    return x_weight * x + denoised_weight * denoised, posterior_std(x, level, next_level)
+
+
+def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "#B *ones"]:
+    """Standard deviation of q(x_s | x_t, x_0), in the dtype of `x` and shaped to broadcast against it."""
+    _, variance_ts = _between(level, next_level)
     std = variance_ts.clamp(min=0).sqrt() * next_level.sigma / level.sigma
-    return x_weight * x + denoised_weight * denoised, std.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return std.to(x).reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _between(level: Level, next_level: Level) -> tuple[Tensor, Tensor]:
+    """alpha_ts and sigma_ts^2."""
+    alpha_ts = level.alpha / next_level.alpha
+    return alpha_ts, level.sigma**2 - alpha_ts**2 * next_level.sigma**2

@@ -53,9 +53,13 @@ def _from_betas(betas: Float64[Tensor, " T"]) -> NoiseSchedule:
     return NoiseSchedule(torch.cumprod(1 - betas, dim=0))
 
 
-def _check(timesteps: int, beta_start: float, beta_end: float) -> None:
+def _check_timesteps(timesteps: int) -> None:
     if timesteps < 2:
         raise ValueError(f"schedule.timesteps={timesteps}: a schedule needs at least 2 timesteps")
+
+
+def _check(timesteps: int, beta_start: float, beta_end: float) -> None:
+    _check_timesteps(timesteps)
     if not 0 < beta_start < beta_end < 1:
         raise ValueError(
             f"schedule.beta_start={beta_start}, beta_end={beta_end}: betas must satisfy 0 < beta_start < beta_end < 1"
@@ -77,7 +81,9 @@ def scaled_linear(timesteps: int = 1000, beta_start: float = 0.00085, beta_end: 
 
 def cosine(timesteps: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> NoiseSchedule:
     """alphas_cumprod follows cos^2 (Nichol & Dhariwal 2021, eq. 17), betas clipped at `max_beta`."""
-    _check(timesteps, 1e-12, max_beta)
+    _check_timesteps(timesteps)
+    if not 0 < max_beta < 1:
+        raise ValueError(f"schedule.max_beta={max_beta}: a beta lies between 0 and 1; 0.999 is the paper's limit")
     t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     curve = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
     return _from_betas((1 - curve[1:] / curve[:-1]).clamp(max=max_beta))

@@ -44,7 +44,7 @@ class ClassifierFree:
         both = Conditioning.cat([cond, uncond])
 
         def denoise(x: Tensor, level: Level) -> Tensor:
-            return self.combine(*denoiser(torch.cat([x, x]), level, both).chunk(2))
+            return self.combine(*denoiser(torch.cat([x, x]), _twice(level), both).chunk(2))
 
         return denoise
 
@@ -53,3 +53,8 @@ class ClassifierFree:
             return self.combine(denoiser(x, level, cond, control), denoiser(x, level, uncond))
 
         return denoise
+
+
+def _twice(level: Level) -> Level:
+    """The level of a batch followed by itself."""
+    return level if level.alpha.ndim == 0 else Level(level.alpha.repeat(2), level.sigma.repeat(2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.diffusion.process import posterior
+from ldmlab.diffusion.process import posterior_std
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.types import Denoise, Level
 
@@ -35,6 +35,6 @@ class DDIM(Sampler):
         eps = (x - alpha * denoised) / sigma
         if self.eta == 0 or next_level.sigma == 0:
             return next_alpha * denoised + next_sigma * eps
-        std = self.eta * posterior(x, denoised, level, next_level)[1]
+        std = self.eta * posterior_std(x, level, next_level)
         direction = (next_sigma**2 - std**2).clamp(min=0).sqrt()
         return next_alpha * denoised + direction * eps + std * hooks.step_noise(x)

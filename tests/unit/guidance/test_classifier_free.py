@@ -45,6 +45,22 @@ def test_scale_zero_is_unconditional() -> None:
     torch.testing.assert_close(ClassifierFree(0.0).bind(Denoiser(), COND, UNCOND)(X, LEVEL), estimates()[1])
 
 
+def test_levels_of_single_samples_reach_both_halves() -> None:
+    """A level a sample, as in training: the estimate depends on it."""
+
+    def denoiser(x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Tensor:
+        alpha, sigma = level.like(x)
+        assert cond.vector is not None
+        return alpha * x + sigma * cond.vector[:, :, None, None]
+
+    levels = Level(torch.tensor([0.6, 0.8, 1.0]), torch.tensor([0.8, 0.6, 0.0]))
+    together = ClassifierFree(3.0).bind(denoiser, COND, UNCOND)(X, levels)
+    for row in range(3):
+        part = slice(row, row + 1)
+        alone = ClassifierFree(3.0).bind(denoiser, COND[part], UNCOND[part])(X[part], levels[row])
+        torch.testing.assert_close(together[part], alone)
+
+
 @pytest.mark.parametrize("scale", [0.5, 2.0, 8.5])
 def test_formula_in_both_conventions(scale: float) -> None:
     cond, uncond = estimates()
