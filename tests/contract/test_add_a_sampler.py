@@ -28,7 +28,7 @@ class Euler(Sampler):
 EULER_YAML = """
 _target_: euler.Euler
 steps: 50
-spacing: leading
+spacing: trailing
 """
 
 

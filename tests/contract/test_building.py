@@ -75,6 +75,14 @@ def targets(node: Any) -> list[DictConfig]:
     return [found for name in node for found in targets(node._get_node(name))]
 
 
+def fill_missing(section: DictConfig) -> None:
+    for name in section:
+        if OmegaConf.is_missing(section, name):
+            section[name] = PLACEHOLDER
+        elif isinstance(section[name], DictConfig):
+            fill_missing(section[name])
+
+
 def build(section: DictConfig, group: str) -> Any:
     made = instantiate(section, **ARGUMENTS.get(group, {}))
     return made([nn.Parameter(torch.zeros(1))]) if section.get("_partial_") else made
@@ -92,9 +100,7 @@ def test_option_builds(
         L.Trainer(**section, logger=False, enable_checkpointing=False)
     if group in ("trainer", "model") or not targets(section):
         return
-    for name in section:
-        if OmegaConf.is_missing(section, name):
-            section[name] = PLACEHOLDER
+    fill_missing(section)
     try:
         assert build(section, group) is not None
     except InstantiationException as error:

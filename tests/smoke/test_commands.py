@@ -258,3 +258,31 @@ def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
     ]
     assert read_lightning(tmp_path / "run/last.ckpt")["global_step"] >= 1
     assert not list((tmp_path / "run").glob(".*.tmp"))
+
+
+def test_class_labels_from_data_to_figures(
+    shards: Path, autoencoder: Path, tiny: Tiny, ldmlab: Command, tmp_path: Path
+) -> None:
+    """Shards whose json has labels train a class-conditional model; its prompts are class numbers."""
+    folder = tmp_path / "run"
+    words = [word for word in tiny["dit"] if not word.startswith(("conditioner.", "grid_prompts"))]
+    classes = ("conditioner=class_label", "conditioner.classes=32", "conditioner.width=32", "grid_prompts=null")
+    ckpt = f"autoencoder_ckpt={autoencoder / 'model.safetensors'}"
+    done = ldmlab("train", *words, *classes, ckpt, f"data.path={shards}", f"output_dir={folder}")
+    assert done.code == 0, done.err
+    model = f"ckpt={folder / 'model.safetensors'}"
+    done = ldmlab("sample", "3", "31", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
+    assert done.code == 0, done.err
+    assert (tmp_path / "samples/prompts.txt").read_text() == "3\n31\n"
+    done = ldmlab("evaluate", model, f"path={shards}", "n=8", "sampler.steps=2", f"output_dir={tmp_path / 'figures'}")
+    assert done.code == 0, done.err
+    line = ldmlab("sample", "a red star", model, f"output_dir={tmp_path / 'more'}").refusal()
+    assert "this model reads class numbers" in line
+
+
+def test_evaluation_on_a_held_out_folder_of_its_own(
+    shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (f"ckpt={autoencoder / 'model.safetensors'}", "n=4", f"output_dir={tmp_path / 'figures'}")
+    done = ldmlab("evaluate", *words, f"heldout_path={shards / 'heldout'}", "path=/nowhere")
+    assert done.code == 0, done.err

@@ -16,7 +16,7 @@ class ReconstructionLoss(nn.Module):
     """Negative log-likelihood of pixels, up to constants, with one learned log-scale.
 
     Args:
-        pixel_error: "l1" (Laplace, as in the papers) or "l2" (Gaussian, up to a factor in the log-scale).
+        pixel_error: "l1" (Laplace, as in the papers) or "l2" (twice the Gaussian's negative log-likelihood).
         perceptual: function of two image batches in [-1, 1] to (B,); None for pixels alone.
         perceptual_weight: weight of that distance against the error of a pixel value.
         initial_log_variance: where the learned log-scale starts.

@@ -24,8 +24,10 @@ from ldmlab.training.checkpoints import Checkpoint, load_weights, read_checkpoin
 log = logging.getLogger(__name__)
 
 DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization")
+CONDITION_KEYS = ("captions", "labels")
+"""What of a batch a conditioner may read."""
 MODEL_ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
-SHIPPED_MODEL = "shapes/weights/dit.safetensors"
+SHIPPED_MODEL = "shapes/dit"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def load_autoencoder(ckpt: str | None) -> tuple[AutoencoderKL, dict[str, Any]]:
     """A trained autoencoder and the config that builds it, from its own checkpoint or from a whole model's.
 
     Args:
-        ckpt: path; None for the autoencoder of the shipped model.
+        ckpt: path, or name of a shipped model; None for the autoencoder of the default one.
     """
     path = _path(ckpt)
     checkpoint = read_checkpoint(path)
@@ -103,7 +105,7 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
     """A text-to-image model or an autoencoder, whichever the file holds.
 
     Args:
-        ckpt: path; None for the model that comes with ldmlab.
+        ckpt: path, or name of a shipped model such as `shapes/unet`; None for the default one.
         ema: take the averaged weights.
 
     Raises:
@@ -141,7 +143,11 @@ def pick_device(name: str) -> torch.device:
 
 
 def _path(ckpt: str | None) -> Path:
-    return Path(ckpt) if ckpt is not None else experiments_dir() / SHIPPED_MODEL
+    """A file of the user's, or a shipped model by the name of the experiment that trained it."""
+    name = SHIPPED_MODEL if ckpt is None else ckpt
+    study, _, variant = name.rpartition("/")
+    shipped = experiments_dir() / study / "weights" / f"{variant}.safetensors"
+    return shipped if shipped.is_file() and not Path(name).is_file() else Path(name)
 
 
 def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:

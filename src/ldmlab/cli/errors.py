@@ -6,6 +6,8 @@ import errno
 from collections.abc import Iterator
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+VALUE_ERRORS = (TypeError, ZeroDivisionError, RuntimeError)
+"""How constructors of libraries refuse a number or a type; trouble of ours where no config was being built."""
 PATH_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -34,6 +36,7 @@ def explain(error: BaseException) -> str | None:
 def _unwrap(error: BaseException) -> tuple[BaseException, str]:
     """Find the constructor's own error inside Hydra's InstantiationException, and the key of the component."""
     where = ""
+    outer = error
     while type(error).__name__ == "InstantiationException":
         _, _, key = str(error).partition("full_key: ")
         where = f" (in '{key.strip()}')" if key else ""
@@ -42,6 +45,8 @@ def _unwrap(error: BaseException) -> tuple[BaseException, str]:
         if str(error).startswith("Error locating target"):
             return UserError(f"{str(error).splitlines()[0].partition(', ')[0]}: {error.__cause__}"), where
         error = error.__cause__
+    if error is not outer and isinstance(error, VALUE_ERRORS):
+        return UserError(f"a value does not fit: {error}"), where
     return error, where
 
 

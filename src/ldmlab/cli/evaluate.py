@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.cli.build import Loaded, load_model, pick_device
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, load_model, pick_device
 from ldmlab.cli.progress import track
 from ldmlab.data.atomic import write_json
 from ldmlab.data.datamodule import ShardDataModule
@@ -34,7 +34,8 @@ def run(cfg: DictConfig) -> None:
     loaded = load_model(cfg.ckpt, cfg.ema)
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
-    heldout = ShardDataModule(cfg.path, cfg.batch_size, size, num_workers=0).heldout_set
+    data = ShardDataModule(cfg.path, cfg.batch_size, size, num_workers=0, heldout_path=cfg.heldout_path)
+    heldout = data.heldout_set
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
     n = min(cfg.n, len(heldout))
     if n < cfg.n:
@@ -71,28 +72,24 @@ def _autoencoder(
 def _text_to_image(
     cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
-    captions: list[str] = []
-    asked: list[Any] = []
-
-    def real() -> Iterator[Tensor]:
-        for batch in track(_batches(heldout, n, cfg.batch_size), "reading"):
-            captions.extend(batch["captions"])
-            asked.extend(meta.get("asked") for meta in batch["meta"])
-            yield to_uint8(batch["images"])
-
-    references = list(real())
-    generated = _samples(cfg, model, captions)
+    batches = list(track(_batches(heldout, n, cfg.batch_size), "reading"))
+    references = [to_uint8(batch["images"]) for batch in batches]
+    captions = [caption for batch in batches for caption in batch["captions"]]
+    asked = [meta.get("asked") for batch in batches for meta in batch["meta"]]
     scenes = asked if all(asked) else None
-    return evaluate_samples(references, generated, extractor, scenes, captions, cfg.seed)
+    return evaluate_samples(references, _samples(cfg, model, batches), extractor, scenes, captions, cfg.seed)
 
 
-def _samples(cfg: DictConfig, model: LatentDiffusion, captions: list[str]) -> Iterator[Tensor]:
-    """Pictures for the captions, a batch at a time."""
+def _samples(cfg: DictConfig, model: LatentDiffusion, batches: list[Mapping[str, Any]]) -> Iterator[Tensor]:
+    """Pictures for the conditions of held-out batches, a batch at a time."""
     sampler, guidance = instantiate(cfg.sampler), instantiate(cfg.guidance)
-    seeds = picture_seeds(cfg.seed, len(captions))
-    for start in track(range(0, len(captions), cfg.batch_size), "sampling"):
-        part = slice(start, start + cfg.batch_size)
-        yield model.sample({"captions": captions[part]}, seeds[part], sampler, guidance, cfg.batch_size)
+    drawn = 0
+    for batch in track(batches, "sampling"):
+        cond = {key: batch[key] for key in CONDITION_KEYS if key in batch}
+        count = len(batch["captions"])
+        seeds = picture_seeds(cfg.seed, count, drawn)
+        yield model.sample(cond, seeds, sampler, guidance, cfg.batch_size)
+        drawn += count
 
 
 def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:

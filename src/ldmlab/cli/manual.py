@@ -58,7 +58,8 @@ PAGES = {
         synopsis='ldmlab sample ["PROMPT" ...] [KEY=VALUE ...]',
         description=(
             "Words without `=` are prompts. Without ckpt= the model that comes with ldmlab draws. Writes the "
-            "pictures and a labelled contact sheet; the same seed gives the same bytes whatever the batch size.",
+            "pictures and a labelled contact sheet; the same seed gives the same bytes whatever the batch size (on a "
+            "GPU, up to rounding).",
         ),
         examples=(
             (
@@ -81,7 +82,7 @@ PAGES = {
         ),
         examples=(
             ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on data/shapes"),
-            ("ldmlab evaluate n=200 sampler.steps=50 guidance.scale=4", "the shipped model, guided harder"),
+            ("ldmlab evaluate ckpt=shapes/unet n=200 guidance.scale=2", "the shipped UNet, guided less"),
             ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
             ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
         ),

@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> None:
     captions = [prompts[index % len(prompts)] for index in range(cfg.n)]
     model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
     assert isinstance(model, LatentDiffusion)
-    model.conditioner({"captions": prompts})  # refuses a prompt that is too long before anything is written
+    model.conditioner(model.conditioner.batch(prompts))  # refuses a prompt before anything is written
     model.to(pick_device(cfg.device))
     strip: list[Tensor] = []
     images = _draw(cfg, model, captions, strip)
@@ -68,7 +68,7 @@ def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: l
                 strip.append(model.decode(latents[:1])[0].cpu())
 
         return model.sample(
-            {"captions": captions},
+            model.conditioner.batch(captions),
             picture_seeds(cfg.seed, cfg.n),
             sampler,
             instantiate(cfg.guidance),

@@ -37,7 +37,7 @@ class TrainKeys(Keys):
     export_half: bool
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
-    grid_prompts: list[str] = []
+    grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
 
 
 class SampleKeys(Keys):
@@ -58,6 +58,7 @@ class EvaluateKeys(Keys):
 
     ckpt: Path | None
     path: Path
+    heldout_path: Path | None
     n: Annotated[int, Field(ge=2)]
     seed: Seed
     batch_size: Count

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.cli.build import (
+    CONDITION_KEYS,
     DIFFUSION_GROUPS,
     build_autoencoder,
     build_latent_diffusion,
@@ -29,20 +30,29 @@ from ldmlab.cli.build import (
 )
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.data.problems import summarise
+from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
-from ldmlab.training.checkpoints import AtomicCheckpointIO, export_weights, read_checkpoint, read_lightning
-from ldmlab.training.failures import NonFiniteLossError
+from ldmlab.training.checkpoints import (
+    AtomicCheckpointIO,
+    export_weights,
+    read_checkpoint,
+    read_lightning,
+    require_fit,
+)
+from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
 
 GRID_IMAGES = 8
+GRID_SAMPLES = 4
 CHECKPOINT = "last.ckpt"
 
 
@@ -50,6 +60,10 @@ def run(cfg: DictConfig) -> None:
     """Train, and export the averaged weights as `model.safetensors` at the end."""
     quiet_lightning()
     folder = Path(cfg.output_dir)
+    if cfg.ckpt_path is None and (folder / CHECKPOINT).exists():
+        raise ValueError(
+            f"output_dir={folder}: holds a run already; go on with it by ckpt_path=last, or give another folder"
+        )
     L.seed_everything(cfg.seed, verbose=False)
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
@@ -69,7 +83,7 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     try:
         trainer = _trainer(cfg, module, data, folder)
         trainer.fit(module, data, ckpt_path=ckpt)
-    except NonFiniteLossError as error:
+    except NonFiniteError as error:
         raise ValueError(f"{error}; {_last_good(folder)}") from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
@@ -96,9 +110,10 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
     model = build_latent_diffusion(config, autoencoder)
+    config["conditioner"] = _movable(config["conditioner"])
     model.conditioner.prepare(list(data.train_set.index.captions))
     if cfg.cache_latents:
-        _cache_latents(data, autoencoder)
+        _cache_latents(data, autoencoder, cfg.trainer.accelerator)
     make = instantiate(cfg.training, _partial_=True)
     return make(
         model=model,
@@ -108,8 +123,17 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     )
 
 
-def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL) -> None:
-    device = pick_device("auto")
+def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
+    """A conditioner's config without its weights file: the weights themselves are in the checkpoint."""
+    if "weights" not in conditioner:
+        return conditioner
+    if conditioner["weights"] is None:
+        raise ValueError("conditioner.weights=null: give the file with the weights to train with")
+    return {**conditioner, "weights": None}
+
+
+def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL, accelerator: str) -> None:
+    device = pick_device("cpu" if accelerator == "cpu" else "auto")
     autoencoder.to(device)
 
     def moments(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,37 +146,56 @@ def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL) -> None:
 def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> L.Trainer:
     callbacks: list[L.Callback] = [
         RngState(),
-        Throughput(cfg.data.batch_size, cfg.trainer.log_every_n_steps),
+        Throughput(cfg.data.batch_size * cfg.trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
         progress_callback(),
         _grid(cfg, module, data, folder),
         LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
     ]
     settings = plain(cfg.trainer)
     settings["precision"] = _precision(settings["precision"])
-    return L.Trainer(
-        **settings,
-        max_epochs=-1,
-        default_root_dir=folder,
-        logger=_logger(cfg),
-        callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-    )
+    try:
+        return L.Trainer(
+            **settings,
+            max_epochs=-1,
+            default_root_dir=folder,
+            logger=_logger(cfg),
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        )
+    except TypeError as error:
+        raise ValueError(f"trainer: {error}") from error
 
 
 def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
     if isinstance(module, LatentDiffusionTraining):
-        drawer = sample_drawer(cfg.grid_prompts, instantiate(cfg.sampler), instantiate(cfg.guidance), cfg.seed)
-        return PictureGrid(drawer, folder / "pictures", cfg.grid_every)
+        drawer = _sample_drawer(cfg, module.model, data)
+    else:
+        drawer = reconstruction_drawer(lambda: _first_samples(data, GRID_IMAGES)["images"])
+    return PictureGrid(drawer, folder / "pictures", cfg.grid_every)
 
-    def images() -> Tensor:
-        source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
-        return torch.stack([source[i]["image"] for i in range(min(GRID_IMAGES, len(source)))])
 
-    return PictureGrid(reconstruction_drawer(images), folder / "pictures", cfg.grid_every)
+def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
+    """What cannot be drawn is refused now, not at the first grid."""
+    if cfg.grid_prompts is None:
+        batch: dict[str, Any] = dict(_first_samples(data, GRID_SAMPLES))
+        titles = batch["captions"]
+    else:
+        titles = list(cfg.grid_prompts)
+        batch = model.conditioner.batch(titles)
+    sampler = instantiate(cfg.sampler)
+    sampler.levels(model.denoiser.schedule)
+    model.conditioner(batch)
+    condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
+    return sample_drawer(condition, titles, sampler, instantiate(cfg.guidance), cfg.seed)
+
+
+def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:
+    source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
+    return collate([source[i] for i in range(min(count, len(source)))])
 
 
 def _precision(name: str) -> str:
@@ -187,6 +230,7 @@ def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionT
             )
     if checkpoint["global_step"] >= cfg.trainer.max_steps:
         raise ValueError(f"ckpt_path={path}: has {checkpoint['global_step']} steps already; raise trainer.max_steps")
+    require_fit(module.state_dict(), checkpoint["state_dict"], path)
     if isinstance(module, LatentDiffusionTraining):
         _require_same_autoencoder(module, checkpoint["state_dict"], path)
     return str(path)

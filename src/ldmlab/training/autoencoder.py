@@ -27,7 +27,8 @@ class AutoencoderTraining(L.LightningModule):
         loss: reconstruction likelihood; its learned variance is trained as well.
         discriminator: judges patches of reconstructions; None trains without it.
         optimizer: from parameters to an optimizer, for both sides; the papers use Adam with betas (0.5, 0.9).
-        kl_weight: of the KL divergence from N(0, 1); 1e-6 in the papers, 1 is the variational bound.
+        kl_weight: of the KL divergence from N(0, 1); 1e-6 in the papers. The variational bound is 1 with an l1 loss
+            (Laplace) and 2 with l2, which is twice the Gaussian's.
         kl_start: first step with that term. A strong one before there is anything to reconstruct keeps latents empty.
         kl_warmup_steps: steps over which its weight rises from 0.
         discriminator_weight: of the adversarial loss, times the adaptive weight.

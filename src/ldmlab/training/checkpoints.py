@@ -83,12 +83,13 @@ def read_checkpoint(path: Path, ema: bool = True) -> Checkpoint:
         ema: take the averaged weights where there are any.
 
     Raises:
-        ValueError: the file is absent, damaged, unsafe, or not ldmlab's.
+        ValueError: the file is absent, damaged, unsafe, not ldmlab's, or holds only averages where raw weights are
+            asked for.
     """
-    return _read_exported(path) if path.suffix == ".safetensors" else _read_training(path, ema)
+    return _read_exported(path, ema) if path.suffix == ".safetensors" else _read_training(path, ema)
 
 
-def _read_exported(path: Path) -> Checkpoint:
+def _read_exported(path: Path, ema: bool) -> Checkpoint:
     _require_file(path)
     try:
         with safe_open(path, "pt") as stored:
@@ -98,6 +99,8 @@ def _read_exported(path: Path) -> Checkpoint:
         raise ValueError(f"ckpt={path}: this is no safetensors file, or it is cut off ({error})") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"ckpt={path}: these weights were not exported by ldmlab, so what they belong to is not known")
+    if metadata["ema"] == "true" and not ema:
+        raise ValueError(f"ckpt={path}: holds averaged weights alone; for ema=false give the run's last.ckpt")
     state = {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}
     return Checkpoint(json.loads(metadata["config"]), state, metadata["ema"] == "true", sha256_of(path))
 
@@ -125,7 +128,16 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     Raises:
         ValueError: a key is missing, left over, or of another shape; the first one is named.
     """
-    own = module.state_dict()
+    require_fit(module.state_dict(), state, path)
+    module.load_state_dict(dict(state))
+
+
+def require_fit(own: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
+    """Compare the names and shapes of a model's state dict with those of a file.
+
+    Raises:
+        ValueError: a key is missing, left over, or of another shape; the first one is named.
+    """
     for name in own:
         if name not in state:
             raise ValueError(f"ckpt={path}: is of another architecture: it lacks '{name}'")
@@ -135,7 +147,6 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         if isinstance(own[name], Tensor) and own[name].shape != value.shape and not name.endswith("_extra_state"):
             shapes = f"{tuple(value.shape)} in the file, {tuple(own[name].shape)} in the model"
             raise ValueError(f"ckpt={path}: is of another architecture: '{name}' is {shapes}")
-    module.load_state_dict(dict(state))
 
 
 def export_weights(

@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 
-class NonFiniteLossError(ValueError):
-    """A loss became NaN or infinite. Raised before the step that would spoil the weights."""
+class NonFiniteError(ValueError):
+    """A loss, a weight or a picture became NaN or infinite."""
 
 
 def check_finite(loss: Tensor, step: int) -> None:
     """Stop at a loss that is not a number.
 
     Raises:
-        NonFiniteLossError: the loss is NaN or infinite.
+        NonFiniteError: the loss is NaN or infinite.
     """
     if not bool(torch.isfinite(loss)):
-        raise NonFiniteLossError(f"loss became {float(loss)} at step {step}; lower optimizer.lr or check the data")
+        raise NonFiniteError(f"loss became {float(loss)} at step {step}; lower optimizer.lr or check the data")
 
 
 def check_finite_state(state: Mapping[str, Any], step: int) -> None:
     """Stop before spoilt weights replace a good checkpoint.
 
     Raises:
-        NonFiniteLossError: a weight is NaN or infinite.
+        NonFiniteError: a weight is NaN or infinite.
     """
     for name, value in state.items():
         if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise NonFiniteLossError(f"'{name}' became NaN or infinite by step {step}; lower optimizer.lr")
+            raise NonFiniteError(f"'{name}' became NaN or infinite by step {step}; lower optimizer.lr")

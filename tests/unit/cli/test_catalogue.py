@@ -21,7 +21,7 @@ def test_every_key_of_a_command_has_a_meaning(command: str) -> None:
 def test_keys_that_an_option_adds_say_so() -> None:
     keys = {key.name: key for key in catalogue.keys("train")}
     assert keys["cache_latents"].where == "model=latent_diffusion"
-    assert keys["grid_prompts"].default == "[...]"
+    assert keys["grid_prompts"].default == "null"
     assert "model" not in keys
     assert catalogue.keys("data")[0].where == ""
 

@@ -22,7 +22,7 @@ def test_draws_are_timesteps(sampling: TimestepSampling) -> None:
     drawn = sampling.draw(4096, T, CPU, torch.Generator().manual_seed(0))
     assert drawn.shape == (4096,)
     assert drawn.dtype == torch.long
-    assert 0 <= int(drawn.min())
+    assert int(drawn.min()) >= 0
     assert int(drawn.max()) <= T - 1
 
 

@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 
-from ldmlab.training.failures import NonFiniteLossError, check_finite, check_finite_state
+from ldmlab.training.failures import NonFiniteError, check_finite, check_finite_state
 
 
 class LastGood(L.Callback):
@@ -24,7 +24,7 @@ class LastGood(L.Callback):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_loss_that_is_no_number_is_told_with_its_step(value: float) -> None:
     check_finite(torch.tensor(1.0), 3)
-    with pytest.raises(NonFiniteLossError, match=f"loss became {value} at step 3; lower optimizer.lr"):
+    with pytest.raises(NonFiniteError, match=f"loss became {value} at step 3; lower optimizer.lr"):
         check_finite(torch.tensor(value), 3)
 
 
@@ -34,7 +34,7 @@ def test_training_stops_before_the_weights_are_spoilt(
 ) -> None:
     module, good, data = request.getfixturevalue(kind)(), LastGood(), batches(4)
     data[2]["images"] = data[2]["images"] * float("nan")
-    with pytest.raises(NonFiniteLossError, match="at step 2"):
+    with pytest.raises(NonFiniteError, match="at step 2"):
         fit(module, data, [good])
     assert good.weights
     for name, parameter in module.named_parameters():
@@ -55,7 +55,7 @@ def test_spoilt_weights_never_replace_a_checkpoint(
     good = path.read_bytes()
     with torch.no_grad():
         next(p for p in module.parameters() if p.requires_grad).mul_(float("inf"))
-    with pytest.raises(NonFiniteLossError, match="became NaN or infinite"):
+    with pytest.raises(NonFiniteError, match="became NaN or infinite"):
         trainer.save_checkpoint(path, weights_only=False)
     assert path.read_bytes() == good
 

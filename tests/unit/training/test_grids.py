@@ -7,13 +7,15 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Fit = Callable[..., L.Trainer]
@@ -38,12 +40,16 @@ def check(module: L.LightningModule, grid: PictureGrid, fit: Fit, data: list[Any
     assert before.seen == after.seen
 
 
+def drawer(*prompts: str) -> Draw:
+    return sample_drawer({"captions": prompts}, prompts, DDPM(steps=2), ClassifierFree(2.0), seed=0)
+
+
 def test_samples_leave_randomness_and_modes_alone(
     diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit, tmp_path: Path
 ) -> None:
     module = diffusion_training()
     module.model.autoencoder.eval()
-    draw = sample_drawer(["a red star", "a blue circle"], DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    draw = drawer("a red star", "a blue circle")
     check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1), fit, batches(2))
     assert not module.model.autoencoder.training
     assert module.model.denoiser.training
@@ -55,7 +61,7 @@ def test_samples_are_those_of_the_averaged_weights(
 ) -> None:
     module = diffusion_training(ema_decay=0.0)
     fit(module, batches(2))
-    draw = sample_drawer(["a red star"], DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    draw = drawer("a red star")
     expected = draw(module)[0]
     with torch.no_grad():
         for name, parameter in module.model.named_parameters():
@@ -74,6 +80,15 @@ def test_reconstructions_leave_randomness_and_modes_alone(
     assert names == ["step-0000002.png", "step-0000004.png"]
     sheet = np.asarray(Image.open(tmp_path / "pictures" / names[0]))
     assert tuple(sheet[40, 40]) == (128, 128, 128)  # the first original: images of zeros are grey
+
+
+def test_pictures_that_are_not_finite_stop_the_run_as_a_loss_does(
+    diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    module = diffusion_training()
+    torch.nn.init.constant_(module.model.autoencoder.decoder.to_images.bias, float("nan"))
+    with pytest.raises(NonFiniteError, match=r"hold NaN or infinite values.*\(step 1\)"):
+        fit(module, batches(1), [PictureGrid(drawer("a red star"), tmp_path, every_n_steps=1)])
 
 
 def test_the_last_step_is_drawn_once(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ldmlab.pipeline import to_uint8
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
@@ -50,8 +51,11 @@ class PictureGrid(L.Callback):
         self._last = step
         modes = {part: part.training for part in module.modules()}
         module.eval()
-        with torch.no_grad():
-            sheet = contact_sheet(*self.draw(module), columns=self.columns)
+        try:
+            with torch.no_grad():
+                sheet = contact_sheet(*self.draw(module), columns=self.columns)
+        except ValueError as error:  # what is asked for was checked before; the pictures themselves are not finite
+            raise NonFiniteError(f"{error} (step {step})") from error
         for part, training in modes.items():
             part.training = training
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -65,15 +69,17 @@ def _log(trainer: L.Trainer, sheet: Image.Image, step: int) -> None:
             logger.log_image("pictures", [sheet], step=step)
 
 
-def sample_drawer(prompts: Sequence[str], sampler: Sampler, guidance: Guidance, seed: int) -> Draw:
-    """Samples of the averaged weights, one a prompt, from the same noise every time."""
-    seeds = picture_seeds(seed, len(prompts))
+def sample_drawer(
+    batch: Mapping[str, Sequence[Any]], titles: Sequence[str], sampler: Sampler, guidance: Guidance, seed: int
+) -> Draw:
+    """Samples of the averaged weights, one for each condition of a batch, from the same noise every time."""
+    seeds = picture_seeds(seed, len(titles))
 
     def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
         assert isinstance(module, LatentDiffusionTraining)
         with module.ema.swapped():
-            images = module.model.sample({"captions": list(prompts)}, seeds, sampler, guidance)
-        return images, list(prompts)
+            images = module.model.sample(batch, seeds, sampler, guidance)
+        return images, list(titles)
 
     return draw
 

@@ -19,6 +19,10 @@ class Throughput(L.Callback):
     """
 
     def __init__(self, batch_size: int, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise ValueError(
+                f"trainer.log_every_n_steps={every_n_steps}: give the steps between two rows, for example 50"
+            )
         self.batch_size = batch_size
         self.every_n_steps = every_n_steps
         self._since: tuple[int, float] | None = None

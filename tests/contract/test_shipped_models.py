@@ -1,0 +1,81 @@
+"""Every model that is shipped loads by the name of the experiment that trained it, and draws; found by glob."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose
+from hydra.utils import instantiate
+
+from ldmlab.cli import catalogue
+from ldmlab.cli.build import load_autoencoder, load_latent_diffusion, plain
+from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.cli.paths import experiments_dir
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.ddim import DDIM
+from ldmlab.shapes.verifier import look
+
+LARGEST = 40e6
+WEIGHTS = sorted(experiments_dir().glob("*/weights/*.safetensors"))
+NAMES = [f"{path.parents[1].name}/{path.stem}" for path in WEIGHTS]
+
+
+def test_both_backbones_are_shipped_and_small() -> None:
+    assert {"shapes/dit", "shapes/unet"} <= set(NAMES)
+    assert sum(path.stat().st_size for path in WEIGHTS) < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_draws_what_the_prompt_says(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four pictures of one red square in the middle: a shipped model that has not learnt that is not worth shipping."""
+    monkeypatch.chdir(tmp_path)
+    loaded = load_latent_diffusion(name)
+    assert loaded.checkpoint.ema
+    assert isinstance(loaded.model, LatentDiffusion)
+    prompts = {"captions": ["a big red square in the middle on a white background"] * 4}
+    images = loaded.model.sample(prompts, [0, 1, 2, 3], DDIM(20), ClassifierFree(4.0))
+    seen = [look(image.permute(1, 2, 0).numpy()) for image in images]
+    assert [s.background for s in seen] == ["white"] * 4
+    right = [
+        (o.shape, o.colour, o.size, o.place) == ("square", "red", "big", "middle") for s in seen for o in s.objects
+    ]
+    assert sum(right) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_what_its_experiment_trains(name: str) -> None:
+    stored = load_latent_diffusion(name).checkpoint.config
+    with hydra_at_conf("train"):
+        config = compose("train", [f"experiment={name}"])
+    for group in ("backbone", "conditioner", "schedule", "parameterization"):
+        assert stored[group] == plain(config[group]), group
+    assert stored["image_size"] == config.data.image_size
+
+
+@pytest.mark.parametrize("steps", [1, 2, 50])
+@pytest.mark.parametrize("sampler", catalogue.options("sampler"))
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sampler_as_configured_starts_from_noise(name: str, sampler: str, steps: int) -> None:
+    """Its first level must bear as little of a picture as what it starts from: none."""
+    with hydra_at_conf("sample"):
+        config = compose("sample", [f"sampler={sampler}", f"sampler.steps={steps}"])
+    model = load_latent_diffusion(name).model
+    assert isinstance(model, LatentDiffusion)
+    assert float(instantiate(config.sampler).levels(model.denoiser.schedule)[0].alpha) < 0.1
+
+
+def test_the_shipped_models_share_one_autoencoder() -> None:
+    one, *others = (load_autoencoder(name)[0].state_dict() for name in NAMES if name.startswith("shapes/"))
+    for other in others:
+        assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes/dit").write_text("mine")
+    with pytest.raises(ValueError, match="ckpt=shapes/dit: this is no checkpoint"):
+        load_latent_diffusion("shapes/dit")
