@@ -202,8 +202,14 @@ def records(path: Path) -> Iterator[Any]:
 
 
 def wandb_run(folder: Path) -> list[Any]:
+    """What a finished run wrote; in this process W&B's service may still be writing its end."""
     [path] = folder.glob("wandb/offline-run-*/run-*.wandb")
-    return list(records(path))
+    deadline = time.monotonic() + 20
+    found = list(records(path))
+    while not any(record.HasField("exit") for record in found) and time.monotonic() < deadline:
+        time.sleep(0.2)
+        found = list(records(path))
+    return found
 
 
 def test_a_sweep_gives_each_job_its_own_finished_wandb_run(tiny: Tiny, shards: Path, tmp_path: Path) -> None:
@@ -265,7 +271,7 @@ def test_class_labels_from_data_to_figures(
 ) -> None:
     """Shards whose json has labels train a class-conditional model; its prompts are class numbers."""
     folder = tmp_path / "run"
-    words = [word for word in tiny["dit"] if not word.startswith(("conditioner.", "grid_prompts"))]
+    words = [word for word in tiny["dit"] if not word.startswith(("experiment=", "conditioner.", "grid_prompts"))]
     classes = ("conditioner=class_label", "conditioner.classes=32", "conditioner.width=32", "grid_prompts=null")
     ckpt = f"autoencoder_ckpt={autoencoder / 'model.safetensors'}"
     done = ldmlab("train", *words, *classes, ckpt, f"data.path={shards}", f"output_dir={folder}")
@@ -278,6 +284,18 @@ def test_class_labels_from_data_to_figures(
     assert done.code == 0, done.err
     line = ldmlab("sample", "a red star", model, f"output_dir={tmp_path / 'more'}").refusal()
     assert "this model reads class numbers" in line
+
+
+def test_several_pictures_a_caption_measure_how_they_differ(
+    dit: Path, shards: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (f"ckpt={dit / 'model.safetensors'}", f"path={shards}", "n=8", "pictures_per_caption=3", "sampler.steps=2")
+    done = ldmlab("evaluate", *words, f"output_dir={tmp_path}")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert result["metrics"]["n_fake"] == result["metrics"]["n_real"] == 8
+    assert result["metrics"]["diversity_within_caption"] > 0
+    assert result["manifest"]["pictures_per_caption"] == 3
 
 
 def test_evaluation_on_a_held_out_folder_of_its_own(

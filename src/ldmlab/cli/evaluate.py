@@ -74,22 +74,27 @@ def _text_to_image(
 ) -> dict[str, float]:
     batches = list(track(_batches(heldout, n, cfg.batch_size), "reading"))
     references = [to_uint8(batch["images"]) for batch in batches]
-    captions = [caption for batch in batches for caption in batch["captions"]]
-    asked = [meta.get("asked") for batch in batches for meta in batch["meta"]]
+    keys = [key for key in (*CONDITION_KEYS, "meta") if all(key in batch for batch in batches)]
+    rows = [picture // cfg.pictures_per_caption for picture in range(n)]
+    columns = {key: _pick([value for batch in batches for value in batch[key]], rows) for key in keys}
+    asked = [meta.get("asked") for meta in columns.pop("meta")]
     scenes = asked if all(asked) else None
-    return evaluate_samples(references, _samples(cfg, model, batches), extractor, scenes, captions, cfg.seed)
+    samples = _samples(cfg, model, columns, n)
+    return evaluate_samples(references, samples, extractor, scenes, columns["captions"], cfg.seed)
 
 
-def _samples(cfg: DictConfig, model: LatentDiffusion, batches: list[Mapping[str, Any]]) -> Iterator[Tensor]:
-    """Pictures for the conditions of held-out batches, a batch at a time."""
+def _pick(values: list[Any], rows: list[int]) -> list[Any]:
+    return [values[row] for row in rows]
+
+
+def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
+    """Pictures for n conditions, a batch at a time."""
     sampler, guidance = instantiate(cfg.sampler), instantiate(cfg.guidance)
-    drawn = 0
-    for batch in track(batches, "sampling"):
-        cond = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-        count = len(batch["captions"])
-        seeds = picture_seeds(cfg.seed, count, drawn)
-        yield model.sample(cond, seeds, sampler, guidance, cfg.batch_size)
-        drawn += count
+    seeds = picture_seeds(cfg.seed, n)
+    for start in track(range(0, n, cfg.batch_size), "sampling"):
+        part = slice(start, start + cfg.batch_size)
+        batch = {key: values[part] for key, values in condition.items()}
+        yield model.sample(batch, seeds[part], sampler, guidance, cfg.batch_size)
 
 
 def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:
@@ -110,6 +115,7 @@ def _manifest(
             "eta": cfg.sampler.get("eta"),
             "spacing": cfg.sampler.get("spacing"),
             "guidance_scale": cfg.guidance.get("scale", 1.0),
+            "pictures_per_caption": cfg.pictures_per_caption,
         }
     return Manifest(
         n=n,

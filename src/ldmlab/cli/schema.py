@@ -60,6 +60,7 @@ class EvaluateKeys(Keys):
     path: Path
     heldout_path: Path | None
     n: Annotated[int, Field(ge=2)]
+    pictures_per_caption: Count
     seed: Seed
     batch_size: Count
     ema: bool

@@ -81,6 +81,7 @@ class Manifest:
     eta: float | None = None
     spacing: str | None = None
     guidance_scale: float | None = None
+    pictures_per_caption: int | None = None
     guidance_convention: str = GUIDANCE_CONVENTION
     versions: Mapping[str, str] = field(default_factory=package_versions)
     commit: str | None = field(default_factory=git_commit)
