@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -83,4 +84,12 @@ def _forget_folder(error: Exception) -> None:
         return
     ours = {settings.output_subdir, f"{settings.job.name}.log"}
     if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= ours:
+        _stop_logging_to(folder)
         shutil.rmtree(folder)
+
+
+def _stop_logging_to(folder: Path) -> None:
+    for handler in list(logging.getLogger().handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.resolve():
+            logging.getLogger().removeHandler(handler)
+            handler.close()

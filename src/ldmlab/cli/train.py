@@ -82,6 +82,8 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     folder = Path(cfg.output_dir)
     try:
         trainer = _trainer(cfg, module, data, folder)
+        if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
+            _cache_latents(data, module.model.autoencoder, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
         raise ValueError(f"{error}; {_last_good(folder)}") from error
@@ -112,8 +114,6 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     model = build_latent_diffusion(config, autoencoder)
     config["conditioner"] = _movable(config["conditioner"])
     model.conditioner.prepare(list(data.train_set.index.captions))
-    if cfg.cache_latents:
-        _cache_latents(data, autoencoder, cfg.trainer.accelerator)
     make = instantiate(cfg.training, _partial_=True)
     return make(
         model=model,
@@ -154,11 +154,11 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
     settings = plain(cfg.trainer)
     settings["precision"] = _precision(settings["precision"])
     try:
-        return L.Trainer(
+        trainer = L.Trainer(
             **settings,
             max_epochs=-1,
             default_root_dir=folder,
-            logger=_logger(cfg),
+            logger=False,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,
@@ -168,6 +168,8 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
         )
     except TypeError as error:
         raise ValueError(f"trainer: {error}") from error
+    trainer.logger = _logger(cfg)  # after the settings are known to be good, since it writes to the folder
+    return trainer
 
 
 def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -103,3 +104,14 @@ def test_the_process_is_left_as_it_was(seen: list[DictConfig], monkeypatch: pyte
     launch("sample", [])
     assert sys.argv == argv
     assert "HYDRA_FULL_ERROR" not in os.environ
+
+
+def test_a_refused_run_leaves_neither_its_folder_nor_a_log_that_wants_it(body: Body, tmp_path: Path) -> None:
+    def refuse(config: DictConfig) -> None:
+        raise ValueError("seed=1: no")
+
+    body(refuse)
+    with pytest.raises(ValueError, match="seed=1: no"):
+        launch("sample", ["output_dir=out"])
+    logging.getLogger().warning("said after the run")
+    assert not (tmp_path / "out").exists()

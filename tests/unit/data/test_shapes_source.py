@@ -62,3 +62,13 @@ def test_arguments_out_of_range_are_refused(key: str, value: float) -> None:
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(ValueError, match=r"split='test'.*train, heldout"):
         ShapesSource().sample("test", 0)
+
+
+def test_the_label_numbers_colour_and_shape_of_the_first_object() -> None:
+    source = ShapesSource(train=200, heldout=0)
+    names: dict[int, tuple[str, str]] = {}
+    for index in range(200):
+        meta = source.sample("train", index).meta
+        first = meta["scene"]["objects"][0]
+        assert names.setdefault(meta["label"], (first["colour"], first["shape"])) == (first["colour"], first["shape"])
+    assert set(names) == set(range(32))

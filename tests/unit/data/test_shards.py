@@ -72,7 +72,7 @@ def test_samples_hold_picture_caption_and_columns(dataset: Path) -> None:
     assert columns["sha256"] == hashlib.sha256(image).hexdigest()
     assert (columns["key"], columns["status"], columns["url"]) == ("0000105", "success", "")
     assert (columns["width"], columns["height"]) == (16, 16)
-    assert {"scene": columns["scene"], "asked": columns["asked"]} == sample.meta
+    assert {key: columns[key] for key in ("scene", "asked", "label")} == sample.meta
 
 
 def test_webdataset_reads_them(dataset: Path) -> None:
