@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -125,6 +126,17 @@ def unet(shards: Path, autoencoder: Path) -> Path:
 def tiny() -> dict[str, tuple[str, ...]]:
     """Overrides that make the experiments of shapes/ tiny."""
     return {"autoencoder": AUTOENCODER, "dit": DIT, "unet": UNET}
+
+
+def heed_interrupts() -> None:
+    """For a child process: tests in a shell's background job inherit that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def heeding() -> Callable[[], None]:
+    """What a process that is to be interrupted runs first."""
+    return heed_interrupts
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,8 @@ sys.exit(main(["sample"]))
 """
 
 
-def test_interrupt(tmp_path: Path) -> None:
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+def test_interrupt(heeding: Callable[[], None], tmp_path: Path) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heeding}
     with subprocess.Popen([sys.executable, "-c", SLOW_COMMAND], text=True, cwd=tmp_path, **pipes) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "running\n"

@@ -28,9 +28,9 @@ Tiny = dict[str, tuple[str, ...]]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def start(*argv: object, cwd: Path) -> subprocess.Popen[str]:
+def start(*argv: object, cwd: Path, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ldmlab", *map(str, argv)]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": first}
     return subprocess.Popen(command, text=True, cwd=cwd, env=ENVIRONMENT, **pipes)
 
 
@@ -245,11 +245,11 @@ def test_a_failed_run_ends_its_wandb_run_as_failed(tiny: Tiny, shards: Path, ldm
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
-    number: signal.Signals, tiny: Tiny, shards: Path, tmp_path: Path
+    number: signal.Signals, heeding: Callable[[], None], tiny: Tiny, shards: Path, tmp_path: Path
 ) -> None:
     endless = ("trainer.max_steps=1000000", "checkpoint_every=1", "trainer.val_check_interval=1000000")
     words = (*tiny["autoencoder"], *endless, f"data.path={shards}", "output_dir=run")
-    with start("train", *words, cwd=tmp_path) as process:
+    with start("train", *words, cwd=tmp_path, first=heeding) as process:
         deadline = time.monotonic() + 150
         while not (tmp_path / "run/last.ckpt").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.1)
