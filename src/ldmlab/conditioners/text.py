@@ -41,6 +41,7 @@ class EncoderBlock(nn.Module):
 class TextTransformer(Conditioner):
     """Gives `context` (token by token), `context_mask` and `vector` (the mean over real tokens).
 
+    With `tokens=False` it gives `vector` alone, so that backbones can be compared on the same information.
     Its tokenizer is fitted by `prepare` and travels with the weights. The null condition is the empty prompt.
 
     Args:
@@ -49,13 +50,23 @@ class TextTransformer(Conditioner):
         width: D.
         depth: number of blocks.
         heads: attention heads.
+        tokens: whether it gives `context` and `context_mask` beside `vector`.
     """
 
-    def __init__(self, vocabulary: int = 1024, length: int = 32, width: int = 192, depth: int = 3, heads: int = 4):
+    def __init__(
+        self,
+        vocabulary: int = 1024,
+        length: int = 32,
+        width: int = 192,
+        depth: int = 3,
+        heads: int = 4,
+        tokens: bool = True,
+    ) -> None:
         super().__init__()
         self.length = length
         self.vocabulary = vocabulary
-        self.context_width = self.vector_width = width
+        self.vector_width = width
+        self.context_width = width if tokens else None
         self.tokenizer: Tokenizer | None = None
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.empty(length, width))
@@ -100,7 +111,8 @@ class TextTransformer(Conditioner):
             hidden = block(hidden, mask)
         context = self.norm(hidden)
         real = mask[..., None].to(context.dtype)
-        return Conditioning(context, mask, vector=(context * real).sum(dim=1) / real.sum(dim=1))
+        vector = (context * real).sum(dim=1) / real.sum(dim=1)
+        return Conditioning(vector=vector) if self.context_width is None else Conditioning(context, mask, vector)
 
     def get_extra_state(self) -> Tensor:
         """The tokenizer as bytes; empty before `prepare`."""

@@ -19,6 +19,18 @@ def test_fields_and_widths(text: TextTransformer, captions: list[str]) -> None:
     assert text.context_width == text.vector_width == 16
 
 
+def test_the_vector_alone(text: TextTransformer, captions: list[str]) -> None:
+    alone = TextTransformer(vocabulary=320, length=24, width=16, depth=2, heads=2, tokens=False)
+    alone.load_state_dict(text.state_dict())
+    assert (alone.context_width, alone.vector_width) == (None, 16)
+    for cond, whole in (
+        (alone({"captions": captions[:3]}), text({"captions": captions[:3]})),
+        (alone.null(2), text.null(2)),
+    ):
+        assert (cond.context, cond.context_mask) == (None, None)
+        assert torch.equal(cond.vector, whole.vector)
+
+
 def test_null_is_the_empty_prompt(text: TextTransformer) -> None:
     null, empty = text.null(2), text({"captions": ["", " "]})
     for name in ("context", "context_mask", "vector"):
