@@ -31,7 +31,7 @@ class DiT(nn.Module):
     picture attend to the whole sequence: picture, context, time, vector.
 
     Args:
-        channels: C of the noisy latents (and of anything concatenated to them).
+        channels: C of the noisy latents.
         grid: side of the square latent grid, in latents.
         patch: p, side of a patch in latents.
         width: D.
@@ -43,6 +43,7 @@ class DiT(nn.Module):
         out_channels: channels of the output; C if not given.
         attention: backend, see `resolve_backend`.
         conditioning: the kind of block.
+        concat_channels: channels that the conditioner concatenates to the latents.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class DiT(nn.Module):
         out_channels: int | None = None,
         attention: str = "auto",
         conditioning: str = "adaln_zero",
+        concat_channels: int = 0,
     ) -> None:
         super().__init__()
         if grid % patch:
@@ -67,9 +69,10 @@ class DiT(nn.Module):
         self.conditioning = conditioning
         self.patch = patch
         self.grid = (grid // patch, grid // patch)
-        self.channels = channels
+        self.channels = channels + concat_channels
+        self.concat_channels = concat_channels
         self.out_channels = out_channels or channels
-        self.patch_embedding = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
+        self.patch_embedding = nn.Conv2d(self.channels, width, kernel_size=patch, stride=patch)
         self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
         self.time_embedding = TimestepEmbedding(FREQUENCY_WIDTH, width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, width)
@@ -152,7 +155,7 @@ class DiT(nn.Module):
         if tuple(x.shape[1:]) != expected:
             raise ValueError(
                 f"DiT takes latents of shape {expected} and got {tuple(x.shape[1:])}; "
-                "build it with the autoencoder's channels and grid"
+                "use the autoencoder and data.image_size that it was built for, or set backbone.concat_channels"
             )
 
     def _unpatchify(self, tokens: Float[Tensor, "B N ppC"]) -> Float[Tensor, "B Cout H W"]:

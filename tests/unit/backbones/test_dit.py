@@ -242,7 +242,9 @@ class KeepKeys:
 
 
 def test_concatenated_channels_are_read(trained: Trained) -> None:
-    model = trained(small(channels=5, out_channels=4))
+    model = trained(small(concat_channels=1))
+    with pytest.raises(ValueError, match=r"DiT takes latents of shape \(5, 8, 8\) .* set backbone.concat_channels"):
+        model(X, T, Conditioning())
     first, second = (model(X, T, Conditioning(concat=torch.full((2, 1, 8, 8), v))) for v in (0.0, 1.0))
     assert first.shape == X.shape
     assert not torch.allclose(first, second)
