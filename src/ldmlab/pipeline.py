@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance
@@ -47,7 +47,7 @@ class LatentDiffusion(nn.Module):
     """
 
     def __init__(
-        self, autoencoder: AutoencoderKL, denoiser: Denoiser, conditioner: Conditioner, latent_grid: int
+        self, autoencoder: Autoencoder, denoiser: Denoiser, conditioner: Conditioner, latent_grid: int
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
@@ -82,6 +82,8 @@ class LatentDiffusion(nn.Module):
         Raises:
             ValueError: `negative` is given and the guidance makes no use of it.
         """
+        if isinstance(guidance, nn.Module):
+            guidance.to(self.autoencoder.latent_mean.device)
         chunks = []
         for start in range(0, len(seeds), batch_size):
             rows = range(start, min(start + batch_size, len(seeds)))

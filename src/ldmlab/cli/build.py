@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
@@ -40,7 +40,7 @@ SHIPPED_MODEL = "shapes/dit"
 class Loaded:
     """A model from a file, in evaluation mode, and where it came from."""
 
-    model: LatentDiffusion | AutoencoderKL
+    model: LatentDiffusion | Autoencoder
     path: Path
     checkpoint: Checkpoint
 
@@ -52,7 +52,7 @@ def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
+def build_autoencoder(config: Mapping[str, Any]) -> Autoencoder:
     """The autoencoder of a config's `autoencoder` group, untrained."""
     return instantiate(config)
 
@@ -71,20 +71,18 @@ def build_backbone(
 
 
 def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidance:
-    """The method of a config's `guidance` group, for a model; a second model that it brings goes to its device.
+    """The method of a config's `guidance` group, for a model.
 
     Raises:
-        ValueError: that second model works on other latents.
+        ValueError: it brings a second model, which works on other latents.
     """
     guidance: Guidance = instantiate(config)
-    if not isinstance(guidance, Autoguidance):
-        return guidance
-    if guidance.latents != state_sha256(model.autoencoder):
+    if isinstance(guidance, Autoguidance) and guidance.latents != state_sha256(model.autoencoder):
         raise ValueError(
             f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
             "was trained with the same autoencoder_ckpt"
         )
-    return guidance.to(model.autoencoder.latent_mean.device)
+    return guidance
 
 
 def autoguidance(scale: float, ckpt: str) -> Autoguidance:
@@ -99,7 +97,7 @@ def autoguidance(scale: float, ckpt: str) -> Autoguidance:
     return Autoguidance(scale, weak.denoiser, weak.conditioner, state_sha256(weak.autoencoder))
 
 
-def build_latent_diffusion(config: Mapping[str, Any], autoencoder: AutoencoderKL) -> LatentDiffusion:
+def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) -> LatentDiffusion:
     """An untrained text-to-image model on the latents of an autoencoder.
 
     Args:
@@ -124,7 +122,7 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: AutoencoderKL
     return LatentDiffusion(autoencoder, Denoiser(backbone, schedule, parameterization, objective), conditioner, grid)
 
 
-def load_autoencoder(ckpt: str | None) -> tuple[AutoencoderKL, dict[str, Any]]:
+def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
     """A trained autoencoder and the config that builds it, from its own checkpoint or from a whole model's.
 
     Args:

@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device, plain
 from ldmlab.cli.progress import track
 from ldmlab.data.atomic import write_json
@@ -55,9 +55,9 @@ def run(cfg: DictConfig) -> None:
 
 
 def _figures(
-    cfg: DictConfig, model: LatentDiffusion | AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: LatentDiffusion | Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
-    if isinstance(model, AutoencoderKL):
+    if isinstance(model, Autoencoder):
         if cfg.metric == "vlb":
             raise ValueError("metric=vlb: the bound is that of a latent diffusion model; give ckpt= of one")
         return _autoencoder(cfg, model, heldout, extractor, n)
@@ -83,7 +83,7 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
 
 
 def _autoencoder(
-    cfg: DictConfig, model: AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
