@@ -27,21 +27,50 @@ def posterior(
 
     On neighbouring timesteps the variance is DDPM's beta-tilde (Ho et al. 2020, eq. 6-7), and it is 0 where sigma_s is.
     """
-    alpha_ts, variance_ts = _between(level, next_level)
-    x_weight = alpha_ts * next_level.sigma**2 / level.sigma**2
-    denoised_weight = next_level.alpha * variance_ts / level.sigma**2
-    x_weight, denoised_weight = Level(x_weight, denoised_weight).like(x)
-    return x_weight * x + denoised_weight * denoised, posterior_std(x, level, next_level)
+    x_weight = level.alpha / next_level.alpha * next_level.sigma**2 / level.sigma**2
+    denoised_weight = next_level.alpha * transition_variance(level, next_level) / level.sigma**2
+    mean = _like(x_weight, x) * x + _like(denoised_weight, x) * denoised
+    return mean, posterior_std(x, level, next_level)
 
 
 def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "#B *ones"]:
     """Standard deviation of q(x_s | x_t, x_0), in the dtype of `x` and shaped to broadcast against it."""
-    _, variance_ts = _between(level, next_level)
-    std = variance_ts.clamp(min=0).sqrt() * next_level.sigma / level.sigma
-    return std.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return _like(posterior_variance(level, next_level).sqrt(), x)
 
 
-def _between(level: Level, next_level: Level) -> tuple[Tensor, Tensor]:
-    """alpha_ts and sigma_ts^2."""
+def interpolated_log_variance(
+    mix: Float[Tensor, "B *grid"],
+    x: Float[Tensor, "B *grid"],
+    level: Level,
+    next_level: Level,
+    floor: float = 1e-20,
+) -> Float[Tensor, "B *grid"]:
+    """Logarithm of a learned variance of x_s given x_t (Nichol & Dhariwal 2021, eq. 15).
+
+    Args:
+        mix: the network's share of the transition's variance (beta); the rest is the posterior's (beta-tilde).
+        x: gives the dtype and the shape.
+        level: t.
+        next_level: s, less noisy.
+        floor: least variance of the posterior, which is 0 where sigma_s is. The paper's training takes beta-tilde of
+            timestep 1 there.
+    """
+    lower = posterior_variance(level, next_level).clamp(min=floor).log()
+    upper = transition_variance(level, next_level).clamp(min=floor).log()
+    return mix * _like(upper, x) + (1 - mix) * _like(lower, x)
+
+
+def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:
+    """sigma_ts^2, the variance of q(x_t | x_s), shaped as the levels; beta on neighbouring timesteps."""
     alpha_ts = level.alpha / next_level.alpha
-    return alpha_ts, level.sigma**2 - alpha_ts**2 * next_level.sigma**2
+    return (level.sigma**2 - alpha_ts**2 * next_level.sigma**2).clamp(min=0)
+
+
+def posterior_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:
+    """Variance of q(x_s | x_t, x_0), shaped as the levels; beta-tilde on neighbouring timesteps."""
+    return transition_variance(level, next_level) * (next_level.sigma / level.sigma) ** 2
+
+
+def _like(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient, one or one a sample, in the dtype of `x` and shaped to broadcast against it."""
+    return coefficient.to(x).reshape(-1, *[1] * (x.ndim - 1))

@@ -40,6 +40,11 @@ class NoiseSchedule:
         alphas_cumprod = self.alphas_cumprod[timesteps.cpu()]
         return Level(alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt())
 
+    def at_ratio(self, ratio: Float64[Tensor, " S"]) -> Level:
+        """The levels whose noise ratio sigma / alpha is given, on the schedule's path but between its timesteps too."""
+        alpha = (1 + ratio**2).rsqrt()
+        return Level(alpha, ratio * alpha)
+
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels'."""
         table = self.level(torch.arange(len(self))).log_snr.flip(0)

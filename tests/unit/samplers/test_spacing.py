@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldmlab.samplers.spacing import SPACINGS, spaced_timesteps
+from ldmlab.samplers.spacing import TIMESTEP_SPACINGS, spaced_timesteps
 
 
 def test_fifty_steps_as_stable_diffusion_spaces_them() -> None:
@@ -28,7 +28,7 @@ def test_steps_that_do_not_divide(spacing: str, wanted: list[int]) -> None:
     assert spaced_timesteps(3, 1000, spacing).tolist() == wanted
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("spacing", TIMESTEP_SPACINGS)
 def test_all_timesteps_are_all_timesteps(spacing: str) -> None:
     assert spaced_timesteps(10, 10, spacing).tolist() == list(range(9, -1, -1))
 
@@ -39,7 +39,7 @@ def test_one_step(spacing: str, only: int) -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 1200), st.data(), st.sampled_from(SPACINGS))
+@given(st.integers(1, 1200), st.data(), st.sampled_from(TIMESTEP_SPACINGS))
 def test_falls_strictly_inside_the_range(timesteps: int, data: st.DataObject, spacing: str) -> None:
     steps = data.draw(st.integers(1, timesteps))
     chosen = spaced_timesteps(steps, timesteps, spacing).tolist()
