@@ -14,7 +14,8 @@ class Heun(Sampler):
     """The trapezoidal rule in y = x / alpha over the noise ratio r = sigma / alpha, after a step of Euler's method.
 
     The slope dy/dr = (y - x_0) / r is the noise that x holds. Two network calls a step, one on a step to clean latents
-    (2S - 1 in all) and one from pure noise, where r is infinite.
+    (2S - 1 in all) and one from pure noise, where r is infinite. Steps that are wide in r make it unstable: where a
+    schedule comes near pure noise, as the cosine one with r = 2e4, take many of them or another method.
     """
 
     def step(
