@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance
@@ -45,7 +45,7 @@ class LatentDiffusion(nn.Module):
     """
 
     def __init__(
-        self, autoencoder: AutoencoderKL, denoiser: Denoiser, conditioner: Conditioner, latent_grid: int
+        self, autoencoder: Autoencoder, denoiser: Denoiser, conditioner: Conditioner, latent_grid: int
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder

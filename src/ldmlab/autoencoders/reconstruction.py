@@ -19,7 +19,8 @@ class ReconstructionLoss(nn.Module):
         pixel_error: "l1" (Laplace, as in the papers) or "l2" (twice the Gaussian's negative log-likelihood).
         perceptual: function of two image batches in [-1, 1] to (B,); None for pixels alone.
         perceptual_weight: weight of that distance against the error of a pixel value.
-        initial_log_variance: where the learned log-scale starts.
+        initial_log_variance: where the log-scale starts.
+        learned_variance: whether it is learned; the papers learn it with KL and keep it at 0 with a codebook.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class ReconstructionLoss(nn.Module):
         perceptual: Distance | None = None,
         perceptual_weight: float = 1.0,
         initial_log_variance: float = 0.0,
+        learned_variance: bool = True,
     ) -> None:
         super().__init__()
         if pixel_error not in PIXEL_ERRORS:
@@ -35,7 +37,7 @@ class ReconstructionLoss(nn.Module):
         self.pixel_error = PIXEL_ERRORS[pixel_error]
         self.perceptual = perceptual
         self.perceptual_weight = perceptual_weight
-        self.log_variance = nn.Parameter(torch.tensor(float(initial_log_variance)))
+        self.log_variance = nn.Parameter(torch.tensor(float(initial_log_variance)), requires_grad=learned_variance)
 
     def forward(self, reconstructions: Float[Tensor, "B 3 H W"], images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
         """Summed over an image's values, averaged over the batch."""

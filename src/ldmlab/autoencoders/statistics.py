@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.autoencoders.kl import DiagonalGaussian
+from ldmlab.autoencoders.base import Posterior
 
 
 class RunningStatistics(nn.Module):
@@ -29,7 +29,7 @@ class RunningStatistics(nn.Module):
         self.register_buffer("second_moment", torch.zeros(channels, dtype=torch.float64))
 
     @torch.no_grad()
-    def update(self, raw: DiagonalGaussian) -> None:
+    def update(self, raw: Posterior) -> None:
         """Take in a batch. The second moment is that of a draw: the mean's square plus the posterior's variance."""
         self.batches += 1
         weight = 1 / min(int(self.batches), self.window)

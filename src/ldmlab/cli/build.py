@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
@@ -34,7 +34,7 @@ SHIPPED_MODEL = "shapes/dit"
 class Loaded:
     """A model from a file, in evaluation mode, and where it came from."""
 
-    model: LatentDiffusion | AutoencoderKL
+    model: LatentDiffusion | Autoencoder
     path: Path
     checkpoint: Checkpoint
 
@@ -46,7 +46,7 @@ def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def build_autoencoder(config: Mapping[str, Any]) -> AutoencoderKL:
+def build_autoencoder(config: Mapping[str, Any]) -> Autoencoder:
     """The autoencoder of a config's `autoencoder` group, untrained."""
     return instantiate(config)
 
@@ -62,7 +62,7 @@ def build_backbone(config: Mapping[str, Any], channels: int, grid: int, conditio
     return instantiate(config, channels=channels, grid=grid, **widths)
 
 
-def build_latent_diffusion(config: Mapping[str, Any], autoencoder: AutoencoderKL) -> LatentDiffusion:
+def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) -> LatentDiffusion:
     """An untrained text-to-image model on the latents of an autoencoder.
 
     Args:
@@ -85,7 +85,7 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: AutoencoderKL
     return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
 
 
-def load_autoencoder(ckpt: str | None) -> tuple[AutoencoderKL, dict[str, Any]]:
+def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
     """A trained autoencoder and the config that builds it, from its own checkpoint or from a whole model's.
 
     Args:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import build_autoencoder, build_backbone, build_conditioner, load_autoencoder
 from ldmlab.describe import Description, Part, count_values, describe
 
@@ -99,7 +99,7 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     return Model(cfg.model.name, cfg.data.image_size, latent_shape, passes | coding, modules, text_tokens)
 
 
-def _autoencoder_passes(autoencoder: AutoencoderKL, image_size: int) -> tuple[dict[str, Description], tuple[int, ...]]:
+def _autoencoder_passes(autoencoder: Autoencoder, image_size: int) -> tuple[dict[str, Description], tuple[int, ...]]:
     """Encoding and decoding one image, and the shape of its latents."""
     encoding = describe(autoencoder, _images(image_size), method="encode")
     side = image_size // autoencoder.factor

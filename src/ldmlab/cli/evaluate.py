@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, load_model, pick_device
 from ldmlab.cli.progress import track
 from ldmlab.data.atomic import write_json
@@ -50,15 +50,15 @@ def run(cfg: DictConfig) -> None:
 
 
 def _figures(
-    cfg: DictConfig, model: LatentDiffusion | AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: LatentDiffusion | Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
-    if isinstance(model, AutoencoderKL):
+    if isinstance(model, Autoencoder):
         return _autoencoder(cfg, model, heldout, extractor, n)
     return _text_to_image(cfg, model, heldout, extractor, n)
 
 
 def _autoencoder(
-    cfg: DictConfig, model: AutoencoderKL, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:

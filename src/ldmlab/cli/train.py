@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import (
     CONDITION_KEYS,
     DIFFUSION_GROUPS,
@@ -132,7 +132,7 @@ def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     return {**conditioner, "weights": None}
 
 
-def _cache_latents(data: ShardDataModule, autoencoder: AutoencoderKL, accelerator: str) -> None:
+def _cache_latents(data: ShardDataModule, autoencoder: Autoencoder, accelerator: str) -> None:
     device = pick_device("cpu" if accelerator == "cpu" else "auto")
     autoencoder.to(device)
 

@@ -1,4 +1,4 @@
-"""Training of an autoencoder: likelihood with a learned variance, KL, and a discriminator that starts late."""
+"""Training of an autoencoder: likelihood, KL or codebook terms, and a discriminator that starts late."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
-from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
 from ldmlab.training.failures import check_finite, check_finite_state
@@ -31,6 +31,7 @@ class AutoencoderTraining(L.LightningModule):
             (Laplace) and 2 with l2, which is twice the Gaussian's.
         kl_start: first step with that term. A strong one before there is anything to reconstruct keeps latents empty.
         kl_warmup_steps: steps over which its weight rises from 0.
+        codebook_weight: of the codebook's terms against the reconstruction's, both as means over their values.
         discriminator_weight: of the adversarial loss, times the adaptive weight.
         discriminator_start: first step with the adversarial loss.
         warmup_steps: linear warm-up of the learning rate.
@@ -41,13 +42,14 @@ class AutoencoderTraining(L.LightningModule):
 
     def __init__(
         self,
-        autoencoder: AutoencoderKL,
+        autoencoder: Autoencoder,
         loss: ReconstructionLoss,
         discriminator: PatchDiscriminator | None,
         optimizer: OptimizerFactory,
         kl_weight: float = 1e-6,
         kl_start: int = 0,
         kl_warmup_steps: int = 0,
+        codebook_weight: float = 1.0,
         discriminator_weight: float = 0.5,
         discriminator_start: int = 50001,
         warmup_steps: int = 500,
@@ -65,6 +67,7 @@ class AutoencoderTraining(L.LightningModule):
         self.kl_weight = kl_weight
         self.kl_start = kl_start
         self.kl_warmup_steps = kl_warmup_steps
+        self.codebook_weight = codebook_weight
         self.discriminator_weight = discriminator_weight
         self.discriminator_start = discriminator_start
         self.warmup_steps = warmup_steps
@@ -75,21 +78,19 @@ class AutoencoderTraining(L.LightningModule):
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
         images = batch["images"]
-        raw = self.autoencoder.posterior(images)
-        self.statistics.update(raw)
-        reconstructions = self.autoencoder.reconstruct(raw.sample())
+        result = self.autoencoder(images)
+        self.statistics.update(result.posterior)
         adversarial = self.discriminator is not None and self.global_step >= self.discriminator_start
-        self._step_autoencoder(images, reconstructions, raw.kl().mean(), adversarial)
+        self._step_autoencoder(images, result, adversarial)
         if adversarial:
-            self._step_discriminator(images, reconstructions.detach())
+            self._step_discriminator(images, result.images.detach())
 
-    def _step_autoencoder(
-        self, images: Tensor, reconstructions: Tensor, kl: Float[Tensor, ""], adversarial: bool
-    ) -> None:
-        likelihood = self.loss(reconstructions, images)
-        loss = likelihood + self._kl_weight_now * kl
+    def _step_autoencoder(self, images: Tensor, result: Reconstruction, adversarial: bool) -> None:
+        likelihood = self.loss(result.images, images)
+        weights = self._weights(images)
+        loss = likelihood + sum(weights[name] * term for name, term in result.terms.items())
         if adversarial:
-            loss = loss + self._adversarial_loss(likelihood, reconstructions)
+            loss = loss + self._adversarial_loss(likelihood, result.images)
         check_finite(loss, self.global_step)
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
@@ -98,9 +99,9 @@ class AutoencoderTraining(L.LightningModule):
             torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), self.gradient_clip)
         optimizer.step()
         self._scheduler().step()
-        error = (reconstructions.detach() - images).abs().mean()
-        values = {"train/loss": loss, "train/l1": error, "train/kl": kl, "train/log_variance": self.loss.log_variance}
-        self.log_dict({k: v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
+        error = (result.images.detach() - images).abs().mean()
+        values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
+        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
 
     def _adversarial_loss(self, likelihood: Tensor, reconstructions: Tensor) -> Float[Tensor, ""]:
         assert self.discriminator is not None
@@ -122,10 +123,11 @@ class AutoencoderTraining(L.LightningModule):
         optimizer.step()
         self.log("train/discriminator", loss.detach(), batch_size=len(images))
 
-    @property
-    def _kl_weight_now(self) -> float:
+    def _weights(self, images: Tensor) -> dict[str, float]:
+        """Of the bottleneck's terms at this step, against a likelihood that is summed over an image's values."""
         since = self.global_step - self.kl_start
-        return self.kl_weight * min(1.0, max(0.0, (since + 1) / max(1, self.kl_warmup_steps)))
+        warmup = min(1.0, max(0.0, (since + 1) / max(1, self.kl_warmup_steps)))
+        return {"kl": self.kl_weight * warmup, "codebook": self.codebook_weight * images[0].numel()}
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """PSNR in dB of reconstructions from the posterior's mean, averaged over images."""

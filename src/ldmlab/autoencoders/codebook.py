@@ -1,0 +1,134 @@
+"""Vector quantisation with a learned codebook (van den Oord et al. 2017, "Neural Discrete Representation Learning").
+
+Shapes: B batch, C latent channels, H x W latent grid, K codes, N vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+USE_WINDOW = 100
+"""Batches that the average use of a code reaches back, and after which an unused code counts as dead."""
+DISTANCES = 2**24
+"""Distances between vectors and codes that are held at once."""
+
+
+def perplexity(use: Float[Tensor, " K"]) -> Float[Tensor, ""]:
+    """exp of the entropy of how often codes are used: K for all alike, 1 for a single one, 0 for none."""
+    share = use.double() / use.double().sum()
+    return torch.special.entr(share).sum().exp().nan_to_num()
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a codebook makes of latents.
+
+    Attributes:
+        latents: the codes' vectors; their gradient goes to the latents that were given as if nothing had happened.
+        codes: numbers of the codes.
+        loss: mean squared distance between latents and codes, once for each side.
+    """
+
+    latents: Float[Tensor, "B C H W"]
+    codes: Int[Tensor, "B H W"]
+    loss: Float[Tensor, ""]
+
+
+class VectorQuantizer(nn.Module):
+    """The nearest of K learned vectors in place of each latent vector.
+
+    In training mode it keeps count of the codes' use and, if asked to, moves dead codes onto latents of the batch.
+    The counts are buffers, the draws torch's, so a resumed training goes on exactly.
+
+    Args:
+        count: K.
+        channels: C, the length of a vector.
+        commitment: beta, the weight of the term that pulls latents to their codes.
+        restart_after: batches without use after which a code is moved onto a random latent vector; None for never.
+
+    Raises:
+        ValueError: a value out of range.
+    """
+
+    frequency: Tensor
+    idle: Tensor
+
+    def __init__(self, count: int, channels: int, commitment: float = 0.25, restart_after: int | None = None) -> None:
+        super().__init__()
+        if count < 1:
+            raise ValueError(f"autoencoder.codes={count}: a codebook needs at least one")
+        if commitment < 0:
+            raise ValueError(f"autoencoder.commitment={commitment}: the weight must not be negative")
+        if restart_after is not None and restart_after < 1:
+            raise ValueError(f"autoencoder.restart_after={restart_after}: give at least 1, or null for no restarts")
+        self.commitment = commitment
+        self.restart_after = restart_after
+        self.codes = nn.Parameter(torch.empty(count, channels).uniform_(-1 / count, 1 / count))
+        self.register_buffer("frequency", torch.zeros(count))
+        self.register_buffer("idle", torch.zeros(count, dtype=torch.long))
+
+    def forward(self, latents: Float[Tensor, "B C H W"]) -> Quantized:
+        """Quantise with the straight-through gradient (section 3.2) and the loss of equation 3, with means."""
+        latents = latents.float()
+        if self.training and self.restart_after is not None:
+            self._restart(latents)
+        codes = self.nearest(latents)
+        if self.training:
+            self._count(codes)
+        chosen = self.lookup(codes)
+        commitment = F.mse_loss(latents, chosen.detach())
+        loss = self.commitment * commitment + F.mse_loss(chosen, latents.detach())
+        return Quantized(latents + (chosen - latents).detach(), codes, loss)
+
+    def nearest(self, latents: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
+        """Number of the code at the smallest squared distance. Distances are taken a part at a time, in float32."""
+        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
+            vectors, codes = _vectors(latents).float(), self.codes.float()
+            norms = codes.square().sum(dim=1)  # |z|^2 is the same for every code
+            parts = vectors.split(max(1, DISTANCES // len(codes)))
+            numbers = [torch.addmm(norms, part, codes.T, alpha=-2).argmin(dim=1) for part in parts]
+        return torch.cat(numbers).unflatten(0, (len(latents), *latents.shape[2:]))
+
+    def lookup(self, codes: Int[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
+        """The codes' vectors."""
+        return F.embedding(codes, self.codes).movedim(-1, 1)
+
+    @property
+    def dead(self) -> Int[Tensor, ""]:
+        """Codes without use for `restart_after` batches, or for 100 where codes are not restarted."""
+        return (self.idle >= (self.restart_after or USE_WINDOW)).sum()
+
+    @torch.no_grad()
+    def _count(self, codes: Int[Tensor, "B H W"]) -> None:
+        use = torch.bincount(codes.flatten(), minlength=len(self.codes)).float()
+        if _several_processes():
+            dist.all_reduce(use)
+        self.frequency.lerp_(use / use.sum(), 1 / USE_WINDOW)
+        self.idle.add_(1).masked_fill_(use > 0, 0)
+
+    @torch.no_grad()
+    def _restart(self, latents: Float[Tensor, "B C H W"]) -> None:
+        assert self.restart_after is not None
+        vectors = _vectors(latents)
+        dead = (self.idle >= self.restart_after).nonzero().flatten()[: len(vectors)]
+        if len(dead) == 0:
+            return
+        chosen = vectors[torch.randperm(len(vectors))[: len(dead)].to(vectors.device)].to(self.codes.dtype)
+        if _several_processes():
+            dist.broadcast(chosen, 0)
+        self.codes[dead] = chosen
+        self.idle[dead] = 0
+
+
+def _vectors(latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "N C"]:
+    return latents.movedim(1, -1).flatten(0, -2)
+
+
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
