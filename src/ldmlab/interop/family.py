@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class Hints:
     heads: int | None = None
     head_width: int | None = None
     latent_scale: float | None = None
+    quick_gelu: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Component:
     settings: Mapping[str, Any]
     widths: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def setting(self, name: str) -> Any:
+        """The value that a key of the config section has, or its default."""
+        return self.settings.get(name, signature(self.kind).parameters[name].default)
 
     def config(self) -> dict[str, Any]:
         """The config section that builds it."""
@@ -62,7 +68,7 @@ class Family:
         title: for people.
         marks: keys that all of its files have and no other family's.
         describe: (tensors, the config.json beside them or {}, hints) -> parts. It infers the architecture.
-        table: parts, built -> links between "PART.NAME" of ours and the names of the layout.
+        table: parts -> links between "PART.NAME" of ours and the names of the layout.
         ignored: (pattern, reason) of keys that may be there and are not used.
         model: the `_class_name` or `architectures` in config.json, for folders of diffusers and transformers.
     """
@@ -70,7 +76,7 @@ class Family:
     title: str
     marks: tuple[str, ...]
     describe: Callable[[Tensors, Settings, Hints], Parts]
-    table: Callable[[Mapping[str, nn.Module]], list[Link]]
+    table: Callable[[Parts], list[Link]]
     ignored: Rules = ()
     model: str = ""
 

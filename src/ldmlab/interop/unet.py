@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,9 +103,9 @@ def _places(stages: nn.ModuleList) -> Iterator[tuple[int, int, int]]:
         i, j = (i, j + 1) if stage.resample is None else (i + 1, 0)
 
 
-def _table(rules: Callable[[UNet], Rules]) -> Callable[[Mapping[str, nn.Module]], list[Link]]:
-    def table(parts: Mapping[str, nn.Module]) -> list[Link]:
-        unet = parts["backbone"]
+def _table(rules: Callable[[UNet], Rules]) -> Callable[[Parts], list[Link]]:
+    def table(parts: Parts) -> list[Link]:
+        unet = parts["backbone"].build()
         assert isinstance(unet, UNet)
         return prefixed("backbone", renamed(unet.state_dict(), rules(unet)))
 
