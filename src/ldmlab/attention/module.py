@@ -5,6 +5,7 @@ Shapes: B batch, N queries, M keys, D width, Dc context width, h heads.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -59,13 +60,18 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "B M"] | None = None,
         control: AttentionControl | None = None,
     ) -> Float[Tensor, "B N D"]:
-        """Attend from `x`, tokens of a `grid` of rows and columns. Cross-attention requires `context`."""
+        """Attend from `x`, tokens of a `grid` of rows and columns. Cross-attention requires `context`.
+
+        Where more tokens follow those of the grid, they attend and are attended to like any, but only the rows of
+        the grid's own are shown to a control.
+        """
         source = x if context is None else context
         q, k, v = (self._split_heads(t) for t in (self.to_q(x), self.to_k(source), self.to_v(source)))
         key_mask = None if mask is None else mask[:, None, None, :]
         site = AttentionSite(self.name, "cross" if self.is_cross else "self", grid)
         if control is not None and control.wants(site):
-            out = control.edit(attention_probs(q, k, key_mask), site) @ v
+            shown, rest = attention_probs(q, k, key_mask).tensor_split([grid[0] * grid[1]], dim=2)
+            out = torch.cat([control.edit(shown, site), rest], dim=2) @ v
         else:
             out = self.attend(q, k, v, key_mask)
         return self.to_out(out.transpose(1, 2).flatten(2))

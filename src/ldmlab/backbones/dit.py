@@ -1,91 +1,49 @@
-"""Diffusion Transformer with adaLN-Zero (Peebles & Xie 2023), and cross-attention where there is text.
+"""Diffusion Transformer with any of its four blocks (Peebles & Xie 2023), for classes and for text.
 
-Shapes: B batch, C channels, H x W latent grid, p patch, N = H W / p^2 tokens, D width, L text tokens.
+Shapes: B batch, C channels, H x W latent grid, p patch, N = H W / p^2 tokens, D width, L context tokens.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ldmlab.attention.control import AttentionControl
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.types import Conditioning
 
 FREQUENCY_WIDTH = 256
 
 
-def modulate(
-    x: Float[Tensor, "B N D"], shift: Float[Tensor, "B D"], scale: Float[Tensor, "B D"]
-) -> Float[Tensor, "B N D"]:
-    """Scale and shift every token of a sample alike."""
-    return x * (1 + scale[:, None]) + shift[:, None]
-
-
-def layer_norm(width: int) -> nn.LayerNorm:
-    """Layer norm whose scale and shift come from elsewhere."""
-    return nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-
-
-class DiTBlock(nn.Module):
-    """Self-attention, cross-attention where a context is given, and an MLP, each a residual branch.
-
-    adaLN-Zero regresses shift, scale and gate of self-attention and MLP from the time and vector embedding, with
-    gates of zero at the start. Cross-attention starts at zero through its output projection.
-    """
-
-    def __init__(
-        self, width: int, heads: int, mlp_ratio: float, context_width: int | None, backend: str, name: str
-    ) -> None:
-        super().__init__()
-        self.self_norm = layer_norm(width)
-        self.self_attention = Attention(width, heads, qkv_bias=True, backend=backend, name=f"{name}.self")
-        if context_width is not None:
-            self.cross_norm = layer_norm(width)
-            self.cross_attention = Attention(
-                width, heads, context_width=context_width, qkv_bias=True, backend=backend, name=f"{name}.cross"
-            )
-        self.has_context = context_width is not None
-        hidden = int(width * mlp_ratio)
-        self.mlp_norm = layer_norm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
-        self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 6 * width))
-
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(embedding).chunk(6, dim=-1)
-        attended = self.self_attention(modulate(self.self_norm(x), shift, scale), grid, control=control)
-        x = x + gate[:, None] * attended
-        if self.has_context:
-            x = x + self.cross_attention(self.cross_norm(x), grid, context, mask, control)
-        return x + mlp_gate[:, None] * self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
-
-
 class DiT(nn.Module):
     """Patches of the latents as tokens through `depth` blocks. Its output at initialisation is exactly 0.
 
+    What `conditioning` does with time, vector and context:
+
+    - "adaln_zero", "adaln": time and vector, added up, modulate every block; there is a cross-attention to a context.
+    - "cross_attention": every block attends to context, time and vector, one token each for the latter two.
+    - "in_context": the same tokens follow those of the picture in the sequence, and are dropped at the end.
+
+    A context token j is key j of every cross-attention. In "in_context", a control sees how the N tokens of the
+    picture attend to the whole sequence: picture, context, time, vector.
+
     Args:
-        channels: C of the noisy latents (and of anything concatenated to them).
+        channels: C of the noisy latents.
         grid: side of the square latent grid, in latents.
         patch: p, side of a patch in latents.
         width: D.
         depth: number of blocks.
         heads: attention heads; divides the width.
         mlp_ratio: hidden width of the MLP over D.
-        context_width: width of the text tokens; None for no cross-attention.
+        context_width: width of the text tokens; None for no text.
         vector_width: width of the conditioning vector (class, pooled text); None for none.
         out_channels: channels of the output; C if not given.
         attention: backend, see `resolve_backend`.
+        conditioning: the kind of block.
+        concat_channels: channels that the conditioner concatenates to the latents.
     """
 
     def __init__(
@@ -101,45 +59,52 @@ class DiT(nn.Module):
         vector_width: int | None = None,
         out_channels: int | None = None,
         attention: str = "auto",
+        conditioning: str = "adaln_zero",
+        concat_channels: int = 0,
     ) -> None:
         super().__init__()
         if grid % patch:
             raise ValueError(f"backbone.patch={patch} does not divide the latent grid of {grid}; choose a divisor")
+        make_block = _block_class(conditioning, context_width, vector_width)
+        self.conditioning = conditioning
         self.patch = patch
         self.grid = (grid // patch, grid // patch)
-        self.channels = channels
+        self.channels = channels + concat_channels
+        self.concat_channels = concat_channels
         self.out_channels = out_channels or channels
-        self.patch_embedding = nn.Conv2d(channels, width, kernel_size=patch, stride=patch)
+        self.patch_embedding = nn.Conv2d(self.channels, width, kernel_size=patch, stride=patch)
         self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
         self.time_embedding = TimestepEmbedding(FREQUENCY_WIDTH, width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, width)
         self.has_context = context_width is not None
+        attended = context_width
+        if not make_block.adaptive:
+            self.context_projection = None if context_width is None else VectorProjection(context_width, width)
+            attended = width if conditioning == "cross_attention" else None
         self.blocks = nn.ModuleList(
-            DiTBlock(width, heads, mlp_ratio, context_width, attention, f"blocks.{i}") for i in range(depth)
+            make_block(width, heads, mlp_ratio, attended, attention, f"blocks.{i}") for i in range(depth)
         )
-        self.final_norm = layer_norm(width)
-        self.final_modulation = nn.Sequential(nn.SiLU(), nn.Linear(width, 2 * width))
+        self.final_norm = layer_norm(width, affine=not make_block.adaptive)
+        self.final_modulation = modulation(width, 2) if make_block.adaptive else None
         self.final = nn.Linear(width, patch * patch * self.out_channels)
         self._initialise()
 
     def _initialise(self) -> None:
-        zeroed: list[nn.Module] = [self.final_modulation, self.final]
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-            if isinstance(module, DiTBlock):
-                attention = module.self_attention
-                for layer in (attention.to_q, attention.to_k, attention.to_v):
-                    layer.weight.data *= 0.5**0.5  # the reference initialises the three as one matrix of 3D x D
-                zeroed.append(module.modulation)
-                if module.has_context:
-                    zeroed.append(module.cross_attention.to_out)
+        for block in self.blocks:
+            assert isinstance(block, DiTBlock)
+            attention = block.self_attention
+            for layer in (attention.to_q, attention.to_k, attention.to_v):
+                layer.weight.data *= 0.5**0.5  # the reference initialises the three as one matrix of 3D x D
+            block.zero()
         for parameter in self.time_embedding.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
-        for module in zeroed:
+        for module in filter(None, [self.final_modulation, self.final]):
             for parameter in module.parameters():
                 nn.init.zeros_(parameter)
 
@@ -154,21 +119,43 @@ class DiT(nn.Module):
         x = with_concat(x, cond)
         self._check(x)
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2) + self.positions
-        embedding = self.time_embedding(timesteps)
-        if self.vector_projection is not None:
-            embedding = embedding + self.vector_projection(require("vector", cond.vector, "DiT"))
-        context = require("context", cond.context, "DiT") if self.has_context else None
+        count = tokens.shape[1]
+        embedding, context, mask = self._condition(timesteps, cond)
+        if self.conditioning == "in_context" and context is not None:
+            tokens = torch.cat([tokens, context], dim=1)
+            mask = None if mask is None else F.pad(mask, (count, 0), value=True)
         for block in self.blocks:
-            tokens = block(tokens, embedding, self.grid, context, cond.context_mask, control)
-        shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)
-        return self._unpatchify(self.final(modulate(self.final_norm(tokens), shift, scale)))
+            tokens = block(tokens, embedding, self.grid, context, mask, control)
+        normed = self.final_norm(tokens[:, :count])
+        if self.final_modulation is not None:
+            shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)
+            normed = modulate(normed, shift, scale)
+        return self._unpatchify(self.final(normed))
+
+    def _condition(
+        self, timesteps: Int[Tensor, " B"], cond: Conditioning
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B L Dc"] | None, Bool[Tensor, "B L"] | None]:
+        """The embedding that modulates, and the tokens of the condition with their mask."""
+        time = self.time_embedding(timesteps)
+        vector = None
+        if self.vector_projection is not None:
+            vector = self.vector_projection(require("vector", cond.vector, "DiT"))
+        context = require("context", cond.context, "DiT") if self.has_context else None
+        if self.final_modulation is not None:
+            return (time if vector is None else time + vector), context, cond.context_mask
+        own = torch.stack([token for token in (time, vector) if token is not None], dim=1)
+        if context is None or self.context_projection is None:
+            return time, own, None
+        mask = cond.context_mask
+        mask = None if mask is None else F.pad(mask, (0, own.shape[1]), value=True)
+        return time, torch.cat([self.context_projection(context), own], dim=1), mask
 
     def _check(self, x: Tensor) -> None:
         expected = (self.channels, self.grid[0] * self.patch, self.grid[1] * self.patch)
         if tuple(x.shape[1:]) != expected:
             raise ValueError(
                 f"DiT takes latents of shape {expected} and got {tuple(x.shape[1:])}; "
-                "build it with the autoencoder's channels and grid"
+                "use the autoencoder and data.image_size that it was built for, or set backbone.concat_channels"
             )
 
     def _unpatchify(self, tokens: Float[Tensor, "B N ppC"]) -> Float[Tensor, "B Cout H W"]:
@@ -176,3 +163,14 @@ class DiT(nn.Module):
         p = self.patch
         patches = tokens.unflatten(1, (rows, columns)).unflatten(-1, (p, p, self.out_channels))
         return torch.einsum("nhwpqc->nchpwq", patches).reshape(len(tokens), self.out_channels, rows * p, columns * p)
+
+
+def _block_class(conditioning: str, context_width: int | None, vector_width: int | None) -> type[DiTBlock]:
+    if conditioning not in BLOCKS:
+        raise ValueError(f"backbone.conditioning={conditioning}: choose one of {', '.join(BLOCKS)}")
+    if conditioning == "cross_attention" and context_width is None and vector_width is None:
+        raise ValueError(
+            f"backbone.conditioning={conditioning}: the conditioner gives nothing to attend to but the time; "
+            "choose another conditioner, or backbone.conditioning=adaln_zero"
+        )
+    return BLOCKS[conditioning]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Resample = Literal["down", "up"]
 
 
 def group_norm(channels: int, eps: float = 1e-5) -> nn.GroupNorm:
@@ -32,7 +36,8 @@ class ResidualBlock(nn.Module):
     """Norm, SiLU, convolution; add the time embedding; norm, SiLU, convolution; plus the input.
 
     With `adaptive_norm` the embedding scales and shifts the second norm's output instead of being added before it
-    (AdaGN, Dhariwal & Nichol 2021).
+    (AdaGN, Dhariwal & Nichol 2021). With `resample` both branches change the grid, before the first convolution, by
+    the mean of 2x2 positions or by nearest neighbours (BigGAN's resampling, Brock et al. 2019).
     """
 
     def __init__(
@@ -42,9 +47,11 @@ class ResidualBlock(nn.Module):
         out_channels: int,
         dropout: float = 0.0,
         adaptive_norm: bool = False,
+        resample: Resample | None = None,
     ) -> None:
         super().__init__()
         self.adaptive_norm = adaptive_norm
+        self.resample = _resampling(resample)
         self.into = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
         self.embedding = nn.Sequential(nn.SiLU(), nn.Linear(embedding_width, (1 + adaptive_norm) * out_channels))
         self.out = nn.Sequential(
@@ -55,15 +62,28 @@ class ResidualBlock(nn.Module):
         )
         self.skip = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
 
-    def forward(self, x: Float[Tensor, "B C H W"], embedding: Float[Tensor, "B E"]) -> Float[Tensor, "B Cout H W"]:
+    def forward(self, x: Float[Tensor, "B C H W"], embedding: Float[Tensor, "B E"]) -> Float[Tensor, "B Cout H2 W2"]:
         """Update the features."""
-        hidden, embedded = self.into(x), self.embedding(embedding)[:, :, None, None]
-        if self.adaptive_norm:
-            scale, shift = embedded.chunk(2, dim=1)
-            hidden = self.out[1:](self.out[0](hidden) * (1 + scale) + shift)
-        else:
-            hidden = self.out(hidden + embedded)
-        return self.skip(x) + hidden
+        norm, activation, convolution = self.into
+        hidden = convolution(self.resample(activation(norm(x))))
+        embedded = self.embedding(embedding)[:, :, None, None]
+        return self.skip(self.resample(x)) + self._modulated(hidden, embedded)
+
+    def _modulated(self, hidden: Tensor, embedded: Tensor) -> Tensor:
+        if not self.adaptive_norm:
+            return self.out(hidden + embedded)
+        norm, *rest = self.out
+        scale, shift = embedded.chunk(2, dim=1)
+        hidden = norm(hidden) * (1 + scale) + shift
+        for layer in rest:
+            hidden = layer(hidden)
+        return hidden
+
+
+def _resampling(direction: Resample | None) -> nn.Module:
+    if direction is None:
+        return nn.Identity()
+    return nn.AvgPool2d(2) if direction == "down" else nn.Upsample(scale_factor=2.0, mode="nearest")
 
 
 class Downsample(nn.Module):
@@ -73,8 +93,8 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
-        """Downsample."""
+    def forward(self, x: Float[Tensor, "B C H W"], embedding: Tensor | None = None) -> Float[Tensor, "B C H2 W2"]:
+        """Downsample; the embedding is not read."""
         return self.conv(x)
 
 
@@ -85,6 +105,6 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H2 W2"]:
-        """Upsample."""
+    def forward(self, x: Float[Tensor, "B C H W"], embedding: Tensor | None = None) -> Float[Tensor, "B C H2 W2"]:
+        """Upsample; the embedding is not read."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))

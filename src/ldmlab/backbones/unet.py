@@ -22,13 +22,13 @@ class UNet(nn.Module):
     """Encoder, middle and decoder with a skip connection from every encoder stage.
 
     Args:
-        channels: C of the noisy latents (and of anything concatenated to them).
+        channels: C of the noisy latents.
         grid: side of the square latent grid; every resolution must halve it evenly.
         model_channels: features at full resolution; a multiple of 32.
         multipliers: features at each resolution, as multiples of `model_channels`.
         residual_blocks: residual blocks a resolution in the encoder; the decoder has one more.
-        attention_factors: downsampling factors (1, 2, 4 ...) at which there are spatial Transformers.
-        heads: heads of every spatial Transformer; give this or `head_width`.
+        attention_factors: downsampling factors (1, 2, 4 ...) at which there is attention; the middle has it too.
+        heads: heads of every attention; give this or `head_width`.
         head_width: width of a head.
         transformer_depth: Transformer blocks in a spatial Transformer.
         context_width: width of the text tokens; None for no text.
@@ -38,6 +38,10 @@ class UNet(nn.Module):
         attention: backend, see `resolve_backend`.
         adaptive_norm: let the time and vector embedding scale and shift the residual blocks' features, as ADM does,
             rather than only add to them, as latent diffusion does.
+        attention_block: "transformer" for spatial Transformers, or "plain" for self-attention alone, which reads no
+            context, as in unconditional latent diffusion.
+        residual_resampling: change the grid by residual blocks, as ADM does, rather than by single convolutions.
+        concat_channels: channels that the conditioner concatenates to the latents, for example a mask.
     """
 
     def __init__(
@@ -57,21 +61,39 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         attention: str = "auto",
         adaptive_norm: bool = False,
+        attention_block: str = "transformer",
+        residual_resampling: bool = False,
+        concat_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels = channels + concat_channels
+        self.concat_channels = concat_channels
         self.factor = 2 ** (len(multipliers) - 1)
         self._check_sides(grid, grid)
-        self.has_context = context_width is not None
+        self.has_context = context_width is not None and attention_block == "transformer"
+        if attention_block == "plain" and context_width is not None and vector_width is None:
+            raise ValueError(
+                "backbone.attention_block=plain: reads no context, which is all that the conditioner gives; "
+                "use backbone.attention_block=transformer or another conditioner"
+            )
         embedding_width = 4 * model_channels
         self.time_embedding = TimestepEmbedding(model_channels, embedding_width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, embedding_width)
         layers = UNetLayers(
-            embedding_width, dropout, heads, head_width, transformer_depth, context_width, attention, adaptive_norm
+            embedding_width,
+            dropout,
+            heads,
+            head_width,
+            transformer_depth,
+            context_width,
+            attention,
+            adaptive_norm,
+            attention_block,
+            residual_resampling,
         )
         widths = [model_channels * m for m in multipliers]
         attends = [2**level in attention_factors for level in range(len(widths))]
-        self.into = nn.Conv2d(channels, model_channels, 3, padding=1)
+        self.into = nn.Conv2d(self.channels, model_channels, 3, padding=1)
         self.down, skips = encoder_stages(layers, model_channels, widths, attends, residual_blocks)
         self.middle = middle_stages(layers, widths[-1])
         self.up = decoder_stages(layers, skips, widths, attends, residual_blocks)
@@ -108,7 +130,10 @@ class UNet(nn.Module):
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]
         if channels != self.channels:
-            raise ValueError(f"UNet takes {self.channels} channels, got {channels}; build it with channels={channels}")
+            raise ValueError(
+                f"UNet takes {self.channels} channels, {self.concat_channels} of them from the conditioner, and got "
+                f"{channels}; use the autoencoder that it was built for, or set backbone.concat_channels"
+            )
         self._check_sides(rows, columns)
 
     def _check_sides(self, rows: int, columns: int) -> None:

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ldmlab.attention.control import AttentionControl
-from ldmlab.backbones.residual import Downsample, ResidualBlock, Upsample
+from ldmlab.backbones.plain_attention import PlainAttention
+from ldmlab.backbones.residual import Downsample, Resample, ResidualBlock, Upsample
 from ldmlab.backbones.spatial_transformer import SpatialTransformer
 
 
@@ -40,7 +41,7 @@ class UNetStage(nn.Module):
             x = self.residual(x, embedding)
         if self.attention is not None:
             x = self.attention(x, context, mask, control)
-        return x if self.resample is None else self.resample(x)
+        return x if self.resample is None else self.resample(x, embedding)
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,32 @@ class UNetLayers:
     context_width: int | None
     attention: str
     adaptive_norm: bool
+    attention_block: str
+    residual_resampling: bool
 
     def __post_init__(self) -> None:
         if (self.heads is None) == (self.head_width is None):
             raise ValueError(
                 f"backbone.heads={self.heads}, head_width={self.head_width}: give one and set the other to null"
             )
+        if self.attention_block not in ("transformer", "plain"):
+            raise ValueError(f"backbone.attention_block={self.attention_block}: choose transformer or plain")
 
-    def residual(self, channels: int, out_channels: int) -> ResidualBlock:
+    def residual(self, channels: int, out_channels: int, resample: Resample | None = None) -> ResidualBlock:
         """A residual block."""
-        return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout, self.adaptive_norm)
+        return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout, self.adaptive_norm, resample)
 
-    def transformer(self, channels: int, name: str) -> SpatialTransformer:
-        """A spatial Transformer; its attention sites have names that start with `name`."""
+    def resample(self, channels: int, direction: Resample) -> nn.Module:
+        """Halves or doubles the grid: a residual block, or a single convolution."""
+        if self.residual_resampling:
+            return self.residual(channels, channels, direction)
+        return Downsample(channels) if direction == "down" else Upsample(channels)
+
+    def attend(self, channels: int, name: str) -> nn.Module:
+        """A spatial Transformer or plain self-attention; its attention sites have names that start with `name`."""
         heads, head_width = self._split(channels)
+        if self.attention_block == "plain":
+            return PlainAttention(channels, heads, head_width, self.attention, name)
         return SpatialTransformer(
             channels, heads, head_width, self.transformer_depth, self.context_width, self.attention, name
         )
@@ -91,17 +104,17 @@ def encoder_stages(
         for _ in range(residual_blocks):
             name = f"down.{len(stages)}"
             residual = layers.residual(skips[-1], width)
-            stages.append(UNetStage(residual, layers.transformer(width, name) if attends[level] else None))
+            stages.append(UNetStage(residual, layers.attend(width, name) if attends[level] else None))
             skips.append(width)
         if level < len(widths) - 1:
-            stages.append(UNetStage(None, resample=Downsample(width)))
+            stages.append(UNetStage(None, resample=layers.resample(width, "down")))
             skips.append(width)
     return stages, skips
 
 
 def middle_stages(layers: UNetLayers, width: int) -> nn.ModuleList:
     """At the lowest resolution: residual block, attention, residual block."""
-    first = UNetStage(layers.residual(width, width), layers.transformer(width, "middle"))
+    first = UNetStage(layers.residual(width, width), layers.attend(width, "middle"))
     return nn.ModuleList([first, UNetStage(layers.residual(width, width))])
 
 
@@ -116,8 +129,8 @@ def decoder_stages(
         for block in range(residual_blocks + 1):
             name = f"up.{len(stages)}"
             residual = layers.residual(features + unread.pop(), width)
-            attention = layers.transformer(width, name) if attends[level] else None
-            resample = Upsample(width) if level > 0 and block == residual_blocks else None
+            attention = layers.attend(width, name) if attends[level] else None
+            resample = layers.resample(width, "up") if level > 0 and block == residual_blocks else None
             stages.append(UNetStage(residual, attention, resample))
             features = width
     return stages

@@ -13,19 +13,22 @@ from ldmlab.types import Conditioning
 
 
 class ClassLabel(Conditioner):
-    """Gives `vector`. The null class is the table's last row, index `classes`.
+    """Gives `vector`, or the same as a `context` of one token. The null class is the table's last row, index `classes`.
 
     Args:
         classes: number of classes; `batch["labels"]` holds integers in [0, classes).
         width: V of the vector.
+        as_context: whether it gives a token for cross-attention, as in latent diffusion (Rombach et al. 2022).
     """
 
-    def __init__(self, classes: int, width: int) -> None:
+    def __init__(self, classes: int, width: int, as_context: bool = False) -> None:
         super().__init__()
         if classes < 1:
             raise ValueError(f"conditioner.classes={classes}: there must be at least one class")
         self.classes = classes
-        self.vector_width = width
+        self.as_context = as_context
+        self.vector_width = None if as_context else width
+        self.context_width = width if as_context else None
         self.table = nn.Embedding(classes + 1, width)
         nn.init.normal_(self.table.weight, std=0.02)
 
@@ -51,4 +54,5 @@ class ClassLabel(Conditioner):
         return self._look_up(torch.full((n,), self.classes, device=self.device()))
 
     def _look_up(self, labels: Tensor) -> Conditioning:
-        return Conditioning(vector=self.table(labels))
+        rows = self.table(labels)
+        return Conditioning(context=rows[:, None]) if self.as_context else Conditioning(vector=rows)

@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 class EncoderBlock(nn.Module):
     """Pre-norm self-attention and MLP; every token sees every other."""
 
-    def __init__(self, width: int, heads: int, name: str) -> None:
+    def __init__(self, width: int, heads: int, head_width: int | None, qkv_bias: bool, name: str) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, qkv_bias=True, name=name)
+        self.attention = Attention(width, heads, head_width, qkv_bias=qkv_bias, name=name)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
-    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L D"]:
         """Update the tokens."""
         x = x + self.attention(self.attention_norm(x), (1, x.shape[1]), mask=mask)
         return x + self.mlp(self.mlp_norm(x))
@@ -41,7 +41,9 @@ class EncoderBlock(nn.Module):
 class TextTransformer(Conditioner):
     """Gives `context` (token by token), `context_mask` and `vector` (the mean over real tokens).
 
-    Its tokenizer is fitted by `prepare` and travels with the weights. The null condition is the empty prompt.
+    Either can be left out: `vector` alone makes backbones comparable that read no tokens, `context` alone is latent
+    diffusion's prompt model. Its tokenizer is fitted by `prepare` and travels with the weights. The null condition is
+    the empty prompt.
 
     Args:
         vocabulary: rows of the token table.
@@ -49,17 +51,39 @@ class TextTransformer(Conditioner):
         width: D.
         depth: number of blocks.
         heads: attention heads.
+        head_width: of the attention; D / heads if not given.
+        qkv_bias: whether queries, keys and values have a bias.
+        mask_padding: whether padded tokens are left out of attention here, and of `context` by `context_mask`; latent
+            diffusion lets them be read.
+        tokens: whether it gives `context`.
+        pooled: whether it gives `vector`.
     """
 
-    def __init__(self, vocabulary: int = 1024, length: int = 32, width: int = 192, depth: int = 3, heads: int = 4):
+    def __init__(
+        self,
+        vocabulary: int = 1024,
+        length: int = 32,
+        width: int = 192,
+        depth: int = 3,
+        heads: int = 4,
+        head_width: int | None = None,
+        qkv_bias: bool = True,
+        mask_padding: bool = True,
+        tokens: bool = True,
+        pooled: bool = True,
+    ) -> None:
         super().__init__()
+        if not (tokens or pooled):
+            raise ValueError("conditioner.tokens=false, pooled=false: gives nothing; set one of them to true")
         self.length = length
         self.vocabulary = vocabulary
-        self.context_width = self.vector_width = width
+        self.mask_padding = mask_padding
+        self.vector_width = width if pooled else None
+        self.context_width = width if tokens else None
         self.tokenizer: Tokenizer | None = None
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.empty(length, width))
-        self.blocks = nn.ModuleList(EncoderBlock(width, heads, f"text.{i}") for i in range(depth))
+        self.blocks = nn.ModuleList(EncoderBlock(width, heads, head_width, qkv_bias, f"text.{i}") for i in range(depth))
         self.norm = nn.LayerNorm(width)
         # As large as what the blocks add: with a small table, attention's mean over the prompt drowns the words.
         nn.init.normal_(self.tokens.weight, std=1.0)
@@ -97,10 +121,12 @@ class TextTransformer(Conditioner):
         ids, mask = (t.to(self.positions.device) for t in encode(self._fitted(), prompts, self.length))
         hidden = self.tokens(ids) + self.positions
         for block in self.blocks:
-            hidden = block(hidden, mask)
-        context = self.norm(hidden)
-        real = mask[..., None].to(context.dtype)
-        return Conditioning(context, mask, vector=(context * real).sum(dim=1) / real.sum(dim=1))
+            hidden = block(hidden, mask if self.mask_padding else None)
+        states = self.norm(hidden)
+        vector = _mean_of_real(states, mask) if self.vector_width is not None else None
+        if self.context_width is None:
+            return Conditioning(vector=vector)
+        return Conditioning(states, mask if self.mask_padding else None, vector)
 
     def get_extra_state(self) -> Tensor:
         """The tokenizer as bytes; empty before `prepare`."""
@@ -109,3 +135,8 @@ class TextTransformer(Conditioner):
     def set_extra_state(self, state: Tensor) -> None:
         """Take over a tokenizer saved with weights."""
         self.tokenizer = from_tensor(state) if state.numel() else None
+
+
+def _mean_of_real(states: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
+    real = mask[..., None].to(states.dtype)
+    return (states * real).sum(dim=1) / real.sum(dim=1)

@@ -1,4 +1,4 @@
-"""DiT: initialisation, the adaLN-Zero block written again, what it reads, and its attention sites."""
+"""DiT: initialisation, the four blocks written again, what it reads, and its attention sites."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from ldmlab.attention.control import AttentionSite
 from ldmlab.attention.module import Attention
-from ldmlab.backbones.dit import DiT, DiTBlock
+from ldmlab.backbones.dit import DiT
+from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock
 from ldmlab.types import Conditioning
 
 Trained = Callable[[nn.Module], nn.Module]
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 T = torch.tensor([3, 900])
+KINDS = sorted(BLOCKS)
 
 
 def small(**changes: Any) -> DiT:
@@ -32,8 +35,9 @@ def text(tokens: int = 5, padded: int = 2) -> Conditioning:
     return Conditioning(torch.randn(2, tokens, 6, generator=generator), mask, torch.randn(2, 10, generator=generator))
 
 
-def test_output_at_initialisation_is_exactly_zero() -> None:
-    out = small(context_width=6, vector_width=10, out_channels=8)(X, T, text())
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_at_initialisation_is_exactly_zero(kind: str) -> None:
+    out = small(context_width=6, vector_width=10, out_channels=8, conditioning=kind)(X, T, text())
     assert out.shape == (2, 8, 8, 8)
     assert torch.equal(out, torch.zeros_like(out))
 
@@ -49,21 +53,30 @@ def test_initial_spreads() -> None:
     model = small(width=128, depth=1)
     for index in (0, 2):
         assert float(model.time_embedding.mlp[index].weight.detach().std()) == pytest.approx(0.02, rel=0.1)
-    query = model.blocks[0].self_attention.to_q.weight
-    assert float(query.detach().abs().max()) == pytest.approx((6 / 256) ** 0.5, rel=0.01)
+    for layer in ("to_q", "to_k", "to_v"):  # one matrix of 3D x D in the reference
+        weight = getattr(model.blocks[0].self_attention, layer).weight
+        assert float(weight.detach().abs().max()) == pytest.approx((6 / (128 + 3 * 128)) ** 0.5, rel=0.01)
+    out = model.blocks[0].self_attention.to_out.weight
+    assert float(out.detach().abs().max()) == pytest.approx((6 / 256) ** 0.5, rel=0.01)
     patches = model.patch_embedding.weight
     assert float(patches.detach().abs().max()) == pytest.approx((6 / (16 + 128)) ** 0.5, rel=0.02)
     assert not bool(model.patch_embedding.bias.any())
 
 
-def reference_block(block: DiTBlock, x: Tensor, embedding: Tensor, context: Tensor, mask: Tensor) -> Tensor:
-    """Peebles & Xie 2023, figure 3 (adaLN-Zero), with cross-attention in between, on the block's weights."""
+def reference_block(
+    kind: str, block: DiTBlock, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    """Peebles & Xie 2023, figure 3, on the block's weights; adaLN with cross-attention in between."""
     weights = {name: p.detach() for name, p in block.named_parameters()}
     width = x.shape[-1]
 
-    def norm(tokens: Tensor) -> Tensor:
+    def norm(tokens: Tensor, name: str) -> Tensor:
         centred = tokens - tokens.mean(-1, keepdim=True)
-        return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        normed = centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+        if kind.startswith("adaln"):
+            assert f"{name}.weight" not in weights
+            return normed
+        return normed * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
     def linear(tokens: Tensor, name: str) -> Tensor:
         return tokens @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
@@ -77,28 +90,63 @@ def reference_block(block: DiTBlock, x: Tensor, embedding: Tensor, context: Tens
             heads.append(weight / weight.sum(-1, keepdim=True) @ v[..., part])
         return linear(torch.cat(heads, -1), f"{name}.to_out")
 
-    modulation = linear(embedding * torch.sigmoid(embedding), "modulation.1")
-    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation.reshape(len(x), 6, 1, width).unbind(1)
-    hidden = norm(x) * (1 + scale) + shift
-    x = x + gate * attention(hidden, hidden, "self_attention", None)
-    x = x + attention(norm(x), context, "cross_attention", mask)
-    hidden = functional.gelu(linear(norm(x) * (1 + mlp_scale) + mlp_shift, "mlp.0"), approximate="tanh")
-    return x + mlp_gate * linear(hidden, "mlp.2")
+    vectors = {"adaln_zero": 6, "adaln": 4}.get(kind, 0)
+    zero, one = torch.zeros(len(x), 1, width).double(), torch.ones(len(x), 1, width).double()
+    shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = zero, zero, one, zero, zero, one
+    if vectors:
+        modulation = linear(embedding * torch.sigmoid(embedding), "modulation.1")
+        regressed = modulation.reshape(len(x), vectors, 1, width).unbind(1)
+        if vectors == 6:
+            shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = regressed
+        else:
+            shift, scale, mlp_shift, mlp_scale = regressed
+    hidden = norm(x, "self_norm") * (1 + scale) + shift
+    x = x + gate * attention(hidden, hidden, "self_attention", mask if kind == "in_context" else None)
+    if kind != "in_context" and context is not None:
+        x = x + attention(norm(x, "cross_norm"), context, "cross_attention", mask)
+    hidden = linear(norm(x, "mlp_norm") * (1 + mlp_scale) + mlp_shift, "mlp.0")
+    return x + mlp_gate * linear(functional.gelu(hidden, approximate="tanh"), "mlp.2")
 
 
-def test_block_is_adaln_zero(trained: Trained) -> None:
-    block = trained(DiTBlock(32, 4, 4.0, 6, "auto", "b")).double()
+@pytest.mark.parametrize("with_context", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_block_is_the_papers(trained: Trained, kind: str, with_context: bool) -> None:
+    block = trained(BLOCKS[kind](32, 4, 4.0, 6 if with_context and kind != "in_context" else None, "auto", "b"))
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(2, 16, 32, generator=generator, dtype=torch.float64)
     embedding = torch.randn(2, 32, generator=generator, dtype=torch.float64)
-    cond = text()
-    context, mask = cond.context.double(), cond.context_mask
-    found = block(x, embedding, (4, 4), context, mask, None)
-    torch.testing.assert_close(found, reference_block(block, x, embedding, context, mask), rtol=1e-9, atol=1e-9)
+    context, mask = (text().context.double(), text().context_mask) if with_context else (None, None)
+    if kind == "in_context" and with_context:
+        context, mask = None, torch.rand(2, 16, generator=generator) < 0.7
+    assert isinstance(block, DiTBlock)
+    found = block.double()(x, embedding, (4, 4), context, mask, None)
+    wanted = reference_block(kind, block, x, embedding, context, mask)
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
-def test_time_and_every_condition_matter(trained: Trained) -> None:
-    model = trained(small(context_width=6, vector_width=10))
+@pytest.mark.parametrize("with_text", [True, False])
+@pytest.mark.parametrize("kind", ["in_context", "cross_attention"])
+def test_the_condition_as_tokens(trained: Trained, kind: str, with_text: bool) -> None:
+    """The network again, from its blocks: text, time and vector are tokens, and a plain norm ends it."""
+    model = trained(small(context_width=6 if with_text else None, vector_width=10, conditioning=kind)).double()
+    cond = text().map(lambda field: field.double() if field.is_floating_point() else field)
+    own = torch.stack([model.time_embedding(T), model.vector_projection(cond.vector)], dim=1)
+    extra, keep = own, torch.ones(2, 2, dtype=torch.bool)
+    if with_text:
+        extra = torch.cat([model.context_projection(cond.context), own], dim=1)
+        keep = torch.cat([cond.context_mask, keep], dim=1)
+    tokens = model.patch_embedding(X.double()).flatten(2).transpose(1, 2) + model.positions
+    if kind == "in_context":
+        tokens, keep = torch.cat([tokens, extra], dim=1), torch.cat([torch.ones(2, 16, dtype=torch.bool), keep], dim=1)
+    for block in model.blocks:
+        tokens = reference_block(kind, block, tokens, own[:, 0], extra, keep)
+    out = model.final(functional.layer_norm(tokens[:, :16], (32,), *model.final_norm.parameters(), eps=1e-6))
+    torch.testing.assert_close(model(X.double(), T, cond), model._unpatchify(out), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_and_every_condition_matter(trained: Trained, kind: str) -> None:
+    model = trained(small(context_width=6, vector_width=10, conditioning=kind))
     cond = text()
     out = model(X, T, cond)
     changed = [
@@ -110,16 +158,18 @@ def test_time_and_every_condition_matter(trained: Trained) -> None:
     assert not any(torch.allclose(out, other, atol=1e-6) for other in changed)
 
 
-def test_padded_tokens_do_not_matter(trained: Trained) -> None:
-    model = trained(small(context_width=6, vector_width=10))
+@pytest.mark.parametrize("kind", KINDS)
+def test_padded_tokens_do_not_matter(trained: Trained, kind: str) -> None:
+    model = trained(small(context_width=6, vector_width=10, conditioning=kind))
     cond = text()
     other = cond.context.clone()
     other[1, 3:] = 50.0
     assert torch.equal(model(X, T, cond), model(X, T, Conditioning(other, cond.context_mask, cond.vector)))
 
 
-def test_a_mask_without_cross_attention_is_not_read(trained: Trained) -> None:
-    model = trained(small(vector_width=10))
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mask_without_a_context_is_not_read(trained: Trained, kind: str) -> None:
+    model = trained(small(vector_width=10, conditioning=kind))
     assert torch.equal(model(X, T, text()), model(X, T, Conditioning(vector=text().vector)))
 
 
@@ -133,19 +183,68 @@ def test_patches_go_in_and_out_in_the_same_order() -> None:
     assert torch.equal(model._unpatchify(channels_last), X)
 
 
-def test_sites_are_all_the_attention_there_is(control: Any, trained: Trained) -> None:
-    model = trained(small(context_width=6, depth=3))
+@pytest.mark.parametrize("kind", KINDS)
+def test_sites_are_all_the_attention_there_is(control: Any, trained: Trained, kind: str) -> None:
+    model = trained(small(context_width=6, vector_width=10, depth=3, conditioning=kind))
     cond = text()
     torch.testing.assert_close(model(X, T, cond, control), model(X, T, cond), rtol=1e-4, atol=1e-5)
     names = [site.name for site in control.sites]
-    assert len(set(names)) == len(names) == sum(isinstance(m, Attention) for m in model.modules()) == 6
-    assert names[:2] == ["blocks.0.self", "blocks.0.cross"]
+    kinds = ["self"] if kind == "in_context" else ["self", "cross"]
+    assert names == [f"blocks.{i}.{k}" for i in range(3) for k in kinds]
+    assert len(names) == sum(isinstance(m, Attention) for m in model.modules())
     assert {site.grid for site in control.sites} == {(4, 4)}
-    assert [site.kind for site in control.sites] == ["self", "cross"] * 3
+    assert [site.kind for site in control.sites] == kinds * 3
+
+
+@pytest.mark.parametrize(("kind", "keys"), [("adaln", 5), ("adaln_zero", 5), ("cross_attention", 7)])
+def test_context_token_j_is_key_j_of_cross_attention(trained: Trained, kind: str, keys: int) -> None:
+    seen = KeepKeys("cross", [0, 1, 2, 3, 4])
+    model = trained(small(context_width=6, vector_width=10, depth=1, conditioning=kind))
+    model(X, T, text(padded=3), seen)
+    (probs,) = seen.probs
+    assert probs.shape == (2, 4, 16, keys)
+    assert bool((probs[1, :, :, 2:5] == 0).all())
+    assert bool((probs[1, :, :, :2] > 0).all())
+
+
+def test_in_context_shows_the_pictures_rows_over_the_whole_sequence(trained: Trained) -> None:
+    """Keys are picture, text, time, vector; cutting off the text leaves what is drawn independent of it."""
+    model = trained(small(context_width=6, vector_width=10, conditioning="in_context", depth=1))
+    seen, cond = KeepKeys("self", [*range(16), 21, 22]), text()
+    other = Conditioning(cond.context + 1, cond.context_mask, cond.vector)
+    torch.testing.assert_close(model(X, T, cond, seen), model(X, T, other, seen))
+    assert [tuple(probs.shape) for probs in seen.probs] == [(2, 4, 16, 23)] * 2
+    assert not torch.allclose(model(X, T, cond), model(X, T, other))
+
+
+class KeepKeys:
+    """Notes the probabilities of sites of a kind, and lets only some keys be seen."""
+
+    def __init__(self, kind: str, keys: list[int]) -> None:
+        self.kind = kind
+        self.keys = keys
+        self.probs: list[Tensor] = []
+
+    def wants(self, site: AttentionSite) -> bool:
+        return site.kind == self.kind
+
+    def edit(self, probs: Tensor, site: AttentionSite) -> Tensor:
+        self.probs.append(probs)
+        kept = torch.zeros_like(probs)
+        kept[..., self.keys] = probs[..., self.keys]
+        return kept / kept.sum(-1, keepdim=True)
+
+    def before_step(self, step: int) -> None:
+        """Nothing."""
+
+    def after_step(self, step: int, latents: Tensor) -> Tensor:
+        return latents
 
 
 def test_concatenated_channels_are_read(trained: Trained) -> None:
-    model = trained(small(channels=5, out_channels=4))
+    model = trained(small(concat_channels=1))
+    with pytest.raises(ValueError, match=r"DiT takes latents of shape \(5, 8, 8\) .* set backbone.concat_channels"):
+        model(X, T, Conditioning())
     first, second = (model(X, T, Conditioning(concat=torch.full((2, 1, 8, 8), v))) for v in (0.0, 1.0))
     assert first.shape == X.shape
     assert not torch.allclose(first, second)
@@ -162,3 +261,25 @@ def test_wrong_shapes_and_missing_conditions() -> None:
         model(X, T, Conditioning(vector=text().vector))
     with pytest.raises(ValueError, match=r"backbone.patch=3 does not divide the latent grid of 8"):
         small(patch=3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_conditions_whatever_the_block(kind: str) -> None:
+    model = small(context_width=6, vector_width=10, conditioning=kind)
+    with pytest.raises(ValueError, match="built to read 'vector'"):
+        model(X, T, Conditioning(context=text().context))
+    with pytest.raises(ValueError, match="built to read 'context'"):
+        model(X, T, Conditioning(vector=text().vector))
+
+
+def test_impossible_conditioning() -> None:
+    with pytest.raises(ValueError, match=r"backbone.conditioning=adaln0: choose one of in_context, cross_attention"):
+        small(conditioning="adaln0")
+    with pytest.raises(ValueError, match=r"backbone.conditioning=cross_attention: the conditioner gives nothing"):
+        small(conditioning="cross_attention")
+
+
+@pytest.mark.parametrize("kind", ["adaln", "adaln_zero", "in_context"])
+def test_time_alone_is_condition_enough(kind: str, trained: Trained) -> None:
+    model = trained(small(conditioning=kind))
+    assert not torch.allclose(model(X, T, Conditioning()), model(X, T + 9, Conditioning()), atol=1e-6)

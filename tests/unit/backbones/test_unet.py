@@ -11,6 +11,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from ldmlab.attention.module import Attention
+from ldmlab.backbones.plain_attention import PlainAttention
 from ldmlab.backbones.residual import Downsample, ResidualBlock
 from ldmlab.backbones.spatial_transformer import GEGLU
 from ldmlab.backbones.unet import UNet
@@ -100,7 +101,9 @@ def test_another_grid_than_the_trained_one_is_fine(trained: Trained) -> None:
 
 
 def test_concatenated_channels_are_read(trained: Trained) -> None:
-    model = trained(small(channels=5, out_channels=4))
+    model = trained(small(concat_channels=1))
+    with pytest.raises(ValueError, match=r"UNet takes 5 channels, 1 of them .* set backbone.concat_channels"):
+        model(X, T, Conditioning())
     first, second = (model(X, T, Conditioning(concat=torch.full((2, 1, 8, 8), v))) for v in (0.0, 1.0))
     assert first.shape == X.shape
     assert not torch.allclose(first, second)
@@ -132,6 +135,70 @@ def test_a_unet_with_adaptive_norm_still_starts_at_zero_and_reads_its_condition(
     assert not torch.allclose(out, other, atol=1e-6)
 
 
+def by_hand(x: torch.Tensor, direction: str) -> torch.Tensor:
+    """The mean of each 2x2 square, or each value four times."""
+    if direction == "down":
+        return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
+    return torch.einsum("bchw,ij->bchiwj", x, torch.ones(2, 2).to(x)).flatten(4, 5).flatten(2, 3)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_a_residual_block_changes_the_grid_before_its_first_convolution(
+    trained: Trained, direction: Any, adaptive: bool
+) -> None:
+    block = trained(ResidualBlock(32, 8, 32, adaptive_norm=adaptive, resample=direction)).double()
+    x, embedding = torch.randn(2, 32, 4, 6, dtype=torch.float64), torch.randn(2, 8, dtype=torch.float64)
+    same = ResidualBlock(32, 8, 32, adaptive_norm=adaptive).double()
+    same.load_state_dict(block.state_dict())
+    hidden = block.into[2](
+        by_hand(functional.silu(functional.group_norm(x, 32, *block.into[0].parameters())), direction)
+    )
+    embedded = block.embedding(embedding)[:, :, None, None]
+    scale, shift = embedded.chunk(2, dim=1) if adaptive else (0 * hidden, 0 * hidden)
+    normed = functional.group_norm(hidden if adaptive else hidden + embedded, 32, *block.out[0].parameters())
+    wanted = by_hand(x, direction) + block.out[3](functional.silu(normed * (1 + scale) + shift))
+    torch.testing.assert_close(block(x, embedding), wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_plain_attention_is_the_formula(trained: Trained) -> None:
+    block = trained(PlainAttention(32, 2, 16, "auto", "b")).double()
+    x = torch.randn(2, 32, 3, 4, dtype=torch.float64)
+    weights = {name: p.detach() for name, p in block.named_parameters()}
+    tokens = functional.group_norm(x, 32, weights["norm.weight"], weights["norm.bias"]).flatten(2).mT
+
+    def linear(tokens: torch.Tensor, name: str) -> torch.Tensor:
+        return tokens @ weights[f"attention.{name}.weight"].T + weights[f"attention.{name}.bias"]
+
+    heads = []
+    for part in torch.arange(32).chunk(2):
+        q, k, v = (linear(tokens, name)[..., part] for name in ("to_q", "to_k", "to_v"))
+        weight = (q @ k.mT / 4).exp()
+        heads.append(weight / weight.sum(-1, keepdim=True) @ v)
+    wanted = x + linear(torch.cat(heads, -1), "to_out").mT.reshape(x.shape)
+    torch.testing.assert_close(block(x, None, None, None), wanted, rtol=1e-9, atol=1e-9)
+    fresh = PlainAttention(32, 2, 16, "auto", "b").double()
+    assert torch.equal(fresh(x, None, None, None), x)
+
+
+def test_a_plain_unet_has_one_self_attention_a_place_and_reads_the_vector_alone(control: Any, trained: Trained) -> None:
+    model = trained(small(attention_block="plain", residual_resampling=True, context_width=6, vector_width=10))
+    cond = text()
+    out = model(X, T, cond, control)
+    torch.testing.assert_close(out, model(X, T, cond), rtol=1e-4, atol=1e-4)
+    assert [site.name for site in control.sites] == ["down.2.self", "middle.self", "up.0.self", "up.1.self"]
+    assert {site.kind for site in control.sites} == {"self"}
+    assert len(control.sites) == sum(isinstance(m, Attention) for m in model.modules())
+    assert torch.equal(model(X, T, cond), model(X, T, Conditioning(vector=cond.vector)))
+    assert not torch.allclose(model(X, T, Conditioning(vector=cond.vector + 1)), model(X, T, cond), atol=1e-6)
+
+
+def test_residual_resampling_keeps_the_output_zero_at_the_start() -> None:
+    model = small(attention_block="plain", residual_resampling=True, adaptive_norm=True)
+    assert torch.equal(model(X, T, Conditioning()), torch.zeros_like(X))
+    assert not any(isinstance(m, Downsample) for m in model.modules())
+
+
 def test_downsampling_pads_all_sides_alike() -> None:
     layer = Downsample(1)
     nn.init.ones_(layer.conv.weight)
@@ -154,6 +221,8 @@ def test_geglu_gates_with_gelu() -> None:
         ({"head_width": 48}, r"backbone.head_width=48 does not divide 64 features"),
         ({"heads": 3, "head_width": None}, r"backbone.heads=3 does not divide 64 features"),
         ({"heads": 0, "head_width": None}, r"backbone.heads=0 does not divide 64 features"),
+        ({"attention_block": "linear"}, r"backbone.attention_block=linear: choose transformer or plain"),
+        ({"attention_block": "plain", "context_width": 6}, r"backbone.attention_block=plain: reads no context"),
         ({"grid": 7}, r"halves its grid 1 times and cannot split 7x7"),
         ({"model_channels": 48}, r"48 features cannot be split into 32 groups"),
     ],
@@ -165,7 +234,7 @@ def test_impossible_settings(changes: dict[str, Any], message: str) -> None:
 
 def test_wrong_shapes_and_missing_conditions() -> None:
     model = small(context_width=6, vector_width=10)
-    with pytest.raises(ValueError, match="UNet takes 4 channels, got 3"):
+    with pytest.raises(ValueError, match="UNet takes 4 channels, 0 of them from the conditioner, and got 3"):
         model(X[:, :3], T, text())
     with pytest.raises(ValueError, match="cannot split 8x7"):
         model(X[..., :7], T, text())

@@ -105,9 +105,9 @@ def test_table(described: Callable[..., str], plain: Callable[..., dict[str, Any
     out = described(*DIT, "depth=2")
     totals = plain(*DIT)["totals"]
     lines = out.splitlines()
-    blocks = next(line for line in lines if "DiTBlock" in line)
+    blocks = next(line for line in lines if "AdaLNZeroBlock" in line)
     assert "0-2" in blocks
-    assert "3 x DiTBlock" in blocks
+    assert "3 x AdaLNZeroBlock" in blocks
     footer = next(line for line in lines if "all, one pass each" in line)
     assert f"{totals['trainable']:,}" in footer
     assert f"{totals['macs'] / 1e6:,.3f}" in footer

@@ -19,6 +19,15 @@ def test_looks_up_rows(labels: Any) -> None:
     assert (conditioner.context_width, conditioner.vector_width) == (None, 8)
 
 
+def test_as_a_context_of_one_token() -> None:
+    conditioner = ClassLabel(3, 8, as_context=True)
+    cond = conditioner({"labels": [2, 0]})
+    assert torch.equal(cond.context, conditioner.table.weight[[2, 0]][:, None])
+    assert (cond.vector, cond.context_mask) == (None, None)
+    assert torch.equal(conditioner.null(2).context, conditioner.table.weight[[3, 3]][:, None])
+    assert (conditioner.context_width, conditioner.vector_width) == (8, None)
+
+
 def test_the_null_class_is_the_row_after_the_last_class() -> None:
     conditioner = ClassLabel(10, 4)
     assert conditioner.table.weight.shape == (11, 4)

@@ -19,6 +19,53 @@ def test_fields_and_widths(text: TextTransformer, captions: list[str]) -> None:
     assert text.context_width == text.vector_width == 16
 
 
+def test_the_vector_alone(text: TextTransformer, captions: list[str]) -> None:
+    alone = TextTransformer(vocabulary=320, length=24, width=16, depth=2, heads=2, tokens=False)
+    alone.load_state_dict(text.state_dict())
+    assert (alone.context_width, alone.vector_width) == (None, 16)
+    for cond, whole in (
+        (alone({"captions": captions[:3]}), text({"captions": captions[:3]})),
+        (alone.null(2), text.null(2)),
+    ):
+        assert (cond.context, cond.context_mask) == (None, None)
+        assert torch.equal(cond.vector, whole.vector)
+
+
+def test_the_tokens_alone(text: TextTransformer, captions: list[str]) -> None:
+    alone = TextTransformer(vocabulary=320, length=24, width=16, depth=2, heads=2, pooled=False)
+    alone.load_state_dict(text.state_dict())
+    alone.eval()
+    assert (alone.context_width, alone.vector_width) == (16, None)
+    batch = {"captions": captions[:3]}
+    assert alone(batch).vector is None
+    assert torch.equal(alone(batch).context, text(batch).context)
+
+
+def test_nothing_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"conditioner.tokens=false, pooled=false: gives nothing"):
+        TextTransformer(tokens=False, pooled=False)
+
+
+def test_padding_that_is_read(text: TextTransformer) -> None:
+    """As latent diffusion has it: the padding's embedding is a token like others, here and for the backbone."""
+    reads = TextTransformer(vocabulary=320, length=24, width=16, depth=2, heads=2, mask_padding=False)
+    reads.load_state_dict(text.state_dict())
+    prompt = {"captions": ["a big green star"]}
+    before = reads.eval()(prompt)
+    assert before.context_mask is None
+    with torch.no_grad():
+        reads.tokens.weight[0] *= -3
+    assert not torch.allclose(reads(prompt).context[0, :3], before.context[0, :3], atol=1e-6)
+
+
+def test_heads_of_another_width_without_bias() -> None:
+    text = TextTransformer(vocabulary=320, width=16, depth=1, heads=2, head_width=3, qkv_bias=False)
+    attention = text.blocks[0].attention
+    assert attention.to_q.weight.shape == (6, 16)
+    assert attention.to_out.weight.shape == (16, 6)
+    assert attention.to_k.bias is None
+
+
 def test_null_is_the_empty_prompt(text: TextTransformer) -> None:
     null, empty = text.null(2), text({"captions": ["", " "]})
     for name in ("context", "context_mask", "vector"):
