@@ -1,1 +1,1 @@
-"""Public checkpoints in and out: Stable Diffusion, latent diffusion, DiT, in the layouts of their authors and diffusers."""
+"""Public checkpoints in and out: Stable Diffusion, latent diffusion and DiT."""

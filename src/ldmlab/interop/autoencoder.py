@@ -172,7 +172,10 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
         channels = tensors.shapes["encoder.conv_in.weight"][0]
         marks = [f"encoder.{names.resolution(i, 0)}.{names.attention}.0." for i in range(levels)]
         attends = [i for i, mark in enumerate(marks) if any(name.startswith(mark) for name in tensors)]
-        latent_channels, inner = tensors.shapes["post_quant_conv.weight"][1], tensors.shapes["post_quant_conv.weight"][0]
+        latent_channels, inner = (
+            tensors.shapes["post_quant_conv.weight"][1],
+            tensors.shapes["post_quant_conv.weight"][0],
+        )
         common = {
             "channels": channels,
             "multipliers": [tensors.shapes[name][0] // channels for name in block[:levels]],

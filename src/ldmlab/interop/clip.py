@@ -50,9 +50,7 @@ def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hi
 
 def _describe_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     names = ("token_embedding.weight", "positional_embedding")
-    return _parts(
-        tensors, names, count(tensors, "transformer.resblocks.{}.ln_1.weight"), None, hints, False, "zero"
-    )
+    return _parts(tensors, names, count(tensors, "transformer.resblocks.{}.ln_1.weight"), None, hints, False, "zero")
 
 
 def _parts(

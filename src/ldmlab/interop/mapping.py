@@ -31,6 +31,8 @@ class Form:
 SAME = Form(list, list)
 LINEAR = Form(lambda theirs: [t[..., None, None] for t in theirs], lambda ours: [t[..., 0, 0] for t in ours])
 """Ours is a 1x1 convolution, theirs a linear layer."""
+SEQUENCE = Form(lambda theirs: [t[..., 0] for t in theirs], lambda ours: [t[..., None] for t in ours])
+"""Ours is a linear layer, theirs a convolution of width 1 over a sequence."""
 
 
 def stacked(count: int) -> Form:

@@ -1,115 +1,15 @@
-"""The UNet of Stable Diffusion and latent diffusion, as diffusers and as CompVis name it."""
+"""The architecture of a UNet of Stable Diffusion or latent diffusion, read from the shapes of its weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from ldmlab.backbones.unet import UNet
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed, require_settings
-from ldmlab.interop.mapping import Link, Rules, renamed
+from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, require_settings
 from ldmlab.interop.tensors import Tensors
-
-TRANSFORMER: Rules = (
-    (r"\.project_in\.", ".proj_in."),
-    (r"\.project_out\.", ".proj_out."),
-    (r"\.attention\.blocks\.", ".attention.transformer_blocks."),
-    (r"\.norms\.0\.", ".norm1."),
-    (r"\.norms\.1\.", ".norm2."),
-    (r"\.norms\.2\.", ".norm3."),
-    (r"\.self_attention\.", ".attn1."),
-    (r"\.cross_attention\.", ".attn2."),
-    (r"\.to_out\.", ".to_out.0."),
-    (r"\.feed_forward\.into\.", ".ff.net.0.proj."),
-    (r"\.feed_forward\.out\.", ".ff.net.2."),
-)
-"""Inside a spatial Transformer both layouts have the same names."""
-
-COMPVIS: Rules = (
-    (r"^into\.", "input_blocks.0.0."),
-    (r"^time_embedding\.mlp\.", "time_embed."),
-    (r"^middle\.0\.residual\.", "middle_block.0."),
-    (r"^middle\.0\.attention\.", "middle_block.1."),
-    (r"^middle\.1\.residual\.", "middle_block.2."),
-    (r"(_blocks?\.\d+\.(?:0\.)?)into\.", r"\1in_layers."),
-    (r"(_blocks?\.\d+\.(?:0\.)?)embedding\.", r"\1emb_layers."),
-    (r"(_blocks?\.\d+\.(?:0\.)?)out\.", r"\1out_layers."),
-    (r"(_blocks?\.\d+\.(?:0\.)?)skip\.", r"\1skip_connection."),
-)
-
-DIFFUSERS: Rules = (
-    (r"^into\.", "conv_in."),
-    (r"^out\.0\.", "conv_norm_out."),
-    (r"^out\.2\.", "conv_out."),
-    (r"^time_embedding\.mlp\.0\.", "time_embedding.linear_1."),
-    (r"^time_embedding\.mlp\.2\.", "time_embedding.linear_2."),
-    (r"^middle\.(\d)\.residual\.", r"mid_block.resnets.\1."),
-    (r"^middle\.0\.attention\.", "mid_block.attentions.0."),
-    (r"(resnets\.\d+\.)into\.0\.", r"\1norm1."),
-    (r"(resnets\.\d+\.)into\.2\.", r"\1conv1."),
-    (r"(resnets\.\d+\.)embedding\.1\.", r"\1time_emb_proj."),
-    (r"(resnets\.\d+\.)out\.0\.", r"\1norm2."),
-    (r"(resnets\.\d+\.)out\.3\.", r"\1conv2."),
-    (r"(resnets\.\d+\.)skip\.", r"\1conv_shortcut."),
-)
-
-
-def compvis_rules(unet: UNet) -> Rules:
-    """CompVis numbers the stages through, and what stands in a stage."""
-    down = [
-        (rf"^down\.{n}\.{part}", f"input_blocks.{n + 1}.{public}")
-        for n in range(len(unet.down))
-        for part, public in ((r"residual\.", "0."), (r"attention\.", "1."), (r"resample\.conv\.", "0.op."))
-    ]
-    up = [
-        (rf"^up\.{n}\.{part}", f"output_blocks.{n}.{public}")
-        for n, stage in enumerate(unet.up)
-        for part, public in (
-            (r"residual\.", "0."),
-            (r"attention\.", "1."),
-            (r"resample\.", "1." if stage.attention is None else "2."),
-        )
-    ]
-    return *TRANSFORMER, *down, *up, *COMPVIS
-
-
-def diffusers_rules(unet: UNet) -> Rules:
-    """diffusers numbers resolutions i, and residual blocks j in each."""
-    down = [
-        (rf"^down\.{n}\.{part}\.", f"down_blocks.{i}.{public}.")
-        for n, i, j in _places(unet.down)
-        for part, public in (
-            ("residual", f"resnets.{j}"),
-            ("attention", f"attentions.{j}"),
-            ("resample", "downsamplers.0"),
-        )
-    ]
-    up = [
-        (rf"^up\.{n}\.{part}\.", f"up_blocks.{i}.{public}.")
-        for n, i, j in _places(unet.up)
-        for part, public in (("residual", f"resnets.{j}"), ("attention", f"attentions.{j}"), ("resample", "upsamplers.0"))
-    ]
-    return *TRANSFORMER, *down, *up, *DIFFUSERS
-
-
-def _places(stages: nn.ModuleList) -> Iterator[tuple[int, int, int]]:
-    """The number of each stage, its resolution, and its place there."""
-    i = j = 0
-    for n, stage in enumerate(stages):
-        yield n, i, j
-        i, j = (i, j + 1) if stage.resample is None else (i + 1, 0)
-
-
-def _table(rules: Callable[[UNet], Rules]) -> Callable[[Parts], list[Link]]:
-    def table(parts: Parts) -> list[Link]:
-        unet = parts["backbone"].build()
-        assert isinstance(unet, UNet)
-        return prefixed("backbone", renamed(unet.state_dict(), rules(unet)))
-
-    return table
+from ldmlab.interop.unet_tables import compvis_table, diffusers_table
 
 
 @dataclass(frozen=True)
@@ -118,10 +18,12 @@ class Names:
 
     into: str
     out: str
+    middle: str
     levels: int
     blocks: int
     residual: Callable[[int, int], str]
     attention: Callable[[int, int], str]
+    embedding: str
 
 
 def describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
@@ -130,83 +32,117 @@ def describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Pa
     names = Names(
         into="conv_in.weight",
         out="conv_out.weight",
+        middle="mid_block.attentions.0.",
         levels=count(tensors, "down_blocks.{}.resnets.0.conv1.weight"),
         blocks=count(tensors, "down_blocks.0.resnets.{}.conv1.weight"),
         residual=lambda i, j: f"down_blocks.{i}.resnets.{j}.conv1.weight",
         attention=lambda i, j: f"down_blocks.{i}.attentions.{j}.",
+        embedding="down_blocks.0.resnets.0.time_emb_proj.weight",
     )
+    extra = _given_heads(tensors, settings)
+    if settings.get("sample_size"):
+        extra["grid"] = settings["sample_size"]
+    return _describe(tensors, names, hints, extra)
+
+
+def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
+    """What a config.json says; diffusers takes `attention_head_dim` for the number of heads where there is no other."""
     given = settings.get("num_attention_heads") or settings.get("attention_head_dim")
     if isinstance(given, list | tuple):
-        given = given[0] if len(set(given)) == 1 else None
-    heads = {"heads": given, "head_width": None} if given and not (hints.heads or hints.head_width) else None
-    return _describe(tensors, names, hints, heads)
+        if len(set(given)) > 1:
+            raise ValueError(f"path={tensors.source}: attention_head_dim={given} differs from resolution to resolution")
+        given = given[0]
+    return {"heads": given, "head_width": None} if given else {}
 
 
 def describe_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """From the shapes alone. The first stage of the decoder that changes the resolution tells the residual blocks."""
     stages = count(tensors, "output_blocks.{}.0.in_layers.2.weight")
-    resampling = (n for n in range(stages) if any(f"output_blocks.{n}.{k}.conv.weight" in tensors for k in (1, 2)))
-    blocks = next(resampling, stages - 1)
+    by_convolution = _first(stages, "output_blocks.{}.{}.conv.weight", tensors)
+    by_residual = _first(stages, "output_blocks.{}.{}.in_layers.2.weight", tensors)
+    blocks = min(by_convolution, by_residual)
     names = Names(
         into="input_blocks.0.0.weight",
         out="out.2.weight",
+        middle="middle_block.1.",
         levels=stages // (blocks + 1),
         blocks=blocks,
         residual=lambda i, j: f"input_blocks.{1 + i * (blocks + 1) + j}.0.in_layers.2.weight",
         attention=lambda i, j: f"input_blocks.{1 + i * (blocks + 1) + j}.1.",
+        embedding="input_blocks.1.0.emb_layers.1.weight",
     )
-    return _describe(tensors, names, hints, None)
+    extra = {"residual_resampling": by_residual < by_convolution}
+    return _describe(tensors, names, hints, extra)
 
 
-def _describe(tensors: Tensors, names: Names, hints: Hints, heads: dict[str, Any] | None) -> Parts:
-    channels = tensors.shapes[names.into][1]
-    features = tensors.shapes[names.into][0]
-    widths = [tensors.shapes[names.residual(i, 0)][0] for i in range(names.levels)]
+def _first(stages: int, pattern: str, tensors: Tensors) -> int:
+    """The first stage of the decoder with such a layer behind its residual block and attention; else the last."""
+    found = (n for n in range(stages) if any(pattern.format(n, place) in tensors for place in (1, 2)))
+    return next(found, stages - 1)
+
+
+def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, Any]) -> Parts:
+    """The architecture, from the shapes; `settings` holds what a layout knows besides."""
+    shapes = tensors.shapes
+    features, channels = shapes[names.into][:2]
+    out_channels = shapes[names.out][0]
+    widths = [shapes[names.residual(i, 0)][0] for i in range(names.levels)]
     attends = [i for i in range(names.levels) if f"{names.attention(i, 0)}norm.weight" in tensors]
-    contexts = {
-        i: tensors.shapes[f"{names.attention(i, 0)}transformer_blocks.0.attn2.to_k.weight"][1] for i in attends
-    }
+    plain = f"{names.middle}qkv.weight" in tensors
+    sites = {names.middle: widths[-1]} | {names.attention(i, 0): widths[i] for i in attends}
+    context = None if plain else _context(tensors, sites)
+    known = KNOWN.get((features, context), UNKNOWN)
     settings = {
         "model_channels": features,
         "multipliers": [width // features for width in widths],
         "residual_blocks": names.blocks,
         "attention_factors": [2**i for i in attends],
-        "transformer_depth": count(tensors, f"{names.attention(attends[0], 0)}transformer_blocks.{{}}.norm1.weight"),
-        "out_channels": tensors.shapes[names.out][0],
+        "transformer_depth": count(tensors, f"{names.middle}transformer_blocks.{{}}.norm1.weight") or 1,
+        "attention_block": "plain" if plain else "transformer",
+        "adaptive_norm": shapes[names.embedding][0] == 2 * features,
+        "concat_channels": channels - out_channels,
+        **known.heads,
+        **settings,
+        **({"heads": hints.heads, "head_width": hints.head_width} if hints.heads or hints.head_width else {}),
     }
-    context = next(iter(contexts.values())) if any(contexts[i] != widths[i] for i in attends) else None
-    settings |= heads or known_heads(tensors, hints, features, context)
-    return {"backbone": Component(UNet, settings, {"channels": channels, "grid": 2**names.levels, "context_width": context})}
-
-
-def known_heads(tensors: Tensors, hints: Hints, features: int, context: int | None) -> dict[str, Any]:
-    """The split into heads, which no shape tells: as the user says, or as the released models have it.
-
-    Raises:
-        ValueError: neither knows.
-    """
-    if hints.heads or hints.head_width:
-        return {"heads": hints.heads, "head_width": hints.head_width}
-    known = KNOWN_HEADS.get((features, context))
-    if known is None:
+    if "heads" not in settings:
         told = "without a context" if context is None else f"with a context of {context}"
         raise ValueError(
             f"path={tensors.source}: the weights do not tell how a UNet of {features} features {told} splits its "
             "attention; give heads=8, for example, or head_width=32"
         )
-    key, value = known
-    return {"heads": None, "head_width": None} | {key: value}
+    component = Component(
+        UNet, settings, {"channels": out_channels, "grid": settings.pop("grid", known.grid), "context_width": context}
+    )
+    return {"backbone": component}
 
 
-KNOWN_HEADS: dict[tuple[int, int | None], tuple[str, int]] = {
-    (320, 768): ("heads", 8),  # Stable Diffusion 1
-    (320, 1280): ("heads", 8),  # latent diffusion, text to image
-    (192, 512): ("heads", 1),  # latent diffusion, ImageNet
-    (224, None): ("head_width", 32),  # latent diffusion, CelebA-HQ, FFHQ, bedrooms
-    (192, None): ("heads", 8),  # latent diffusion, churches
-    (256, None): ("heads", 8),  # latent diffusion, inpainting
-    (160, None): ("head_width", 32),  # latent diffusion, super-resolution
+def _context(tensors: Tensors, sites: Mapping[str, int]) -> int | None:
+    """The width that keys are made from, unless it is everywhere the features' own."""
+    sources = {site: tensors.shapes[f"{site}transformer_blocks.0.attn2.to_k.weight"][1] for site in sites}
+    return next((source for site, source in sources.items() if source != sites[site]), None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What no shape tells of a released UNet: the split into heads, and the latent grid that it was trained on."""
+
+    heads: Mapping[str, int | None]
+    grid: int
+
+
+UNKNOWN = Known({}, 64)
+KNOWN: dict[tuple[int, int | None], Known] = {
+    (320, 768): Known({"heads": 8, "head_width": None}, 64),  # Stable Diffusion 1
+    (320, 1280): Known({"heads": 8, "head_width": None}, 32),  # latent diffusion: text to image
+    (192, 512): Known({"heads": 1, "head_width": None}, 64),  # ImageNet, factor 4
+    (256, 512): Known({"heads": None, "head_width": 32}, 32),  # ImageNet, factor 8
+    (224, None): Known({"heads": None, "head_width": 32}, 64),  # CelebA-HQ, FFHQ, bedrooms
+    (192, None): Known({"heads": 8, "head_width": None}, 32),  # churches
+    (256, None): Known({"heads": 8, "head_width": None}, 64),  # inpainting
+    (160, None): Known({"heads": None, "head_width": 32}, 64),  # super-resolution
 }
+"""By features and width of the context."""
 
 _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "use_linear_projection": (False,),
@@ -228,14 +164,18 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
 
 UNET_DIFFUSERS = Family(
     title="UNet as diffusers names it",
-    marks=("conv_in.weight", "time_embedding.linear_1.weight", "mid_block.attentions.0.transformer_blocks.0.norm1.weight"),
+    marks=(
+        "conv_in.weight",
+        "time_embedding.linear_1.weight",
+        "mid_block.attentions.0.transformer_blocks.0.norm1.weight",
+    ),
     describe=describe_diffusers,
-    table=_table(diffusers_rules),
+    table=diffusers_table,
     model="UNet2DConditionModel",
 )
 UNET_COMPVIS = Family(
     title="UNet as CompVis names it",
-    marks=("input_blocks.0.0.weight", "time_embed.0.weight", "middle_block.1.transformer_blocks.0.norm1.weight"),
+    marks=("input_blocks.0.0.weight", "time_embed.0.weight", "middle_block.0.in_layers.2.weight"),
     describe=describe_compvis,
-    table=_table(compvis_rules),
+    table=compvis_table,
 )
