@@ -18,6 +18,7 @@ import ldmlab
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.spacing import SPACINGS
 from ldmlab.types import Conditioning, Level
 
 SOURCE = Path(ldmlab.__file__).parent
@@ -46,12 +47,12 @@ CONDITIONERS = classes("conditioners", lambda c: issubclass(c, Conditioner))
 
 
 def test_the_known_ones_are_found() -> None:
-    assert {c.__name__ for c in SAMPLERS} >= {"DDPM", "DDIM"}
+    assert {c.__name__ for c in SAMPLERS} >= {"DDPM", "DDIM", "DPMSolver2M", "DPMSolver2MSDE", "Heun", "Euler", "UniPC"}
     assert {c.__name__ for c in BACKBONES} >= {"DiT", "UNet"}
     assert {c.__name__ for c in CONDITIONERS} >= {"TextTransformer", "ClassLabel", "FrozenCLIP"}
 
 
-@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("steps", [1, 2, 5])
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_sampler(kind: type[Sampler], steps: int, spacing: str) -> None:
