@@ -35,7 +35,8 @@ def unet_config(component: Component) -> dict[str, Any]:
     widths = component.widths
     if widths.get("context_width") is None or widths.get("vector_width") is not None:
         raise ValueError(
-            "format=diffusers: the UNet reads a vector or no context; diffusers' UNet2DConditionModel reads a context only"
+            "format=diffusers: the UNet reads a vector, or no context; diffusers' UNet2DConditionModel reads a context "
+            "and nothing else"
         )
     features = [component.setting("model_channels") * m for m in component.setting("multipliers")]
     attends = [2**i in component.setting("attention_factors") for i in range(len(features))]

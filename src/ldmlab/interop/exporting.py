@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
@@ -41,7 +40,10 @@ def export_autoencoder(config: Sections, state: Mapping[str, Tensor]) -> Files:
     Raises:
         ValueError: diffusers has no such autoencoder.
     """
-    kinds = {"AutoencoderKL": (AutoencoderKL, KL_DIFFUSERS), "AutoencoderVQ": (AutoencoderVQ, VQ_DIFFUSERS)}
+    kinds: dict[str, tuple[type[nn.Module], Family]] = {
+        "AutoencoderKL": (AutoencoderKL, KL_DIFFUSERS),
+        "AutoencoderVQ": (AutoencoderVQ, VQ_DIFFUSERS),
+    }
     name = _class_name(config["autoencoder"])
     if name not in kinds:
         raise ValueError(f"format=diffusers: diffusers has no autoencoder like {name}")

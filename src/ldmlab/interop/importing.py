@@ -56,13 +56,12 @@ class Imported:
     summary: list[str]
 
 
-def convert(source: Source, hints: Hints, grid: int | None = None) -> tuple[dict[str, Part], Counter[str]]:
+def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
     """All parts of a source, and how many of its tensors are ignored for which reason.
 
     Args:
         source: recognised.
         hints: what the weights do not tell.
-        grid: side of the latent grid, where the user says so.
 
     Raises:
         ValueError: a tensor is missing, left over or of another shape.
@@ -72,7 +71,7 @@ def convert(source: Source, hints: Hints, grid: int | None = None) -> tuple[dict
     parts: dict[str, Part] = {}
     ignored = source.ignored.copy()
     for found in source.found:
-        made, left = _convert(found, hints, grid)
+        made, left = _convert(found, hints)
         twice = parts.keys() & made.keys()
         if twice:
             raise ValueError(f"path={source.path}: holds two parts that could be the {twice.pop()}")
@@ -81,11 +80,8 @@ def convert(source: Source, hints: Hints, grid: int | None = None) -> tuple[dict
     return parts, ignored
 
 
-def _convert(found: Found, hints: Hints, grid: int | None) -> tuple[dict[str, Part], Counter[str]]:
-    components = dict(found.family.describe(found.tensors, found.settings, hints))
-    if grid is not None and "backbone" in components:
-        backbone = components["backbone"]
-        components["backbone"] = replace(backbone, widths={**backbone.widths, "grid": grid})
+def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
+    components = found.family.describe(found.tensors, found.settings, hints)
     table = found.family.table(components)
     own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.build().state_dict().items()}
     ignored = account(table, own, found.tensors, found.family.ignored)
