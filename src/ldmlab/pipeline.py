@@ -16,8 +16,10 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
+from ldmlab.types import Conditioning, Denoise
 
 ROWS = 8
 """Batches are padded to a multiple of this many rows: matrix kernels then treat a row alike in every batch."""
@@ -62,6 +64,7 @@ class LatentDiffusion(nn.Module):
         guidance: Guidance,
         batch_size: int = 64,
         on_step: Callable[[int, Tensor], None] | None = None,
+        negative: Mapping[str, Sequence[Any]] | None = None,
     ) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures for a batch of conditions, for example `{"captions": [...]}`, one seed each.
 
@@ -74,13 +77,20 @@ class LatentDiffusion(nn.Module):
             guidance: the method.
             batch_size: pictures at once, a limit on memory.
             on_step: called with (step, latents) after every step of every chunk.
+            negative: as `batch`, what guidance leads away from in place of the null condition.
+
+        Raises:
+            ValueError: `negative` is given and the guidance makes no use of it.
         """
+        if isinstance(guidance, nn.Module):
+            guidance.to(self.autoencoder.latent_mean.device)
         chunks = []
         for start in range(0, len(seeds), batch_size):
             rows = range(start, min(start + batch_size, len(seeds)))
             padded = [*rows, *[rows[-1]] * (-len(rows) % ROWS)]
-            part = {key: [values[i] for i in padded] for key, values in batch.items()}
-            latents = self._latents(part, [seeds[i] for i in padded], sampler, guidance, on_step)
+            cond, uncond = self._conditions(batch, negative, padded, guidance)
+            denoise = guidance.bind(self.denoiser, cond, uncond)
+            latents = self._latents(denoise, [seeds[i] for i in padded], sampler, on_step)
             chunks.append(self.decode(latents)[: len(rows)].cpu())
         return torch.cat(chunks)
 
@@ -89,17 +99,30 @@ class LatentDiffusion(nn.Module):
         """Latents as pictures."""
         return to_uint8(self.autoencoder.decode(latents))
 
-    def _latents(
+    def _conditions(
         self,
         batch: Mapping[str, Sequence[Any]],
+        negative: Mapping[str, Sequence[Any]] | None,
+        rows: Sequence[int],
+        guidance: Guidance,
+    ) -> tuple[Conditioning, Conditioning]:
+        """What to draw, and what to lead away from."""
+        part = _pick(batch, rows)
+        opposite = guidance.opposite(part)
+        if negative is not None and (opposite is not None or isinstance(guidance, NoGuidance)):
+            raise ValueError("this guidance makes no use of a negative prompt; use guidance=classifier_free")
+        if opposite is None:
+            opposite = self.conditioner.null(len(rows)) if negative is None else self.conditioner(_pick(negative, rows))
+        return self.conditioner(part), opposite
+
+    def _latents(
+        self,
+        denoise: Denoise,
         seeds: Sequence[int],
         sampler: Sampler,
-        guidance: Guidance,
         on_step: Callable[[int, Tensor], None] | None,
     ) -> Float[Tensor, "N C H W"]:
-        cond, uncond = self.conditioner(batch), self.conditioner.null(len(seeds))
         noise = PictureNoise(seeds, self.latent_shape, self.autoencoder.latent_mean.device)
-        denoise = guidance.bind(self.denoiser, cond, uncond)
 
         def after_step(step: int, x: Tensor) -> Tensor:
             if on_step is not None:
@@ -108,3 +131,7 @@ class LatentDiffusion(nn.Module):
 
         hooks = SamplerHooks(after_step=after_step, step_noise=noise.like)
         return sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
+
+
+def _pick(batch: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict[str, list[Any]]:
+    return {key: [values[row] for row in rows] for key, values in batch.items()}

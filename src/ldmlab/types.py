@@ -99,5 +99,19 @@ class Level:
         return self.alpha.to(x).reshape(shape), self.sigma.to(x).reshape(shape)
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a denoiser makes of x at a level.
+
+    Attributes:
+        denoised: the clean latents.
+        variance_mix: where the reverse step's log-variance lies between beta-tilde (0) and beta (1), for models that
+            learn it; not clamped (Nichol & Dhariwal 2021, eq. 15).
+    """
+
+    denoised: Float[Tensor, "B C H W"]
+    variance_mix: Float[Tensor, "B C H W"] | None = None
+
+
 Denoise = Callable[[Tensor, Level], Tensor]
 """(x (B,C,H,W), level) -> clean estimate: what guidance hands to a sampler."""

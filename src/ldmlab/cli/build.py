@@ -18,12 +18,18 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.objectives import Objective
+from ldmlab.guidance.autoguidance import Autoguidance
+from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.checkpoints import Checkpoint, load_weights, read_checkpoint
+from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
 
-DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization")
+DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
+OBJECTIVE = {"_target_": "ldmlab.diffusion.objectives.Simple"}
+"""That of checkpoints which name none."""
 CONDITION_KEYS = ("captions", "labels")
 """What of a batch a conditioner may read."""
 MODEL_ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
@@ -56,17 +62,46 @@ def build_conditioner(config: Mapping[str, Any]) -> Conditioner:
     return instantiate(config)
 
 
-def build_backbone(config: Mapping[str, Any], channels: int, grid: int, conditioner: Conditioner) -> nn.Module:
-    """The backbone of a config's `backbone` group, made to fit the latents and the conditioner."""
+def build_backbone(
+    config: Mapping[str, Any], channels: int, grid: int, conditioner: Conditioner, learns_variance: bool = False
+) -> nn.Module:
+    """The backbone of a config's `backbone` group, made to fit the latents, the conditioner and the objective."""
     widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
-    return instantiate(config, channels=channels, grid=grid, **widths)
+    return instantiate(config, channels=channels, grid=grid, out_channels=(1 + learns_variance) * channels, **widths)
+
+
+def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidance:
+    """The method of a config's `guidance` group, for a model.
+
+    Raises:
+        ValueError: it brings a second model, which works on other latents.
+    """
+    guidance: Guidance = instantiate(config)
+    if isinstance(guidance, Autoguidance) and guidance.latents != state_sha256(model.autoencoder):
+        raise ValueError(
+            f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
+            "was trained with the same autoencoder_ckpt"
+        )
+    return guidance
+
+
+def autoguidance(scale: float, ckpt: str) -> Autoguidance:
+    """Guidance by the model in a file; the target of `guidance=autoguidance`.
+
+    Args:
+        scale: 1 is neutral.
+        ckpt: the weaker model, on the same latents.
+    """
+    weak = load_latent_diffusion(ckpt).model
+    assert isinstance(weak, LatentDiffusion)
+    return Autoguidance(scale, weak.denoiser, weak.conditioner, state_sha256(weak.autoencoder))
 
 
 def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) -> LatentDiffusion:
     """An untrained text-to-image model on the latents of an autoencoder.
 
     Args:
-        config: plain `backbone`, `conditioner`, `schedule`, `parameterization` and `image_size`.
+        config: plain `backbone`, `conditioner`, `schedule`, `parameterization`, `objective` (if any) and `image_size`.
         autoencoder: trained.
 
     Raises:
@@ -80,9 +115,11 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) 
         )
     grid = size // autoencoder.factor
     conditioner = build_conditioner(config["conditioner"])
-    backbone = build_backbone(config["backbone"], autoencoder.latent_channels, grid, conditioner)
-    denoiser = Denoiser(backbone, instantiate(config["schedule"]), instantiate(config["parameterization"]))
-    return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
+    objective: Objective = instantiate(config.get("objective", OBJECTIVE))
+    channels = autoencoder.latent_channels
+    backbone = build_backbone(config["backbone"], channels, grid, conditioner, objective.learns_variance)
+    schedule, parameterization = instantiate(config["schedule"]), instantiate(config["parameterization"])
+    return LatentDiffusion(autoencoder, Denoiser(backbone, schedule, parameterization, objective), conditioner, grid)
 
 
 def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
@@ -158,7 +195,7 @@ def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:
     """
     needed = {"model", "autoencoder", "image_size"}
     if isinstance(config, dict) and config.get("model") != "autoencoder":
-        needed |= {*DIFFUSION_GROUPS}
+        needed |= {*DIFFUSION_GROUPS} - {"objective"}
     if not isinstance(config, dict) or not needed <= {*config}:
         raise ValueError(f"ckpt={path}: its config names no model; it was not written by `ldmlab train`")
     for target in _targets(config):

@@ -86,7 +86,8 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     coding, latent_shape = _autoencoder_passes(autoencoder, cfg.data.image_size)
     with torch.device("meta"):
         conditioner = build_conditioner(cfg.conditioner).to("meta")
-        backbone = build_backbone(cfg.backbone, latent_shape[0], latent_shape[1], conditioner)
+        learns_variance = instantiate(cfg.objective).learns_variance
+        backbone = build_backbone(cfg.backbone, latent_shape[0], latent_shape[1], conditioner, learns_variance)
     conditioner.prepare([""])
     cond = conditioner.null(1)
     latents, timesteps = torch.empty(1, *latent_shape, device="meta"), torch.zeros(1, dtype=torch.long)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, load_model, pick_device
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device, plain
 from ldmlab.cli.progress import track
 from ldmlab.data.atomic import write_json
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.diffusion.likelihood import bits_per_dim
+from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, record
 from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
 from ldmlab.pipeline import LatentDiffusion, to_uint8
-from ldmlab.samplers.noise import picture_seeds
+from ldmlab.samplers.ddpm import DDPM
+from ldmlab.samplers.noise import PictureNoise, picture_seeds
 from ldmlab.training.state import state_sha256
 
 
@@ -53,8 +58,28 @@ def _figures(
     cfg: DictConfig, model: LatentDiffusion | Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
     if isinstance(model, Autoencoder):
+        if cfg.metric == "vlb":
+            raise ValueError("metric=vlb: the bound is that of a latent diffusion model; give ckpt= of one")
         return _autoencoder(cfg, model, heldout, extractor, n)
+    if cfg.metric == "vlb":
+        return _variational_bound(cfg, model, heldout, n)
     return _text_to_image(cfg, model, heldout, extractor, n)
+
+
+def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, n: int) -> dict[str, float]:
+    """Means over the held-out latents, which are the autoencoder's means."""
+    schedule = model.denoiser.schedule
+    levels = every_level(schedule) if cfg.bound_steps is None else DDPM(cfg.bound_steps, "linspace").levels(schedule)
+    bits: dict[str, list[Tensor]] = {}
+    seeds = iter(picture_seeds(cfg.seed, n))
+    for batch in _batches(heldout, n, cfg.batch_size):
+        images = batch["images"].to(model.autoencoder.latent_mean.device)
+        latents, cond = model.autoencoder.moments(images)[0].detach(), model.conditioner(batch)
+        noise = PictureNoise(list(islice(seeds, len(latents))), latents.shape[1:], latents.device)
+        bar = partial(track, what="bounding")
+        for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():
+            bits.setdefault(name, []).append(values.cpu())
+    return {f"bits_per_dim/{name}": float(torch.cat(values).mean()) for name, values in bits.items()} | {"n": float(n)}
 
 
 def _autoencoder(
@@ -89,7 +114,7 @@ def _pick(values: list[Any], rows: list[int]) -> list[Any]:
 
 def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
     """Pictures for n conditions, a batch at a time."""
-    sampler, guidance = instantiate(cfg.sampler), instantiate(cfg.guidance)
+    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
     seeds = picture_seeds(cfg.seed, n)
     for start in track(range(0, n, cfg.batch_size), "sampling"):
         part = slice(start, start + cfg.batch_size)
@@ -115,6 +140,9 @@ def _manifest(
             "eta": cfg.sampler.get("eta"),
             "spacing": cfg.sampler.get("spacing"),
             "guidance_scale": cfg.guidance.get("scale", 1.0),
+            "guidance_convention": GUIDANCE_CONVENTIONS[cfg.guidance.get("convention", "scale")],
+            "sampler_config": plain(cfg.sampler),
+            "guidance_config": plain(cfg.guidance),
             "pictures_per_caption": cfg.pictures_per_caption,
         }
     return Manifest(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from ldmlab.cli.build import load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
 from ldmlab.contact_sheet import contact_sheet, to_pil
 from ldmlab.data.atomic import atomic_file
 from ldmlab.pipeline import LatentDiffusion
@@ -71,9 +71,10 @@ def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: l
             model.conditioner.batch(captions),
             picture_seeds(cfg.seed, cfg.n),
             sampler,
-            instantiate(cfg.guidance),
+            build_guidance(cfg.guidance, model),
             cfg.batch_size,
             on_step,
+            None if cfg.negative_prompt is None else model.conditioner.batch([cfg.negative_prompt] * cfg.n),
         )
 
 

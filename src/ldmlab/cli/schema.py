@@ -44,6 +44,7 @@ class SampleKeys(Keys):
     """`ldmlab sample`."""
 
     prompts: Path | list[str] | None
+    negative_prompt: str | None
     ckpt: Path | None
     n: Count
     seed: Seed
@@ -59,6 +60,8 @@ class EvaluateKeys(Keys):
     ckpt: Path | None
     path: Path
     heldout_path: Path | None
+    metric: Literal["pictures", "vlb"]
+    bound_steps: Annotated[int, Field(ge=2)] | None
     n: Annotated[int, Field(ge=2)]
     pictures_per_caption: Count
     seed: Seed

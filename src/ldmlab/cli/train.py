@@ -23,6 +23,7 @@ from ldmlab.cli.build import (
     CONDITION_KEYS,
     DIFFUSION_GROUPS,
     build_autoencoder,
+    build_guidance,
     build_latent_diffusion,
     load_autoencoder,
     pick_device,
@@ -192,7 +193,7 @@ def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModul
     sampler.levels(model.denoiser.schedule)
     model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return sample_drawer(condition, titles, sampler, instantiate(cfg.guidance), cfg.seed)
+    return sample_drawer(condition, titles, sampler, build_guidance(cfg.guidance, model), cfg.seed)
 
 
 def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:

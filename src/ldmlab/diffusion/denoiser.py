@@ -4,41 +4,89 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.diffusion.objectives import Objective, Simple, TrainingPair
 from ldmlab.diffusion.parameterizations import Parameterization
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
-from ldmlab.types import Conditioning, Level
+from ldmlab.types import Conditioning, Estimate, Level
 
 
 class Denoiser(nn.Module):
-    """Estimates clean latents from noisy ones. Which integer timestep the backbone sees is known only here."""
+    """Estimates clean latents from noisy ones. Which integer timestep the backbone sees is known only here.
 
-    def __init__(self, backbone: nn.Module, schedule: NoiseSchedule, parameterization: Parameterization) -> None:
+    Args:
+        backbone: gives C channels, or 2 C where the objective learns a variance.
+        schedule: the levels that the backbone is trained on.
+        parameterization: what its output means.
+        objective: what it is trained by; L_simple if not given.
+
+    Raises:
+        ValueError: the schedule ends in pure noise, and the parameterization says nothing of latents there.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        schedule: NoiseSchedule,
+        parameterization: Parameterization,
+        objective: Objective | None = None,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.schedule = schedule
         self.parameterization = parameterization
+        self.objective = objective or Simple()
+        self._check_noisiest_level()
+
+    @property
+    def learns_variance(self) -> bool:
+        """Whether an estimate has a `variance_mix`."""
+        return self.objective.learns_variance
 
     def forward(
         self, x: Float[Tensor, "B C H W"], level: Level, cond: Conditioning, control: Any = None
     ) -> Float[Tensor, "B C H W"]:
         """The clean latents estimated from `x` at `level`, of shape () or (B,)."""
-        return self.parameterization.denoised(self.predict(x, level, cond, control), x, level)
+        return self.estimate(x, level, cond, control).denoised
 
-    def predict(
-        self, x: Float[Tensor, "B C H W"], level: Level, cond: Conditioning, control: Any = None
-    ) -> Float[Tensor, "B C H W"]:
-        """The backbone's raw output."""
-        timesteps = self.schedule.timesteps(level).to(x.device).expand(len(x))
-        return self.backbone(x, timesteps, cond, control)
+    def estimate(self, x: Float[Tensor, "B C H W"], level: Level, cond: Conditioning, control: Any = None) -> Estimate:
+        """The clean latents, and the variance of the reverse step where the model learned one."""
+        return self._read(*self._predict(x, level, cond, control), x, level)
 
     def loss(
         self, latents: Float[Tensor, "B C H W"], noise: Float[Tensor, "B C H W"], level: Level, cond: Conditioning
     ) -> Float[Tensor, " B"]:
-        """Mean squared error of the prediction per sample: L_simple (Ho et al. 2020, eq. 14)."""
-        prediction = self.predict(add_noise(latents, noise, level), level, cond)
-        target = self.parameterization.target(latents, noise, level)
-        return (prediction.float() - target.float()).square().flatten(1).mean(dim=1)
+        """The objective at a level a sample, (B,)."""
+        pair = TrainingPair(latents, noise, level, add_noise(latents, noise, level))
+        prediction, mix = self._predict(pair.x, level, cond)
+        estimate = self._read(prediction, mix, pair.x, level)
+        return self.objective.loss(prediction, estimate, pair, self.parameterization, self.schedule)
+
+    def _predict(
+        self, x: Tensor, level: Level, cond: Conditioning, control: Any = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The backbone's output in fp32 at least, and that for the variance brought from [-1, 1] to [0, 1]."""
+        timesteps = self.schedule.timesteps(level).to(x.device).expand(len(x))
+        output = self.backbone(x, timesteps, cond, control)
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        if not self.learns_variance:
+            return output, None
+        prediction, variance = output.chunk(2, dim=1)
+        return prediction, (variance + 1) / 2
+
+    def _read(self, prediction: Tensor, mix: Tensor | None, x: Tensor, level: Level) -> Estimate:
+        return Estimate(self.parameterization.denoised(prediction, x, level), mix)
+
+    def _check_noisiest_level(self) -> None:
+        noisiest = self.schedule.level(torch.tensor([len(self.schedule) - 1]))
+        one = torch.ones(1, 1)
+        if not bool(torch.isfinite(self.parameterization.denoised(one, 2 * one, noisiest)).all()):
+            raise ValueError(
+                f"parameterization={type(self.parameterization).__name__.lower()}: the schedule ends in pure noise, "
+                "where predicted noise says nothing of the latents; use parameterization=velocity, flow_velocity or "
+                "x0, or a schedule without zero_terminal_snr"
+            )

@@ -1,12 +1,18 @@
-"""What the network predicts, how that becomes clean latents, and what it is trained to be."""
+"""What the network predicts, how that becomes clean latents, and what it is trained to be.
+
+Every prediction is affine in the clean latents at a given (x, level), so that each converts into every other.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ldmlab.diffusion.process import posterior_weights
+from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.types import Level
 
 
@@ -27,8 +33,58 @@ class Parameterization(Protocol):
         ...
 
 
+class PosteriorMean:
+    """The network predicts the mean of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 7): the lecture's option A.
+
+    At t = 0 that is the clean latents themselves. Elsewhere it is nearly x_t, so the clean latents are read from a
+    small difference; Ho et al. (2020, table 2) found its plain squared error unstable.
+
+    Args:
+        schedule: says which level comes before the given one.
+    """
+
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        self.schedule = schedule
+
+    def denoised(
+        self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """x_0 = (mean - a x_t) / b, with the posterior's weights a and b."""
+        x_weight, denoised_weight = self._weights(level, x)
+        return (prediction - x_weight * x) / denoised_weight
+
+    def target(
+        self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """a x_t + b x_0."""
+        alpha, sigma = level.like(latents)
+        x_weight, denoised_weight = self._weights(level, latents)
+        return x_weight * (alpha * latents + sigma * noise) + denoised_weight * latents
+
+    def _weights(self, level: Level, x: Tensor) -> tuple[Tensor, Tensor]:
+        previous = self.schedule.level(self.schedule.timesteps(level) - 1)
+        here = Level(level.alpha.double().cpu(), level.sigma.double().cpu())
+        return posterior_weights(x, here, previous)
+
+
+class CleanLatents:
+    """The network predicts the clean latents x_0: the lecture's option B."""
+
+    def denoised(
+        self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """The prediction itself."""
+        return prediction
+
+    def target(
+        self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """The latents themselves."""
+        return latents
+
+
 class Epsilon:
-    """The network predicts the noise (Ho et al. 2020, eq. 11-14)."""
+    """The network predicts the noise (Ho et al. 2020, eq. 11-14): the lecture's option C."""
 
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
@@ -47,16 +103,16 @@ class Epsilon:
 class Velocity:
     """The network predicts v = alpha eps - sigma x_0 (Salimans & Ho 2022, section 4).
 
-    For variance-preserving levels. Its squared error weighs clean estimates by SNR + 1, epsilon's by SNR, so noisy
+    On variance-preserving levels its squared error weighs clean estimates by SNR + 1, epsilon's by SNR, so noisy
     levels, where the prompt decides what is to be seen, count for more.
     """
 
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """x_0 = alpha_t x_t - sigma_t v."""
+        """x_0 = (alpha_t x_t - sigma_t v) / (alpha_t^2 + sigma_t^2)."""
         alpha, sigma = level.like(x)
-        return alpha * x - sigma * prediction
+        return (alpha * x - sigma * prediction) / (alpha**2 + sigma**2)
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
@@ -64,3 +120,44 @@ class Velocity:
         """v."""
         alpha, sigma = level.like(latents)
         return alpha * noise - sigma * latents
+
+
+class FlowVelocity:
+    """The network predicts u = eps - x_0, the direction of a straight path (Liu et al. 2023, Lipman et al. 2023)."""
+
+    def denoised(
+        self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """x_0 = (x_t - sigma_t u) / (alpha_t + sigma_t)."""
+        alpha, sigma = level.like(x)
+        return (x - sigma * prediction) / (alpha + sigma)
+
+    def target(
+        self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
+    ) -> Float[Tensor, "B *grid"]:
+        """u."""
+        return noise - latents
+
+
+def convert(
+    prediction: Float[Tensor, "B *grid"],
+    x: Float[Tensor, "B *grid"],
+    level: Level,
+    source: Parameterization,
+    wanted: Parameterization,
+) -> Float[Tensor, "B *grid"]:
+    """What a network of another parameterization would have predicted, had it meant the same clean latents."""
+    alpha, sigma = level.like(x)
+    denoised = source.denoised(prediction, x, level)
+    return wanted.target(denoised, (x - alpha * denoised) / sigma, level)
+
+
+def clean_error_scale(parameterization: Parameterization, level: Level) -> Float[Tensor, " B"]:
+    """How much larger the prediction's error is than that of the clean latents read from it, at levels (B,).
+
+    Squared: the SNR for epsilon, SNR + 1 for v, 1 for x_0. All predictions are affine, so that a difference of one in
+    the prediction tells.
+    """
+    zero = torch.zeros_like(level.alpha)
+    slope = parameterization.denoised(zero + 1, zero, level) - parameterization.denoised(zero, zero, level)
+    return 1 / slope.abs()

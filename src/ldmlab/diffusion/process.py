@@ -27,21 +27,27 @@ def posterior(
 
     On neighbouring timesteps the variance is DDPM's beta-tilde (Ho et al. 2020, eq. 6-7), and it is 0 where sigma_s is.
     """
-    alpha_ts, variance_ts = _between(level, next_level)
-    x_weight = alpha_ts * next_level.sigma**2 / level.sigma**2
-    denoised_weight = next_level.alpha * variance_ts / level.sigma**2
-    x_weight, denoised_weight = Level(x_weight, denoised_weight).like(x)
+    x_weight, denoised_weight = posterior_weights(x, level, next_level)
     return x_weight * x + denoised_weight * denoised, posterior_std(x, level, next_level)
+
+
+def posterior_weights(
+    x: Float[Tensor, "B *grid"], level: Level, next_level: Level
+) -> tuple[Float[Tensor, "#B *ones"], Float[Tensor, "#B *ones"]]:
+    """Weights of x_t and of x_0 in the posterior's mean, in the dtype of `x` and shaped to broadcast against it."""
+    alpha_ts = level.alpha / next_level.alpha
+    x_weight = alpha_ts * next_level.sigma**2 / level.sigma**2
+    denoised_weight = next_level.alpha * transition_variance(level, next_level) / level.sigma**2
+    return Level(x_weight, denoised_weight).like(x)
 
 
 def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "#B *ones"]:
     """Standard deviation of q(x_s | x_t, x_0), in the dtype of `x` and shaped to broadcast against it."""
-    _, variance_ts = _between(level, next_level)
-    std = variance_ts.clamp(min=0).sqrt() * next_level.sigma / level.sigma
+    std = transition_variance(level, next_level).sqrt() * next_level.sigma / level.sigma
     return std.to(x).reshape(-1, *[1] * (x.ndim - 1))
 
 
-def _between(level: Level, next_level: Level) -> tuple[Tensor, Tensor]:
-    """alpha_ts and sigma_ts^2."""
+def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "*shape"]:
+    """sigma_ts^2 of q(x_t | x_s); beta_t on neighbouring timesteps of a variance-preserving schedule."""
     alpha_ts = level.alpha / next_level.alpha
-    return alpha_ts, level.sigma**2 - alpha_ts**2 * next_level.sigma**2
+    return (level.sigma**2 - alpha_ts**2 * next_level.sigma**2).clamp(min=0)

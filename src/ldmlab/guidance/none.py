@@ -7,18 +7,19 @@ from typing import Any
 from torch import Tensor
 
 from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.types import Conditioning, Denoise, Level
+from ldmlab.guidance.base import Guidance, GuidedDenoiser
+from ldmlab.types import Conditioning, Estimate, Level
 
 
-class NoGuidance:
+class NoGuidance(Guidance):
     """One conditional pass a step."""
 
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None = None, control: Any = None
-    ) -> Denoise:
+    ) -> GuidedDenoiser:
         """See `Guidance.bind`; `uncond` is not used."""
 
-        def denoise(x: Tensor, level: Level) -> Tensor:
-            return denoiser(x, level, cond, control)
+        def estimate(x: Tensor, level: Level) -> Estimate:
+            return denoiser.estimate(x, level, cond, control)
 
-        return denoise
+        return GuidedDenoiser(estimate)

@@ -17,7 +17,10 @@ import torch
 import ldmlab
 
 PACKAGES = ("torch", "torchvision", "torchmetrics", "timm", "lightning", "numpy", "pillow", "safetensors")
-GUIDANCE_CONVENTION = "uncond + scale * (cond - uncond); 1 is neutral"
+GUIDANCE_CONVENTIONS = {
+    "scale": "uncond + scale * (cond - uncond); 1 is neutral",
+    "one_plus_w": "(1 + scale) * cond - scale * uncond; 0 is neutral",
+}
 
 
 def device_name(device: torch.device | str) -> str:
@@ -63,6 +66,8 @@ class Manifest:
         reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
         checkpoint_sha256: of the file that the model came from.
         ema: whether the averaged weights were used.
+        sampler_config: every key of the sampler.
+        guidance_config: every key of the guidance.
     """
 
     n: int
@@ -82,7 +87,9 @@ class Manifest:
     spacing: str | None = None
     guidance_scale: float | None = None
     pictures_per_caption: int | None = None
-    guidance_convention: str = GUIDANCE_CONVENTION
+    guidance_convention: str = GUIDANCE_CONVENTIONS["scale"]
+    sampler_config: Mapping[str, Any] | None = None
+    guidance_config: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=package_versions)
     commit: str | None = field(default_factory=git_commit)
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

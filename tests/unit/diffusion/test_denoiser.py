@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.diffusion.parameterizations import Epsilon
+from ldmlab.diffusion.objectives import Hybrid
+from ldmlab.diffusion.parameterizations import CleanLatents, Epsilon, FlowVelocity, PosteriorMean, Velocity
 from ldmlab.diffusion.process import add_noise
-from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.diffusion.schedules import NoiseSchedule, linear, rectified_flow, scaled_linear
 from ldmlab.types import Conditioning
 
 
@@ -64,7 +66,39 @@ def test_loss_is_the_squared_error_a_sample() -> None:
     t = torch.tensor([10, 20, 30])
     backbone = Backbone(prediction)
     loss = Denoiser(backbone, SCHEDULE, Epsilon()).loss(LATENTS, NOISE, SCHEDULE.level(t), Conditioning())
-    torch.testing.assert_close(loss, torch.tensor([0.0, 4.0, 0.5]))
+    torch.testing.assert_close(loss, torch.tensor([0.0, 4.0, 0.5], dtype=torch.float64))
     noisy = backbone.call[0]
     abar = SCHEDULE.alphas_cumprod[t].view(3, 1, 1, 1)
     torch.testing.assert_close(noisy, abar.sqrt() * LATENTS + (1 - abar).sqrt() * NOISE)
+
+
+def test_a_learned_variance_is_read_from_the_second_half() -> None:
+    variance = torch.full_like(NOISE, -1.0)
+    variance[0] = 1.0
+    backbone = Backbone(torch.cat([NOISE, variance], dim=1))
+    level = SCHEDULE.level(torch.tensor(300))
+    estimate = Denoiser(backbone, SCHEDULE, Epsilon(), Hybrid()).estimate(LATENTS, level, Conditioning())
+    torch.testing.assert_close(estimate.denoised, Epsilon().denoised(NOISE, LATENTS, level))
+    assert estimate.variance_mix is not None
+    assert estimate.variance_mix[:, 0, 0, 0].tolist() == [1.0, 0.0, 0.0]
+    plain = Denoiser(Backbone(NOISE), SCHEDULE, Epsilon()).estimate(LATENTS, level, Conditioning())
+    assert plain.variance_mix is None
+
+
+def test_half_precision_predictions_are_read_in_single() -> None:
+    backbone = Backbone(NOISE.bfloat16())
+    level = SCHEDULE.level(torch.tensor([300, 400, 500]))
+    denoiser = Denoiser(backbone, SCHEDULE, Epsilon())
+    assert denoiser.loss(LATENTS.float(), NOISE.float(), level, Conditioning()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("schedule", [linear(zero_terminal_snr=True), rectified_flow(50)], ids=["zero SNR", "flow"])
+def test_epsilon_needs_a_last_level_with_signal(schedule: NoiseSchedule) -> None:
+    with pytest.raises(
+        ValueError, match=r"parameterization=epsilon: the schedule ends in pure noise.*use param.*velocity"
+    ):
+        Denoiser(Backbone(NOISE), schedule, Epsilon())
+    last = schedule.level(torch.tensor(len(schedule) - 1))
+    for other in (Velocity(), FlowVelocity(), CleanLatents(), PosteriorMean(schedule)):
+        found = Denoiser(Backbone(NOISE), schedule, other)(LATENTS, last, Conditioning())
+        assert bool(torch.isfinite(found).all())

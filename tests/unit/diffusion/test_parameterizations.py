@@ -10,8 +10,18 @@ import pytest
 import torch
 
 from ldmlab.diffusion import parameterizations
-from ldmlab.diffusion.parameterizations import Epsilon, Parameterization, Velocity
+from ldmlab.diffusion.parameterizations import (
+    CleanLatents,
+    Epsilon,
+    FlowVelocity,
+    Parameterization,
+    PosteriorMean,
+    Velocity,
+    clean_error_scale,
+    convert,
+)
 from ldmlab.diffusion.process import add_noise
+from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, rectified_flow
 from ldmlab.types import Level
 
 CLASSES = [
@@ -19,6 +29,11 @@ CLASSES = [
     for _, found in inspect.getmembers(importlib.import_module(parameterizations.__name__), inspect.isclass)
     if found.__module__ == parameterizations.__name__ and found is not Parameterization
 ]
+SCHEDULES = {"linear": linear(), "cosine": cosine(), "rectified flow": rectified_flow()}
+
+
+def made(kind: type[Parameterization], schedule: NoiseSchedule) -> Parameterization:
+    return PosteriorMean(schedule) if kind is PosteriorMean else kind()
 
 
 def level(*angles: float) -> Level:
@@ -27,15 +42,68 @@ def level(*angles: float) -> Level:
     return Level(table.cos(), table.sin())
 
 
+def by_hand(kind: type[Parameterization], x0: float, eps: float, t: int, schedule: NoiseSchedule) -> float:
+    """The papers' formulas in plain Python."""
+    here, before = schedule.level(torch.tensor(t)), schedule.level(torch.tensor(t - 1))
+    alpha, sigma = float(here.alpha), float(here.sigma)
+    if kind is PosteriorMean:  # Ho et al. 2020, eq. 7, in alphas of single steps
+        step = alpha / float(before.alpha)
+        beta = sigma**2 - step**2 * float(before.sigma) ** 2
+        x = alpha * x0 + sigma * eps
+        return (float(before.alpha) * beta * x0 + step * float(before.sigma) ** 2 * x) / sigma**2
+    return {
+        CleanLatents: x0,
+        Epsilon: eps,
+        Velocity: alpha * eps - sigma * x0,
+        FlowVelocity: eps - x0,
+    }[kind]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_the_target_stands_for_the_clean_latents(kind: type[Parameterization]) -> None:
+def test_the_target_is_the_papers_and_stands_for_the_clean_latents(kind: type[Parameterization], schedule: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    latents, noise = torch.randn(2, 3, 4, 2, 2, generator=generator, dtype=torch.float64)
-    levels = level(0.1, 0.8, 1.5)
-    parameterization = kind()
-    x = add_noise(latents, noise, levels)
-    found = parameterization.denoised(parameterization.target(latents, noise, levels), x, levels)
-    torch.testing.assert_close(found, latents, rtol=1e-12, atol=1e-12)
+    latents, noise = torch.randn(2, 4, 3, generator=generator, dtype=torch.float64)
+    t = torch.tensor([0, 1, 500, 990])
+    levels = SCHEDULES[schedule].level(t)
+    parameterization = made(kind, SCHEDULES[schedule])
+    target = parameterization.target(latents, noise, levels)
+    for row in range(4):
+        pairs = zip(latents[row].tolist(), noise[row].tolist(), strict=True)
+        wanted = [by_hand(kind, x0, eps, int(t[row]), SCHEDULES[schedule]) for x0, eps in pairs]
+        assert target[row].tolist() == pytest.approx(wanted, rel=1e-9)
+    found = parameterization.denoised(target, add_noise(latents, noise, levels), levels)
+    torch.testing.assert_close(found, latents, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("wanted", CLASSES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("source", CLASSES, ids=lambda kind: kind.__name__)
+def test_each_converts_into_every_other(
+    source: type[Parameterization], wanted: type[Parameterization], schedule: str
+) -> None:
+    """Whatever x_0 and noise a prediction stands for, the other's formula of these two is what it becomes."""
+    t = 400
+    level = SCHEDULES[schedule].level(torch.tensor([t]))
+    x0, eps = 0.7, -1.2
+    x = add_noise(*(torch.tensor([[v]], dtype=torch.float64) for v in (x0, eps)), level)
+    prediction = torch.tensor([[by_hand(source, x0, eps, t, SCHEDULES[schedule])]], dtype=torch.float64)
+    ends = (made(kind, SCHEDULES[schedule]) for kind in (source, wanted))
+    found = convert(prediction, x, level, *ends)
+    assert found.item() == pytest.approx(by_hand(wanted, x0, eps, t, SCHEDULES[schedule]), rel=1e-9)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_clean_error_scale_is_the_derivative_in_closed_form(schedule: str) -> None:
+    level = SCHEDULES[schedule].level(torch.tensor([1, 400, 900]))
+    alpha, sigma = level.alpha, level.sigma
+    for kind, wanted in (
+        (CleanLatents(), torch.ones(3, dtype=torch.float64)),
+        (Epsilon(), alpha / sigma),
+        (Velocity(), (alpha**2 + sigma**2) / sigma),
+        (FlowVelocity(), (alpha + sigma) / sigma),
+    ):
+        torch.testing.assert_close(clean_error_scale(kind, level), wanted)
 
 
 def test_epsilon_by_hand() -> None:

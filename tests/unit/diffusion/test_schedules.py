@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, scaled_linear
+from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, rectified_flow, scaled_linear
 from ldmlab.types import Level
 
-SCHEDULES = {"linear": linear(), "scaled_linear": scaled_linear(), "cosine": cosine(), "short": linear(7, 0.1, 0.5)}
+SCHEDULES = {
+    "linear": linear(),
+    "scaled_linear": scaled_linear(),
+    "cosine": cosine(),
+    "short": linear(7, 0.1, 0.5),
+    "zero terminal SNR": scaled_linear(zero_terminal_snr=True),
+}
+FLOWS = {"rectified flow": rectified_flow(), "shifted": rectified_flow(50, shift=3.0)}
 
 
 @pytest.mark.parametrize(
@@ -56,9 +63,9 @@ def test_levels_preserve_variance_in_float64(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", [*SCHEDULES, *FLOWS])
 def test_every_timestep_comes_back_from_its_level(name: str, dtype: torch.dtype) -> None:
-    schedule = SCHEDULES[name]
+    schedule = (SCHEDULES | FLOWS)[name]
     t = torch.arange(len(schedule))
     level = schedule.level(t)
     assert torch.equal(schedule.timesteps(Level(level.alpha.to(dtype), level.sigma.to(dtype))), t)
@@ -87,6 +94,50 @@ def test_bad_betas_are_refused(make: type) -> None:
 def test_bad_tables_are_refused() -> None:
     with pytest.raises(ValueError, match=r"schedule.timesteps=0"):
         cosine(timesteps=0)
-    for table in ([0.9, 0.9], [0.5, 0.6], [1.0, 0.5], [0.5, 0.0], [0.9, math.nan]):
+    for table in ([0.9, 0.9], [0.5, 0.6], [1.0, 0.5], [0.5, -0.1], [0.9, math.nan]):
         with pytest.raises(ValueError, match="must fall strictly"):
             NoiseSchedule(torch.tensor(table, dtype=torch.float64))
+
+
+def test_zero_terminal_snr_is_the_papers_algorithm() -> None:
+    """Lin et al. (2024), algorithm 1, in numpy: shift so that the last is zero, scale so that the first is kept."""
+    plain, rescaled = scaled_linear(), scaled_linear(zero_terminal_snr=True)
+    roots = np.sqrt(plain.alphas_cumprod.numpy())
+    wanted = (roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])
+    np.testing.assert_allclose(rescaled.level(torch.arange(1000)).alpha.numpy(), wanted, atol=1e-15)
+    assert rescaled.ends_in_noise
+    assert not plain.ends_in_noise
+    assert float(rescaled.alphas_cumprod[-1]) == 0
+    assert rescaled.alphas_cumprod[0] == pytest.approx(float(plain.alphas_cumprod[0]), rel=1e-14)
+    for make in (linear, cosine):
+        assert make(zero_terminal_snr=True).ends_in_noise
+
+
+def test_rectified_flow_is_straight_and_ends_in_noise() -> None:
+    level = rectified_flow(4).level(torch.arange(4))
+    assert level.alpha.tolist() == [0.75, 0.5, 0.25, 0.0]
+    assert level.sigma.tolist() == [0.25, 0.5, 0.75, 1.0]
+    shifted = rectified_flow(4, shift=3.0).level(torch.arange(4))
+    wanted = [3 * s / (1 + 2 * s) for s in (0.25, 0.5, 0.75, 1.0)]
+    np.testing.assert_allclose(shifted.sigma.numpy(), wanted, rtol=1e-14)
+    torch.testing.assert_close(shifted.alpha + shifted.sigma, torch.ones(4, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"schedule.shift=0"):
+        rectified_flow(shift=0)
+    with pytest.raises(ValueError, match=r"schedule.timesteps=1"):
+        rectified_flow(1)
+
+
+@pytest.mark.parametrize("name", [*SCHEDULES, *FLOWS])
+def test_a_noise_ratio_finds_its_level_on_the_path(name: str) -> None:
+    schedule = (SCHEDULES | FLOWS)[name]
+    t = torch.arange(len(schedule) - schedule.ends_in_noise)
+    level = schedule.level(t)
+    found = schedule.at_ratio(level.sigma / level.alpha)
+    torch.testing.assert_close(found.alpha, level.alpha, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.sigma, level.sigma, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [*SCHEDULES, *FLOWS])
+def test_before_the_first_timestep_latents_are_clean(name: str) -> None:
+    clean = (SCHEDULES | FLOWS)[name].level(torch.tensor(-1))
+    assert (float(clean.alpha), float(clean.sigma)) == (1.0, 0.0)

@@ -1,4 +1,4 @@
-"""Classifier-free guidance: conventions, passes, and who sees the control."""
+"""Classifier-free guidance: conventions, passes, rescaling, and who sees the control."""
 
 from __future__ import annotations
 
@@ -10,29 +10,13 @@ from torch import Tensor
 
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.types import Conditioning, Level
+from ldmlab.types import Conditioning, Estimate, Level
 
-
-class Denoiser:
-    """Estimates x plus the condition's vector, and remembers its calls."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[int, Any]] = []
-
-    def __call__(self, x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Tensor:
-        self.calls.append((len(x), control))
-        assert cond.vector is not None
-        return x + cond.vector[:, :, None, None]
-
-
-X = torch.randn(3, 2, 2, 2, generator=torch.Generator().manual_seed(0))
-LEVEL = Level(torch.tensor(0.6), torch.tensor(0.8))
-COND = Conditioning(vector=torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
-UNCOND = Conditioning(vector=torch.tensor([[-1.0, 0.5]]).expand(3, 2))
+from .fakes import COND, LEVEL, UNCOND, Denoiser, X
 
 
 def estimates() -> tuple[Tensor, Tensor]:
-    return Denoiser()(X, LEVEL, COND), Denoiser()(X, LEVEL, UNCOND)
+    return Denoiser().estimate(X, LEVEL, COND).denoised, Denoiser().estimate(X, LEVEL, UNCOND).denoised
 
 
 def test_scale_one_is_neutral_and_one_pass() -> None:
@@ -48,11 +32,13 @@ def test_scale_zero_is_unconditional() -> None:
 def test_levels_of_single_samples_reach_both_halves() -> None:
     """A level a sample, as in training: the estimate depends on it."""
 
-    def denoiser(x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Tensor:
-        alpha, sigma = level.like(x)
-        assert cond.vector is not None
-        return alpha * x + sigma * cond.vector[:, :, None, None]
+    class Leveled(Denoiser):
+        def estimate(self, x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Estimate:
+            alpha, sigma = level.like(x)
+            assert cond.vector is not None
+            return Estimate(alpha * x + sigma * cond.vector[:, :, None, None])
 
+    denoiser = Leveled()
     levels = Level(torch.tensor([0.6, 0.8, 1.0]), torch.tensor([0.8, 0.6, 0.0]))
     together = ClassifierFree(3.0).bind(denoiser, COND, UNCOND)(X, levels)
     for row in range(3):
@@ -81,9 +67,9 @@ def test_under_control_two_passes_and_only_the_conditional_sees_it() -> None:
 
 def test_the_conditional_pass_is_the_controlled_one() -> None:
     class Zeroing(Denoiser):
-        def __call__(self, x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Tensor:
-            estimate = super().__call__(x, level, cond)
-            return torch.zeros_like(estimate) if control else estimate
+        def estimate(self, x: Tensor, level: Level, cond: Conditioning, control: Any = None) -> Estimate:
+            found = super().estimate(x, level, cond)
+            return Estimate(torch.zeros_like(found.denoised)) if control else found
 
     found = ClassifierFree(3.0).bind(Zeroing(), COND, UNCOND, object())(X, LEVEL)
     torch.testing.assert_close(found, -2 * estimates()[1])
@@ -105,3 +91,57 @@ def test_without_a_null_condition() -> None:
 def test_bad_scale(scale: float) -> None:
     with pytest.raises(ValueError, match=r"guidance.scale=.*: the scale must be at least 0"):
         ClassifierFree(scale)
+
+
+@pytest.mark.parametrize("w", [0.0, 1.5, 7.5])
+def test_the_lectures_convention(w: float) -> None:
+    """(1 + w) cond - w uncond; w = 7.5 is scale 8.5."""
+    cond, uncond = estimates()
+    found = ClassifierFree(w, convention="one_plus_w").bind(Denoiser(), COND, UNCOND)(X, LEVEL)
+    torch.testing.assert_close(found, (1 + w) * cond - w * uncond)
+    with pytest.raises(ValueError, match=r"guidance.convention=w: choose one of scale, one_plus_w"):
+        ClassifierFree(w, convention="w")
+    with pytest.raises(ValueError, match=r"guidance.scale=-1.5: the scale must be at least -1 \(0 is neutral\)"):
+        ClassifierFree(-1.5, convention="one_plus_w")
+
+
+def test_rescaling_brings_the_contrast_back() -> None:
+    """Lin et al. 2024, eq. 15-16, picture by picture."""
+    cond, uncond = estimates()
+    guided = uncond + 6 * (cond - uncond)
+    found = ClassifierFree(6.0, rescale=0.7).bind(Denoiser(), COND, UNCOND)(X, LEVEL)
+    for row in range(3):
+        full = guided[row] * cond[row].std() / guided[row].std()
+        torch.testing.assert_close(found[row], 0.7 * full + 0.3 * guided[row])
+    whole = ClassifierFree(6.0, rescale=1.0).bind(Denoiser(), COND, UNCOND)(X, LEVEL)
+    torch.testing.assert_close(whole.std(dim=(1, 2, 3)), cond.std(dim=(1, 2, 3)))
+    with pytest.raises(ValueError, match=r"guidance.rescale=2"):
+        ClassifierFree(6.0, rescale=2)
+
+
+def test_guided_channels_leaves_the_others_conditional() -> None:
+    cond, uncond = estimates()
+    found = ClassifierFree(3.0, guided_channels=1).bind(Denoiser(), COND, UNCOND)(X, LEVEL)
+    torch.testing.assert_close(found[:, 0], (uncond + 3 * (cond - uncond))[:, 0])
+    torch.testing.assert_close(found[:, 1], cond[:, 1])
+    with pytest.raises(ValueError, match=r"guidance.guided_channels=0"):
+        ClassifierFree(3.0, guided_channels=0)
+
+
+@pytest.mark.parametrize("control", [None, object()])
+def test_the_variance_is_that_of_the_conditional_pass(control: Any) -> None:
+    guided = ClassifierFree(3.0).bind(Denoiser(learns_variance=True), COND, UNCOND, control)
+    denoised, mix = guided.with_variance(X, LEVEL)
+    torch.testing.assert_close(denoised, guided(X, LEVEL))
+    torch.testing.assert_close(mix, Denoiser(learns_variance=True).estimate(X, LEVEL, COND).variance_mix)
+    with pytest.raises(ValueError, match=r"sampler.variance=learned: this model learned no variance"):
+        ClassifierFree(3.0).bind(Denoiser(), COND, UNCOND).with_variance(X, LEVEL)
+
+
+def test_conditions_of_different_lengths_take_two_passes() -> None:
+    def context(length: int) -> Conditioning:
+        return Conditioning(torch.zeros(3, length, 4), None, COND.vector)
+
+    denoiser = Denoiser()
+    ClassifierFree(3.0).bind(denoiser, context(5), context(2))(X, LEVEL)
+    assert denoiser.calls == [(3, None), (3, None)]

@@ -1,0 +1,128 @@
+"""Training losses of a denoiser, (B,) each.
+
+Shapes: B batch, C x H x W latents.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ldmlab.diffusion.parameterizations import Parameterization, clean_error_scale
+from ldmlab.diffusion.schedules import NoiseSchedule
+from ldmlab.diffusion.variational import ReverseChain
+from ldmlab.types import Estimate, Level
+
+
+@dataclass(frozen=True)
+class TrainingPair:
+    """A noisy sample and what it was made from."""
+
+    latents: Float[Tensor, "B C H W"]
+    noise: Float[Tensor, "B C H W"]
+    level: Level
+    x: Float[Tensor, "B C H W"]
+
+
+class Objective(ABC):
+    """A loss.
+
+    Attributes:
+        learns_variance: whether the network's output has as many channels again for the variance.
+    """
+
+    learns_variance = False
+
+    @abstractmethod
+    def loss(
+        self,
+        prediction: Float[Tensor, "B C H W"],
+        estimate: Estimate,
+        pair: TrainingPair,
+        parameterization: Parameterization,
+        schedule: NoiseSchedule,
+    ) -> Float[Tensor, " B"]:
+        """The loss of each sample."""
+
+
+class Simple(Objective):
+    """L_simple, the mean squared error of the prediction (Ho et al. 2020, eq. 14)."""
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "B C H W"],
+        estimate: Estimate,
+        pair: TrainingPair,
+        parameterization: Parameterization,
+        schedule: NoiseSchedule,
+    ) -> Float[Tensor, " B"]:
+        """See `Objective.loss`."""
+        target = parameterization.target(pair.latents, pair.noise, pair.level)
+        return (prediction - target).square().flatten(1).mean(dim=1)
+
+
+class MinSNR(Simple):
+    """L_simple, weighed so that the error of clean latents counts min(SNR, gamma) (Hang et al. 2023, eq. 7).
+
+    That makes min(SNR, gamma) / SNR for epsilon, min(SNR, gamma) / (SNR + 1) for v and min(SNR, gamma) for x_0.
+
+    Args:
+        gamma: the weight of clean latents at most; 5 in the paper.
+    """
+
+    def __init__(self, gamma: float = 5.0) -> None:
+        if not gamma > 0:
+            raise ValueError(f"objective.gamma={gamma}: the largest weight must be above 0; 5 is the paper's")
+        self.gamma = gamma
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "B C H W"],
+        estimate: Estimate,
+        pair: TrainingPair,
+        parameterization: Parameterization,
+        schedule: NoiseSchedule,
+    ) -> Float[Tensor, " B"]:
+        """See `Objective.loss`."""
+        simple = super().loss(prediction, estimate, pair, parameterization, schedule)
+        return self.weight(pair.level, parameterization).to(simple) * simple
+
+    def weight(self, level: Level, parameterization: Parameterization) -> Float[Tensor, " B"]:
+        """The factor of L_simple at each level."""
+        snr = (level.alpha / level.sigma).square()
+        return snr.clamp(max=self.gamma) / clean_error_scale(parameterization, level).square()
+
+
+class Hybrid(Simple):
+    """L_simple for the mean, plus the variational bound in bits for the variance (Nichol & Dhariwal 2021, eq. 16).
+
+    DiT's objective. The bound's term weighs T / 1000, and its gradient does not reach the mean.
+    """
+
+    learns_variance = True
+
+    def loss(
+        self,
+        prediction: Float[Tensor, "B C H W"],
+        estimate: Estimate,
+        pair: TrainingPair,
+        parameterization: Parameterization,
+        schedule: NoiseSchedule,
+    ) -> Float[Tensor, " B"]:
+        """See `Objective.loss`."""
+        assert estimate.variance_mix is not None
+        simple = super().loss(prediction, estimate, pair, parameterization, schedule)
+        steps = len(schedule) - 1 - schedule.timesteps(pair.level)
+        bits = ReverseChain(every_level(schedule)).bits(
+            steps, pair.latents, pair.x, estimate.denoised.detach(), estimate.variance_mix
+        )
+        return simple + len(schedule) / 1000 * bits
+
+
+def every_level(schedule: NoiseSchedule) -> Level:
+    """All T levels of a schedule, the noisiest first, then the clean one."""
+    return schedule.level(torch.arange(len(schedule) - 1, -2, -1))
