@@ -8,50 +8,68 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import open_clip
 import torch
 from jaxtyping import Float, Int
+from open_clip.transformer import QuickGELU, TextTransformer
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.types import Conditioning
 
+Padding = Literal["zero", "end"]
 
-class FrozenCLIP(Conditioner):
+
+class CLIPText(Conditioner):
     """Gives `context`, the final-norm states of all L tokens, and `vector`, the state at the end mark.
 
-    Padding is part of the context, as in Stable Diffusion. Nothing here is trained.
+    Padding is part of the context, as in Stable Diffusion. Nothing here is trained. The defaults are the text encoder of
+    Stable Diffusion 1.x, whose weights follow from a checkpoint of a whole model.
 
     Args:
-        model: an open_clip architecture, for example "ViT-L-14-quickgelu".
-        weights: local file with the architecture's weights (.safetensors or .pt); nothing is ever downloaded. None
-            where they follow from a checkpoint of a whole model.
+        width: D.
+        depth: number of blocks.
+        heads: attention heads.
+        length: L.
+        vocabulary: rows of the token table.
+        quick_gelu: OpenAI's approximation x sigmoid(1.702 x) in place of GELU.
+        padding: what fills a prompt up to L: token 0, as open_clip has it, or the end mark, as Stable Diffusion has it.
+        pooled: whether it gives `vector`.
     """
 
-    def __init__(self, model: str, weights: str | None) -> None:
+    def __init__(
+        self,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        length: int = 77,
+        vocabulary: int = 49408,
+        quick_gelu: bool = True,
+        padding: Padding = "end",
+        pooled: bool = False,
+    ) -> None:
         super().__init__()
-        if model not in open_clip.list_models():
-            raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
-        if weights is not None and not Path(weights).is_file():
-            raise ValueError(f"conditioner.weights={weights}: no such file; give the path of {model}'s weights")
-        clip = _build(model)
-        if weights is not None:
-            _fill(clip, model, weights)
-        self.tokenizer = open_clip.get_tokenizer(model)
-        self.length: int = clip.context_length
-        self.context_width = self.vector_width = clip.positional_embedding.shape[1]
-        self.token_embedding = clip.token_embedding
-        self.positions = clip.positional_embedding
-        self.transformer = clip.transformer
-        self.norm = clip.ln_final
-        self.register_buffer("causal_mask", clip.attn_mask, persistent=False)
+        if padding not in ("zero", "end"):
+            raise ValueError(f"conditioner.padding={padding}: choose zero (open_clip) or end (Stable Diffusion)")
+        activation = QuickGELU if quick_gelu else nn.GELU
+        text = TextTransformer(length, vocabulary, width, heads, depth, output_dim=None, act_layer=activation)
+        self.tokenizer = open_clip.SimpleTokenizer()
+        self.length = length
+        self.padding = padding
+        self.context_width = width
+        self.vector_width = width if pooled else None
+        self.token_embedding = text.token_embedding
+        self.positions = text.positional_embedding
+        self.transformer = text.transformer
+        self.norm = text.ln_final
+        self.register_buffer("causal_mask", text.attn_mask, persistent=False)
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> FrozenCLIP:
+    def train(self, mode: bool = True) -> CLIPText:
         """Stay in evaluation mode."""
         return super().train(False)
 
@@ -69,30 +87,77 @@ class FrozenCLIP(Conditioner):
         """The empty prompt, encoded once."""
         return self._encode([""]).map(lambda field: expand_rows(field, n))
 
+    def token_ids(self, prompts: Sequence[str]) -> tuple[Int[Tensor, "B L"], Int[Tensor, " B"]]:
+        """Begin mark, words, end mark, padding; and where the first end mark is."""
+        ids = self.tokenizer(list(prompts), context_length=self.length)
+        ends = (ids == self.tokenizer.eot_token_id).int().argmax(dim=-1)
+        if self.padding == "end":
+            ids[torch.arange(self.length) > ends[:, None]] = self.tokenizer.eot_token_id
+        return ids, ends
+
     @torch.no_grad()
     def _encode(self, prompts: Sequence[str]) -> Conditioning:
-        ids = self.tokenizer(list(prompts), context_length=self.length).to(self.positions.device)
-        context = self._states(ids)
-        return Conditioning(context, vector=context[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)])
+        ids, ends = (t.to(self.positions.device) for t in self.token_ids(prompts))
+        context = self.states(ids)
+        pooled = context[torch.arange(len(ids), device=ids.device), ends] if self.vector_width else None
+        return Conditioning(context, vector=pooled)
 
-    def _states(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    def states(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+        """The states of tokens after the final norm."""
         hidden = self.token_embedding(ids) + self.positions
         return self.norm(self.transformer(hidden, attn_mask=self.causal_mask))
 
 
-def _build(model: str) -> open_clip.CLIP:
-    """The untrained architecture, if its text tower is CLIP's: BPE tokens, causal, read at the end mark."""
-    text = open_clip.get_model_config(model)["text_cfg"]
-    foreign = "hf_tokenizer_name" in text or text.get("pool_type", "argmax") != "argmax"
-    with torch.device("cpu"):  # open_clip moves it there, which tensors on the meta device refuse
-        clip = None if foreign else open_clip.create_model(model, pretrained=None, require_pretrained=False)
-    if not isinstance(clip, open_clip.CLIP):
+class FrozenCLIP(CLIPText):
+    """`CLIPText` in the size of one of open_clip's architectures.
+
+    Args:
+        model: an open_clip architecture, for example "ViT-L-14-quickgelu".
+        weights: local file with the architecture's weights (.safetensors or .pt), or one that `ldmlab import` wrote;
+            nothing is ever downloaded. None where they follow from a checkpoint of a whole model.
+        padding: what fills a prompt up to L, see `CLIPText`.
+    """
+
+    def __init__(self, model: str, weights: str | None, padding: Padding = "zero") -> None:
+        if model not in open_clip.list_models():
+            raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
+        if weights is not None and not Path(weights).is_file():
+            raise ValueError(f"conditioner.weights={weights}: no such file; give the path of {model}'s weights")
+        super().__init__(**_sizes(model), padding=padding, pooled=True)
+        if weights is not None:
+            self._fill(model, weights)
+
+    def _fill(self, model: str, weights: str) -> None:
+        """Take the text tower out of a file of the whole of CLIP."""
+        try:
+            stored = open_clip.factory.load_state_dict(weights)
+            imported = "conditioner.positions" in stored
+            public = {name: f"conditioner.{name}" if imported else _PUBLIC.get(name, name) for name in self.state_dict()}
+            self.load_state_dict({name: stored[theirs] for name, theirs in public.items()})
+        except (RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError) as error:
+            raise ValueError(f"conditioner.weights={weights}: not weights of {model}; give that architecture's") from error
+
+
+_PUBLIC = {
+    "positions": "positional_embedding",
+    "norm.weight": "ln_final.weight",
+    "norm.bias": "ln_final.bias",
+}
+"""What open_clip calls those of our tensors to which it gives another name."""
+
+_READ = {"context_length", "vocab_size", "width", "heads", "layers"}
+
+
+def _sizes(model: str) -> dict[str, Any]:
+    """The text tower of an architecture, if it is CLIP's: BPE tokens, causal, read at the end mark."""
+    config = open_clip.get_model_config(model)
+    text = config["text_cfg"]
+    if config.get("custom_text") or not set(text) <= _READ or text.get("vocab_size", 49408) != 49408:
         raise ValueError(f"conditioner.model={model}: its text tower is not CLIP's; choose one like ViT-L-14")
-    return clip
-
-
-def _fill(clip: open_clip.CLIP, model: str, weights: str) -> None:
-    try:
-        open_clip.load_checkpoint(clip, weights, weights_only=True)
-    except (RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError) as error:
-        raise ValueError(f"conditioner.weights={weights}: not weights of {model}; give that architecture's") from error
+    return {
+        "width": text.get("width", 512),
+        "depth": text.get("layers", 12),
+        "heads": text.get("heads", 8),
+        "length": text.get("context_length", 77),
+        "quick_gelu": config.get("quick_gelu", False),
+    }

@@ -1,0 +1,1 @@
+"""Public checkpoints in and out: Stable Diffusion, latent diffusion and DiT."""

@@ -1,0 +1,254 @@
+"""The autoencoders of Stable Diffusion and latent diffusion, as diffusers and as CompVis name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.autoencoders.vq import AutoencoderVQ
+from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed, require_settings
+from ldmlab.interop.mapping import LINEAR, SAME, Link, Rules, rename
+from ldmlab.interop.tensors import Tensors
+
+KL_SCALE = 0.18215
+"""1 / the standard deviation of Stable Diffusion's latents; also what diffusers takes where a config gives none."""
+
+STATISTICS = ("latent_mean", "latent_std")
+COUNTS = ("codebook.frequency", "codebook.idle")
+BETWEEN: Rules = (
+    (r"^(to_moments|to_latents)\.", "quant_conv."),
+    (r"^from_latents\.", "post_quant_conv."),
+    (r"^codebook\.codes$", "quantize.embedding.weight"),
+    (r"^decoder\.to_images\.", "decoder.conv_out."),
+)
+BRANCH: Rules = (
+    (r"branch\.0\.", "norm1."),
+    (r"branch\.2\.", "conv1."),
+    (r"branch\.3\.", "norm2."),
+    (r"branch\.5\.", "conv2."),
+)
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a layout calls the layers of an encoder or decoder, of which resolution i counts from the image down.
+
+    Attributes:
+        resolution: (i, levels) -> the prefix of a resolution.
+        block: of the residual blocks in it, before their number.
+        attention: of the attentions in it, before their number.
+        resample: of the change of resolution after it.
+        middle: block, attention, block.
+        norm: the last one.
+        inner: rules inside a residual block or an attention.
+    """
+
+    resolution: Callable[[int, int], str]
+    block: str
+    attention: str
+    resample: str
+    middle: tuple[str, str, str]
+    norm: str
+    inner: Rules
+
+    def encoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
+        """The layers with weights, in order."""
+        yield "conv_in"
+        for i in range(levels):
+            yield from self._resolution(i, levels, blocks, i in attends, i < levels - 1)
+        yield from (*self.middle, self.norm, "conv_out")
+
+    def decoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
+        """The layers with weights, in order, but for the last convolution."""
+        yield from ("conv_in", *self.middle)
+        for i in reversed(range(levels)):
+            yield from self._resolution(i, levels, blocks + 1, i in attends, i > 0)
+        yield self.norm
+
+    def _resolution(self, i: int, levels: int, blocks: int, attends: bool, resamples: bool) -> Iterator[str]:
+        for j in range(blocks):
+            yield f"{self.resolution(i, levels)}.{self.block}.{j}"
+            if attends:
+                yield f"{self.resolution(i, levels)}.{self.attention}.{j}"
+        if resamples:
+            yield f"{self.resolution(i, levels)}.{self.resample}"
+
+
+_COMPVIS = Names(
+    resolution=lambda i, levels: f"down.{i}",
+    block="block",
+    attention="attn",
+    resample="downsample",
+    middle=("mid.block_1", "mid.attn_1", "mid.block_2"),
+    norm="norm_out",
+    inner=(*BRANCH, (r"\.skip\.", ".nin_shortcut."), (r"\.to_out\.", ".proj_out."), (r"\.to_([qkv])\.", r".\1.")),
+)
+_DIFFUSERS = Names(
+    resolution=lambda i, levels: f"down_blocks.{i}",
+    block="resnets",
+    attention="attentions",
+    resample="downsamplers.0",
+    middle=("mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1"),
+    norm="conv_norm_out",
+    inner=(
+        *BRANCH,
+        (r"\.skip\.", ".conv_shortcut."),
+        (r"\.to_out\.", ".to_out.0."),
+        (r"(attentions\.\d+\.)norm\.", r"\1group_norm."),
+    ),
+)
+OLD_ATTENTION: Rules = (
+    (r"\.to_q\.", ".query."),
+    (r"\.to_k\.", ".key."),
+    (r"\.to_v\.", ".value."),
+    (r"\.to_out\.0\.", ".proj_attn."),
+)
+"""What diffusers called an attention's layers before it shared them with the UNet; old folders still have them."""
+
+LAYOUTS = {
+    "compvis": (_COMPVIS, replace(_COMPVIS, resolution=lambda i, levels: f"up.{i}", resample="upsample")),
+    "diffusers": (
+        _DIFFUSERS,
+        replace(_DIFFUSERS, resolution=lambda i, levels: f"up_blocks.{levels - 1 - i}", resample="upsamplers.0"),
+    ),
+}
+"""Of the encoder and of the decoder."""
+
+
+def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], list[Link]]:
+    """Links of a layout, in which attention may be `linear` layers."""
+    down, up = LAYOUTS[layout]
+
+    def table(parts: Parts) -> list[Link]:
+        component = parts["autoencoder"]
+        model = component.build()
+        sizes = _sizes(component)
+        rules = [
+            *_numbered("encoder", model.encoder.layers, down.encoder(*sizes)),
+            *_numbered("decoder", model.decoder.layers, up.decoder(*sizes)),
+            *BETWEEN,
+            *down.inner,
+            *extra,
+        ]
+        own = (name for name in model.state_dict() if name not in (*STATISTICS, *COUNTS))
+        return prefixed("autoencoder", [Link((n,), (rename(n, rules),), _form(n, linear)) for n in own])
+
+    return table
+
+
+def _form(name: str, linear: bool) -> Any:
+    return LINEAR if linear and ".to_" in name and name.endswith(".weight") and ".layers." in name else SAME
+
+
+def _sizes(component: Component) -> tuple[int, int, list[int]]:
+    """Resolutions, residual blocks in each, and which resolutions have attention."""
+    levels = len(component.setting("multipliers"))
+    attends = [i for i in range(levels) if 2**i in component.setting("attention_factors")]
+    return levels, component.setting("residual_blocks"), attends
+
+
+def _numbered(half: str, layers: nn.Module, names: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """A rule for each layer that has weights."""
+    assert isinstance(layers, nn.Sequential)
+    weighted = [i for i, layer in enumerate(layers) if next(layer.parameters(), None) is not None]
+    for index, name in zip(weighted, names, strict=True):
+        yield rf"^{half}\.layers\.{index}\.", f"{half}.{name}."
+
+
+def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
+    """Infers an architecture from the shapes; from a config.json only what they do not tell."""
+    names = LAYOUTS[layout][0]
+    conv1 = f"encoder.{names.resolution(0, 0)}.{names.block}.{{}}.conv1.weight"
+
+    def describe(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+        require_settings(tensors, settings, SUPPORTED)
+        block = [f"encoder.{names.resolution(i, 0)}.{names.block}.0.conv1.weight" for i in range(_MOST_LEVELS)]
+        levels = next((i for i, name in enumerate(block) if name not in tensors), _MOST_LEVELS)
+        channels = tensors.shapes["encoder.conv_in.weight"][0]
+        marks = [f"encoder.{names.resolution(i, 0)}.{names.attention}.0." for i in range(levels)]
+        attends = [i for i, mark in enumerate(marks) if any(name.startswith(mark) for name in tensors)]
+        latent_channels, inner = (
+            tensors.shapes["post_quant_conv.weight"][1],
+            tensors.shapes["post_quant_conv.weight"][0],
+        )
+        common = {
+            "channels": channels,
+            "multipliers": [tensors.shapes[name][0] // channels for name in block[:levels]],
+            "residual_blocks": count(tensors, conv1),
+            "latent_channels": latent_channels,
+            "attention_factors": [2**i for i in attends],
+            "norm_groups": settings.get("norm_num_groups", 32),
+        }
+        scale = hints.latent_scale or settings.get("scaling_factor")
+        statistics = statistics_of(latent_channels, scale or (KL_SCALE if layout == "diffusers" else 1.0))
+        if "quantize.embedding.weight" not in tensors:
+            statistics = statistics_of(latent_channels, scale or KL_SCALE)
+            return {"autoencoder": Component(AutoencoderKL, common, constants=statistics)}
+        codes = tensors.shapes["quantize.embedding.weight"][0]
+        own = {"codes": codes, "encoder_channels": inner}
+        unused = {"codebook.frequency": torch.zeros(codes), "codebook.idle": torch.zeros(codes, dtype=torch.long)}
+        return {"autoencoder": Component(AutoencoderVQ, common | own, constants=statistics | unused)}
+
+    return describe
+
+
+_MOST_LEVELS = 16
+
+
+def statistics_of(channels: int, scale: float) -> dict[str, Tensor]:
+    """Mean 0 and one standard deviation for all, as public models have it."""
+    return {"latent_mean": torch.zeros(channels), "latent_std": torch.full((channels,), 1 / scale)}
+
+
+SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "act_fn": ("silu",),
+    "in_channels": (3,),
+    "out_channels": (3,),
+    "shift_factor": (None, 0),
+    "latents_mean": (None,),
+    "latents_std": (None,),
+    "norm_type": ("group",),
+    "lookup_from_codebook": (False,),
+    "use_quant_conv": (True,),
+    "use_post_quant_conv": (True,),
+    "mid_block_add_attention": (True,),
+}
+TRAINING_ONLY: Rules = (
+    (r"loss\..*", "loss and discriminator of the autoencoder's training"),
+    (r"quantize\.(embed_prob|cluster_size|embedding\.cluster_size).*", "counts of the codebook's use"),
+    (r"model_ema\..*", "averages of the autoencoder's training"),
+)
+
+
+def _family(title: str, layout: str, kind: str, attention: str, extra: Rules = (), model: str = "") -> Family:
+    first = LAYOUTS[layout][0].resolution(0, 0)
+    block = LAYOUTS[layout][0].block
+    marks = (f"encoder.{first}.{block}.0.norm1.weight", "post_quant_conv.weight", f"encoder.{attention}")
+    return Family(
+        title=f"{kind} autoencoder as {title}",
+        marks=(*marks, "quantize.embedding.weight") if kind == "VQ" else marks,
+        describe=_describe(layout),
+        table=_table(layout, linear=layout == "diffusers", extra=extra),
+        ignored=TRAINING_ONLY,
+        model=model,
+    )
+
+
+AUTOENCODERS = tuple(
+    family
+    for kind, model in (("VQ", "VQModel"), ("KL", "AutoencoderKL"))
+    for family in (
+        _family("diffusers names it", "diffusers", kind, "mid_block.attentions.0.to_q.weight", model=model),
+        _family(
+            "diffusers once named it", "diffusers", kind, "mid_block.attentions.0.query.weight", OLD_ATTENTION, model
+        ),
+        _family("CompVis names it", "compvis", kind, "mid.attn_1.q.weight"),
+    )
+)
+"""Those with a codebook first, because their marks are more."""
+VQ_DIFFUSERS, KL_DIFFUSERS = AUTOENCODERS[0], AUTOENCODERS[3]

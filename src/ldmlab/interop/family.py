@@ -1,0 +1,113 @@
+"""What a layout of public weights is: the keys that tell it, the model that they make, the table between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ldmlab.interop.mapping import Link, Rules
+from ldmlab.interop.tensors import Tensors
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What a user may say where the weights themselves do not tell. None takes what is known of the family."""
+
+    heads: int | None = None
+    head_width: int | None = None
+    latent_scale: float | None = None
+    quick_gelu: bool | None = None
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a model of ours.
+
+    Attributes:
+        kind: its class.
+        settings: the keys of its config section.
+        widths: further arguments, which follow from the other parts when the whole is built.
+        constants: tensors of its state that the weights do not hold, for example the statistics of latents.
+    """
+
+    kind: type[nn.Module]
+    settings: Mapping[str, Any]
+    widths: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def setting(self, name: str) -> Any:
+        """The value that a key of the config section has, or its default."""
+        return self.settings.get(name, signature(self.kind).parameters[name].default)
+
+    def config(self) -> dict[str, Any]:
+        """The config section that builds it."""
+        return {"_target_": f"{self.kind.__module__}.{self.kind.__qualname__}", **self.settings}
+
+    def build(self) -> nn.Module:
+        """The part without memory for its weights."""
+        with torch.device("meta"):
+            return self.kind(**self.settings, **self.widths)
+
+
+Parts = Mapping[str, Component]
+"""By where they are in a whole model: "backbone", "autoencoder", "conditioner"."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A layout of public weights.
+
+    Attributes:
+        title: for people.
+        marks: keys that all of its files have and no other family's.
+        describe: (tensors, the config.json beside them or {}, hints) -> parts. It infers the architecture.
+        table: parts -> links between "PART.NAME" of ours and the names of the layout.
+        ignored: (pattern, reason) of keys that may be there and are not used.
+        model: the `_class_name` or `architectures` in config.json, for folders of diffusers and transformers.
+    """
+
+    title: str
+    marks: tuple[str, ...]
+    describe: Callable[[Tensors, Settings, Hints], Parts]
+    table: Callable[[Parts], list[Link]]
+    ignored: Rules = ()
+    model: str = ""
+
+    def recognises(self, tensors: Tensors) -> bool:
+        """Whether all marks are there."""
+        return all(mark in tensors for mark in self.marks)
+
+
+def prefixed(part: str, links: Iterable[Link]) -> list[Link]:
+    """Links of a part as links of the whole."""
+    return [Link(tuple(f"{part}.{name}" for name in link.ours), link.theirs, link.form) for link in links]
+
+
+def require_settings(tensors: Tensors, settings: Settings, allowed: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse a config.json that asks for what ours does not do.
+
+    Raises:
+        ValueError: a key has another value than those allowed; it is named.
+    """
+    for key, values in allowed.items():
+        value = settings.get(key, values[0])
+        if value not in values:
+            raise ValueError(
+                f"path={tensors.source}: its config has {key}={value}, which ldmlab's model lacks; "
+                f"only {' or '.join(map(str, values))} can be imported"
+            )
+
+
+def count(tensors: Tensors, name: str) -> int:
+    """How many of the names name.format(0), name.format(1) ... there are without a gap."""
+    found = 0
+    while name.format(found) in tensors:
+        found += 1
+    return found

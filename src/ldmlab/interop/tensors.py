@@ -1,0 +1,137 @@
+"""Weight files, of which each tensor is read when it is asked for, and in which no code can hide."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SAFETENSORS = ".safetensors"
+PICKLES = (".ckpt", ".pt", ".pth", ".bin")
+SUFFIXES = (SAFETENSORS, *PICKLES)
+
+
+class StandIn:
+    """Takes the place of a class that files of PyTorch Lightning name as the key of a setting, and does nothing."""
+
+
+STAND_INS: list[Any] = [
+    (StandIn, f"{package}.callbacks.{module}.{name}")
+    for package in ("pytorch_lightning", "lightning.pytorch")
+    for module, name in (("model_checkpoint", "ModelCheckpoint"), ("early_stopping", "EarlyStopping"))
+]
+"""Names that the released training checkpoints hold beside their tensors. Nothing of theirs is imported or run."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Named tensors whose shapes are known and whose values are read on demand.
+
+    Attributes:
+        source: the file or folder, for messages.
+        prefix: what stands before the names in the file.
+        shapes: of every tensor.
+        load: reads one by its name.
+    """
+
+    source: Path
+    shapes: Mapping[str, torch.Size]
+    load: Callable[[str], Tensor]
+    prefix: str = ""
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shapes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def under(self, prefix: str) -> Tensors:
+        """Those whose names begin with `prefix`, without it."""
+        names = {name.removeprefix(prefix): shape for name, shape in self.shapes.items() if name.startswith(prefix)}
+        return Tensors(self.source, names, lambda name: self.load(prefix + name), self.prefix + prefix)
+
+    def outside(self, prefixes: tuple[str, ...]) -> Tensors:
+        """Those whose names begin with none of the prefixes."""
+        names = {name: shape for name, shape in self.shapes.items() if not name.startswith(prefixes)}
+        return Tensors(self.source, names, self.load, self.prefix)
+
+    def renamed(self, names: Mapping[str, str]) -> Tensors:
+        """The same tensors where `names` (new: old) says what they are called here."""
+        shapes = {new: self.shapes[old] for new, old in names.items()}
+        return Tensors(self.source, shapes, lambda name: self.load(names[name]), self.prefix)
+
+
+def read_tensors(path: Path, ema: bool = True) -> Tensors:
+    """Open a weight file by its suffix.
+
+    Args:
+        path: the file.
+        ema: of a training checkpoint of DiT, which holds both, take the averaged weights.
+
+    Raises:
+        ValueError: it is absent, of another kind, cut off, or needs more than plain tensors to be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"path={path}: no such file; give the path of a checkpoint")
+    if path.suffix == SAFETENSORS:
+        return _safetensors(path)
+    if path.suffix in PICKLES:
+        return from_state(path, _state_dict(path, _unpickled(path), ema))
+    raise ValueError(f"path={path}: files ending in '{path.suffix}' are no weights; give {', '.join(SUFFIXES)}")
+
+
+def from_state(source: Path, state: Mapping[str, Tensor]) -> Tensors:
+    """Tensors that are in memory, or mapped into it."""
+    return Tensors(source, {name: tensor.shape for name, tensor in state.items()}, state.__getitem__)
+
+
+def _safetensors(path: Path) -> Tensors:
+    try:
+        stored = safe_open(path, "pt")
+        shapes = {name: torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"path={path}: this is no safetensors file, or it is cut off ({error})") from error
+    return Tensors(path, shapes, stored.get_tensor)
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"damaged at '{damaged}'")
+        with torch.serialization.safe_globals(STAND_INS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"path={path}: refused, because reading it would run code or build objects other than tensors "
+            f"({_culprit(error)}); convert it to safetensors where you trust it"
+        ) from error
+    except Exception as error:  # a damaged archive or a pickle made by hand raises anything
+        raise ValueError(f"path={path}: this is no checkpoint of PyTorch, or it is cut off ({error})") from error
+
+
+def _culprit(error: Exception) -> str:
+    """The name that torch refuses, out of its long message."""
+    words = str(error).split()
+    return words[words.index("GLOBAL") + 1] if "GLOBAL" in words else "its pickle is not plain data"
+
+
+def _state_dict(path: Path, content: Any, ema: bool) -> dict[str, Tensor]:
+    """The weights in a file: itself, or its entry `state_dict`, or what DiT's training calls `ema` and `model`."""
+    for entry in ("state_dict", *(("ema", "model") if ema else ("model", "ema"))):
+        if isinstance(content, dict) and isinstance(content.get(entry), dict):
+            content = content[entry]
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"path={path}: holds no named tensors; give a state dict")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f"path={path}: '{name}' is a {type(value).__name__}, not a tensor; give a state dict")
+    return {str(name): value for name, value in content.items()}
