@@ -116,14 +116,15 @@ class FrozenCLIP(CLIPText):
         weights: local file with the architecture's weights (.safetensors or .pt), or one that `ldmlab import` wrote;
             nothing is ever downloaded. None where they follow from a checkpoint of a whole model.
         padding: what fills a prompt up to L, see `CLIPText`.
+        pooled: whether it gives `vector`.
     """
 
-    def __init__(self, model: str, weights: str | None, padding: Padding = "zero") -> None:
+    def __init__(self, model: str, weights: str | None, padding: Padding = "zero", pooled: bool = True) -> None:
         if model not in open_clip.list_models():
             raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
         if weights is not None and not Path(weights).is_file():
             raise ValueError(f"conditioner.weights={weights}: no such file; give the path of {model}'s weights")
-        super().__init__(**_sizes(model), padding=padding, pooled=True)
+        super().__init__(**_sizes(model), padding=padding, pooled=pooled)
         if weights is not None:
             self._fill(model, weights)
 
@@ -132,10 +133,14 @@ class FrozenCLIP(CLIPText):
         try:
             stored = open_clip.factory.load_state_dict(weights)
             imported = "conditioner.positions" in stored
-            public = {name: f"conditioner.{name}" if imported else _PUBLIC.get(name, name) for name in self.state_dict()}
+            public = {
+                name: f"conditioner.{name}" if imported else _PUBLIC.get(name, name) for name in self.state_dict()
+            }
             self.load_state_dict({name: stored[theirs] for name, theirs in public.items()})
         except (RuntimeError, KeyError, TypeError, AttributeError, UnpicklingError, SafetensorError) as error:
-            raise ValueError(f"conditioner.weights={weights}: not weights of {model}; give that architecture's") from error
+            raise ValueError(
+                f"conditioner.weights={weights}: not weights of {model}; give that architecture's"
+            ) from error
 
 
 _PUBLIC = {
