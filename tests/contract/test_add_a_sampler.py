@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-EULER_PY = '''
+SAMPLER_PY = '''
 from ldmlab.samplers.base import Sampler
 
 
-class Euler(Sampler):
-    """Euler's method for the probability flow, in y = x / alpha over the noise ratio r = sigma / alpha."""
+class StraightLines(Sampler):
+    """Follows the tangent of the probability flow, in y = x / alpha over the noise ratio r = sigma / alpha."""
 
     def step(self, denoise, x, level, next_level, hooks):
         alpha, sigma = level.like(x)
@@ -25,10 +25,11 @@ class Euler(Sampler):
         slope = (x / alpha - denoise(x, level)) / (sigma / alpha)
         return next_alpha * (x / alpha + (next_sigma / next_alpha - sigma / alpha) * slope)
 '''
-EULER_YAML = """
-_target_: euler.Euler
+SAMPLER_YAML = """
+_target_: straight_lines.StraightLines
 steps: 50
 spacing: trailing
+last_level: clean
 """
 
 
@@ -37,9 +38,9 @@ def pictures(folder: Path) -> np.ndarray[Any, Any]:
 
 
 def test_a_sampler_in_a_folder_of_its_own(dit: Path, ldmlab: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "euler.py").write_text(EULER_PY)
+    (tmp_path / "straight_lines.py").write_text(SAMPLER_PY)
     (tmp_path / "conf/sampler").mkdir(parents=True)
-    (tmp_path / "conf/sampler/euler.yaml").write_text(EULER_YAML)
+    (tmp_path / "conf/sampler/straight_lines.yaml").write_text(SAMPLER_YAML)
     common = [
         "a red star",
         f"ckpt={dit / 'last.ckpt'}",
@@ -48,7 +49,7 @@ def test_a_sampler_in_a_folder_of_its_own(dit: Path, ldmlab: Callable[..., Any],
         "sampler.spacing=leading",
         "device=cpu",
     ]
-    added = ["--config-dir", str(tmp_path / "conf"), "sampler=euler", f"output_dir={tmp_path / 'euler'}"]
+    added = ["--config-dir", str(tmp_path / "conf"), "sampler=straight_lines", f"output_dir={tmp_path / 'added'}"]
     path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         [sys.executable, "-m", "ldmlab", "sample", *common, *added],
@@ -60,7 +61,7 @@ def test_a_sampler_in_a_folder_of_its_own(dit: Path, ldmlab: Callable[..., Any],
     )
     assert done.returncode == 0, done.stderr
     assert ldmlab("sample", *common, f"output_dir={tmp_path / 'ddim'}").code == 0
-    drawn, known = pictures(tmp_path / "euler"), pictures(tmp_path / "ddim")
+    drawn, known = pictures(tmp_path / "added"), pictures(tmp_path / "ddim")
     assert drawn.shape == (3, 32, 32, 3)
     assert np.abs(drawn - known).max() <= 1  # DDIM with eta 0 is the same method, written differently
     assert drawn.std() > 1

@@ -52,6 +52,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
     if words and command == "sample":
         overrides.append(_prompts_override(words, overrides))
+    elif words and command == "import":
+        overrides.append(_path_override(words, overrides))
     elif words:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(words[0])}")
     if getattr(parsed, "json", False):
@@ -97,6 +99,12 @@ def _prompts_override(words: Iterable[str], overrides: Iterable[str]) -> str:
         if not word.strip() or word == "???":
             raise UserError(f"the prompt '{word}' says nothing; write what the picture should show")
     return f"prompts=[{','.join(map(quoted, words))}]"
+
+
+def _path_override(words: Sequence[str], overrides: Iterable[str]) -> str:
+    if len(words) > 1 or any(override.lstrip("+").startswith("path=") for override in overrides):
+        raise UserError(f"'{words[-1]}': one checkpoint is imported at a time; give one path")
+    return f"path={quoted(words[0])}"
 
 
 def _search_path(folder: Path) -> str:

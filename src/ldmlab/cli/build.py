@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
@@ -22,7 +22,7 @@ from ldmlab.diffusion.objectives import Objective
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
-from ldmlab.training.checkpoints import Checkpoint, load_weights, read_checkpoint
+from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint
 from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
@@ -118,8 +118,57 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) 
     objective: Objective = instantiate(config.get("objective", OBJECTIVE))
     channels = autoencoder.latent_channels
     backbone = build_backbone(config["backbone"], channels, grid, conditioner, objective.learns_variance)
-    schedule, parameterization = instantiate(config["schedule"]), instantiate(config["parameterization"])
-    return LatentDiffusion(autoencoder, Denoiser(backbone, schedule, parameterization, objective), conditioner, grid)
+    with torch.device("cpu"):  # levels are looked at, also where the rest is built on the meta device
+        schedule, parameterization = instantiate(config["schedule"]), instantiate(config["parameterization"])
+        denoiser = Denoiser(backbone, schedule, parameterization, objective)
+    return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
+
+
+def build_outline(config: Mapping[str, Any]) -> nn.Module:
+    """The model of a stored config without memory for its weights, to compare names and shapes with."""
+    with torch.device("meta"):
+        if config["model"] == "conditioner":
+            return nn.ModuleDict({"conditioner": build_conditioner(config["conditioner"])})
+        autoencoder = build_autoencoder(config["autoencoder"])
+        if config["model"] == "autoencoder":
+            return nn.ModuleDict({"autoencoder": autoencoder})
+        return build_latent_diffusion(config, autoencoder)
+
+
+def read_trusted(ckpt: str, ema: bool = True) -> Checkpoint:
+    """A checkpoint of ours whose config builds nothing but our own classes.
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe or not ours.
+    """
+    checkpoint = read_checkpoint(_path(ckpt), ema)
+    _trusted(checkpoint.config, _path(ckpt))
+    return checkpoint
+
+
+def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
+    """The config section of a part, its weights, and the file.
+
+    Args:
+        ckpt: path, or name of a shipped model; None for the default one.
+        part: "autoencoder" or "conditioner".
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe, or holds no such part.
+    """
+    path = _path(ckpt)
+    checkpoint = read_checkpoint(path)
+    config = _trusted(checkpoint.config, path)
+    if part not in config:
+        raise ValueError(f"ckpt={path}: holds a {config['model']} and no {part}")
+    prefix = f"{part}."
+    state = {name.removeprefix(prefix): t for name, t in checkpoint.state.items() if name.startswith(prefix)}
+    return config[part], state, path
+
+
+def is_model_of_ours(ckpt: str) -> bool:
+    """Whether a name is that of a shipped model, or of a file that ldmlab exported."""
+    return is_exported(_path(ckpt))
 
 
 def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
@@ -128,12 +177,8 @@ def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
     Args:
         ckpt: path, or name of a shipped model; None for the autoencoder of the default one.
     """
-    path = _path(ckpt)
-    checkpoint = read_checkpoint(path)
-    config = _trusted(checkpoint.config, path)["autoencoder"]
+    config, state, path = stored_part(ckpt, "autoencoder")
     autoencoder = build_autoencoder(config)
-    prefix = "autoencoder."
-    state = {k.removeprefix(prefix): v for k, v in checkpoint.state.items() if k.startswith(prefix)}
     load_weights(autoencoder, state, path)
     return autoencoder.eval(), config
 
@@ -153,6 +198,8 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
     config = _trusted(checkpoint.config, path)
     if config["model"] == "autoencoder":
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
+    if config["model"] == "conditioner":
+        raise ValueError(f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner={path}")
     model = build_latent_diffusion(config, build_autoencoder(config["autoencoder"]))
     load_weights(model, checkpoint.state, path)
     return Loaded(model.eval(), path, checkpoint)
@@ -193,9 +240,9 @@ def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it names another target, or holds no config of ours.
     """
-    needed = {"model", "autoencoder", "image_size"}
-    if isinstance(config, dict) and config.get("model") != "autoencoder":
-        needed |= {*DIFFUSION_GROUPS} - {"objective"}
+    alone = config.get("model") if isinstance(config, dict) else None
+    needed = {"model", "image_size"}
+    needed |= {alone} if alone in ("autoencoder", "conditioner") else {"autoencoder", *DIFFUSION_GROUPS} - {"objective"}
     if not isinstance(config, dict) or not needed <= {*config}:
         raise ValueError(f"ckpt={path}: its config names no model; it was not written by `ldmlab train`")
     for target in _targets(config):

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import hydra
@@ -61,7 +62,8 @@ def _run(command: str, config: DictConfig) -> None:
         validate(command, [*settings.overrides.hydra, *settings.overrides.task])
     if "output_dir" in config:
         config.output_dir = settings.runtime.output_dir
-    import_module(f"ldmlab.cli.{command}").run(config)
+    module = f"{command}_" if iskeyword(command) else command
+    import_module(f"ldmlab.cli.{module}").run(config)
 
 
 @contextmanager

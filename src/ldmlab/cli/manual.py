@@ -77,7 +77,8 @@ PAGES = {
         description=(
             "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
             "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "
-            "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions.",
+            "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions, and of a codebook the perplexity "
+            "and the share of codes in use.",
             "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
             "extractor=inception gives the FID that papers report.",
         ),
@@ -106,6 +107,32 @@ PAGES = {
             ("ldmlab describe experiment=shapes/dit", "the model of a study"),
         ),
         flags=(("--json", "the same as json=true"),),
+    ),
+    "import": Page(
+        summary="bring a public checkpoint into ldmlab's format",
+        synopsis="ldmlab import PATH [KEY=VALUE ...]",
+        description=(
+            "Recognises a file or a folder by its keys: Stable Diffusion 1.x, latent diffusion and its autoencoders, "
+            "DiT, CLIP's text encoder, in their authors' layouts and in that of diffusers. Every tensor is used, or "
+            "named with the reason why not; nothing in a file is run.",
+            "A backbone alone needs an autoencoder=PATH to become a model, and one that reads prompts a "
+            "conditioner=PATH. docs/checkpoints.md says what can be imported.",
+        ),
+        examples=(
+            ("ldmlab import v1-5-pruned-emaonly.safetensors output=sd.safetensors", "Stable Diffusion, a single file"),
+            ("ldmlab import stable-diffusion-v1-5/ half=true", "the same as a folder of diffusers"),
+            ("ldmlab import DiT-XL-2-256x256.pt autoencoder=sd-vae-ft-ema/", "DiT with the autoencoder it works on"),
+        ),
+    ),
+    "export": Page(
+        summary="write a model as a folder that diffusers loads",
+        synopsis="ldmlab export ckpt=PATH output=FOLDER [KEY=VALUE ...]",
+        description=(
+            "UNets that read CLIP's text become a StableDiffusionPipeline, class-conditional DiTs a DiTPipeline, "
+            "autoencoders an AutoencoderKL or a VQModel. A model for which diffusers has no class is refused with the "
+            "reason.",
+        ),
+        examples=(("ldmlab export ckpt=sd.safetensors output=sd half=true", "for StableDiffusionPipeline"),),
     ),
 }
 

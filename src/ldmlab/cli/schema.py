@@ -79,10 +79,39 @@ class DescribeKeys(TrainKeys):
     json_: Annotated[bool, Field(alias="json")]
 
 
+class ImportKeys(Keys):
+    """`ldmlab import`."""
+
+    path: Path
+    output: Path | None
+    autoencoder: Path | None
+    conditioner: Path | None
+    tokenizer: Path | None
+    image_size: Count | None
+    heads: Count | None
+    head_width: Count | None
+    latent_scale: Annotated[float, Field(gt=0)] | None
+    quick_gelu: bool | None
+    ema: bool
+    half: bool
+
+
+class ExportKeys(Keys):
+    """`ldmlab export`."""
+
+    ckpt: Path
+    output: Path
+    format: Literal["diffusers"]
+    ema: bool
+    half: bool
+
+
 SCHEMAS: dict[str, type[Keys]] = {
     "data": DataKeys,
     "train": TrainKeys,
     "sample": SampleKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
+    "import": ImportKeys,
+    "export": ExportKeys,
 }

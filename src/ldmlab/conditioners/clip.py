@@ -27,15 +27,14 @@ Padding = Literal["zero", "end"]
 class CLIPText(Conditioner):
     """Gives `context`, the final-norm states of all L tokens, and `vector`, the state at the end mark.
 
-    Padding is part of the context, as in Stable Diffusion. Nothing here is trained. The defaults are the text encoder of
-    Stable Diffusion 1.x, whose weights follow from a checkpoint of a whole model.
+    Padding is part of the context, as in Stable Diffusion. Nothing here is trained: the weights follow from a
+    checkpoint of a whole model. The defaults are the text encoder of Stable Diffusion 1.x.
 
     Args:
         width: D.
         depth: number of blocks.
         heads: attention heads.
         length: L.
-        vocabulary: rows of the token table.
         quick_gelu: OpenAI's approximation x sigmoid(1.702 x) in place of GELU.
         padding: what fills a prompt up to L: token 0, as open_clip has it, or the end mark, as Stable Diffusion has it.
         pooled: whether it gives `vector`.
@@ -47,7 +46,6 @@ class CLIPText(Conditioner):
         depth: int = 12,
         heads: int = 12,
         length: int = 77,
-        vocabulary: int = 49408,
         quick_gelu: bool = True,
         padding: Padding = "end",
         pooled: bool = False,
@@ -56,8 +54,9 @@ class CLIPText(Conditioner):
         if padding not in ("zero", "end"):
             raise ValueError(f"conditioner.padding={padding}: choose zero (open_clip) or end (Stable Diffusion)")
         activation = QuickGELU if quick_gelu else nn.GELU
-        text = TextTransformer(length, vocabulary, width, heads, depth, output_dim=None, act_layer=activation)
         self.tokenizer = open_clip.SimpleTokenizer()
+        words = self.tokenizer.vocab_size
+        text = TextTransformer(length, words, width, heads, depth, output_dim=None, act_layer=activation)
         self.length = length
         self.padding = padding
         self.context_width = width
@@ -124,7 +123,9 @@ class FrozenCLIP(CLIPText):
             raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
         if weights is not None and not Path(weights).is_file():
             raise ValueError(f"conditioner.weights={weights}: no such file; give the path of {model}'s weights")
-        super().__init__(**_sizes(model), padding=padding, pooled=pooled)
+        sizes = {**_sizes(model), "padding": padding, "pooled": pooled}
+        super().__init__(**sizes)
+        self.sizes = sizes
         if weights is not None:
             self._fill(model, weights)
 

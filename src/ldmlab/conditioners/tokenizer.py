@@ -1,11 +1,13 @@
-"""A byte-level BPE tokenizer fitted to the training captions, stored inside the model's weights.
+"""Tokenizers of prompt models, stored inside the model's weights.
 
-Every text can be tokenized: words that the captions never held fall apart into known pieces.
+Ours is a byte-level BPE fitted to the training captions, by which every text can be tokenized: words that the captions
+never held fall apart into known pieces. BERT's WordPiece is read for public weights that were trained with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Int, UInt8
@@ -14,6 +16,7 @@ from torch import Tensor
 
 PAD, BEGIN, END = "<pad>", "<begin>", "<end>"
 PAD_ID, BEGIN_ID, END_ID = 0, 1, 2
+BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
 
 
 def fit_tokenizer(captions: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -43,6 +46,32 @@ def fit_tokenizer(captions: Iterable[str], vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
+def read_wordpiece(path: Path) -> Tokenizer:
+    """BERT's tokenizer in lower case (Devlin et al. 2019) with the words of a vocab.txt, one a line.
+
+    Raises:
+        ValueError: there is no such file, or it lacks BERT's marks.
+    """
+    if not path.is_file():
+        raise ValueError(f"tokenizer={path}: no such file; give the vocab.txt of bert-base-uncased")
+    words = {word: number for number, word in enumerate(path.read_text(encoding="utf-8").splitlines())}
+    for mark in (BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN):
+        if mark not in words:
+            raise ValueError(f"tokenizer={path}: lacks '{mark}'; give the vocab.txt of bert-base-uncased")
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token=BERT_UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
+    """The ids of padding, begin and end."""
+    names = (PAD, BEGIN, END) if tokenizer.token_to_id(PAD) is not None else (BERT_PAD, BERT_BEGIN, BERT_END)
+    pad, begin, end = (tokenizer.get_vocab()[name] for name in names)
+    return pad, begin, end
+
+
 def to_tensor(tokenizer: Tokenizer) -> UInt8[Tensor, " bytes"]:
     """The tokenizer's JSON as bytes in a tensor, which every checkpoint format can hold."""
     return torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
@@ -55,11 +84,12 @@ def from_tensor(data: UInt8[Tensor, " bytes"]) -> Tokenizer:
 
 def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
     """Token ids between begin and end marks, cut or padded to L, and True where a token is real."""
-    ids = torch.full((len(prompts), length), PAD_ID)
+    pad, begin, end = marks(tokenizer)
+    ids = torch.full((len(prompts), length), pad)
     for row, words in enumerate(_words(tokenizer, prompts)):
-        tokens = [BEGIN_ID, *words[: length - 2], END_ID]
+        tokens = [begin, *words[: length - 2], end]
         ids[row, : len(tokens)] = torch.tensor(tokens)
-    return ids, ids != PAD_ID
+    return ids, ids != pad
 
 
 def lengths(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[int]:

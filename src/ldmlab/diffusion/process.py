@@ -35,19 +35,49 @@ def posterior_weights(
     x: Float[Tensor, "B *grid"], level: Level, next_level: Level
 ) -> tuple[Float[Tensor, "#B *ones"], Float[Tensor, "#B *ones"]]:
     """Weights of x_t and of x_0 in the posterior's mean, in the dtype of `x` and shaped to broadcast against it."""
-    alpha_ts = level.alpha / next_level.alpha
-    x_weight = alpha_ts * next_level.sigma**2 / level.sigma**2
+    x_weight = level.alpha / next_level.alpha * next_level.sigma**2 / level.sigma**2
     denoised_weight = next_level.alpha * transition_variance(level, next_level) / level.sigma**2
     return Level(x_weight, denoised_weight).like(x)
 
 
 def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "#B *ones"]:
     """Standard deviation of q(x_s | x_t, x_0), in the dtype of `x` and shaped to broadcast against it."""
-    std = transition_variance(level, next_level).sqrt() * next_level.sigma / level.sigma
-    return std.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return _like(posterior_variance(level, next_level).sqrt(), x)
 
 
-def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "*shape"]:
-    """sigma_ts^2 of q(x_t | x_s); beta_t on neighbouring timesteps of a variance-preserving schedule."""
+def interpolated_log_variance(
+    mix: Float[Tensor, "B *grid"],
+    x: Float[Tensor, "B *grid"],
+    level: Level,
+    next_level: Level,
+    floor: float = 1e-20,
+) -> Float[Tensor, "B *grid"]:
+    """Logarithm of a learned variance of x_s given x_t (Nichol & Dhariwal 2021, eq. 15).
+
+    Args:
+        mix: the network's share of the transition's variance (beta); the rest is the posterior's (beta-tilde).
+        x: gives the dtype and the shape.
+        level: t.
+        next_level: s, less noisy.
+        floor: least variance of the posterior, which is 0 where sigma_s is. The paper's training takes beta-tilde of
+            timestep 1 there.
+    """
+    lower = posterior_variance(level, next_level).clamp(min=floor).log()
+    upper = transition_variance(level, next_level).clamp(min=floor).log()
+    return mix * _like(upper, x) + (1 - mix) * _like(lower, x)
+
+
+def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:
+    """sigma_ts^2, the variance of q(x_t | x_s), shaped as the levels; beta on neighbouring timesteps."""
     alpha_ts = level.alpha / next_level.alpha
     return (level.sigma**2 - alpha_ts**2 * next_level.sigma**2).clamp(min=0)
+
+
+def posterior_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:
+    """Variance of q(x_s | x_t, x_0), shaped as the levels; beta-tilde on neighbouring timesteps."""
+    return transition_variance(level, next_level) * (next_level.sigma / level.sigma) ** 2
+
+
+def _like(coefficient: Tensor, x: Tensor) -> Tensor:
+    """A coefficient, one or one a sample, in the dtype of `x` and shaped to broadcast against it."""
+    return coefficient.to(x).reshape(-1, *[1] * (x.ndim - 1))

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ldmlab.diffusion.process import add_noise, posterior, transition_variance
+from ldmlab.diffusion.process import add_noise, posterior, posterior_variance, transition_variance
 from ldmlab.types import Level
 
 BIN = 2 / 255
@@ -32,8 +32,7 @@ class ReverseChain:
 
     def __init__(self, levels: Level) -> None:
         self.here, self.next = levels[:-1], levels[1:]
-        upper = transition_variance(self.here, self.next)
-        lower = upper * self.next.sigma**2 / self.here.sigma**2
+        upper, lower = transition_variance(self.here, self.next), posterior_variance(self.here, self.next)
         lower[-1] = lower[-2]
         self.log_upper, self.log_lower = upper.log(), lower.log()
 

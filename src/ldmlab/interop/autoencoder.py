@@ -127,6 +127,7 @@ def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], li
     def table(parts: Parts) -> list[Link]:
         component = parts["autoencoder"]
         model = component.build()
+        assert isinstance(model, AutoencoderKL | AutoencoderVQ)
         sizes = _sizes(component)
         rules = [
             *_numbered("encoder", model.encoder.layers, down.encoder(*sizes)),

@@ -56,13 +56,12 @@ def _describe_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> P
 def _parts(
     tensors: Tensors, names: tuple[str, str], depth: int, heads: int | None, hints: Hints, quick: bool, padding: str
 ) -> Parts:
-    vocabulary, width = tensors.shapes[names[0]]
+    width = tensors.shapes[names[0]][1]
     settings: dict[str, Any] = {
         "width": width,
         "depth": depth,
         "heads": heads or max(1, width // HEAD_WIDTH),
         "length": tensors.shapes[names[1]][0],
-        "vocabulary": vocabulary,
         "quick_gelu": quick if hints.quick_gelu is None else hints.quick_gelu,
         "padding": padding,
         "pooled": False,

@@ -131,8 +131,8 @@ def _parts(tensors: Tensors, names: tuple[str, str, str], sizes: dict[str, Any],
     """The backbone and its classes, of which the last row of the table is the null one."""
     patches, out, table = (tensors.shapes[name] for name in names)
     width, channels, patch = patches[:3]
-    settings = {"patch": patch, "width": width, "out_channels": out[0] // patch**2} | sizes
-    widths = {"channels": channels, "grid": grid, "vector_width": width}
+    settings = {"patch": patch, "width": width} | sizes
+    widths = {"channels": channels, "grid": grid, "vector_width": width, "out_channels": out[0] // patch**2}
     classes = Component(ClassLabel, {"classes": table[0] - 1, "width": width})
     return {"backbone": Component(DiT, settings, widths), "conditioner": classes}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ class Hints:
     head_width: int | None = None
     latent_scale: float | None = None
     quick_gelu: bool | None = None
+    tokenizer: Path | None = None
 
 
 @dataclass(frozen=True)

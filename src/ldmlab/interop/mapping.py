@@ -114,10 +114,9 @@ def account(table: Iterable[Link], own: Mapping[str, Tensor], tensors: Tensors, 
         if name not in expected:
             reason = next((reason for pattern, reason in ignored if re.fullmatch(pattern, name)), None)
             if reason is None:
-                shape = tuple(tensors.shapes[name])
                 raise ValueError(
-                    f"{where}: '{tensors.prefix}{name}' of shape {shape} is left over: the model it was taken for "
-                    "has no such tensor"
+                    f"{where}: '{tensors.prefix}{name}' of shape {tuple(tensors.shapes[name])} is left over: the model "
+                    "that the other keys make has no such tensor"
                 )
             reasons[reason] += 1
     return reasons

@@ -30,6 +30,17 @@ STAND_INS: list[Any] = [
 """Names that the released training checkpoints hold beside their tensors. Nothing of theirs is imported or run."""
 
 
+class Shapes(dict[str, torch.Size]):
+    """Shapes by name, which tell what a file lacks where one is asked for that is not there."""
+
+    def __init__(self, shapes: Mapping[str, torch.Size], source: Path, prefix: str) -> None:
+        super().__init__(shapes)
+        self.where = f"path={source}: lacks '{prefix}"
+
+    def __missing__(self, name: str) -> torch.Size:
+        raise ValueError(f"{self.where}{name}'")
+
+
 @dataclass(frozen=True)
 class Tensors:
     """Named tensors whose shapes are known and whose values are read on demand.
@@ -45,6 +56,9 @@ class Tensors:
     shapes: Mapping[str, torch.Size]
     load: Callable[[str], Tensor]
     prefix: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", Shapes(self.shapes, self.source, self.prefix))
 
     def __contains__(self, name: str) -> bool:
         return name in self.shapes
@@ -95,9 +109,12 @@ def from_state(source: Path, state: Mapping[str, Tensor]) -> Tensors:
 def _safetensors(path: Path) -> Tensors:
     try:
         stored = safe_open(path, "pt")
+        ours = (stored.metadata() or {}).get("format") == "ldmlab"
         shapes = {name: torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"path={path}: this is no safetensors file, or it is cut off ({error})") from error
+    if ours:
+        raise ValueError(f"path={path}: is in ldmlab's format already; give it to a command as ckpt={path}")
     return Tensors(path, shapes, stored.get_tensor)
 
 

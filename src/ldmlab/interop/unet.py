@@ -101,6 +101,7 @@ def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, 
         "attention_block": "plain" if plain else "transformer",
         "adaptive_norm": shapes[names.embedding][0] == 2 * features,
         "concat_channels": channels - out_channels,
+        "residual_resampling": False,
         **known.heads,
         **settings,
         **({"heads": hints.heads, "head_width": hints.head_width} if hints.heads or hints.head_width else {}),
@@ -111,10 +112,9 @@ def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, 
             f"path={tensors.source}: the weights do not tell how a UNet of {features} features {told} splits its "
             "attention; give heads=8, for example, or head_width=32"
         )
-    component = Component(
-        UNet, settings, {"channels": out_channels, "grid": settings.pop("grid", known.grid), "context_width": context}
-    )
-    return {"backbone": component}
+    grid = settings.pop("grid", known.grid)
+    given = {"channels": out_channels, "grid": grid, "context_width": context, "out_channels": out_channels}
+    return {"backbone": Component(UNet, settings, given)}
 
 
 def _context(tensors: Tensors, sites: Mapping[str, int]) -> int | None:
@@ -151,7 +151,7 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "addition_embed_type": (None,),
     "encoder_hid_dim": (None,),
     "time_cond_proj_dim": (None,),
-    "resnet_time_scale_shift": ("default",),
+    "resnet_time_scale_shift": ("default", "scale_shift"),
     "only_cross_attention": (False,),
     "mid_block_type": ("UNetMidBlock2DCrossAttn",),
     "flip_sin_to_cos": (True,),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.diffusion.process import posterior_std
+from ldmlab.diffusion.process import posterior_variance
 from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.first_order import first_order
 from ldmlab.types import Denoise, Level
 
 
@@ -16,11 +17,12 @@ class DDIM(Sampler):
     Args:
         steps: see `Sampler`.
         spacing: see `Sampler`.
+        last_level: see `Sampler`.
         eta: share of the posterior's standard deviation that is drawn anew, in [0, 1].
     """
 
-    def __init__(self, steps: int = 50, spacing: str = "trailing", eta: float = 0.0) -> None:
-        super().__init__(steps, spacing)
+    def __init__(self, steps: int = 50, spacing: str = "trailing", last_level: str = "clean", eta: float = 0.0) -> None:
+        super().__init__(steps, spacing, last_level)
         if not 0 <= eta <= 1:
             raise ValueError(f"sampler.eta={eta}: eta must lie in [0, 1]; 0 is deterministic, 1 is ancestral")
         self.eta = eta
@@ -30,11 +32,8 @@ class DDIM(Sampler):
     ) -> Float[Tensor, "B *grid"]:
         """x_s = alpha_s x_0 + sqrt(sigma_s^2 - std^2) eps + std z."""
         denoised = denoise(x, level)
-        alpha, sigma = level.like(x)
-        next_alpha, next_sigma = next_level.like(x)
-        eps = (x - alpha * denoised) / sigma
         if self.eta == 0 or next_level.sigma == 0:
-            return next_alpha * denoised + next_sigma * eps
-        std = self.eta * posterior_std(x, level, next_level)
-        direction = (next_sigma**2 - std**2).clamp(min=0).sqrt()
-        return next_alpha * denoised + direction * eps + std * hooks.step_noise(x)
+            return first_order(x, denoised, level, next_level)
+        variance = self.eta**2 * posterior_variance(level, next_level)
+        kept = Level(next_level.alpha, (next_level.sigma**2 - variance).clamp(min=0).sqrt())
+        return first_order(x, denoised, level, kept) + variance.sqrt() * hooks.step_noise(x)

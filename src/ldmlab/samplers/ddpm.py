@@ -5,17 +5,61 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.diffusion.process import posterior
+from ldmlab.diffusion.process import interpolated_log_variance, posterior, transition_variance
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.types import Denoise, Level
 
+VARIANCES = ("fixed_small", "fixed_large", "learned")
+
 
 class DDPM(Sampler):
-    """Draws from q(x_s | x_t, x_0 = clean estimate), whose standard deviation is sqrt(beta-tilde); 0 at the end."""
+    """Draws x_s around the mean of q(x_s | x_t, x_0 = clean estimate); takes that mean itself where s is clean.
+
+    Args:
+        steps: see `Sampler`.
+        spacing: see `Sampler`.
+        last_level: see `Sampler`.
+        variance: "fixed_small" is the posterior's, beta-tilde; "fixed_large" that of q(x_t | x_s), beta, both of the
+            step on this grid; "learned" what the network predicts between the two (Nichol & Dhariwal 2021, eq. 15).
+
+    Raises:
+        ValueError: a variance that is not known.
+    """
+
+    def __init__(
+        self,
+        steps: int = 50,
+        spacing: str = "trailing",
+        last_level: str = "clean",
+        variance: str = "fixed_small",
+    ) -> None:
+        super().__init__(steps, spacing, last_level)
+        if variance not in VARIANCES:
+            raise ValueError(f"sampler.variance={variance}: choose one of {', '.join(VARIANCES)}")
+        self.variance = variance
 
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B *grid"]:
-        """See `Sampler.step`."""
-        mean, std = posterior(x, denoise(x, level), level, next_level)
+        """See `Sampler.step`.
+
+        Raises:
+            ValueError: the variance is to be learned, and `denoise` has no method `with_variance(x, level)` that
+                returns the clean estimate and the share of beta in the logarithm of the variance.
+        """
+        if self.variance == "learned":
+            denoised, mix = _with_variance(denoise, x, level)
+            std = (interpolated_log_variance(mix, x, level, next_level) / 2).exp()
+            mean, _ = posterior(x, denoised, level, next_level)
+        else:
+            mean, std = posterior(x, denoise(x, level), level, next_level)
+        if self.variance == "fixed_large":
+            std = transition_variance(level, next_level).sqrt()
         return mean + std * hooks.step_noise(x) if next_level.sigma > 0 else mean
+
+
+def _with_variance(denoise: Denoise, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
+    with_variance = getattr(denoise, "with_variance", None)
+    if with_variance is None:
+        raise ValueError("sampler.variance=learned: this model learned no variance; use fixed_small or fixed_large")
+    return with_variance(x, level)

@@ -106,6 +106,17 @@ def _read_training(path: Path, ema: bool) -> Checkpoint:
     return Checkpoint(checkpoint["config"], weights, ema and bool(averages), sha256_of(path))
 
 
+def is_exported(path: Path) -> bool:
+    """Whether this is a file that `export_weights` wrote."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return False
+    try:
+        with safe_open(path, "pt") as stored:
+            return (stored.metadata() or {}).get("format") == FORMAT
+    except (SafetensorError, OSError):
+        return False
+
+
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load a state dict that must fit exactly.
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldmlab.diffusion.process import add_noise, posterior
+from ldmlab.diffusion.process import (
+    add_noise,
+    interpolated_log_variance,
+    posterior,
+    posterior_std,
+    posterior_variance,
+    transition_variance,
+)
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, scaled_linear
 from ldmlab.types import Level
 
@@ -84,3 +91,40 @@ def test_posterior_with_a_level_a_sample() -> None:
         one, one_std = posterior(x[row : row + 1], clean[row : row + 1], schedule.level(t[row]), schedule.level(s[row]))
         torch.testing.assert_close(mean[row : row + 1], one)
         torch.testing.assert_close(std[row : row + 1], one_std)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_variances_of_neighbours_are_beta_and_beta_tilde(name: str) -> None:
+    schedule = SCHEDULES[name]
+    t = torch.arange(1, 1000)
+    level, lower = schedule.level(t), schedule.level(t - 1)
+    torch.testing.assert_close(transition_variance(level, lower), schedule.betas[1:])
+    tilde = (1 - schedule.alphas_cumprod[:-1]) / (1 - schedule.alphas_cumprod[1:]) * schedule.betas[1:]
+    torch.testing.assert_close(posterior_variance(level, lower), tilde)
+
+
+def test_no_variance_is_negative() -> None:
+    level = linear().level(torch.arange(1000))
+    assert float(transition_variance(level, level).min()) >= 0
+    assert float(transition_variance(level, level).max()) < 1e-15
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_learned_variance_lies_between_the_two_in_its_logarithm(dtype: torch.dtype) -> None:
+    schedule = linear()
+    level, lower = schedule.level(torch.tensor([900, 100])), schedule.level(torch.tensor([850, 50]))
+    x = torch.zeros(2, 3, 2, 2, dtype=dtype)
+    small, large = posterior_std(x, level, lower) ** 2, transition_variance(level, lower).to(dtype).view(2, 1, 1, 1)
+    for share, wanted in [(0.0, small), (1.0, large), (0.5, (small * large).sqrt()), (-1.0, small**2 / large)]:
+        found = interpolated_log_variance(torch.full_like(x, share), x, level, lower)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found.exp(), wanted.expand_as(x))
+
+
+def test_a_learned_variance_has_a_floor_at_clean_latents() -> None:
+    clean = Level(torch.tensor(1.0, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64))
+    level = linear().level(torch.tensor(0))
+    none = torch.zeros_like(X)
+    assert float(interpolated_log_variance(none, X, level, clean).exp().max()) == pytest.approx(1e-20)
+    assert float(interpolated_log_variance(none, X, level, clean, floor=5e-5).exp().max()) == pytest.approx(5e-5)
+    assert float(interpolated_log_variance(none + 1, X, level, clean).exp().max()) == pytest.approx(1e-4)

@@ -82,6 +82,17 @@ def test_a_level_between_goes_to_the_nearest_and_the_ends_are_ends() -> None:
     assert schedule.timesteps(ends).tolist() == [0, 6]
 
 
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_levels_of_noise_ratios_are_on_the_path(name: str) -> None:
+    schedule = SCHEDULES[name]
+    known = schedule.level(torch.arange(len(schedule)))
+    found = schedule.at_ratio(known.sigma / known.alpha)
+    torch.testing.assert_close(found.alpha, known.alpha)
+    torch.testing.assert_close(found.sigma, known.sigma)
+    between = schedule.at_ratio(torch.tensor([0.75], dtype=torch.float64))
+    assert (float(between.alpha), float(between.sigma)) == (pytest.approx(0.8), pytest.approx(0.6))
+
+
 @pytest.mark.parametrize("make", [linear, scaled_linear])
 def test_bad_betas_are_refused(make: type) -> None:
     with pytest.raises(ValueError, match=r"schedule.timesteps=1: .* at least 2"):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import linear
-from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.base import MultistepSampler, Sampler, SamplerHooks, Step
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.types import Denoise, Level
@@ -65,7 +65,34 @@ def test_sampling_keeps_no_graph() -> None:
     assert not out.requires_grad
 
 
-@pytest.mark.parametrize("eta", [-0.1, 1.1])
-def test_eta_outside_its_range(eta: float) -> None:
-    with pytest.raises(ValueError, match=f"sampler.eta={eta}: eta must lie in"):
-        DDIM(eta=eta)
+class Counting(MultistepSampler):
+    """Adds the number of its step in the run to x, and notes the runs' lengths."""
+
+    def stepper(self, steps: int) -> Step:
+        self.runs = [*getattr(self, "runs", []), steps]
+        taken = iter(range(1, steps + 1))
+        return lambda denoise, x, level, next_level, hooks: x + next(taken)
+
+
+def test_a_method_with_memory_gets_a_fresh_one_for_each_run() -> None:
+    sampler = Counting(4)
+    levels = sampler.levels(linear())
+    for part, total in ((levels, 10), (levels[1:], 6)):
+        assert sampler.sample(lambda x, level: x, torch.zeros(1, 1), part).item() == total
+    assert sampler.step(lambda x, level: x, torch.zeros(1, 1), levels[0], levels[1], SamplerHooks()).item() == 1
+    assert sampler.runs == [4, 3, 1]
+
+
+def test_the_last_level_may_be_the_schedules_least_noisy() -> None:
+    schedule = linear()
+    levels = DDIM(4, last_level="least_noisy").levels(schedule)
+    assert len(levels) == 5
+    assert float(levels.alpha[-1]) == float(schedule.alphas_cumprod[0].sqrt())
+    torch.testing.assert_close(levels.sigma[-1] ** 2, torch.tensor(1e-4, dtype=torch.float64))
+
+
+def test_arguments_are_checked_at_once() -> None:
+    with pytest.raises(ValueError, match=r"sampler.last_level=dirty: choose one of clean, least_noisy"):
+        DDIM(last_level="dirty")
+    with pytest.raises(ValueError, match=r"sampler.spacing=even: choose one of leading, trailing, linspace, karras"):
+        DDPM(spacing="even")

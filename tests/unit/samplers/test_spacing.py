@@ -1,14 +1,17 @@
-"""Which timesteps are visited."""
+"""Which levels are visited."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldmlab.samplers.spacing import SPACINGS, spaced_timesteps
+from ldmlab.diffusion.schedules import NoiseSchedule, cosine, scaled_linear
+from ldmlab.samplers.spacing import TIMESTEP_SPACINGS, check_spacing, karras_ratios, spaced_levels, spaced_timesteps
+from ldmlab.types import Level
 
 
 def test_fifty_steps_as_stable_diffusion_spaces_them() -> None:
@@ -28,7 +31,7 @@ def test_steps_that_do_not_divide(spacing: str, wanted: list[int]) -> None:
     assert spaced_timesteps(3, 1000, spacing).tolist() == wanted
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("spacing", TIMESTEP_SPACINGS)
 def test_all_timesteps_are_all_timesteps(spacing: str) -> None:
     assert spaced_timesteps(10, 10, spacing).tolist() == list(range(9, -1, -1))
 
@@ -39,7 +42,7 @@ def test_one_step(spacing: str, only: int) -> None:
 
 
 @settings(deadline=None)
-@given(st.integers(1, 1200), st.data(), st.sampled_from(SPACINGS))
+@given(st.integers(1, 1200), st.data(), st.sampled_from(TIMESTEP_SPACINGS))
 def test_falls_strictly_inside_the_range(timesteps: int, data: st.DataObject, spacing: str) -> None:
     steps = data.draw(st.integers(1, timesteps))
     chosen = spaced_timesteps(steps, timesteps, spacing).tolist()
@@ -58,5 +61,46 @@ def test_impossible_steps(steps: int) -> None:
 
 
 def test_unknown_spacing() -> None:
+    with pytest.raises(ValueError, match=r"sampler.spacing=quadratic: choose one of .*linspace, karras"):
+        check_spacing("quadratic")
     with pytest.raises(ValueError, match=r"sampler.spacing=karras: choose one of leading, trailing, linspace"):
         spaced_timesteps(5, 10, "karras")
+
+
+@pytest.mark.parametrize("spacing", TIMESTEP_SPACINGS)
+def test_levels_of_timesteps(spacing: str) -> None:
+    schedule = scaled_linear()
+    levels = spaced_levels(7, schedule, spacing)
+    wanted = schedule.level(spaced_timesteps(7, 1000, spacing))
+    assert torch.equal(levels.alpha, wanted.alpha)
+    assert torch.equal(levels.sigma, wanted.sigma)
+
+
+def test_karras_ratios_are_the_papers() -> None:
+    """Equation 5 with its own sigma_max = 80, sigma_min = 0.002 and 18 steps."""
+    wanted = [(80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(18)]
+    torch.testing.assert_close(
+        karras_ratios(18, 80, 0.002), torch.tensor(wanted, dtype=torch.float64), rtol=1e-12, atol=0
+    )
+    assert karras_ratios(1, 80, 0.002).tolist() == pytest.approx([80])
+
+
+@pytest.mark.parametrize("schedule", [scaled_linear(), cosine()])
+def test_karras_levels_run_over_the_schedule(schedule: NoiseSchedule) -> None:
+    levels = spaced_levels(9, schedule, "karras")
+    ends = schedule.level(torch.tensor([len(schedule) - 1, 0]))
+    torch.testing.assert_close(levels[[0, -1]].log_snr, ends.log_snr)
+    torch.testing.assert_close(levels.alpha**2 + levels.sigma**2, torch.ones(9, dtype=torch.float64))
+    assert bool((levels.sigma.diff() < 0).all())
+
+
+def test_karras_is_limited_to_the_steps_of_the_schedule_too() -> None:
+    with pytest.raises(ValueError, match=r"sampler.steps=1001: choose between 1 and the 1000 timesteps"):
+        spaced_levels(1001, scaled_linear(), "karras")
+
+
+def test_karras_has_no_start_in_pure_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Level(torch.tensor([0.0, 0.9]), torch.tensor([1.0, 0.4]))
+    monkeypatch.setattr(NoiseSchedule, "level", lambda self, timesteps: ends)
+    with pytest.raises(ValueError, match=r"sampler.spacing=karras: .* pure noise.* use sampler.spacing=trailing"):
+        spaced_levels(5, scaled_linear(), "karras")

@@ -1,0 +1,60 @@
+"""`ldmlab import`: a public checkpoint as a model of ours. The module has a `_` because `import` is a keyword."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ldmlab.cli.build import build_outline, is_model_of_ours, stored_part
+from ldmlab.interop.family import Hints
+from ldmlab.interop.importing import ASKED, Imported, Part, assemble, convert
+from ldmlab.interop.source import read_source
+from ldmlab.training.checkpoints import export_weights, require_fit
+
+
+def run(cfg: DictConfig) -> None:
+    """Convert, check that the parts fit each other, and write one file."""
+    path = Path(cfg.path)
+    output = Path(cfg.output) if cfg.output else Path("runs/import") / f"{path.resolve().stem}.safetensors"
+    if output.suffix != ".safetensors" or output.resolve() == path.resolve():
+        raise ValueError(f"output={output}: give another file than the checkpoint's, ending in .safetensors")
+    hints = _hints(cfg)
+    source = read_source(path, cfg.ema)
+    parts, ignored = convert(source, hints)
+    for name in ASKED:
+        if cfg[name] is not None:
+            parts[name] = _other(name, cfg[name], hints, ignored)
+    imported = assemble(source, parts, ignored, cfg.image_size)
+    _require_whole(imported, path)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    export_weights(output, imported.state, imported.config, imported.ema, cfg.half)
+    for line in imported.summary:
+        print(line)
+    print(f"{imported.config['model']}: {output}")
+
+
+def _hints(cfg: DictConfig) -> Hints:
+    tokenizer = None if cfg.tokenizer is None else Path(cfg.tokenizer)
+    return Hints(cfg.heads, cfg.head_width, cfg.latent_scale, cfg.quick_gelu, tokenizer)
+
+
+def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> Part:
+    """A part from a file of its own, ours or public."""
+    if is_model_of_ours(path):
+        section, state, _ = stored_part(path, name)
+        return Part("from a model of ours", section, state, {})
+    parts, left = convert(read_source(Path(path)), hints)
+    if name not in parts:
+        raise ValueError(f"{name}={path}: holds no {name}, but {', '.join(parts)}")
+    ignored += left
+    return parts[name]
+
+
+def _require_whole(imported: Imported, path: Path) -> None:
+    """Hold the tensors against the model that a command would build from the config."""
+    try:
+        require_fit(build_outline(imported.config).state_dict(), imported.state, path)
+    except ValueError as error:
+        raise ValueError(f"the parts do not fit each other: {error}") from error

@@ -1,0 +1,87 @@
+"""What else is in a checkpoint of latent diffusion: the prompt model and the table of classes."""
+
+from __future__ import annotations
+
+from ldmlab.conditioners.class_label import ClassLabel
+from ldmlab.conditioners.text import TextTransformer
+from ldmlab.conditioners.tokenizer import read_wordpiece, to_tensor
+from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed
+from ldmlab.interop.mapping import Link, Rules, renamed
+from ldmlab.interop.tensors import Tensors
+
+HEAD_WIDTH = 64
+TOKENIZER = "_extra_state"
+
+BERT: Rules = (
+    (r"^tokens\.", "transformer.token_emb."),
+    (r"^positions$", "transformer.pos_emb.emb.weight"),
+    (r"^norm\.", "transformer.norm."),
+)
+
+
+def _block_rules(depth: int) -> Rules:
+    """Attention and MLP of a block are two layers of theirs, each a norm and a function."""
+    rules = []
+    for block in range(depth):
+        attention, mlp = (f"transformer.attn_layers.layers.{2 * block + half}." for half in (0, 1))
+        rules += [
+            (rf"^blocks\.{block}\.attention_norm\.", f"{attention}0."),
+            (rf"^blocks\.{block}\.attention\.", f"{attention}1."),
+            (rf"^blocks\.{block}\.mlp_norm\.", f"{mlp}0."),
+            (rf"^blocks\.{block}\.mlp\.0\.", f"{mlp}1.net.0.0."),
+            (rf"^blocks\.{block}\.mlp\.2\.", f"{mlp}1.net.2."),
+        ]
+    return rules
+
+
+def _bert_table(parts: Parts) -> list[Link]:
+    component = parts["conditioner"]
+    own = [name for name in component.build().state_dict() if name != TOKENIZER]
+    return prefixed("conditioner", renamed(own, (*BERT, *_block_rules(component.setting("depth")))))
+
+
+def _describe_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+    """Its words are in no checkpoint: they are those of bert-base-uncased."""
+    if hints.tokenizer is None:
+        raise ValueError(
+            f"path={tensors.source}: this model reads prompts in the words of bert-base-uncased, which the file lacks; "
+            "give tokenizer=vocab.txt, a word a line"
+        )
+    vocabulary, width = tensors.shapes["transformer.token_emb.weight"]
+    tokenizer = read_wordpiece(hints.tokenizer)
+    if tokenizer.get_vocab_size() != vocabulary:
+        raise ValueError(
+            f"tokenizer={hints.tokenizer}: has {tokenizer.get_vocab_size()} words and the model {vocabulary}"
+        )
+    own = {
+        "vocabulary": vocabulary,
+        "length": tensors.shapes["transformer.pos_emb.emb.weight"][0],
+        "width": width,
+        "depth": count(tensors, "transformer.attn_layers.layers.{}.0.weight") // 2,
+        "heads": tensors.shapes["transformer.attn_layers.layers.0.1.to_q.weight"][0] // HEAD_WIDTH,
+        "head_width": HEAD_WIDTH,
+        "qkv_bias": False,
+        "mask_padding": False,
+        "pooled": False,
+    }
+    return {"conditioner": Component(TextTransformer, own, constants={TOKENIZER: to_tensor(tokenizer)})}
+
+
+def _describe_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+    rows, width = tensors.shapes["embedding.weight"]
+    return {"conditioner": Component(ClassLabel, {"classes": rows - 1, "width": width, "as_context": True})}
+
+
+PROMPT_MODEL = Family(
+    title="prompt model of latent diffusion",
+    marks=("transformer.token_emb.weight", "transformer.attn_layers.layers.0.1.to_q.weight"),
+    describe=_describe_bert,
+    table=_bert_table,
+    ignored=((r"transformer\.to_logits\..*", "the head that predicts words, which the prompt model does not use"),),
+)
+CLASSES = Family(
+    title="table of classes",
+    marks=("embedding.weight",),
+    describe=_describe_classes,
+    table=lambda parts: [Link(("conditioner.table.weight",), ("embedding.weight",))],
+)

@@ -1,0 +1,149 @@
+"""From public checkpoints to a model of ours: its config and its weights, every key accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmlab.interop import process
+from ldmlab.interop.family import Component, Hints
+from ldmlab.interop.mapping import account, from_public
+from ldmlab.interop.process import LATENT_DIFFUSION, STABLE_DIFFUSION, Section
+from ldmlab.interop.recognise import Found
+from ldmlab.interop.source import Source
+
+PARTS = {"backbone": "denoiser.backbone.", "autoencoder": "autoencoder.", "conditioner": "conditioner."}
+"""The parts of a model, and what stands before their tensors' names in the whole."""
+ASKED = {"autoencoder": "autoencoder=PATH of a VAE", "conditioner": "conditioner=PATH of a text encoder"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part in our format.
+
+    Attributes:
+        title: what it was, for people.
+        config: the section that builds it.
+        state: its tensors by the names that they have inside the part.
+        widths: what the rest must agree with: grid, channels, context_width, vector_width, out_channels.
+    """
+
+    title: str
+    config: Section
+    state: Mapping[str, Tensor]
+    widths: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model in our format.
+
+    Attributes:
+        config: as a checkpoint stores it.
+        state: of the whole model.
+        ema: whether these are averaged weights.
+        summary: lines for people: what was found, what was ignored and why.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Tensor]
+    ema: bool
+    summary: list[str]
+
+
+def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
+    """All parts of a source, and how many of its tensors are ignored for which reason.
+
+    Args:
+        source: recognised.
+        hints: what the weights do not tell.
+
+    Raises:
+        ValueError: a tensor is missing, left over or of another shape.
+    """
+    if hints.latent_scale is None:
+        hints = replace(hints, latent_scale=source.latent_scale)
+    parts: dict[str, Part] = {}
+    ignored = source.ignored.copy()
+    for found in source.found:
+        made, left = _convert(found, hints)
+        twice = parts.keys() & made.keys()
+        if twice:
+            raise ValueError(f"path={source.path}: holds two parts that could be the {twice.pop()}")
+        parts |= made
+        ignored += left
+    return parts, ignored
+
+
+def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
+    components = found.family.describe(found.tensors, found.settings, hints)
+    table = found.family.table(components)
+    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.build().state_dict().items()}
+    ignored = account(table, own, found.tensors, found.family.ignored)
+    state = from_public(table, found.tensors)
+    return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
+
+
+def _part(found: Found, part: str, component: Component, state: Mapping[str, Tensor]) -> Part:
+    prefix = f"{part}."
+    own = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
+    return Part(found.family.title, component.config(), {**own, **component.constants}, component.widths)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Half and whole precision stay as they are; what numpy does not know becomes whole."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float64) else tensor
+
+
+def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], image_size: int | None) -> Imported:
+    """A whole model, or an autoencoder or a conditioner alone where there is nothing else.
+
+    Raises:
+        ValueError: a part is missing.
+    """
+    summary = [*_summary(parts, ignored)]
+    state = {f"{PARTS[name]}{key}": value for name, part in parts.items() for key, value in part.state.items()}
+    if "backbone" not in parts:
+        kind = "autoencoder" if "autoencoder" in parts else "conditioner"
+        alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": image_size or 256}
+        return Imported(alone, state, source.ema, summary)
+    if "conditioner" not in parts and parts["backbone"].widths.get("context_width") is None:
+        parts = {**parts, "conditioner": Part("no condition", NO_CONDITION, {}, {})}
+    for name, asked in ASKED.items():
+        if name not in parts:
+            raise ValueError(f"path={source.path}: holds no {name}, without which a model is not whole; give {asked}")
+    config: dict[str, Any] = {name: part.config for name, part in parts.items()} | _process(source, parts)
+    factor = 2 ** (len(parts["autoencoder"].config["multipliers"]) - 1) * parts["autoencoder"].config.get("patch", 1)
+    size = image_size or parts["backbone"].widths["grid"] * factor
+    return Imported({"model": "latent_diffusion", "image_size": size, **config}, state, source.ema, summary)
+
+
+NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
+
+
+def _process(source: Source, parts: Mapping[str, Part]) -> dict[str, Section]:
+    """What the source says of its process, or what is known of its family."""
+    widths = parts["backbone"].widths
+    reads_text = any(kind in parts["conditioner"].config["_target_"] for kind in ("CLIP", "TextTransformer"))
+    start, end = STABLE_DIFFUSION if reads_text else LATENT_DIFFUSION
+    default = process.schedule("scaled_linear", timesteps=1000, beta_start=start, beta_end=end)
+    if parts["backbone"].config["_target_"].endswith("DiT"):
+        default = process.schedule("linear", timesteps=1000, beta_start=1e-4, beta_end=0.02)
+    return {
+        "schedule": source.schedule or default,
+        "parameterization": source.parameterization or process.parameterization(),
+        "objective": process.objective(widths["out_channels"] == 2 * widths["channels"]),
+    }
+
+
+def _summary(parts: Mapping[str, Part], ignored: Counter[str]) -> Iterator[str]:
+    for name, part in parts.items():
+        values = sum(tensor.numel() for tensor in part.state.values())
+        yield f"{name}: {part.title}, {len(part.state)} tensors, {values:,} values"
+    for reason, number in ignored.items():
+        yield f"ignored: {number} x {reason}"

@@ -1,0 +1,95 @@
+"""The single file of CompVis' training code, in which Stable Diffusion and latent diffusion were released."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from ldmlab.interop.autoencoder import AUTOENCODERS
+from ldmlab.interop.clip import CLIP_TRANSFORMERS
+from ldmlab.interop.mapping import Rules
+from ldmlab.interop.recognise import Found, recognise
+from ldmlab.interop.tensors import Tensors
+
+UNET, FIRST_STAGE, CONDITION, AVERAGES = (
+    "model.diffusion_model.",
+    "first_stage_model.",
+    "cond_stage_model.",
+    "model_ema.",
+)
+WHOLE = (UNET, FIRST_STAGE, CONDITION)
+WRAPPED = "transformer.text_model."
+LOOSE: Rules = (
+    (
+        r"betas|alphas_cumprod(_prev)?|sqrt_.*|log_one_minus_.*|posterior_.*|lvlb_weights|logvar",
+        "tables that follow from the noise schedule",
+    ),
+    (r"scale_factor", "the scale of the latents, which is taken over"),
+    (r"model_ema\.(decay|num_updates)", "counters of the averages"),
+)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The parts of a file, what is left over for which reason, and whether averaged weights were taken."""
+
+    found: list[Found]
+    ignored: Counter[str]
+    ema: bool
+
+
+def take_apart(tensors: Tensors, ema: bool) -> Contents:
+    """Find the UNet, the first stage and the conditioner, and account for all other keys.
+
+    Raises:
+        ValueError: a part is of no known layout, or a key belongs to none; it is named.
+    """
+    unet, first_stage, condition = (tensors.under(prefix) for prefix in WHOLE)
+    ignored = _loose(tensors)
+    averaged = _averaged(tensors) if ema else None
+    count = len([name for name in tensors.under(AVERAGES) if name not in ("decay", "num_updates")])
+    if count:
+        taken = averaged is not None
+        reason = (
+            "raw weights, of which the averages are taken" if taken else "averages of the raw weights that are taken"
+        )
+        ignored[reason] += len(unet.shapes) if taken else count
+    found = [recognise(part) for part in (unet if averaged is None else averaged, first_stage) if part.shapes]
+    if condition.shapes:
+        found += _condition(condition, ignored)
+    return Contents(found, ignored, averaged is not None)
+
+
+def _condition(condition: Tensors, ignored: Counter[str]) -> list[Found]:
+    """The conditioner, unless it is the first stage once more, as for inpainting."""
+    if any(name.startswith(WRAPPED) for name in condition):
+        condition = condition.under("transformer.")
+        return [Found(CLIP_TRANSFORMERS, condition)]
+    found = recognise(condition)
+    if found.family in AUTOENCODERS:
+        ignored["the first stage once more, as the encoder of the condition"] += len(condition.shapes)
+        return []
+    return [found]
+
+
+def _averaged(tensors: Tensors) -> Tensors | None:
+    """The UNet's averages by the UNet's names; they are stored without dots."""
+    names = {name: AVERAGES + f"diffusion_model.{name}".replace(".", "") for name in tensors.under(UNET)}
+    lacking = [flat for flat in names.values() if flat not in tensors]
+    if len(lacking) == len(names):
+        return None
+    if lacking:
+        raise ValueError(f"path={tensors.source}: holds averages, and lacks '{lacking[0]}'; give ema=false")
+    return tensors.renamed(names)
+
+
+def _loose(tensors: Tensors) -> Counter[str]:
+    """What belongs to no part."""
+    ignored: Counter[str] = Counter()
+    for name in tensors.outside((*WHOLE, AVERAGES)):
+        reason = next((reason for pattern, reason in LOOSE if re.fullmatch(pattern, name)), None)
+        if reason is None:
+            raise ValueError(f"path={tensors.source}: '{name}' is left over: it belongs to no part of the model")
+        ignored[reason] += 1
+    return ignored

@@ -1,0 +1,136 @@
+"""What is at a path: a single file or a folder, taken apart into recognised parts and a diffusion process."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmlab.interop import process
+from ldmlab.interop.process import Section
+from ldmlab.interop.recognise import Found, recognise
+from ldmlab.interop.single_file import WHOLE, take_apart
+from ldmlab.interop.tensors import SUFFIXES, Tensors, read_tensors
+
+BACKBONES, AUTOENCODERS, ENCODERS = ("unet", "transformer"), ("vae", "vqvae"), ("text_encoder",)
+UNUSED = {
+    "tokenizer": "the tokenizer, which open_clip has",
+    "feature_extractor": "the safety checker and what feeds it",
+    "safety_checker": "the safety checker and what feeds it",
+    "image_encoder": "an image encoder that the model does not read",
+}
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public checkpoint, recognised.
+
+    Attributes:
+        path: where it is.
+        found: its parts.
+        schedule: that it was trained on, if it says so.
+        parameterization: if it says so.
+        latent_scale: if it says so.
+        ignored: how many tensors or files are not used, for each reason.
+        ema: whether averaged weights were taken where there are raw ones as well.
+    """
+
+    path: Path
+    found: list[Found]
+    schedule: Section | None = None
+    parameterization: Section | None = None
+    latent_scale: float | None = None
+    ignored: Counter[str] = field(default_factory=Counter)
+    ema: bool = False
+
+
+def read_source(path: Path, ema: bool = True) -> Source:
+    """Recognise a file, a folder of diffusers, or a folder of one of its components.
+
+    Raises:
+        ValueError: there is nothing, or nothing that is known.
+    """
+    if path.is_dir():
+        if (path / "model_index.json").is_file():
+            return _pipeline(path, ema)
+        return Source(path, [_component(path, ema)])
+    tensors = read_tensors(path, ema)
+    if any(name.startswith(WHOLE) for name in tensors):
+        return _single_file(path, tensors, ema)
+    return Source(path, [recognise(tensors)])
+
+
+def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
+    parts = take_apart(tensors, ema)
+    betas = "betas" in tensors
+    return Source(
+        path,
+        parts.found,
+        schedule=process.from_betas(tensors.load("betas"), path) if betas else None,
+        latent_scale=float(tensors.load("scale_factor")) if "scale_factor" in tensors else None,
+        ignored=parts.ignored,
+        ema=parts.ema,
+    )
+
+
+def _pipeline(path: Path, ema: bool) -> Source:
+    """A folder whose model_index.json names its components; those that are null are not there."""
+    index = _read_json(path / "model_index.json")
+    named = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
+    found = []
+    ignored: Counter[str] = Counter()
+    for name in named:
+        if name in (*BACKBONES, *AUTOENCODERS, *ENCODERS):
+            found.append(_component(path / name, ema))
+        elif name in UNUSED:
+            ignored[UNUSED[name]] += 1
+        elif name != "scheduler":
+            kind = index.get("_class_name", "its pipeline")
+            raise ValueError(f"path={path}: '{name}' of {kind} is a part that ldmlab's models lack")
+    if not found:
+        raise ValueError(f"path={path}: its model_index.json names no model")
+    schedule, parameterization = _scheduler(path)
+    return Source(path, found, schedule, parameterization, ignored=ignored)
+
+
+def _scheduler(path: Path) -> tuple[Section | None, Section | None]:
+    file = path / "scheduler" / "scheduler_config.json"
+    return process.from_scheduler(_read_json(file), file) if file.is_file() else (None, None)
+
+
+def _component(folder: Path, ema: bool) -> Found:
+    settings = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    return recognise(read_tensors(_weights(folder, ema)), settings)
+
+
+def _weights(folder: Path, ema: bool) -> Path:
+    """The weights in a component's folder; safetensors first, whole precision first."""
+    if not folder.is_dir():
+        raise ValueError(f"path={folder}: no such folder, though the model_index.json beside it names it")
+    variants = ("", ".fp16") if ema else (".non_ema", "", ".fp16")
+    for suffix in SUFFIXES:
+        for variant in variants:
+            for stem in STEMS:
+                if (folder / f"{stem}{variant}{suffix}").is_file():
+                    return folder / f"{stem}{variant}{suffix}"
+    sharded = next(folder.glob("*.index.json"), None)
+    if sharded is not None:
+        raise ValueError(f"path={folder}: its weights are in several files ({sharded.name}); save them as one")
+    raise ValueError(
+        f"path={folder}: holds no model: neither a model_index.json nor weights named {STEMS[0]}.safetensors or "
+        f"{STEMS[1]}.safetensors"
+    )
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"path={path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"path={path}: holds no settings")
+    return content

@@ -1,0 +1,32 @@
+"""Heun's method of second order (Karras et al. 2022, algorithm 1)."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.first_order import first_order
+from ldmlab.types import Denoise, Level
+
+
+class Heun(Sampler):
+    """The trapezoidal rule in y = x / alpha over the noise ratio r = sigma / alpha, after a step of Euler's method.
+
+    The slope dy/dr = (y - x_0) / r is the noise that x holds. Two network calls a step, one on a step to clean latents
+    (2S - 1 in all) and one from pure noise, where r is infinite. Steps that are wide in r make it unstable: where a
+    schedule comes near pure noise, as the cosine one with r = 2e4, take many of them or another method.
+    """
+
+    def step(
+        self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
+    ) -> Float[Tensor, "B *grid"]:
+        """See `Sampler.step`."""
+        denoised = denoise(x, level)
+        predicted = first_order(x, denoised, level, next_level)
+        if level.alpha == 0 or next_level.sigma == 0:
+            return predicted
+        slope = (x - level.alpha * denoised) / level.sigma
+        next_slope = (predicted - next_level.alpha * denoise(predicted, next_level)) / next_level.sigma
+        width = next_level.sigma / next_level.alpha - level.sigma / level.alpha
+        return predicted + next_level.alpha * width / 2 * (next_slope - slope)
