@@ -36,6 +36,12 @@ AUTOENCODER = (
     "autoencoder.patch=4",
     "autoencoder.multipliers=[1,1]",
 )
+VQ = (
+    "experiment=autoencoder_regularization/vq",
+    *AUTOENCODER[1:],
+    "autoencoder.codes=16",
+    "autoencoder.restart_after=2",
+)
 DIFFUSION = (
     *TRAINING,
     "conditioner.length=64",
@@ -124,8 +130,8 @@ def unet(shards: Path, autoencoder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny() -> dict[str, tuple[str, ...]]:
-    """Overrides that make the experiments of shapes/ tiny."""
-    return {"autoencoder": AUTOENCODER, "dit": DIT, "unet": UNET}
+    """Overrides that make the experiments of shapes/, and the autoencoder with a codebook, tiny."""
+    return {"autoencoder": AUTOENCODER, "vq": VQ, "dit": DIT, "unet": UNET}
 
 
 def heed_interrupts() -> None:

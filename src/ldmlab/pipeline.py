@@ -21,8 +21,8 @@ from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
 from ldmlab.types import Conditioning, Denoise
 
-ROWS = 8
-"""Batches are padded to a multiple of this many rows: matrix kernels then treat a row alike in every batch."""
+SMALL_GRID = 16
+"""Latent grids up to this side are drawn 8 pictures at a time on a CPU, larger ones one by one."""
 
 
 def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
@@ -68,14 +68,14 @@ class LatentDiffusion(nn.Module):
     ) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures for a batch of conditions, for example `{"captions": [...]}`, one seed each.
 
-        A picture depends on its own seed and condition alone, to the last bit on a CPU, whatever the batch size.
+        A picture depends on its own seed and condition alone, on a CPU to the last bit; see `rows`.
 
         Args:
             batch: what the conditioner reads; every value has N entries.
             seeds: N seeds of `PictureNoise`.
             sampler: the method.
             guidance: the method.
-            batch_size: pictures at once, a limit on memory.
+            batch_size: pictures at once on a GPU, a limit on memory.
             on_step: called with (step, latents) after every step of every chunk.
             negative: as `batch`, what guidance leads away from in place of the null condition.
 
@@ -85,14 +85,29 @@ class LatentDiffusion(nn.Module):
         if isinstance(guidance, nn.Module):
             guidance.to(self.autoencoder.latent_mean.device)
         chunks = []
-        for start in range(0, len(seeds), batch_size):
-            rows = range(start, min(start + batch_size, len(seeds)))
-            padded = [*rows, *[rows[-1]] * (-len(rows) % ROWS)]
+        at_once = self.rows(batch_size)
+        for start in range(0, len(seeds), at_once):
+            rows = range(start, min(start + at_once, len(seeds)))
+            padded = [*rows, *[rows[-1]] * (0 if self._on_gpu else at_once - len(rows))]
             cond, uncond = self._conditions(batch, negative, padded, guidance)
             denoise = guidance.bind(self.denoiser, cond, uncond)
             latents = self._latents(denoise, [seeds[i] for i in padded], sampler, on_step)
             chunks.append(self.decode(latents)[: len(rows)].cpu())
         return torch.cat(chunks)
+
+    def rows(self, batch_size: int) -> int:
+        """How many pictures are drawn at once.
+
+        Kernels choose their order of summation by the batch, so on a CPU the number follows from the model alone, and
+        the last batch is filled up: then a picture's bytes do not depend on how many are asked for.
+        """
+        if self._on_gpu:
+            return batch_size
+        return 8 if max(self.latent_shape[1:]) <= SMALL_GRID else 1
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.autoencoder.latent_mean.is_cuda
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N 3 fH fW"]:

@@ -1,4 +1,4 @@
-"""Every sampler with every parameterization, schedule, guidance and backbone; found by glob, so a new yaml is covered."""
+"""Every sampler with every parameterization, schedule, guidance and backbone; found by glob, so a new one is tried."""
 
 from __future__ import annotations
 

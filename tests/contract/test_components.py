@@ -1,4 +1,4 @@
-"""Every sampler, backbone and conditioner keeps the promises of its seam. A new file is found by itself."""
+"""Every sampler, backbone, conditioner and autoencoder keeps its seam's promises. A new file is found by itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import ldmlab
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.samplers.base import Sampler, SamplerHooks
@@ -44,12 +45,14 @@ def is_backbone(candidate: type) -> bool:
 SAMPLERS = classes("samplers", lambda c: issubclass(c, Sampler))
 BACKBONES = classes("backbones", is_backbone)
 CONDITIONERS = classes("conditioners", lambda c: issubclass(c, Conditioner))
+AUTOENCODERS = classes("autoencoders", lambda c: issubclass(c, Autoencoder))
 
 
 def test_the_known_ones_are_found() -> None:
     assert {c.__name__ for c in SAMPLERS} >= {"DDPM", "DDIM", "DPMSolver2M", "DPMSolver2MSDE", "Heun", "Euler", "UniPC"}
     assert {c.__name__ for c in BACKBONES} >= {"DiT", "UNet"}
     assert {c.__name__ for c in CONDITIONERS} >= {"TextTransformer", "ClassLabel", "FrozenCLIP"}
+    assert {c.__name__ for c in AUTOENCODERS} >= {"AutoencoderKL", "AutoencoderVQ"}
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -198,3 +201,44 @@ def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
     if any(getattr(cond, field.name) is not None for field in fields(Conditioning)):
         with pytest.raises(ValueError, match="which the data lacks"):
             conditioner({})
+
+
+def build_autoencoder(kind: type[Autoencoder], **changes: Any) -> Autoencoder:
+    torch.manual_seed(0)
+    return kind(channels=8, multipliers=(1, 2), residual_blocks=1, latent_channels=5, norm_groups=4, **changes)
+
+
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_autoencoder(kind: type[Autoencoder]) -> None:
+    """Shapes, latents of unit variance once measured, the same images from them, and statistics that are saved."""
+    model, images = build_autoencoder(kind, patch=2).eval(), torch.randn(16, 3, 16, 24)
+    assert (model.factor, model.latent_channels) == (4, 5)
+    with torch.no_grad():
+        raw = model.posterior(images)
+        plain = model.reconstruct(raw.mean)
+        total = (raw.mean.var((0, 2, 3)) + raw.std.square().mean((0, 2, 3))).sqrt()
+        model.set_statistics(raw.mean.mean((0, 2, 3)), total)
+        mean, std = model.moments(images)
+        latents = model.encode(images)
+        decoded = model.decode(mean)
+    assert latents.shape == mean.shape == std.shape == (16, 5, 4, 6)
+    assert decoded.shape == images.shape
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(5), atol=0.15, rtol=0)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(5), atol=0.15, rtol=0)
+    torch.testing.assert_close(decoded, plain, rtol=1e-3, atol=1e-4)
+    other = build_autoencoder(kind, patch=2)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.latent_std, total)
+    with pytest.raises(ValueError, match="factor 4 does not divide images of 16x18"):
+        model.encode(torch.zeros(1, 3, 16, 18))
+
+
+@pytest.mark.parametrize("kind", AUTOENCODERS)
+def test_autoencoder_trains_every_weight(kind: type[Autoencoder]) -> None:
+    model = build_autoencoder(kind)
+    result = model(torch.randn(2, 3, 8, 8))
+    assert result.images.shape == (2, 3, 8, 8)
+    assert all(value.ndim == 0 and value.isfinite() for value in (*result.terms.values(), *result.figures.values()))
+    (result.images.square().mean() + sum(result.terms.values())).backward()
+    untouched = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
+    assert [name for name in untouched if not name.endswith("to_k.bias")] == []  # softmax does not see a key bias

@@ -304,3 +304,35 @@ def test_evaluation_on_a_held_out_folder_of_its_own(
     words = (f"ckpt={autoencoder / 'model.safetensors'}", "n=4", f"output_dir={tmp_path / 'figures'}")
     done = ldmlab("evaluate", *words, f"heldout_path={shards / 'heldout'}", "path=/nowhere")
     assert done.code == 0, done.err
+
+
+def test_a_codebook_from_training_to_figures(tiny: Tiny, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
+    """An autoencoder with a codebook, and a diffusion model on the cache of its latents."""
+    done = ldmlab("train", *tiny["vq"], f"data.path={shards}", f"output_dir={tmp_path / 'vq'}")
+    assert done.code == 0, done.err
+    with open(tmp_path / "vq/metrics.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+    assert all(1 <= float(row["train/perplexity"]) <= 16 for row in rows)
+    assert all(0 <= float(row["train/dead_codes"]) < 16 and float(row["train/codebook"]) > 0 for row in rows)
+    autoencoder = tmp_path / "vq/model.safetensors"
+    done = ldmlab("evaluate", f"ckpt={autoencoder}", f"path={shards}", "n=8", f"output_dir={tmp_path / 'figures'}")
+    assert done.code == 0, done.err
+    metrics = json.loads((tmp_path / "figures/metrics.json").read_text())["metrics"]
+    assert 1 <= metrics["perplexity"] <= 16 * metrics["used_codes"] <= 16
+    folder, words = tmp_path / "dit", (f"data.path={shards}", f"autoencoder_ckpt={autoencoder}")
+    done = ldmlab("train", *tiny["dit"], *words, f"output_dir={folder}")
+    assert done.code == 0, done.err
+    model = f"ckpt={folder / 'model.safetensors'}"
+    done = ldmlab("sample", "a red star", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
+    assert done.code == 0, done.err
+    done = ldmlab("evaluate", model, f"path={shards}", "n=4", "sampler.steps=2", f"output_dir={tmp_path / 'more'}")
+    assert done.code == 0, done.err
+
+
+def test_describing_a_published_autoencoder(ldmlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = ldmlab("describe", "model=autoencoder", "autoencoder=vq_f16", "discriminator=none", "json=true")
+    assert done.code == 0, done.err
+    described = json.loads(done.out)
+    assert described["totals"]["trainable"] == 69_593_371
+    assert described["latent_shape"] == [8, 4, 4]

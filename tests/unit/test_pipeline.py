@@ -15,6 +15,7 @@ from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Epsilon
 from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.pipeline import LatentDiffusion, to_uint8
@@ -58,9 +59,9 @@ def test_same_bytes_whatever_the_batch_size(name: str, sampler: Sampler) -> None
     together = draw(made, sampler, 16)
     assert together.shape == (16, 3, 16, 16)
     assert together.dtype == torch.uint8
-    for batch_size in (1, 3, 8):
-        assert torch.equal(draw(made, sampler, batch_size), together)
-    assert torch.equal(draw(made, sampler, 5, count=2, first=3), together[3:5])
+    assert torch.equal(draw(made, sampler, 3), together)
+    for count, first in ((1, 15), (2, 3), (9, 4)):
+        assert torch.equal(draw(made, sampler, 5, count, first), together[first : first + count])
     assert len({tuple(picture.flatten().tolist()) for picture in together}) == 16
 
 
@@ -85,8 +86,38 @@ def test_steps_are_shown_and_the_last_is_what_is_decoded() -> None:
         shown.append((step, latents.clone()))
 
     pictures = made.sample({"captions": CAPTIONS[:2]}, [0, 1], DDIM(4), NoGuidance(), batch_size=1, on_step=on_step)
-    assert [step for step, _ in shown] == [0, 1, 2, 3] * 2
-    assert torch.equal(made.decode(shown[3][1])[:1], pictures[:1])
+    assert [step for step, _ in shown] == [0, 1, 2, 3]
+    assert torch.equal(made.decode(shown[3][1])[:2], pictures)
+
+
+def test_a_negative_prompt_takes_the_place_of_the_null_condition() -> None:
+    made = model("dit")
+
+    def once(negative: str | None) -> Tensor:
+        batch = None if negative is None else {"captions": [negative] * 2}
+        return made.sample({"captions": CAPTIONS[:2]}, [0, 1], DDIM(3), ClassifierFree(4.0), negative=batch)
+
+    assert torch.equal(once(""), once(None))  # the null condition is the empty prompt
+    assert not torch.equal(once("a small blue 2"), once(None))
+    with pytest.raises(ValueError, match="no use of a negative prompt"):
+        made.sample({"captions": CAPTIONS[:1]}, [0], DDIM(3), NoGuidance(), negative={"captions": ["x"]})
+
+
+def test_autoguidance_reads_the_batch_with_the_weaker_models_conditioner() -> None:
+    made, weak = model("dit"), model("unet")
+    batch, seeds = {"captions": CAPTIONS[:2]}, [0, 1]
+    guided = made.sample(batch, seeds, DDIM(3), Autoguidance(2.0, weak.denoiser, weak.conditioner))
+    assert not torch.equal(guided, made.sample(batch, seeds, DDIM(3), NoGuidance()))
+    neutral = made.sample(batch, seeds, DDIM(3), Autoguidance(1.0, weak.denoiser, weak.conditioner))
+    difference = neutral.int() - made.sample(batch, seeds, DDIM(3), NoGuidance()).int()
+    assert int(difference.abs().max()) <= 1
+
+
+def test_large_grids_are_drawn_one_by_one_on_a_cpu() -> None:
+    made = model("dit")
+    assert made.rows(64) == 8
+    made.latent_shape = (4, 32, 32)
+    assert made.rows(64) == 1
 
 
 def test_rounding_and_clamping() -> None:

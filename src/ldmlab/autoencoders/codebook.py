@@ -5,6 +5,7 @@ Shapes: B batch, C latent channels, H x W latent grid, K codes, N vectors.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -88,8 +89,9 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, latents: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """Number of the code at the smallest squared distance. Distances are taken a part at a time, in float32."""
-        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
-            vectors, codes = _vectors(latents).float(), self.codes.float()
+        with torch.no_grad(), _full_precision(latents.device.type):
+            centre = self.codes.float().mean(dim=0)  # changes no distance, and leaves less to cancel
+            vectors, codes = _vectors(latents).float() - centre, self.codes.float() - centre
             norms = codes.square().sum(dim=1)  # |z|^2 is the same for every code
             parts = vectors.split(max(1, DISTANCES // len(codes)))
             numbers = [torch.addmm(norms, part, codes.T, alpha=-2).argmin(dim=1) for part in parts]
@@ -128,6 +130,11 @@ class VectorQuantizer(nn.Module):
 
 def _vectors(latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "N C"]:
     return latents.movedim(1, -1).flatten(0, -2)
+
+
+def _full_precision(device: str) -> AbstractContextManager[object]:
+    available = torch.amp.is_autocast_available(device)  # not on the meta device
+    return torch.autocast(device, enabled=False) if available else nullcontext()
 
 
 def _several_processes() -> bool:

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.autoencoders.codebook import perplexity
+from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device, plain
 from ldmlab.cli.progress import track
 from ldmlab.data.atomic import write_json
@@ -85,13 +87,26 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
 def _autoencoder(
     cfg: DictConfig, model: Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
 ) -> dict[str, float]:
+    codebook = model.codebook if isinstance(model, AutoencoderVQ) else None
+    codes: list[Tensor] = []
+
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for batch in track(_batches(heldout, n, cfg.batch_size), "reconstructing"):
             images = batch["images"].to(model.latent_mean.device)
-            yield to_uint8(images).cpu(), to_uint8(model.reconstruct(model.posterior(images).mean)).cpu()
+            raw = model.posterior(images).mean
+            if codebook is not None:
+                codes.append(codebook.nearest(raw).flatten().cpu())
+            yield to_uint8(images).cpu(), to_uint8(model.reconstruct(raw)).cpu()
 
-    return evaluate_reconstructions(pairs(), extractor)
+    figures = evaluate_reconstructions(pairs(), extractor)
+    return figures if codebook is None else figures | _code_figures(torch.cat(codes), len(codebook.codes))
+
+
+def _code_figures(codes: Tensor, count: int) -> dict[str, float]:
+    """Perplexity of the codes that a set of images takes, and the share of all codes that is among them."""
+    use = torch.bincount(codes, minlength=count)
+    return {"perplexity": float(perplexity(use)), "used_codes": float((use > 0).float().mean())}
 
 
 def _text_to_image(

@@ -76,7 +76,8 @@ PAGES = {
         description=(
             "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
             "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "
-            "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions.",
+            "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions, and of a codebook the perplexity "
+            "and the share of codes in use.",
             "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
             "extractor=inception gives the FID that papers report.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -57,7 +58,7 @@ def _prompts(prompts: str | ListConfig | None) -> list[str]:
 
 def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: list[Tensor]) -> Tensor:
     sampler = instantiate(cfg.sampler)
-    chunks = -(-cfg.n // cfg.batch_size)
+    chunks = math.ceil(cfg.n / model.rows(cfg.batch_size))
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("sampling", total=chunks * sampler.steps)
         steps = _strip_steps(sampler.steps)

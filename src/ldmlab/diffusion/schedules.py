@@ -63,11 +63,6 @@ class NoiseSchedule:
         """The levels on this path whose sigma / alpha is `ratio`, between timesteps too."""
         return self._level(1 / (1 + ratio**self.power))
 
-    def at_ratio(self, ratio: Float64[Tensor, " S"]) -> Level:
-        """The levels whose noise ratio sigma / alpha is given, on the schedule's path but between its timesteps too."""
-        alpha = (1 + ratio**2).rsqrt()
-        return Level(alpha, ratio * alpha)
-
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels'."""
         table = self.level(torch.arange(len(self))).log_snr.clamp(-FAR, FAR).flip(0)

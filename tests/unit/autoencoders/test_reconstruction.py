@@ -62,3 +62,9 @@ def test_the_scale_is_trained() -> None:
 def test_unknown_error() -> None:
     with pytest.raises(ValueError, match=r"loss.pixel_error=huber: choose one of l1, l2"):
         ReconstructionLoss("huber")
+
+
+def test_a_scale_that_is_not_learned_stays() -> None:
+    loss = ReconstructionLoss(initial_log_variance=0.5, learned_variance=False)
+    assert loss.state_dict()["log_variance"] == 0.5
+    assert not loss(A.float(), B.float()).requires_grad

@@ -9,6 +9,8 @@ import lightning as L
 import pytest
 import torch
 
+from ldmlab.autoencoders.reconstruction import ReconstructionLoss
+from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoints import read_checkpoint
 
@@ -113,3 +115,35 @@ def test_validation_gives_the_psnr_of_the_mean(autoencoder_training: Make, batch
         shown = module.autoencoder.reconstruct(module.autoencoder.posterior(batch["images"]).mean).clamp(-1, 1)
     errors = ((shown - batch["images"]) / 2).square().mean((1, 2, 3))  # in [0, 1]
     assert value == pytest.approx(float((-10 * errors.log10()).mean()), rel=1e-4)
+
+
+def vq_training(codebook_weight: float) -> AutoencoderTraining:
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {"residual_blocks": 1, "norm_groups": 4, "patch": 4, "codes": 12}
+    autoencoder = AutoencoderVQ(8, (1,), **settings)
+    still = partial(torch.optim.SGD, lr=0.0)
+    loss = ReconstructionLoss("l2", learned_variance=False)
+    return AutoencoderTraining(autoencoder, loss, None, still, codebook_weight=codebook_weight, warmup_steps=0)
+
+
+def test_the_codebooks_weight_is_against_means_as_in_the_papers(batches: Batches, fit: Fit) -> None:
+    """The likelihood is summed over an image, so the papers' mean objective is the loss over the values of an image."""
+    images = batches(1)[0]["images"]
+    for weight in (0.0, 2.0):
+        module = vq_training(weight)
+        values = fit(module, batches(1)).callback_metrics
+        with torch.no_grad():
+            result = module.autoencoder(images)
+        wanted = (result.images - images).square().mean() + weight * result.terms["codebook"]
+        assert float(values["train/loss"]) / (3 * 16 * 16) == pytest.approx(float(wanted), rel=1e-4)
+        assert float(values["train/codebook"]) == pytest.approx(float(result.terms["codebook"]), rel=1e-4)
+        assert {"train/perplexity", "train/dead_codes"} <= {*values}
+
+
+def test_statistics_of_latents_before_quantisation(batches: Batches, fit: Fit, tmp_path: Path) -> None:
+    module, seen = vq_training(1.0), batches(3)
+    fit(module, seen).save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
+    with torch.no_grad():
+        latents = module.autoencoder.encode(torch.cat([batch["images"] for batch in seen]))
+    torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(3), atol=1e-3, rtol=0)
+    torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(3), atol=1e-2, rtol=0)

@@ -15,12 +15,17 @@ from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoints import read_lightning
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
-MODULES: dict[str, type[L.LightningModule]] = {"autoencoder": AutoencoderTraining, "dit": LatentDiffusionTraining}
+MODULES: dict[str, type[L.LightningModule]] = {
+    "autoencoder": AutoencoderTraining,
+    "vq": AutoencoderTraining,
+    "dit": LatentDiffusionTraining,
+}
 RUNS = {
     "autoencoder with a discriminator": (
         "autoencoder",
         ["discriminator=patch", "discriminator.channels=8", "training.discriminator_start=2"],
     ),
+    "autoencoder with a codebook": ("vq", []),
     "diffusion on images": ("dit", ["sampler=ddpm", "cache_latents=false"]),
     "diffusion on cached latents": ("dit", ["trainer.accumulate_grad_batches=2", "training.condition_dropout=0.5"]),
 }
@@ -67,7 +72,7 @@ def test_resume_equals_uninterrupted_bit_for_bit(
     """8 batches an epoch; the run dies in the sixth step, has a checkpoint of the fourth, and ends after the tenth."""
     kind, more = RUNS[name]
     words = ["train", *tiny[kind], f"data.path={shards}", *more, "trainer.max_steps=10", "checkpoint_every=4"]
-    if kind != "autoencoder":
+    if kind == "dit":
         words.append(f"autoencoder_ckpt={request.getfixturevalue('autoencoder') / 'model.safetensors'}")
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     done = ldmlab(*words, f"output_dir={whole}")

@@ -1,0 +1,151 @@
+"""Processes, objectives, variances and guidance from the command line, and what does not go together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+Tiny = dict[str, tuple[str, ...]]
+
+
+def train(ldmlab: Command, tiny: Tiny, shards: Path, autoencoder: Path, folder: Path, *words: str) -> Any:
+    common = (*tiny["dit"], f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    return ldmlab("train", *common, f"output_dir={folder}", *words)
+
+
+@pytest.fixture(scope="module")
+def hybrid(
+    ldmlab: Command, tiny: Tiny, shards: Path, autoencoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A model that learned its variance, as DiT does."""
+    folder = tmp_path_factory.mktemp("hybrid") / "run"
+    words = (
+        "objective=hybrid",
+        "schedule=linear",
+        "parameterization=epsilon",
+        "sampler=ddpm",
+        "sampler.variance=learned",
+    )
+    done = train(ldmlab, tiny, shards, autoencoder, folder, *words, "sampler.steps=2")
+    assert done.code == 0, done.err
+    return f"ckpt={folder / 'model.safetensors'}"
+
+
+def figures(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "metrics.json").read_text())["metrics"]
+
+
+def test_a_learned_variance_is_sampled_with_and_measured(
+    hybrid: str, shards: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (hybrid, "n=2", "sampler=ddpm", "sampler.steps=3")
+    for variance in ("learned", "fixed_large"):
+        done = ldmlab(
+            "sample", "a red star", *words, f"sampler.variance={variance}", f"output_dir={tmp_path / variance}"
+        )
+        assert done.code == 0, done.err
+    pictures = [(tmp_path / name / "00000.png").read_bytes() for name in ("learned", "fixed_large")]
+    assert pictures[0] != pictures[1]
+    words = (hybrid, "metric=vlb", "n=3", "bound_steps=4", f"path={shards}", f"output_dir={tmp_path / 'vlb'}")
+    done = ldmlab("evaluate", *words)
+    assert done.code == 0, done.err
+    found = figures(tmp_path / "vlb")
+    assert set(found) == {f"bits_per_dim/{name}" for name in ("fixed_small", "fixed_large", "learned", "prior")} | {"n"}
+    assert found["bits_per_dim/learned"] > found["bits_per_dim/prior"] >= 0
+
+
+def test_a_variance_that_was_not_learned(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    words = (f"ckpt={dit / 'last.ckpt'}", "sampler=ddpm", "sampler.steps=2", "sampler.variance=learned")
+    line = ldmlab("sample", "a red star", *words, f"output_dir={tmp_path / 'out'}").refusal()
+    assert "sampler.variance=learned: this model learned no variance; use fixed_small or fixed_large" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("parameterization=posterior_mean", "schedule=linear"),
+        ("parameterization=flow_velocity", "schedule=rectified_flow", "sampler=euler"),
+        ("parameterization=x0", "schedule.zero_terminal_snr=true", "objective=min_snr"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_process_is_stored_with_the_model(
+    words: tuple[str, ...], tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    done = train(ldmlab, tiny, shards, autoencoder, tmp_path / "run", *words)
+    assert done.code == 0, done.err
+    model = f"ckpt={tmp_path / 'run/model.safetensors'}"
+    done = ldmlab("sample", "a red star", model, "n=1", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("parameterization=epsilon", "schedule.zero_terminal_snr=true"),
+            "parameterization=epsilon: the schedule ends",
+        ),
+        (("parameterization=epsilon", "schedule=rectified_flow"), "use parameterization=velocity, flow_velocity or x0"),
+        (("sampler.eta=1.5",), "sampler.eta=1.5: eta must lie in [0, 1]"),
+        (("sampler.steps=1001",), "sampler.steps=1001: choose between 1 and the 1000 timesteps"),
+        (("objective=min_snr", "objective.gamma=0"), "objective.gamma=0"),
+        (("guidance.scale=-1",), "guidance.scale=-1: the scale must be at least 0 (1 is neutral)"),
+        (("guidance=interval", "guidance.low=3", "guidance.high=2"), "guidance.low=3, guidance.high=2"),
+        (("backbone.patch=3",), "backbone.patch=3 does not divide the latent grid of 4"),
+        (("data.image_size=36",), "data.image_size=36: the autoencoder's factor 8 does not divide it"),
+        (("schedule.timesteps=1",), "schedule.timesteps=1"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
+)
+def test_what_does_not_go_together_is_refused_before_training(
+    words: tuple[str, ...],
+    told: str,
+    tiny: Tiny,
+    shards: Path,
+    autoencoder: Path,
+    ldmlab: Command,
+    tmp_path: Path,
+) -> None:
+    assert told in train(ldmlab, tiny, shards, autoencoder, tmp_path / "run", *words).refusal()
+    assert not (tmp_path / "run").exists()
+
+
+def test_negative_prompts_and_other_guidance(dit: Path, unet: Path, ldmlab: Command, tmp_path: Path) -> None:
+    model, weak = f"ckpt={dit / 'model.safetensors'}", unet / "model.safetensors"
+    ways = {
+        "plain": (),
+        "negative": ("negative_prompt=a blue circle",),
+        "lecture": ("guidance.convention=one_plus_w", "guidance.scale=3"),
+        "interval": ("guidance=interval", "guidance.high=1"),
+        "autoguidance": ("guidance=autoguidance", f"guidance.ckpt={weak}"),
+    }
+    for name, words in ways.items():
+        done = ldmlab("sample", "a red star", model, "n=1", "sampler.steps=3", *words, f"output_dir={tmp_path / name}")
+        assert done.code == 0, done.err
+    pictures = {name: (tmp_path / name / "00000.png").read_bytes() for name in ways}
+    assert pictures["lecture"] == pictures["plain"]  # scale 4 is the default
+    assert len(set(pictures.values())) == len(ways) - 1
+
+
+def test_guidance_that_does_not_fit(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    words = ("a red star", f"ckpt={dit / 'model.safetensors'}", f"output_dir={tmp_path / 'out'}")
+    line = ldmlab("sample", *words, "guidance=autoguidance", "guidance.ckpt=shapes/unet").refusal()
+    assert "guidance.ckpt=shapes/unet: works on the latents of another autoencoder" in line
+    line = ldmlab("sample", *words, "guidance=none", "negative_prompt=a blue circle").refusal()
+    assert "no use of a negative prompt; use guidance=classifier_free" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bound_is_that_of_a_diffusion_model(
+    autoencoder: Path, shards: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (f"ckpt={autoencoder / 'last.ckpt'}", "metric=vlb", f"path={shards}", "n=2")
+    line = ldmlab("evaluate", *words, f"output_dir={tmp_path / 'out'}").refusal()
+    assert "metric=vlb: the bound is that of a latent diffusion model" in line
