@@ -53,7 +53,7 @@ def state() -> dict[str, Tensor]:
 
 
 def dit(state: dict[str, Tensor], x: Tensor, timesteps: Tensor, labels: Tensor) -> Tensor:
-    """Patches, adaLN-Zero blocks, final layer, in float64."""
+    """Patches, adaLN-Zero blocks, final layer; in float64 but for the angles of time, whose rounding counts."""
     weights = {name: tensor.double() for name, tensor in state.items()}
 
     def linear(x: Tensor, name: str) -> Tensor:
@@ -64,8 +64,8 @@ def dit(state: dict[str, Tensor], x: Tensor, timesteps: Tensor, labels: Tensor) 
         return (x - mean) / (variance + 1e-6).sqrt()
 
     batch, side = len(x), SIDE * PATCH
-    angles = timesteps[:, None] * torch.exp(-math.log(10000) * torch.arange(128, dtype=torch.float64) / 128)
-    time = linear(torch.cat([angles.cos(), angles.sin()], 1), "t_embedder.mlp.0")
+    angles = timesteps[:, None] * torch.exp(-math.log(10000) * torch.arange(128, dtype=torch.float32) / 128)
+    time = linear(torch.cat([angles.cos(), angles.sin()], 1).double(), "t_embedder.mlp.0")
     c = F.silu(linear(F.silu(time), "t_embedder.mlp.2") + weights["y_embedder.embedding_table.weight"][labels])
     h = F.conv2d(x.double(), weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"], stride=PATCH)
     h = h.flatten(2).mT + weights["pos_embed"]
