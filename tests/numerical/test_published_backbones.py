@@ -2,8 +2,8 @@
 
 Diffusion Transformers: Peebles & Xie 2023, tables 1, 4 and 6. The parameters were counted on the public code, with the
 position table; MACs are of matrix products and convolutions. The paper's own "Gflops" also hold about two element-wise
-operations a token, channel and block, hence the 0.1 %. (B/4 is printed as 5.56 and is 5.565.) UNets: counted on the public
-models of Rombach et al. 2022 and of Stable Diffusion.
+operations a token, channel and block, hence the 0.1 %. (B/4 is printed as 5.56 and is 5.565.) UNets: counted on the
+public models of Rombach et al. 2022 and of Stable Diffusion.
 """
 
 from __future__ import annotations
@@ -158,9 +158,9 @@ def test_where_the_unets_attend(name: str, tokens: tuple[int, ...], context: tup
 
 
 def test_the_prompt_model_of_text_to_image() -> None:
-    """The published 581,994,042 hold an output layer over the vocabulary that nothing reads: 1280 x 30522 and a bias."""
+    """The published 581,994,042 hold an output layer over the vocabulary that nothing reads."""
     _, conditioner = published("ldm_8_text")
-    unused = 1280 * 30_522 + 30_522
+    unused = 1280 * 30_522 + 30_522  # weights and bias
     assert count_values(conditioner)[0] == 581_994_042 - unused == 542_895_360
 
 

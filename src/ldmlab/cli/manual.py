@@ -90,7 +90,7 @@ PAGES = {
         ),
     ),
     "describe": Page(
-        summary="print a composed model: modules, parameters, MACs and FLOPs, tokens, activations",
+        summary="print a composed model: modules, parameters, MACs, FLOPs, tokens, memory",
         synopsis="ldmlab describe [model=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]",
         description=(
             "Builds the model that the same overrides would train, without training it, and counts. FLOPs are twice "

@@ -133,8 +133,8 @@ def _number(figure: str, value: int, unit: str) -> str:
 def _as_published(denoiser: dict[str, int]) -> str:
     """The row of a paper's table."""
     return (
-        f"denoiser (backbone and conditioner): {denoiser['parameters']:,} parameters, {denoiser['trainable']:,} of them "
-        f"trainable; {denoiser['macs'] / 1e9:,.2f} GMACs = {denoiser['flops'] / 1e9:,.2f} GFLOPs"
+        f"denoiser (backbone and conditioner): {denoiser['parameters']:,} parameters, {denoiser['trainable']:,} of "
+        f"them trainable; {denoiser['macs'] / 1e9:,.2f} GMACs = {denoiser['flops'] / 1e9:,.2f} GFLOPs"
     )
 
 

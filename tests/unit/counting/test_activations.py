@@ -59,7 +59,7 @@ def latents(grid: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("width", "heads", "grid"), [(64, 4, 8), (384, 6, 32)])
 def test_an_adaln_zero_block_by_hand(width: int, heads: int, grid: int) -> None:
     """Of N D values 20: eight around self-attention (its input before the norm, normed and modulated; q, k, v; what the
-    heads and what the projection return), twelve around the MLP (three as before, twice the hidden four, what it returns).
+    heads and what the projection return), twelve around the MLP (three as before, twice the hidden four, its output).
     Besides two statistics a norm and token, the log-sums of the heads' rows, two scales, SiLU, and six modulations.
     """
     tokens = (grid // 2) ** 2
