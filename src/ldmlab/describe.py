@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
+from torch import nn
 
-from ldmlab.attention.backends import explicit
-from ldmlab.attention.module import Attention
-from ldmlab.types import Conditioning
+from ldmlab.counting.passes import Pass
 
 
 @dataclass(frozen=True)
@@ -30,6 +24,7 @@ class Part:
         frozen: parameters without one.
         buffers: values that are no parameters: fixed position tables, statistics.
         macs: multiply-adds of its matrix products and convolutions; element-wise operations are not counted.
+        activation_bytes: memory of the tensors that a training pass keeps for its backward pass.
         children: the parts inside.
         count: how many alike parts this one stands for; the figures are their sums.
     """
@@ -40,8 +35,14 @@ class Part:
     frozen: int
     buffers: int
     macs: int
+    activation_bytes: int = field(default=0, compare=False)
     children: tuple[Part, ...] = ()
     count: int = 1
+
+    @property
+    def parameters(self) -> int:
+        """All values that it holds; papers count fixed tables among the parameters."""
+        return self.trainable + self.frozen + self.buffers
 
     @property
     def flops(self) -> int:
@@ -79,7 +80,9 @@ class Description:
     context_tokens: tuple[int, ...]
 
 
-def describe(module: nn.Module, *inputs: Any, method: str = "forward") -> Description:
+def describe(
+    module: nn.Module, *inputs: Any, method: str = "forward", dtype: torch.dtype = torch.float32
+) -> Description:
     """Count the parts of a module, and a pass of example inputs through it.
 
     Nothing is computed: parameters and inputs are replaced by tensors without data, so that any size takes no memory
@@ -89,20 +92,16 @@ def describe(module: nn.Module, *inputs: Any, method: str = "forward") -> Descri
         module: what is described.
         inputs: arguments of the pass; tensors and `Conditioning` on any device.
         method: what is called. Other than "forward", only modules that it runs are described.
+        dtype: of weights and activations, for `activation_bytes`. Attention keeps what its backend keeps: "explicit"
+            the probabilities, fused kernels none.
     """
-    call = _Call(module, method)
-    watch = _Watch(module)
-    state = {name: t.detach().to("meta") for name, t in [*call.named_parameters(), *call.named_buffers()]}
-    counter = FlopCounterMode(display=False)
-    with register_module_forward_pre_hook(watch), _explicit_attention(module), counter, torch.no_grad():
-        functional_call(call, state, tuple(_on_meta(value) for value in inputs))
-    flops = {name: sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items()}
-    flops[_Call.PREFIX] = flops.get(_Call.__name__, 0)
-    parts = _Parts(watch.ran if method != "forward" else {module}, flops)
+    example = Pass(module, inputs, method)
+    flops = example.flops()
+    ran = example.ran if method != "forward" else {module}
     return Description(
-        parts.part(module, "", _Call.PREFIX),
-        tuple(sorted(watch.tokens["self"], reverse=True)),
-        tuple(sorted(watch.tokens["cross"], reverse=True)),
+        _Parts(ran, flops, example.activations(dtype)).part(module, "", Pass.ROOT),
+        tuple(sorted(example.tokens["self"], reverse=True)),
+        tuple(sorted(example.tokens["cross"], reverse=True)),
     )
 
 
@@ -113,41 +112,13 @@ def count_values(module: nn.Module) -> tuple[int, int, int]:
     return trainable, sum(p.numel() for p in parameters) - trainable, sum(b.numel() for b in module.buffers())
 
 
-class _Call(nn.Module):
-    """Makes a method of a module the forward of one."""
-
-    PREFIX = "_Call.module"
-
-    def __init__(self, module: nn.Module, method: str) -> None:
-        super().__init__()
-        self.module = module
-        self.method = method
-
-    def forward(self, *inputs: Any) -> Any:
-        return getattr(self.module, self.method)(*inputs) if self.method != "forward" else self.module(*inputs)
-
-
-class _Watch:
-    """Before each module runs: notes that it does, and how many tokens an attention reads."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.ran: set[nn.Module] = set()
-        self.tokens: dict[str, set[int]] = {"self": set(), "cross": set()}
-        attentions = [m for m in module.modules() if isinstance(m, Attention)]
-        self._keys = {a.to_k: "cross" if a.is_cross else "self" for a in attentions}
-
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self.ran.add(module)
-        if module in self._keys:
-            self.tokens[self._keys[module]].add(inputs[0].shape[1])
-
-
 class _Parts:
     """Builds the tree of those modules that ran, that are inside one, or that hold one."""
 
-    def __init__(self, ran: set[nn.Module], flops: dict[str, int]) -> None:
+    def __init__(self, ran: set[nn.Module], flops: Mapping[str, int], activations: Mapping[nn.Module, int]) -> None:
         self.ran = ran
         self.flops = flops
+        self.activations = activations
 
     def part(self, module: nn.Module, name: str, path: str, inside: bool = False) -> Part:
         inside = inside or module in self.ran
@@ -158,7 +129,8 @@ class _Parts:
         )
         own = count_values(module) if inside else self._of_parts(module, children)
         flops = self.flops.get(path, 2 * sum(child.macs for child in children))
-        return Part(name, type(module).__name__, *own, flops // 2, children)
+        kept = self.activations.get(module, 0) + sum(child.activation_bytes for child in children)
+        return Part(name, type(module).__name__, *own, flops // 2, kept, children)
 
     @staticmethod
     def _of_parts(module: nn.Module, children: tuple[Part, ...]) -> tuple[int, int, int]:
@@ -173,30 +145,12 @@ class _Parts:
         )
 
 
-@contextmanager
-def _explicit_attention(module: nn.Module) -> Iterator[None]:
-    """Let every attention write out its two matrix products: fused kernels hide them, some have none for meta."""
-    attentions = [m for m in module.modules() if isinstance(m, Attention)]
-    backends = [attention.attend for attention in attentions]
-    for attention in attentions:
-        attention.attend = explicit
-    try:
-        yield
-    finally:
-        for attention, backend in zip(attentions, backends, strict=True):
-            attention.attend = backend
-
-
-def _on_meta(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.to("meta")
-    return value.map(_on_meta) if isinstance(value, Conditioning) else value
-
-
 def _merge(alike: list[Part]) -> Part:
-    return replace(_times(alike[0], len(alike)), name=f"{alike[0].name}-{alike[-1].name}", count=len(alike))
+    return replace(_sum(alike), name=f"{alike[0].name}-{alike[-1].name}", count=len(alike))
 
 
-def _times(part: Part, n: int) -> Part:
-    figures = {name: n * getattr(part, name) for name in ("trainable", "frozen", "buffers", "macs")}
-    return replace(part, **figures, children=tuple(_times(child, n) for child in part.children))
+def _sum(alike: Sequence[Part]) -> Part:
+    names = ("trainable", "frozen", "buffers", "macs", "activation_bytes")
+    figures = {name: sum(getattr(part, name) for part in alike) for name in names}
+    children = tuple(_sum(parts) for parts in zip(*(part.children for part in alike), strict=True))
+    return replace(alike[0], **figures, children=children)

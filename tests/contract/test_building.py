@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+import yaml
 from hydra import compose
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -18,9 +20,11 @@ from torch import nn
 from ldmlab.cli import catalogue
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.manual import PAGES
+from ldmlab.cli.paths import conf_dir, experiments_dir
 
 PLACEHOLDER = "/nowhere/weights"
 ARGUMENTS = {"backbone": {"channels": 4, "grid": 16, "context_width": 32, "vector_width": 32}, "data": {"seed": 0}}
+WITHOUT_MEMORY = ("backbone", "conditioner", "autoencoder")
 
 # Sizes that an experiment is cut down to, as far as it has them.
 SMALL = {
@@ -31,11 +35,14 @@ SMALL = {
     "autoencoder.norm_groups": 4,
     "autoencoder.residual_blocks": 1,
     "discriminator.channels": 8,
+    "backbone.patch": 2,
     "backbone.width": 32,
     "backbone.depth": 1,
     "backbone.heads": 2,
     "backbone.model_channels": 32,
     "backbone.residual_blocks": 1,
+    "backbone.multipliers": "[1,2]",
+    "backbone.attention_factors": "[1,2]",
     "conditioner.length": 64,
     "conditioner.width": 32,
     "conditioner.depth": 1,
@@ -84,7 +91,8 @@ def fill_missing(section: DictConfig) -> None:
 
 
 def build(section: DictConfig, group: str) -> Any:
-    made = instantiate(section, **ARGUMENTS.get(group, {}))
+    with torch.device("meta" if group in WITHOUT_MEMORY else "cpu"):
+        made = instantiate(section, **ARGUMENTS.get(group, {}))
     return made([nn.Parameter(torch.zeros(1))]) if section.get("_partial_") else made
 
 
@@ -109,7 +117,48 @@ def test_option_builds(
         assert "weights" in str(cause)
 
 
-@pytest.mark.parametrize("name", catalogue.options("experiment"))
+PUBLISHED = [name for name in catalogue.options("experiment") if name.startswith("published/")]
+
+
+def written(name: str) -> dict[str, Any]:
+    """A published experiment as its file and that of its backbone say, without composing it."""
+    experiment = yaml.safe_load((experiments_dir() / f"{name}.yaml").read_text())
+    choices = {
+        key.removeprefix("override /"): value for entry in experiment["defaults"] for key, value in entry.items()
+    }
+    file = conf_dir() / "backbone" / f"{choices.pop('backbone')}.yaml"
+    choices.pop("autoencoder")  # the checkpoint's is taken
+    return {**experiment, "defaults": choices, "network": yaml.safe_load(file.read_text())}
+
+
+def but_for_numbers(node: Any) -> Any:
+    """Without numbers and lists, which are sizes."""
+    if isinstance(node, dict):
+        return {key: kept for key, value in node.items() if (kept := but_for_numbers(value))}
+    return node if isinstance(node, str | bool) else None
+
+
+def trains_here(name: str) -> bool:
+    """Not what needs a file of weights, or channels beside the latents that no conditioner gives yet."""
+    experiment = written(name)
+    needs_weights = experiment.get("conditioner", {}).get("weights", "") is None
+    return not needs_weights and not experiment["network"].get("concat_channels")
+
+
+def representatives(trained: bool) -> list[str]:
+    """Of published experiments that differ in sizes alone, one."""
+    found = {str(but_for_numbers(written(name))): name for name in PUBLISHED if trains_here(name) == trained}
+    return list(found.values())
+
+
+@pytest.mark.parametrize("name", representatives(trained=False))
+def test_experiment_is_described(name: str, ldmlab: Callable[..., Any]) -> None:
+    done = ldmlab("describe", f"experiment={name}", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["denoiser"]["trainable"] > 1e8
+
+
+@pytest.mark.parametrize("name", [*sorted({*catalogue.options("experiment")} - {*PUBLISHED}), *representatives(True)])
 def test_experiment_trains_a_step(
     name: str, shards: Path, autoencoder: Path, ldmlab: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     Raises:
         UserError: an unknown flag, or a word that is no override where the command takes no prompts.
     """
-    parsed = _parser().parse_intermixed_args(argv)
+    parsed = _parser(command).parse_intermixed_args(argv)
     words = [word for word in parsed.words if not _OVERRIDE.match(word)]
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
     if words and command == "sample":
@@ -56,6 +56,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
         overrides.append(_path_override(words, overrides))
     elif words:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(words[0])}")
+    if getattr(parsed, "json", False):
+        overrides.append("json=true")
     if parsed.config_dir is not None:
         overrides.append(_search_path(parsed.config_dir))
     return Arguments(overrides, _flags(parsed), parsed.multirun, bool(parsed.cfg or parsed.info))
@@ -69,7 +71,7 @@ def quoted(text: str) -> str:
     return QuotedString(without_references, Quote.double).with_quotes()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str) -> argparse.ArgumentParser:
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
@@ -79,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
+    if command == "describe":
+        parser.add_argument("--json", action="store_true")
     return parser
 
 

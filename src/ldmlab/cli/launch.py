@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
@@ -21,6 +22,7 @@ from ldmlab.cli import searchpath
 from ldmlab.cli.arguments import Arguments, parse
 from ldmlab.cli.errors import explain
 from ldmlab.cli.paths import conf_dir
+from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.validate import validate, validate_sweep
 
 
@@ -32,6 +34,8 @@ def launch(command: str, argv: Sequence[str]) -> None:
         Exception: whatever the command raises.
     """
     arguments = parse(command, argv)
+    if command == "describe":
+        arguments = replace(arguments, overrides=in_published_setting(arguments.overrides))
     check = validate_sweep if arguments.multirun else validate
     check(command, arguments.overrides, not arguments.shows)
     failures: list[Exception] = []

@@ -18,6 +18,7 @@ class Page:
     synopsis: str
     description: tuple[str, ...]
     examples: tuple[tuple[str, str], ...]
+    flags: tuple[tuple[str, str], ...] = ()
 
 
 PAGES = {
@@ -89,16 +90,23 @@ PAGES = {
         ),
     ),
     "describe": Page(
-        summary="print a composed model: modules, parameters, MACs and FLOPs, tokens",
+        summary="print a composed model: modules, parameters, MACs, FLOPs, tokens, memory",
         synopsis="ldmlab describe [model=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]",
         description=(
             "Builds the model that the same overrides would train, without training it, and counts. FLOPs are twice "
-            "the MACs; papers that say GFLOPs of a transformer often mean MACs.",
+            "the MACs; papers that say GFLOPs of a transformer often mean MACs. Activations are the memory that a "
+            "training pass of one picture keeps for its backward pass, in dtype.",
+            "backbone=NAME without experiment= is described in the setting that NAME was published in, if there is an "
+            "experiments/published/NAME.yaml; experiment=null switches that off. No checkpoint is needed then: "
+            "autoencoder=NAME stands for one that is yet to be trained, and a checkpoint comes before it.",
         ),
         examples=(
+            ("ldmlab describe backbone=dit_xl_2", "DiT-XL/2 as published: 675 million parameters, 118.6 GMACs"),
             ("ldmlab describe backbone=unet", "the UNet in place of the DiT"),
+            ("ldmlab describe backbone=sd_1 depth=1 --json", "the networks of Stable Diffusion 1 alone, for machines"),
             ("ldmlab describe experiment=shapes/dit", "the model of a study"),
         ),
+        flags=(("--json", "the same as json=true"),),
     ),
     "import": Page(
         summary="bring a public checkpoint into ldmlab's format",
@@ -182,7 +190,7 @@ def page(command: str) -> str:
         "DESCRIPTION": "\n".join(_paragraph(text) for text in entry.description),
         "KEYS": _keys(command),
         "GROUPS": _groups(command),
-        "FLAGS": _table(FLAGS),
+        "FLAGS": _table(dict(entry.flags) | FLAGS),
         "EXAMPLES": "\n".join(f"    {line}\n        {meaning}\n" for line, meaning in entry.examples),
         "EXIT STATUS": _table(EXIT_STATUS),
     }

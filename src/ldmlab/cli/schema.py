@@ -75,6 +75,7 @@ class DescribeKeys(TrainKeys):
     """`ldmlab describe`."""
 
     depth: Count
+    dtype: Literal["float32", "bfloat16", "float16"]
     json_: Annotated[bool, Field(alias="json")]
 
 

@@ -39,8 +39,8 @@ from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_dr
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
+from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.checkpoints import (
-    AtomicCheckpointIO,
     export_weights,
     read_checkpoint,
     read_lightning,
@@ -109,6 +109,11 @@ def _autoencoder(cfg: DictConfig) -> AutoencoderTraining:
 
 
 def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusionTraining:
+    if cfg.autoencoder_ckpt is None and cfg.get("autoencoder"):
+        raise ValueError(
+            "autoencoder_ckpt=null: the setting is for an autoencoder of its own; train that one "
+            "(ldmlab train model=autoencoder autoencoder=NAME) and give its checkpoint"
+        )
     autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}

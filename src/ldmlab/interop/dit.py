@@ -25,8 +25,8 @@ ORIGINAL: Rules = (
     (r"^final\.", "final_layer.linear."),
     (r"\.self_attention\.to_out\.", ".attn.proj."),
     (r"\.modulation\.", ".adaLN_modulation."),
-    (r"\.mlp\.0\.", ".mlp.fc1."),
-    (r"\.mlp\.2\.", ".mlp.fc2."),
+    (r"^(blocks\.\d+\.mlp)\.0\.", r"\1.fc1."),
+    (r"^(blocks\.\d+\.mlp)\.2\.", r"\1.fc2."),
 )
 DIFFUSERS: Rules = (
     (r"^patch_embedding\.", "pos_embed.proj."),

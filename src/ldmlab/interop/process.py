@@ -44,7 +44,8 @@ def from_betas(betas: Tensor, source: Path) -> Section:
     """
     betas = betas.double()
     start, end = float(f"{float(betas[0]):.5g}"), float(f"{float(betas[-1]):.5g}")
-    for kind, build in KINDS.items():
+    rising = 0 < start < end < 1
+    for kind, build in KINDS.items() if rising else ():
         if torch.allclose(build(len(betas), start, end).betas, betas, rtol=1e-4, atol=0):
             return schedule(kind, timesteps=len(betas), beta_start=start, beta_end=end)
     if torch.allclose(schedules.cosine(len(betas)).betas, betas, rtol=1e-3, atol=0):

@@ -29,6 +29,9 @@ LOOSE: Rules = (
     (r"model_ema\.(decay|num_updates)", "counters of the averages"),
 )
 
+TAKEN = "raw weights, of which the averages are taken"
+NOT_TAKEN = "averages of the raw weights that are taken"
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -47,18 +50,16 @@ def take_apart(tensors: Tensors, ema: bool) -> Contents:
     """
     unet, first_stage, condition = (tensors.under(prefix) for prefix in WHOLE)
     ignored = _loose(tensors)
-    averaged = _averaged(tensors) if ema else None
-    count = len([name for name in tensors.under(AVERAGES) if name not in ("decay", "num_updates")])
-    if count:
-        taken = averaged is not None
-        reason = (
-            "raw weights, of which the averages are taken" if taken else "averages of the raw weights that are taken"
-        )
-        ignored[reason] += len(unet.shapes) if taken else count
-    found = [recognise(part) for part in (unet if averaged is None else averaged, first_stage) if part.shapes]
+    averages = _averages(tensors)
+    taken = ema and averages is not None
+    if averages is not None:
+        reason = TAKEN if taken else NOT_TAKEN
+        ignored[reason] += len(averages.shapes)
+    network = averages if taken and averages is not None else unet
+    found = [recognise(part) for part in (network, first_stage) if part.shapes]
     if condition.shapes:
         found += _condition(condition, ignored)
-    return Contents(found, ignored, averaged is not None)
+    return Contents(found, ignored, taken)
 
 
 def _condition(condition: Tensors, ignored: Counter[str]) -> list[Found]:
@@ -73,23 +74,31 @@ def _condition(condition: Tensors, ignored: Counter[str]) -> list[Found]:
     return [found]
 
 
-def _averaged(tensors: Tensors) -> Tensors | None:
+def _averages(tensors: Tensors) -> Tensors | None:
     """The UNet's averages by the UNet's names; they are stored without dots."""
-    names = {name: AVERAGES + f"diffusion_model.{name}".replace(".", "") for name in tensors.under(UNET)}
-    lacking = [flat for flat in names.values() if flat not in tensors]
-    if len(lacking) == len(names):
+    stored = {name for name in tensors if name.startswith(AVERAGES) and not _reason(name)}
+    if not stored:
         return None
-    if lacking:
-        raise ValueError(f"path={tensors.source}: holds averages, and lacks '{lacking[0]}'; give ema=false")
+    names = {name: AVERAGES + f"diffusion_model.{name}".replace(".", "") for name in tensors.under(UNET)}
+    for flat in names.values():
+        if flat not in stored:
+            raise ValueError(f"path={tensors.source}: holds averages, and lacks '{flat}'")
+    for extra in stored - {*names.values()}:
+        raise ValueError(f"path={tensors.source}: '{extra}' is left over: it averages nothing that is in the file")
     return tensors.renamed(names)
+
+
+def _reason(name: str) -> str | None:
+    return next((reason for pattern, reason in LOOSE if re.fullmatch(pattern, name)), None)
 
 
 def _loose(tensors: Tensors) -> Counter[str]:
     """What belongs to no part."""
     ignored: Counter[str] = Counter()
-    for name in tensors.outside((*WHOLE, AVERAGES)):
-        reason = next((reason for pattern, reason in LOOSE if re.fullmatch(pattern, name)), None)
-        if reason is None:
+    for name in tensors.outside(WHOLE):
+        reason = _reason(name)
+        if reason is not None:
+            ignored[reason] += 1
+        elif not name.startswith(AVERAGES):
             raise ValueError(f"path={tensors.source}: '{name}' is left over: it belongs to no part of the model")
-        ignored[reason] += 1
     return ignored

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -30,21 +29,6 @@ class Checkpoint:
     state: dict[str, Tensor]
     ema: bool
     sha256: str
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints through a temporary file in the same folder, synced and renamed."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint; on any error the one before stays."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as file:
-            torch.save(checkpoint, file)
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        """Read a checkpoint without running code."""
-        return read_lightning(Path(path))
 
 
 def read_lightning(path: Path) -> dict[str, Any]:

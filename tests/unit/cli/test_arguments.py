@@ -65,6 +65,13 @@ def test_flags_of_hydra_pass() -> None:
     assert arguments.overrides == ["seed=1,2", "+a=1", "~b"]
 
 
+def test_json_is_a_flag_of_describe_alone() -> None:
+    for argv in (["--json", "backbone=unet"], ["backbone=unet", "--json"]):
+        assert parse("describe", argv).overrides == ["backbone=unet", "json=true"]
+    with pytest.raises(UserError, match="unknown flag '--json'"):
+        parse("train", ["--json"])
+
+
 @pytest.mark.parametrize(
     ("argv", "told"),
     [

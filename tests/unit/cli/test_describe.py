@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.errors import InstantiationException
 
 from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.cli.errors import explain
 from ldmlab.cli.launch import launch
 from ldmlab.describe import count_values
 from ldmlab.training.checkpoints import export_weights
@@ -38,7 +41,8 @@ def described(
     monkeypatch.chdir(tmp_path)
 
     def run(*overrides: str) -> str:
-        ckpt = [] if "model=autoencoder" in overrides else [f"autoencoder_ckpt={autoencoder[0]}"]
+        bare = "model=autoencoder" in overrides or any(o.startswith("autoencoder") for o in overrides)
+        ckpt = [] if bare else [f"autoencoder_ckpt={autoencoder[0]}"]
         before = sorted(tmp_path.iterdir())
         launch("describe", [*ckpt, *overrides])
         assert sorted(tmp_path.iterdir()) == before
@@ -127,3 +131,93 @@ def test_table_without_a_terminal_is_neither_cut_nor_wrapped(described: Callable
 def test_an_image_size_that_does_not_fit(described: Callable[..., str]) -> None:
     with pytest.raises(ValueError, match=r"factor 8 does not divide .*data\.image_size"):
         described("data.image_size=60")
+
+
+ALONE = "autoencoder_ckpt=null"
+
+
+def test_the_published_row_of_dit_xl_2(described: Callable[..., str], plain: Callable[..., dict[str, Any]]) -> None:
+    """Peebles & Xie 2023, table 4, from the backbone's name alone, and no checkpoint."""
+    lines = described("backbone=dit_xl_2", ALONE).splitlines()
+    row = next(line for line in lines if line.startswith("denoiser (backbone and conditioner): "))
+    assert "675,129,632 parameters, 674,834,720 of them trainable; 118.62 GMACs = 237.24 GFLOPs" in row
+    assert "image tokens N = 256; text tokens L = 0" in lines
+    assert "this is experiment=published/dit_xl_2, the published setting; experiment=null is without it" in lines
+    told = plain("backbone=dit_xl_2", ALONE)
+    denoiser = told["denoiser"]
+    assert (denoiser["parameters"], denoiser["trainable"]) == (675_129_632, 674_834_720)
+    assert denoiser["flops"] == 2 * denoiser["macs"]
+    assert told["experiment"] == "published/dit_xl_2"
+    assert told["totals"]["frozen"] == 83_653_863  # the autoencoder of factor 8, without weights
+
+
+def test_totals_add_up(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain(*DIT)
+    names = ["parameters", "trainable", "frozen", "buffers", "macs", "flops", "activation_bytes"]
+    assert list(told["totals"]) == list(told["denoiser"]) == names
+    for totals in (told["totals"], told["denoiser"]):
+        assert totals["parameters"] == totals["trainable"] + totals["frozen"] + totals["buffers"]
+    roots = {name: parts[0] for name, parts in told["parts"].items()}
+    assert told["denoiser"]["activation_bytes"] == sum(
+        roots[n]["activation_bytes"] for n in ("conditioner", "backbone")
+    )
+    assert roots["autoencoder.decode"]["activation_bytes"] == 0  # frozen: nothing is kept
+    assert told["experiment"] is None
+
+
+def test_half_the_bytes_in_half_precision(plain: Callable[..., dict[str, Any]]) -> None:
+    whole, half = (plain(*DIT, f"dtype={dtype}")["denoiser"] for dtype in ("float32", "bfloat16"))
+    assert 0.5 <= half["activation_bytes"] / whole["activation_bytes"] < 0.52  # some sums stay in float32
+    assert half["macs"] == whole["macs"]
+
+
+def test_without_the_published_setting(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain("backbone=dit_s_8", "backbone.patch=2", "experiment=null")
+    assert told["experiment"] is None
+    assert told["latent_shape"] == [4, 8, 8]
+    assert told["text_tokens"] == 32
+
+
+def test_keys_change_a_published_network(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain("backbone=dit_s_8", "data.image_size=512", ALONE, "depth=1")
+    assert (told["latent_shape"], told["image_tokens"]) == ([4, 64, 64], [64])
+
+
+def test_a_checkpoint_comes_before_an_architecture(
+    plain: Callable[..., dict[str, Any]], autoencoder: tuple[Path, AutoencoderKL]
+) -> None:
+    assert plain(*DIT, "autoencoder=kl_f4", ALONE)["latent_shape"] == [3, 16, 16]
+    assert plain(*DIT, "autoencoder=kl_f4", f"autoencoder_ckpt={autoencoder[0]}")["latent_shape"] == [4, 8, 8]
+
+
+def test_channels_beside_the_latents(plain: Callable[..., dict[str, Any]]) -> None:
+    told = plain("backbone=ldm_4_inpainting", ALONE)
+    assert told["denoiser"]["parameters"] == 387_245_827
+    assert told["image_tokens"] == [1024, 256, 64]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("backbone=dit_xl_2", "data.image_size=264"), r"backbone.patch=2 does not divide the latent grid of 33"),
+        (
+            ("backbone=dit_xl_2", "data.image_size=260"),
+            r"factor 8 does not divide images of 260x260; set data.image_size",
+        ),
+        (("backbone=ldm_8_churches", "data.image_size=192"), r"cannot split 24x24; use sides that 16 divides"),
+        (
+            (
+                "backbone=dit_s_2",
+                "conditioner=none",
+                "backbone.conditioning=cross_attention",
+                "experiment=null",
+                "autoencoder=kl",
+            ),
+            r"backbone.conditioning=cross_attention: the conditioner gives nothing to attend to",
+        ),
+    ],
+)
+def test_networks_that_cannot_be(described: Callable[..., str], overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises((ValueError, InstantiationException)) as caught:
+        described(*overrides, ALONE)
+    assert re.search(message, str(explain(caught.value)))

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.checkpoints import (
-    AtomicCheckpointIO,
     export_weights,
     load_weights,
     read_checkpoint,

@@ -1,0 +1,32 @@
+"""The setting that a named backbone was published in."""
+
+from __future__ import annotations
+
+import pytest
+
+from ldmlab.cli.published import in_published_setting
+
+
+@pytest.mark.parametrize("given", [["backbone=dit_xl_2"], ["seed=3", "backbone=sd_1", "depth=1"]])
+def test_a_name_alone_brings_its_setting(given: list[str]) -> None:
+    name = next(word for word in given if word.startswith("backbone=")).removeprefix("backbone=")
+    assert in_published_setting(given) == [f"experiment=published/{name}", *given]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [],
+        ["backbone=dit"],
+        ["backbone=nothing_like_it"],
+        ["backbone.width=32"],
+        ["experiment=shapes/dit", "backbone=dit_xl_2"],
+        ["backbone=dit_s_2,dit_xl_2"],
+    ],
+)
+def test_everything_else_is_left_alone(given: list[str]) -> None:
+    assert in_published_setting(given) == given
+
+
+def test_none_is_wanted() -> None:
+    assert in_published_setting(["backbone=dit_xl_2", "experiment=null"]) == ["backbone=dit_xl_2"]
