@@ -19,7 +19,7 @@ from ldmlab.interop.source import Source
 
 PARTS = {"backbone": "denoiser.backbone.", "autoencoder": "autoencoder.", "conditioner": "conditioner."}
 """The parts of a model, and what stands before their tensors' names in the whole."""
-ASKED = {"autoencoder": "autoencoder=PATH of a VAE", "conditioner": "conditioner=PATH of a text encoder"}
+ASKED = {"autoencoder": "autoencoder_ckpt=PATH of a VAE", "conditioner": "conditioner_ckpt=PATH of a text encoder"}
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def test_a_prompt_that_fills_the_context_ends_in_the_end_mark() -> None:
 
 
 def test_unknown_padding() -> None:
-    with pytest.raises(ValueError, match="conditioner.padding=left: choose zero"):
+    with pytest.raises(ValueError, match=r"conditioner\.padding=left: choose zero"):
         CLIPText(8, 1, 1, padding="left")  # type: ignore[arg-type]
 
 
