@@ -83,7 +83,7 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
 def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
     components = found.family.describe(found.tensors, found.settings, hints)
     table = found.family.table(components)
-    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.build().state_dict().items()}
+    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.outline.state_dict().items()}
     ignored = account(table, own, found.tensors, found.family.ignored)
     state = from_public(table, found.tensors)
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored

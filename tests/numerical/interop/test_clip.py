@@ -11,6 +11,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -104,7 +105,6 @@ def test_states_with_gelu(clip: dict[str, Tensor], imported: Import, relative_er
 
 
 def test_transformers(stable_diffusion: Path, imported: Import, relative_error: Error) -> None:
-    transformers = pytest.importorskip("transformers")
     theirs = transformers.CLIPTextModel.from_pretrained(stable_diffusion / "text_encoder", local_files_only=True).eval()
     ours = imported(stable_diffusion)["conditioner"]
     ids = ours.token_ids(PROMPTS)[0]

@@ -15,6 +15,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.cli.build import load_autoencoder, load_latent_diffusion
+from ldmlab.training.checkpoints import export_weights
+
 Command = Callable[..., Any]
 Error = Callable[[Tensor, Tensor], float]
 Done = Callable[..., str]
@@ -76,12 +80,25 @@ def test_samples(sd: Path, dit: Path, run: Done, tmp_path: Path) -> None:
         assert (folder / "00001.png").is_file()
 
 
+@pytest.fixture(scope="module")
+def exported(sd: Path, run: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "sd"
+    run("export", f"ckpt={sd}", f"output={folder}")
+    return folder
+
+
 @torch.no_grad()
 def test_stable_diffusion_there_and_back(
-    sd: Path, unet: Any, vae: Any, clip: dict[str, Tensor], run: Done, relative_error: Error, tmp_path: Path
+    sd: Path,
+    exported: Path,
+    unet: Any,
+    vae: Any,
+    clip: dict[str, Tensor],
+    run: Done,
+    relative_error: Error,
+    tmp_path: Path,
 ) -> None:
-    folder = tmp_path / "sd"
-    run("export", f"ckpt={sd}", f"output={folder}")
+    folder = exported
     network = diffusers.UNet2DConditionModel.from_pretrained(folder / "unet", local_files_only=True)
     x, context, timesteps = torch.randn(2, 4, 16, 16), torch.randn(2, 3, 32), torch.tensor([0, 500])
     wanted = unet(x, timesteps, context).sample
@@ -99,10 +116,9 @@ def test_stable_diffusion_there_and_back(
     assert_same(sd, again)
 
 
-def test_tokenizer_files(sd: Path, run: Done, tmp_path: Path) -> None:
+def test_tokenizer_files(exported: Path) -> None:
     """CLIP's words with the marks that transformers knows them by."""
-    run("export", f"ckpt={sd}", f"output={tmp_path / 'sd'}")
-    folder = tmp_path / "sd/tokenizer"
+    folder = exported / "tokenizer"
     words = json.loads((folder / "vocab.json").read_text())
     assert (words["<|startoftext|>"], words["<|endoftext|>"], words["cat</w>"]) == (49406, 49407, 2368)
     assert len(words) == 49408
@@ -112,10 +128,17 @@ def test_tokenizer_files(sd: Path, run: Done, tmp_path: Path) -> None:
     assert json.loads((folder / "tokenizer_config.json").read_text())["pad_token"] == "<|endoftext|>"
 
 
-def test_whole_pipeline_in_diffusers(sd: Path, run: Done, tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
-    run("export", f"ckpt={sd}", f"output={tmp_path / 'sd'}")
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "sd", local_files_only=True)
+@torch.no_grad()
+def test_whole_pipeline_in_diffusers(sd: Path, exported: Path, relative_error: Error) -> None:
+    """It reads the same tokens out of a prompt, makes the same context of them, and draws."""
+    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(exported, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    conditioner = load_latent_diffusion(str(sd)).model.conditioner
+    prompts = ["A photo of a cat,  isn't it?", "caf\u00e9 no. 5", "word " * 90]
+    tokens = pipeline.tokenizer(prompts, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
+    assert torch.equal(conditioner.token_ids(prompts)[0], tokens.input_ids)
+    context = pipeline.encode_prompt(prompts, "cpu", 1, do_classifier_free_guidance=False)[0]
+    assert relative_error(conditioner({"captions": prompts}).context, context) < 1e-5
     assert pipeline("a cat", num_inference_steps=1, output_type="np").images.shape == (1, 32, 32, 3)
 
 
@@ -157,8 +180,6 @@ def test_statistics_of_every_channel_go_into_the_convolutions(
     autoencoder: Path, ldmlab: Command, relative_error: Error, tmp_path: Path
 ) -> None:
     """diffusers knows one scale; an autoencoder trained here has a mean and a deviation for every channel."""
-    from ldmlab.cli.build import load_autoencoder
-
     refusal = ldmlab("export", f"ckpt={autoencoder / 'model.safetensors'}", f"output={tmp_path / 'x'}").refusal()
     assert "autoencoder.patch=4, and diffusers' autoencoders start from single pixels" in refusal
     assert not (tmp_path / "x").exists()
@@ -178,9 +199,6 @@ def test_statistics_of_every_channel_go_into_the_convolutions(
 
 
 def _small_autoencoder(path: Path) -> Any:
-    from ldmlab.autoencoders.kl import AutoencoderKL
-    from ldmlab.training.checkpoints import export_weights
-
     torch.manual_seed(0)
     sizes = {"channels": 8, "multipliers": [1, 2], "residual_blocks": 1, "norm_groups": 4, "attention_factors": [2]}
     model = AutoencoderKL(**sizes)
@@ -191,15 +209,16 @@ def _small_autoencoder(path: Path) -> Any:
     return model
 
 
-def test_half_precision(stable_diffusion: Path, sd: Path, run: Done, tmp_path: Path) -> None:
-    run("import", stable_diffusion, f"output={tmp_path / 'half.safetensors'}", "half=true")
-    half, whole = load_file(tmp_path / "half.safetensors"), load_file(sd)
-    assert {tensor.dtype for tensor in half.values()} == {torch.float16}
-    name = "denoiser.backbone.into.weight"
-    assert torch.equal(half[name], whole[name].half())
-    run("export", f"ckpt={sd}", f"output={tmp_path / 'sd'}", "half=true")
-    weights = load_file(tmp_path / "sd/unet/diffusion_pytorch_model.safetensors")
+def test_half_precision(stable_diffusion: Path, vae: Any, run: Done, tmp_path: Path) -> None:
+    half, folder = tmp_path / "half.safetensors", tmp_path / "vae"
+    run("import", stable_diffusion / "vae", f"output={half}", "half=true")
+    state = load_file(half)
+    assert {tensor.dtype for tensor in state.values()} == {torch.float16}
+    assert torch.equal(state["autoencoder.from_latents.bias"], vae.post_quant_conv.bias.half())
+    run("export", f"ckpt={half}", f"output={folder}", "half=true")
+    weights = load_file(folder / "diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    assert torch.equal(weights["post_quant_conv.bias"], vae.post_quant_conv.bias.half())
 
 
 def test_a_backbone_alone_needs_the_other_parts(
