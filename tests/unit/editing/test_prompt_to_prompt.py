@@ -156,7 +156,7 @@ def control_of(settings: EditSettings, source: str = SOURCE, target: str = TARGE
 
 
 def test_maps_by_hand() -> None:
-    """ "small red" becomes "blue striped", word by word; 'circle' goes back to itself; then 'blue' counts three times."""
+    """'small red' becomes 'blue striped', word by word; 'circle' is itself; 'blue' counts three times at first."""
     control, source, target = control_of(EditSettings(tau=0.6, reweight={"blue": 3}, reweight_until=0.2))
     maps = probs()
     for step in range(STEPS):
