@@ -199,7 +199,9 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
     if config["model"] == "autoencoder":
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
     if config["model"] == "conditioner":
-        raise ValueError(f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner={path}")
+        raise ValueError(
+            f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner_ckpt={path}"
+        )
     model = build_latent_diffusion(config, build_autoencoder(config["autoencoder"]))
     load_weights(model, checkpoint.state, path)
     return Loaded(model.eval(), path, checkpoint)

@@ -24,8 +24,9 @@ def run(cfg: DictConfig) -> None:
     source = read_source(path, cfg.ema)
     parts, ignored = convert(source, hints)
     for name in ASKED:
-        if cfg[name] is not None:
-            parts[name] = _other(name, cfg[name], hints, ignored)
+        ckpt = cfg[f"{name}_ckpt"]
+        if ckpt is not None:
+            parts[name] = _other(name, ckpt, hints, ignored)
     imported = assemble(source, parts, ignored, cfg.image_size)
     _require_whole(imported, path)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> Part:
         return Part("from a model of ours", section, state, {})
     parts, left = convert(read_source(Path(path)), hints)
     if name not in parts:
-        raise ValueError(f"{name}={path}: holds no {name}, but {', '.join(parts)}")
+        raise ValueError(f"{name}_ckpt={path}: holds no {name}, but {', '.join(parts)}")
     ignored += left
     return parts[name]
 

@@ -115,13 +115,16 @@ PAGES = {
             "Recognises a file or a folder by its keys: Stable Diffusion 1.x, latent diffusion and its autoencoders, "
             "DiT, CLIP's text encoder, in their authors' layouts and in that of diffusers. Every tensor is used, or "
             "named with the reason why not; nothing in a file is run.",
-            "A backbone alone needs an autoencoder=PATH to become a model, and one that reads prompts a "
-            "conditioner=PATH. docs/checkpoints.md says what can be imported.",
+            "A backbone alone needs an autoencoder_ckpt=PATH to become a model, and one that reads "
+            "prompts a conditioner_ckpt=PATH. docs/checkpoints.md says what can be imported.",
         ),
         examples=(
             ("ldmlab import v1-5-pruned-emaonly.safetensors output=sd.safetensors", "Stable Diffusion, a single file"),
             ("ldmlab import stable-diffusion-v1-5/ half=true", "the same as a folder of diffusers"),
-            ("ldmlab import DiT-XL-2-256x256.pt autoencoder=sd-vae-ft-ema/", "DiT with the autoencoder it works on"),
+            (
+                "ldmlab import DiT-XL-2-256x256.pt autoencoder_ckpt=sd-vae-ft-ema/",
+                "DiT with the autoencoder it works on",
+            ),
         ),
     ),
     "export": Page(

@@ -84,8 +84,8 @@ class ImportKeys(Keys):
 
     path: Path
     output: Path | None
-    autoencoder: Path | None
-    conditioner: Path | None
+    autoencoder_ckpt: Path | None
+    conditioner_ckpt: Path | None
     tokenizer: Path | None
     image_size: Count | None
     heads: Count | None

@@ -126,7 +126,7 @@ def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], li
 
     def table(parts: Parts) -> list[Link]:
         component = parts["autoencoder"]
-        model = component.build()
+        model = component.outline
         assert isinstance(model, AutoencoderKL | AutoencoderVQ)
         sizes = _sizes(component)
         rules = [

@@ -27,7 +27,7 @@ OPEN_CLIP: Rules = ((r"^positions$", "positional_embedding"), (r"^norm\.", "ln_f
 
 def _transformers_table(prefix: str, parts: Parts) -> list[Link]:
     links = []
-    for name in parts["conditioner"].build().state_dict():
+    for name in parts["conditioner"].outline.state_dict():
         block, _, kind = name.partition(".attn.in_proj_")
         public = prefix + rename(block if kind else name, TRANSFORMERS)
         theirs = tuple(f"{public}.self_attn.{which}_proj.{kind}" for which in "qkv") if kind else (public,)
@@ -36,7 +36,7 @@ def _transformers_table(prefix: str, parts: Parts) -> list[Link]:
 
 
 def _open_clip_table(parts: Parts) -> list[Link]:
-    return prefixed("conditioner", renamed(parts["conditioner"].build().state_dict(), OPEN_CLIP))
+    return prefixed("conditioner", renamed(parts["conditioner"].outline.state_dict(), OPEN_CLIP))
 
 
 def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hints: Hints) -> Parts:

@@ -36,7 +36,7 @@ def _block_rules(depth: int) -> Rules:
 
 def _bert_table(parts: Parts) -> list[Link]:
     component = parts["conditioner"]
-    own = [name for name in component.build().state_dict() if name != TOKENIZER]
+    own = [name for name in component.outline.state_dict() if name != TOKENIZER]
     return prefixed("conditioner", renamed(own, (*BERT, *_block_rules(component.setting("depth")))))
 
 

@@ -71,7 +71,7 @@ def _original_table(parts: Parts) -> list[Link]:
     side = component.widths["grid"] // component.setting("patch")
     positions = _fixed(lambda: grid_positions(side, side, component.setting("width"))[None])
     links = [Link((), ("pos_embed",), positions), Link((TABLE,), ("y_embedder.embedding_table.weight",))]
-    for name in component.build().state_dict():
+    for name in component.outline.state_dict():
         block, _, inner = name.partition(".self_attention.to_q.")
         if inner:
             ours = tuple(f"{BACKBONE}{block}.self_attention.{projection}.{inner}" for projection in PROJECTIONS)
@@ -90,7 +90,7 @@ def _diffusers_table(parts: Parts) -> list[Link]:
         return Link((ours,), theirs, _shared(depth))
 
     links = [in_each_block(TABLE, "class_embedder.embedding_table.weight")]
-    for name in component.build().state_dict():
+    for name in component.outline.state_dict():
         if name.startswith("time_embedding.mlp."):
             layer, _, kind = name.removeprefix("time_embedding.mlp.").partition(".")
             linear = f"timestep_embedder.linear_{1 + int(layer) // 2}.{kind}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Component:
         """The config section that builds it."""
         return {"_target_": f"{self.kind.__module__}.{self.kind.__qualname__}", **self.settings}
 
-    def build(self) -> nn.Module:
+    @cached_property
+    def outline(self) -> nn.Module:
         """The part without memory for its weights."""
         with torch.device("meta"):
             return self.kind(**self.settings, **self.widths)

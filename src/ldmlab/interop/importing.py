@@ -19,7 +19,7 @@ from ldmlab.interop.source import Source
 
 PARTS = {"backbone": "denoiser.backbone.", "autoencoder": "autoencoder.", "conditioner": "conditioner."}
 """The parts of a model, and what stands before their tensors' names in the whole."""
-ASKED = {"autoencoder": "autoencoder=PATH of a VAE", "conditioner": "conditioner=PATH of a text encoder"}
+ASKED = {"autoencoder": "autoencoder_ckpt=PATH of a VAE", "conditioner": "conditioner_ckpt=PATH of a text encoder"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
 def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
     components = found.family.describe(found.tensors, found.settings, hints)
     table = found.family.table(components)
-    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.build().state_dict().items()}
+    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.outline.state_dict().items()}
     ignored = account(table, own, found.tensors, found.family.ignored)
     state = from_public(table, found.tensors)
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored

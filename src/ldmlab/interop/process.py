@@ -16,7 +16,8 @@ Section = dict[str, Any]
 
 STABLE_DIFFUSION = (0.00085, 0.012)
 LATENT_DIFFUSION = (0.0015, 0.0195)
-KINDS = {"linear": schedules.linear, "scaled_linear": schedules.scaled_linear}
+POWERS = {"linear": 1.0, "scaled_linear": 0.5}
+"""The power of beta that rises linearly."""
 DIFFUSERS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 PREDICTIONS = {"epsilon": "Epsilon", "v_prediction": "Velocity", "sample": "CleanLatents"}
 
@@ -44,9 +45,9 @@ def from_betas(betas: Tensor, source: Path) -> Section:
     """
     betas = betas.double()
     start, end = float(f"{float(betas[0]):.5g}"), float(f"{float(betas[-1]):.5g}")
-    rising = 0 < start < end < 1
-    for kind, build in KINDS.items() if rising else ():
-        if torch.allclose(build(len(betas), start, end).betas, betas, rtol=1e-4, atol=0):
+    for kind, power in POWERS.items():
+        expected = torch.linspace(start**power, end**power, len(betas), dtype=torch.float64) ** (1 / power)
+        if torch.allclose(expected, betas, rtol=1e-4, atol=0):
             return schedule(kind, timesteps=len(betas), beta_start=start, beta_end=end)
     if torch.allclose(schedules.cosine(len(betas)).betas, betas, rtol=1e-3, atol=0):
         return schedule("cosine", timesteps=len(betas))
@@ -60,7 +61,11 @@ def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[Section, Se
         ValueError: it asks for what ldmlab lacks; the key is named.
     """
     kind, prediction = config.get("beta_schedule", "linear"), config.get("prediction_type", "epsilon")
-    if config.get("trained_betas") is not None or kind not in DIFFUSERS:
+    if config.get("trained_betas") is not None:
+        raise ValueError(
+            f"path={source}: its scheduler has trained_betas, a table that none of ldmlab's schedules gives"
+        )
+    if kind not in DIFFUSERS:
         raise ValueError(f"path={source}: its scheduler has beta_schedule={kind}; use {', '.join(DIFFUSERS)}")
     if prediction not in PREDICTIONS:
         raise ValueError(f"path={source}: its scheduler has prediction_type={prediction}; use {', '.join(PREDICTIONS)}")

@@ -112,7 +112,7 @@ def _places(stages: nn.ModuleList) -> Iterator[tuple[int, int, int]]:
 
 
 def compvis_table(parts: Parts) -> list[Link]:
-    unet = parts["backbone"].build()
+    unet = parts["backbone"].outline
     assert isinstance(unet, UNet)
     rules = _compvis_rules(unet)
     links = []
@@ -152,6 +152,6 @@ def _heads_first(heads: int, sequence: Form) -> Form:
 
 
 def diffusers_table(parts: Parts) -> list[Link]:
-    unet = parts["backbone"].build()
+    unet = parts["backbone"].outline
     assert isinstance(unet, UNet)
     return prefixed("backbone", renamed(unet.state_dict(), _diffusers_rules(unet)))

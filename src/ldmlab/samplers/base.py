@@ -54,8 +54,8 @@ class Sampler(ABC):
         steps: S, at least 1. Network calls a sample, for a method that makes one a step.
         spacing: "leading", "trailing", "linspace" or "karras"; see `spaced_levels`.
         last_level: "clean" ends at alpha 1 and sigma 0; "least_noisy" at the schedule's timestep 0, as Stable
-            Diffusion does (set_alpha_to_one=False). A spacing that visits timestep 0 itself then ends with a step
-            that changes nothing.
+            Diffusion does (set_alpha_to_one=False). A spacing that visits timestep 0 itself then ends with a step of
+            no width.
 
     Raises:
         ValueError: a spacing or a last level that is not known.

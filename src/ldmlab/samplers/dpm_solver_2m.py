@@ -19,10 +19,10 @@ class Extrapolation:
     def __call__(self, denoised: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "B *grid"]:
         """The estimate for the step from `level` to `next_level`.
 
-        It is `denoised` itself on the first step and on a step to clean latents. Pure noise has no log-SNR, so the
-        estimate there leads none on.
+        It is `denoised` itself on the first step and on a step to clean latents. An estimate made from pure noise leads
+        none on: the log-SNR is -inf there, so its weight is 0.
         """
-        previous, self._previous = self._previous, (level, denoised) if level.alpha > 0 else None
+        previous, self._previous = self._previous, (level, denoised)
         if previous is None or next_level.sigma == 0:
             return denoised
         earlier_level, earlier = previous

@@ -9,13 +9,16 @@ from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.first_order import first_order
 from ldmlab.types import Denoise, Level
 
+NOISIEST = 80.0
+"""Largest noise ratio of the paper (table 1, sigma_max)."""
+
 
 class Heun(Sampler):
     """The trapezoidal rule in y = x / alpha over the noise ratio r = sigma / alpha, after a step of Euler's method.
 
     The slope dy/dr = (y - x_0) / r is the noise that x holds. Two network calls a step, one on a step to clean latents
-    (2S - 1 in all) and one from pure noise, where r is infinite. Steps that are wide in r make it unstable: where a
-    schedule comes near pure noise, as the cosine one with r = 2e4, take many of them or another method.
+    (2S - 1 in all) and one from x that is noisier than `NOISIEST`: the rule is unstable on steps as wide in r as those
+    that leave (nearly) pure noise.
     """
 
     def step(
@@ -24,7 +27,7 @@ class Heun(Sampler):
         """See `Sampler.step`."""
         denoised = denoise(x, level)
         predicted = first_order(x, denoised, level, next_level)
-        if level.alpha == 0 or next_level.sigma == 0:
+        if level.sigma > NOISIEST * level.alpha or next_level.sigma == 0:
             return predicted
         slope = (x - level.alpha * denoised) / level.sigma
         next_slope = (predicted - next_level.alpha * denoise(predicted, next_level)) / next_level.sigma

@@ -75,8 +75,7 @@ class _Run:
         self.order = order
         self.variant = variant
         self.remaining = steps
-        self.past: list[_Estimate] = []
-        """The estimates that the last step was predicted from, newest first."""
+        self.past: list[_Estimate] = []  # what the last step was predicted from, newest first
 
     def __call__(self, denoise: Denoise, x: Tensor, level: Level, next_level: Level, hooks: SamplerHooks) -> Tensor:
         denoised = denoise(x, level)

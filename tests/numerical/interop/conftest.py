@@ -47,6 +47,7 @@ DIT = {
 }
 CLIP = {
     "hidden_size": CONTEXT,
+    "intermediate_size": 4 * CONTEXT,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "hidden_act": "quick_gelu",

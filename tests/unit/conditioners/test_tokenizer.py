@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tokenizers import Tokenizer
 
@@ -14,6 +16,7 @@ from ldmlab.conditioners.tokenizer import (
     fit_tokenizer,
     from_tensor,
     lengths,
+    read_wordpiece,
     to_tensor,
 )
 
@@ -93,3 +96,24 @@ def test_too_long_a_prompt_is_refused_and_the_longest_fits() -> None:
 def test_too_small_a_vocabulary() -> None:
     with pytest.raises(ValueError, match=r"conditioner.vocabulary=100: use at least 259"):
         fit_tokenizer(["a"], 100)
+
+
+BERT_WORDS = ["[PAD]", "a", "red", "star", "##s", "[UNK]", "[CLS]", "[SEP]", "!"]
+
+
+def test_wordpiece_of_bert(tmp_path: Path) -> None:
+    """Lower case, pieces of words, and the marks wherever the file has them; it survives a checkpoint."""
+    path = tmp_path / "vocab.txt"
+    path.write_text("\n".join(BERT_WORDS) + "\n")
+    for tokenizer in (read_wordpiece(path), from_tensor(to_tensor(read_wordpiece(path)))):
+        ids, mask = encode(tokenizer, ["A red STARS!", "quark", "[CLS]"], 8)
+        assert ids.tolist() == [[6, 1, 2, 3, 4, 8, 7, 0], [6, 5, 7, 0, 0, 0, 0, 0], [6, 5, 5, 5, 7, 0, 0, 0]]
+        assert mask.sum(dim=1).tolist() == [7, 3, 5]
+
+
+def test_wordpiece_needs_berts_vocabulary(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("a\nb\n")
+    with pytest.raises(ValueError, match=r"tokenizer=.*words\.txt: lacks '\[PAD\]'; give the vocab\.txt"):
+        read_wordpiece(tmp_path / "words.txt")
+    with pytest.raises(ValueError, match=r"tokenizer=.*absent: no such file"):
+        read_wordpiece(tmp_path / "absent")

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.diffusion.schedules import linear
 from ldmlab.samplers.base import SamplerHooks
+from ldmlab.samplers.first_order import first_order
 from ldmlab.samplers.heun import Heun
 from ldmlab.types import Denoise, Level
 
@@ -35,3 +37,21 @@ def test_network_calls(pure: bool, wanted: int, levels: Level, flow_levels: Leve
     Heun(4).sample(counted, x, flow_levels if pure else levels)
     assert len(calls) == wanted
     assert 0 not in calls
+
+
+@pytest.mark.parametrize(("ratio", "wanted"), [(79.0, 2), (81.0, 1), (2e4, 1)])
+def test_nearly_pure_noise_is_left_by_a_step_of_first_order(
+    ratio: float, wanted: int, levels: Level, x: Tensor, denoise: Denoise
+) -> None:
+    """The cosine schedule begins at a ratio of 2e4, from which the trapezoidal rule would throw x far off."""
+    noisy = linear().at_ratio(torch.tensor(ratio, dtype=torch.float64))
+    calls = []
+
+    def counted(x: Tensor, level: Level) -> Tensor:
+        calls.append(level)
+        return denoise(x, level)
+
+    out = Heun().step(counted, x, noisy, levels[1], SamplerHooks())
+    assert len(calls) == wanted
+    if wanted == 1:
+        torch.testing.assert_close(out, first_order(x, denoise(x, noisy), noisy, levels[1]))
