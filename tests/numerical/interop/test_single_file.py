@@ -146,7 +146,7 @@ def test_stable_diffusion(
     path = tmp_path / f"sd.{suffix}"
     if suffix == "ckpt":
         torch.save({"state_dict": whole, "global_step": 470000}, path)
-    ours = imported(path if suffix == "ckpt" else saved(whole, path), heads=8)
+    ours = imported(path if suffix == "ckpt" else saved(whole, path), heads=8, latent_scale=0.18215)
     generator = torch.Generator().manual_seed(0)
     x, context = torch.randn(2, 4, 8, 8, generator=generator), torch.randn(2, 5, 32, generator=generator)
     timesteps = torch.tensor([10, 900])
@@ -181,7 +181,7 @@ def test_summary_and_process(whole: dict[str, Tensor], tmp_path: Path) -> None:
 
 def test_raw_weights_where_they_are_asked_for(whole: dict[str, Tensor], tmp_path: Path) -> None:
     source = read_source(saved(whole, tmp_path / "sd.safetensors"), ema=False)
-    parts, ignored = convert(source, Hints(heads=8))
+    parts, ignored = convert(source, Hints(heads=8, latent_scale=1.0))
     assert torch.equal(parts["backbone"].state["into.bias"], whole["model.diffusion_model.input_blocks.0.0.bias"])
     assert ignored["averages of the raw weights that are taken"] == 494
     assert not source.ema
@@ -211,7 +211,13 @@ def test_refused(change: Callable[[dict[str, Tensor]], object], told: str, whole
     state = dict(whole)
     change(state)
     with pytest.raises(ValueError, match=told):
-        convert(read_source(saved(state, tmp_path / "sd.safetensors")), Hints(heads=8))
+        convert(read_source(saved(state, tmp_path / "sd.safetensors")), Hints(heads=8, latent_scale=1.0))
+
+
+def test_the_scale_of_latents_belongs_to_one_autoencoder(whole: dict[str, Tensor], tmp_path: Path) -> None:
+    """0.18215 is that of Stable Diffusion's, of factor 8; this one has factor 2."""
+    with pytest.raises(ValueError, match="neither it nor a config tells the scale of its latents; give latent_scale"):
+        convert(read_source(saved(whole, tmp_path / "sd.safetensors")), Hints(heads=8))
 
 
 @torch.no_grad()
