@@ -139,9 +139,9 @@ SCHEMAS: dict[str, type[Keys]] = {
     "data": DataKeys,
     "train": TrainKeys,
     "sample": SampleKeys,
+    "edit": EditKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
-    "edit": EditKeys,
     "import": ImportKeys,
     "export": ExportKeys,
 }
