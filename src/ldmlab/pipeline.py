@@ -5,13 +5,15 @@ Shapes: N pictures, C latent channels, H x W latent grid, f the autoencoder's fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ldmlab.attention.control import AttentionControl
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
@@ -19,7 +21,7 @@ from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
-from ldmlab.types import Conditioning, Denoise
+from ldmlab.types import Conditioning
 
 SMALL_GRID = 16
 """Latent grids up to this side are drawn 8 pictures at a time on a CPU, larger ones one by one."""
@@ -82,18 +84,64 @@ class LatentDiffusion(nn.Module):
         Raises:
             ValueError: `negative` is given and the guidance makes no use of it.
         """
-        if isinstance(guidance, nn.Module):
-            guidance.to(self.autoencoder.latent_mean.device)
+        self._bring(guidance)
         chunks = []
-        at_once = self.rows(batch_size)
-        for start in range(0, len(seeds), at_once):
-            rows = range(start, min(start + at_once, len(seeds)))
-            padded = [*rows, *[rows[-1]] * (0 if self._on_gpu else at_once - len(rows))]
-            cond, uncond = self._conditions(batch, negative, padded, guidance)
+        for rows, count in self._chunks(len(seeds), batch_size):
+            cond, uncond = self._conditions(batch, negative, rows, guidance)
+            noise = PictureNoise([seeds[i] for i in rows], self.latent_shape, self.autoencoder.latent_mean.device)
+            hooks = SamplerHooks(after_step=_watched(on_step), step_noise=noise.like)
             denoise = guidance.bind(self.denoiser, cond, uncond)
-            latents = self._latents(denoise, [seeds[i] for i in padded], sampler, on_step)
-            chunks.append(self.decode(latents)[: len(rows)].cpu())
+            latents = sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
+            chunks.append(self.decode(latents)[:count].cpu())
         return torch.cat(chunks)
+
+    @torch.no_grad()
+    def sample_pairs(
+        self,
+        source: Mapping[str, Sequence[Any]],
+        target: Mapping[str, Sequence[Any]],
+        seeds: Sequence[int],
+        sampler: Sampler,
+        guidance: Guidance,
+        control: Callable[[Sequence[int]], AttentionControl],
+        batch_size: int = 64,
+        on_step: Callable[[int, Tensor], None] | None = None,
+    ) -> tuple[UInt8[Tensor, "N 3 fH fW"], UInt8[Tensor, "N 3 fH fW"]]:
+        """Two pictures from each seed, drawn side by side from the same noise, so that a control can relate them.
+
+        The control sees the conditional passes: first the rows of `source`, then as many of `target`.
+
+        Args:
+            source: as `batch` of `sample`.
+            target: the same for the second pictures.
+            seeds: one a pair; both pictures share it, and the noise of stochastic samplers too.
+            sampler: the method.
+            guidance: the method.
+            control: from the numbers of the pairs drawn at once to the control of that run.
+            batch_size: see `sample`.
+            on_step: see `sample`; the latents are those of both.
+
+        Returns:
+            The first pictures and the second ones.
+        """
+        self._bring(guidance)
+        chunks: list[tuple[Tensor, Tensor]] = []
+        for rows, count in self._chunks(len(seeds), batch_size):
+            halves = [self._conditions(batch, None, rows, guidance) for batch in (source, target)]
+            cond, uncond = (Conditioning.cat(pair) for pair in zip(*halves, strict=True))
+            noise = PictureNoise([seeds[i] for i in rows], self.latent_shape, self.autoencoder.latent_mean.device)
+            ruler = control(rows)
+            hooks = SamplerHooks(
+                before_step=ruler.before_step,
+                after_step=_watched(on_step, ruler.after_step),
+                step_noise=partial(_shared, noise),
+            )
+            denoise = guidance.bind(self.denoiser, cond, uncond, ruler)
+            start = torch.cat([noise.draw()] * 2)
+            latents = sampler.sample(denoise, start, sampler.levels(self.denoiser.schedule), hooks)
+            first, second = (self.decode(half)[:count].cpu() for half in latents.chunk(2))
+            chunks.append((first, second))
+        return torch.cat([first for first, _ in chunks]), torch.cat([second for _, second in chunks])
 
     def rows(self, batch_size: int) -> int:
         """How many pictures are drawn at once.
@@ -104,6 +152,19 @@ class LatentDiffusion(nn.Module):
         if self._on_gpu:
             return batch_size
         return 8 if max(self.latent_shape[1:]) <= SMALL_GRID else 1
+
+    def _chunks(self, count: int, batch_size: int) -> Iterator[tuple[list[int], int]]:
+        """The pictures drawn at once, on a CPU filled up by repeating the last, and how many of them count."""
+        at_once = self.rows(batch_size)
+        for start in range(0, count, at_once):
+            rows = list(range(start, min(start + at_once, count)))
+            filling = [] if self._on_gpu else rows[-1:] * (at_once - len(rows))
+            yield rows + filling, len(rows)
+
+    def _bring(self, guidance: Guidance) -> None:
+        """A guidance with a model of its own goes where this one is."""
+        if isinstance(guidance, nn.Module):
+            guidance.to(self.autoencoder.latent_mean.device)
 
     @property
     def _on_gpu(self) -> bool:
@@ -130,22 +191,24 @@ class LatentDiffusion(nn.Module):
             opposite = self.conditioner.null(len(rows)) if negative is None else self.conditioner(_pick(negative, rows))
         return self.conditioner(part), opposite
 
-    def _latents(
-        self,
-        denoise: Denoise,
-        seeds: Sequence[int],
-        sampler: Sampler,
-        on_step: Callable[[int, Tensor], None] | None,
-    ) -> Float[Tensor, "N C H W"]:
-        noise = PictureNoise(seeds, self.latent_shape, self.autoencoder.latent_mean.device)
 
-        def after_step(step: int, x: Tensor) -> Tensor:
-            if on_step is not None:
-                on_step(step, x)
-            return x
+def _shared(noise: PictureNoise, x: Tensor) -> Tensor:
+    """The next noise of each pair, for both of its pictures."""
+    return torch.cat([noise.draw().to(x)] * 2)
 
-        hooks = SamplerHooks(after_step=after_step, step_noise=noise.like)
-        return sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
+
+def _watched(
+    on_step: Callable[[int, Tensor], None] | None, then: Callable[[int, Tensor], Tensor] = lambda step, x: x
+) -> Callable[[int, Tensor], Tensor]:
+    """An `after_step` that also tells the caller."""
+
+    def after_step(step: int, x: Tensor) -> Tensor:
+        x = then(step, x)
+        if on_step is not None:
+            on_step(step, x)
+        return x
+
+    return after_step
 
 
 def _pick(batch: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict[str, list[Any]]:

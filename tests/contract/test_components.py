@@ -178,6 +178,7 @@ def small_clip(folder: Path) -> dict[str, Any]:
 
 ARGUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ClassLabel": lambda folder: {"classes": 5, "width": 8},
+    "CLIPText": lambda folder: {"width": 16, "depth": 1, "heads": 2},
     "FrozenCLIP": small_clip,
 }
 

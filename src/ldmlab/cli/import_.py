@@ -17,7 +17,8 @@ from ldmlab.training.checkpoints import export_weights, require_fit
 def run(cfg: DictConfig) -> None:
     """Convert, check that the parts fit each other, and write one file."""
     path = Path(cfg.path)
-    output = Path(cfg.output) if cfg.output else Path("runs/import") / f"{path.resolve().stem}.safetensors"
+    name = path.resolve().name if path.is_dir() else path.stem
+    output = Path(cfg.output) if cfg.output else Path("runs/import") / f"{name}.safetensors"
     if output.suffix != ".safetensors" or output.resolve() == path.resolve():
         raise ValueError(f"output={output}: give another file than the checkpoint's, ending in .safetensors")
     hints = _hints(cfg)

@@ -71,6 +71,23 @@ PAGES = {
             ("ldmlab sample prompts=prompts.txt ckpt=runs/train/mine/last.ckpt", "a file of prompts, a model of yours"),
         ),
     ),
+    "edit": Page(
+        summary="change a picture by changing its prompt, and keep the rest of it",
+        synopsis='ldmlab edit source="PROMPT" [target="PROMPT"] [KEY=VALUE ...]',
+        description=(
+            "Prompt-to-prompt: both prompts are drawn side by side from the same noise, and the attention maps of the "
+            "first steer the second. What differs between the prompts is found by aligning their words: swapped, "
+            "inserted and deleted words, of any number on either side; reweight strengthens and weakens words.",
+            "Works with every sampler, on every backbone that attends to words. method=fixed_seed draws the target "
+            "prompt from the same noise without control, to compare with.",
+        ),
+        examples=(
+            ('ldmlab edit source="a red circle" target="a blue circle"', "four seeds, before and after"),
+            ('ldmlab edit source="a red star" target="a blue star" tau_grid=[0,0.25,0.5,0.75,1]', "one row a tau"),
+            ("ldmlab edit source='a red star above a blue circle' reweight='{star: 2}'", "a stronger word"),
+            ('ldmlab edit source="a red circle" target="a blue circle" blend=[]', "only where the words differ"),
+        ),
+    ),
     "evaluate": Page(
         summary="measure a trained model on held-out shards",
         synopsis="ldmlab evaluate [ckpt=PATH] [path=DATASET] [KEY=VALUE ...]",

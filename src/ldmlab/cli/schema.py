@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,6 +79,35 @@ class DescribeKeys(TrainKeys):
     json_: Annotated[bool, Field(alias="json")]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class EditKeys(Keys):
+    """`ldmlab edit`."""
+
+    source: Path
+    target: Path | None
+    method: Literal["prompt_to_prompt", "fixed_seed"]
+    tau: Share
+    tau_grid: Annotated[list[Share], Field(min_length=1)] | None
+    word_tau: dict[str, Share] | None
+    self_tau: Share | None
+    self_side: Count
+    reweight: dict[str, float] | None
+    reweight_until: Share
+    preserve: list[str]
+    blend: list[str] | None
+    blend_from: Share
+    blend_threshold: Share
+    ckpt: Path | None
+    n: Count
+    seed: Seed
+    batch_size: Count
+    ema: bool
+    device: Device
+    output_dir: Path
+
+
 class ImportKeys(Keys):
     """`ldmlab import`."""
 
@@ -112,6 +141,13 @@ SCHEMAS: dict[str, type[Keys]] = {
     "sample": SampleKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
+    "edit": EditKeys,
     "import": ImportKeys,
     "export": ExportKeys,
 }
+
+
+def takes_mapping(command: str, key: str) -> bool:
+    """Whether a command's own key may hold a mapping, which the `null` of its yaml does not say."""
+    fields = SCHEMAS[command].model_fields
+    return key in fields and any(get_origin(part) is dict for part in get_args(fields[key].annotation))

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ldmlab.cli.compose import Composer, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
-from ldmlab.cli.schema import SCHEMAS
+from ldmlab.cli.schema import SCHEMAS, takes_mapping
 from ldmlab.cli.suggest import hint
 
 MISSING = "???"
@@ -43,7 +43,7 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True) -> N
             _check_override_key(keys, override.key_or_group)
         whole = composer.whole()
     _check_keys(keys, _plain(whole), "the command line")
-    _check_types(schema, whole)
+    _check_types(command, schema, whole)
     if complete:
         _check_values(command, whole)
 
@@ -103,13 +103,15 @@ def _paths(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def _check_types(schema: DictConfig, whole: DictConfig) -> None:
+def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
     for path in _sections(_plain(schema)):
         section = OmegaConf.select(whole, path)
         if not isinstance(section, DictConfig):
             raise UserError(f"{path}={_shown(section)}: this is a section; set its keys as {path}.KEY=VALUE")
     for path in _paths(_plain(schema)):
         default, value = _resolved(schema, path), _resolved(whole, path)
+        if default is None and isinstance(value, Mapping) and takes_mapping(command, path):
+            continue
         wanted = _mismatch(default, value)
         if wanted is not None:
             raise UserError(f"{path}={_shown(value)}: this key takes {wanted}, as its default {_shown(default)}")
@@ -176,7 +178,8 @@ def _check_values(command: str, whole: DictConfig) -> None:
         raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
     assert isinstance(plain, dict)
     try:
-        SCHEMAS[command].model_validate({key: value for key, value in plain.items() if not isinstance(value, dict)})
+        own_fields = SCHEMAS[command].model_fields
+        SCHEMAS[command].model_validate({k: v for k, v in plain.items() if k in own_fields or not isinstance(v, dict)})
     except ValidationError as error:
         first = error.errors()[0]
         told = f"{first['msg'][0].lower()}{first['msg'][1:]}"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ldmlab.conditioners.words import PromptWords
 from ldmlab.types import Conditioning
 
 
@@ -42,6 +43,14 @@ class Conditioner(nn.Module, ABC):
             ValueError: a prompt is none that this conditioner understands.
         """
         return {"captions": list(prompts)}
+
+    def words(self, prompt: str) -> PromptWords:
+        """Which positions of `context` belong to which words of a prompt.
+
+        Raises:
+            ValueError: this conditioner reads no words.
+        """
+        raise ValueError(f"conditioner {type(self).__name__}: reads no words, so there are no words to edit")
 
     def drop(self, cond: Conditioning, p: float, count: int) -> Conditioning:
         """Replace each of `count` samples by the null condition with probability p, all of its fields together."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length
+from ldmlab.conditioners.words import WORD, PromptWords, from_pieces
 from ldmlab.types import Conditioning
 
 Padding = Literal["zero", "end"]
@@ -77,6 +78,16 @@ class CLIPText(Conditioner):
         for prompt in prompts:
             check_length(prompt, len(self.tokenizer.encode(prompt)) + 2, self.length)
         return super().batch(prompts)
+
+    def words(self, prompt: str) -> PromptWords:
+        """See `Conditioner.words`. Where punctuation is tokenized together with its word, the two are one word."""
+        pieces: list[tuple[str, int]] = []
+        for chunk in prompt.split():
+            parts = [(word, self.tokenizer.encode(word)) for word in WORD.findall(chunk)]
+            whole = self.tokenizer.encode(chunk)
+            alike = [token for _, tokens in parts for token in tokens] == whole
+            pieces += [(word, len(tokens)) for word, tokens in parts] if alike else [(chunk, len(whole))]
+        return from_pieces(pieces, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
         """Read `batch["captions"]`, B strings, each cut after L tokens."""

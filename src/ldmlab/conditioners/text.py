@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ldmlab.attention.module import Attention
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length, encode, fit_tokenizer, from_tensor, lengths, to_tensor
+from ldmlab.conditioners.words import PromptWords, from_offsets
 from ldmlab.types import Conditioning
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,10 @@ class TextTransformer(Conditioner):
         for prompt, tokens in zip(prompts, lengths(self._fitted(), prompts), strict=True):
             check_length(prompt, tokens, self.length)
         return super().batch(prompts)
+
+    def words(self, prompt: str) -> PromptWords:
+        """See `Conditioner.words`."""
+        return from_offsets(prompt, self._fitted().encode(prompt).offsets, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
         """Read `batch["captions"]`, B strings, each cut after L tokens."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
+from ldmlab.interop.autoencoder_names import LAYOUTS, OLD_ATTENTION
 from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed, require_settings
+from ldmlab.interop.latents import statistics_of
 from ldmlab.interop.mapping import LINEAR, SAME, Link, Rules, rename
 from ldmlab.interop.tensors import Tensors
 
 KL_SCALE = 0.18215
 """1 / the standard deviation of Stable Diffusion's latents; also what diffusers takes where a config gives none."""
+STABLE_DIFFUSION = (4, 4)
+"""Resolutions and latent channels of its autoencoder."""
 
 STATISTICS = ("latent_mean", "latent_std")
 COUNTS = ("codebook.frequency", "codebook.idle")
@@ -26,98 +29,6 @@ BETWEEN: Rules = (
     (r"^codebook\.codes$", "quantize.embedding.weight"),
     (r"^decoder\.to_images\.", "decoder.conv_out."),
 )
-BRANCH: Rules = (
-    (r"branch\.0\.", "norm1."),
-    (r"branch\.2\.", "conv1."),
-    (r"branch\.3\.", "norm2."),
-    (r"branch\.5\.", "conv2."),
-)
-
-
-@dataclass(frozen=True)
-class Names:
-    """How a layout calls the layers of an encoder or decoder, of which resolution i counts from the image down.
-
-    Attributes:
-        resolution: (i, levels) -> the prefix of a resolution.
-        block: of the residual blocks in it, before their number.
-        attention: of the attentions in it, before their number.
-        resample: of the change of resolution after it.
-        middle: block, attention, block.
-        norm: the last one.
-        inner: rules inside a residual block or an attention.
-    """
-
-    resolution: Callable[[int, int], str]
-    block: str
-    attention: str
-    resample: str
-    middle: tuple[str, str, str]
-    norm: str
-    inner: Rules
-
-    def encoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
-        """The layers with weights, in order."""
-        yield "conv_in"
-        for i in range(levels):
-            yield from self._resolution(i, levels, blocks, i in attends, i < levels - 1)
-        yield from (*self.middle, self.norm, "conv_out")
-
-    def decoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
-        """The layers with weights, in order, but for the last convolution."""
-        yield from ("conv_in", *self.middle)
-        for i in reversed(range(levels)):
-            yield from self._resolution(i, levels, blocks + 1, i in attends, i > 0)
-        yield self.norm
-
-    def _resolution(self, i: int, levels: int, blocks: int, attends: bool, resamples: bool) -> Iterator[str]:
-        for j in range(blocks):
-            yield f"{self.resolution(i, levels)}.{self.block}.{j}"
-            if attends:
-                yield f"{self.resolution(i, levels)}.{self.attention}.{j}"
-        if resamples:
-            yield f"{self.resolution(i, levels)}.{self.resample}"
-
-
-_COMPVIS = Names(
-    resolution=lambda i, levels: f"down.{i}",
-    block="block",
-    attention="attn",
-    resample="downsample",
-    middle=("mid.block_1", "mid.attn_1", "mid.block_2"),
-    norm="norm_out",
-    inner=(*BRANCH, (r"\.skip\.", ".nin_shortcut."), (r"\.to_out\.", ".proj_out."), (r"\.to_([qkv])\.", r".\1.")),
-)
-_DIFFUSERS = Names(
-    resolution=lambda i, levels: f"down_blocks.{i}",
-    block="resnets",
-    attention="attentions",
-    resample="downsamplers.0",
-    middle=("mid_block.resnets.0", "mid_block.attentions.0", "mid_block.resnets.1"),
-    norm="conv_norm_out",
-    inner=(
-        *BRANCH,
-        (r"\.skip\.", ".conv_shortcut."),
-        (r"\.to_out\.", ".to_out.0."),
-        (r"(attentions\.\d+\.)norm\.", r"\1group_norm."),
-    ),
-)
-OLD_ATTENTION: Rules = (
-    (r"\.to_q\.", ".query."),
-    (r"\.to_k\.", ".key."),
-    (r"\.to_v\.", ".value."),
-    (r"\.to_out\.0\.", ".proj_attn."),
-)
-"""What diffusers called an attention's layers before it shared them with the UNet; old folders still have them."""
-
-LAYOUTS = {
-    "compvis": (_COMPVIS, replace(_COMPVIS, resolution=lambda i, levels: f"up.{i}", resample="upsample")),
-    "diffusers": (
-        _DIFFUSERS,
-        replace(_DIFFUSERS, resolution=lambda i, levels: f"up_blocks.{levels - 1 - i}", resample="upsamplers.0"),
-    ),
-}
-"""Of the encoder and of the decoder."""
 
 
 def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], list[Link]]:
@@ -185,10 +96,17 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
             "attention_factors": [2**i for i in attends],
             "norm_groups": settings.get("norm_num_groups", 32),
         }
-        scale = hints.latent_scale or settings.get("scaling_factor")
-        statistics = statistics_of(latent_channels, scale or (KL_SCALE if layout == "diffusers" else 1.0))
-        if "quantize.embedding.weight" not in tensors:
-            statistics = statistics_of(latent_channels, scale or KL_SCALE)
+        is_vq = "quantize.embedding.weight" in tensors
+        released = (levels, latent_channels) == STABLE_DIFFUSION
+        known = 1.0 if is_vq and layout == "compvis" else KL_SCALE if released or settings else None
+        scale = hints.latent_scale or settings.get("scaling_factor") or known
+        if scale is None:
+            raise ValueError(
+                f"path={tensors.source}: neither it nor a config tells the scale of its latents; give latent_scale, "
+                "the factor that brings them to unit variance"
+            )
+        statistics = statistics_of(latent_channels, scale)
+        if not is_vq:
             return {"autoencoder": Component(AutoencoderKL, common, constants=statistics)}
         codes = tensors.shapes["quantize.embedding.weight"][0]
         own = {"codes": codes, "encoder_channels": inner}
@@ -199,11 +117,6 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
 
 
 _MOST_LEVELS = 16
-
-
-def statistics_of(channels: int, scale: float) -> dict[str, Tensor]:
-    """Mean 0 and one standard deviation for all, as public models have it."""
-    return {"latent_mean": torch.zeros(channels), "latent_std": torch.full((channels,), 1 / scale)}
 
 
 SUPPORTED: dict[str, tuple[Any, ...]] = {

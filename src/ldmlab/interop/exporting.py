@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.kl import AutoencoderKL
@@ -19,6 +18,7 @@ from ldmlab.interop.autoencoder import KL_DIFFUSERS, VQ_DIFFUSERS
 from ldmlab.interop.clip import CLIP_TRANSFORMERS
 from ldmlab.interop.dit import DIT_DIFFUSERS
 from ldmlab.interop.family import Component, Family
+from ldmlab.interop.latents import scale_of
 from ldmlab.interop.mapping import to_public
 from ldmlab.interop.process import to_scheduler
 from ldmlab.interop.unet import UNET_DIFFUSERS
@@ -49,7 +49,7 @@ def export_autoencoder(config: Sections, state: Mapping[str, Tensor]) -> Files:
         raise ValueError(f"format=diffusers: diffusers has no autoencoder like {name}")
     kind, family = kinds[name]
     component = Component(kind, _settings(config["autoencoder"]))
-    scale, folded = _scale(state, can_fold=kind is AutoencoderKL)
+    scale, folded = scale_of(state, can_fold=kind is AutoencoderKL)
     settings = configs.autoencoder_config(component, family.model, scale, config["image_size"])
     weights = _weights(family, {"autoencoder": component}, {**state, **folded})
     return {"config.json": settings, WEIGHTS: weights}
@@ -165,48 +165,6 @@ def _weights(family: Family, parts: Mapping[str, Component], state: Mapping[str,
         public[name] = tensor.clone() if tensor.data_ptr() in seen else tensor.contiguous()
         seen.add(tensor.data_ptr())
     return public
-
-
-def _scale(state: Mapping[str, Tensor], can_fold: bool) -> tuple[float, dict[str, Tensor]]:
-    """diffusers' scaling factor, and the weights that change where one factor does not say what our statistics say.
-
-    Then mean and deviation of every channel go into the convolutions around the latents, exactly but for rounding.
-
-    Raises:
-        ValueError: a codebook stands between these convolutions.
-    """
-    mean, std = (state[f"autoencoder.latent_{name}"].double() for name in ("mean", "std"))
-    if not bool(mean.any()) and bool((std == std[0]).all()):
-        return _factor(state["autoencoder.latent_std"][0]), {}
-    if not can_fold:
-        raise ValueError(
-            "format=diffusers: the latents' mean and deviation differ from channel to channel, which diffusers' "
-            "VQModel cannot express"
-        )
-    return 1.0, _folded({name: state[name].double() for name in FOLDED}, mean, std)
-
-
-FOLDED = tuple(f"autoencoder.{layer}.{kind}" for layer in ("to_moments", "from_latents") for kind in ("weight", "bias"))
-
-
-def _folded(state: Mapping[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    into, into_bias, out, out_bias = (state[name] for name in FOLDED)
-    spread = torch.cat([std, torch.ones_like(std)])
-    shift = torch.cat([-mean / std, -2 * std.log()])
-    folded = (
-        into / spread[:, None, None, None],
-        into_bias / spread + shift,
-        out * std[:, None, None],
-        out_bias + out[..., 0, 0] @ mean,
-    )
-    return {name: value.float() for name, value in zip(FOLDED, folded, strict=True)}
-
-
-def _factor(std: Tensor) -> float:
-    """1 / std with as few digits as give the same standard deviation back."""
-    exact = 1 / float(std)
-    short = float(f"{exact:.7g}")
-    return short if torch.equal(torch.tensor(1 / short, dtype=std.dtype), std.cpu()) else exact
 
 
 def _class_name(section: Sections) -> str:

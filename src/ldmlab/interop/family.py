@@ -74,7 +74,7 @@ class Family:
         describe: (tensors, the config.json beside them or {}, hints) -> parts. It infers the architecture.
         table: parts -> links between "PART.NAME" of ours and the names of the layout.
         ignored: (pattern, reason) of keys that may be there and are not used.
-        model: the `_class_name` or `architectures` in config.json, for folders of diffusers and transformers.
+        model: the class of diffusers or transformers that has this layout.
     """
 
     title: str

@@ -145,5 +145,7 @@ def _summary(parts: Mapping[str, Part], ignored: Counter[str]) -> Iterator[str]:
     for name, part in parts.items():
         values = sum(tensor.numel() for tensor in part.state.values())
         yield f"{name}: {part.title}, {len(part.state)} tensors, {values:,} values"
+        if part.config.get("concat_channels"):
+            yield f"{name}: reads {part.config['concat_channels']} further channels, which a conditioner has to give"
     for reason, number in ignored.items():
         yield f"ignored: {number} x {reason}"

@@ -47,7 +47,7 @@ def from_betas(betas: Tensor, source: Path) -> Section:
     start, end = float(f"{float(betas[0]):.5g}"), float(f"{float(betas[-1]):.5g}")
     for kind, power in POWERS.items():
         expected = torch.linspace(start**power, end**power, len(betas), dtype=torch.float64) ** (1 / power)
-        if torch.allclose(expected, betas, rtol=1e-4, atol=0):
+        if start < end and torch.allclose(expected, betas, rtol=1e-4, atol=0):
             return schedule(kind, timesteps=len(betas), beta_start=start, beta_end=end)
     if torch.allclose(schedules.cosine(len(betas)).betas, betas, rtol=1e-3, atol=0):
         return schedule("cosine", timesteps=len(betas))

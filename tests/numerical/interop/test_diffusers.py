@@ -89,7 +89,7 @@ def test_attention_by_its_old_names(vae: Any, imported: Import, relative_error: 
     assert "encoder.mid_block.attentions.0.proj_attn.weight" in state
     save_file(state, tmp_path / "vae.safetensors")
     latents = randn(2, 4, 16, 16)
-    ours = imported(tmp_path / "vae.safetensors")["autoencoder"]
+    ours = imported(tmp_path / "vae.safetensors", latent_scale=0.18215)["autoencoder"]
     theirs = diffusers.AutoencoderKL(**{**vae.config, "norm_num_groups": 32}).eval()
     theirs.load_state_dict(vae.state_dict())
     assert relative_error(ours.decode(latents), theirs.decode(latents / 0.18215).sample) < TOLERANCE

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,8 +92,6 @@ def vae_original(state: Mapping[str, Tensor], resolutions: int) -> dict[str, Ten
 @pytest.fixture(scope="module")
 def plain_vae() -> Any:
     """Without attention but in the middle and with 32 groups, as Stable Diffusion's."""
-    import diffusers
-
     torch.manual_seed(5)
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
     return diffusers.AutoencoderKL(block_out_channels=(32, 64), layers_per_block=1, latent_channels=4, **kinds).eval()
@@ -146,7 +145,7 @@ def test_stable_diffusion(
     path = tmp_path / f"sd.{suffix}"
     if suffix == "ckpt":
         torch.save({"state_dict": whole, "global_step": 470000}, path)
-    ours = imported(path if suffix == "ckpt" else saved(whole, path), heads=8)
+    ours = imported(path if suffix == "ckpt" else saved(whole, path), heads=8, latent_scale=0.18215)
     generator = torch.Generator().manual_seed(0)
     x, context = torch.randn(2, 4, 8, 8, generator=generator), torch.randn(2, 5, 32, generator=generator)
     timesteps = torch.tensor([10, 900])
@@ -181,7 +180,7 @@ def test_summary_and_process(whole: dict[str, Tensor], tmp_path: Path) -> None:
 
 def test_raw_weights_where_they_are_asked_for(whole: dict[str, Tensor], tmp_path: Path) -> None:
     source = read_source(saved(whole, tmp_path / "sd.safetensors"), ema=False)
-    parts, ignored = convert(source, Hints(heads=8))
+    parts, ignored = convert(source, Hints(heads=8, latent_scale=1.0))
     assert torch.equal(parts["backbone"].state["into.bias"], whole["model.diffusion_model.input_blocks.0.0.bias"])
     assert ignored["averages of the raw weights that are taken"] == 494
     assert not source.ema
@@ -211,7 +210,40 @@ def test_refused(change: Callable[[dict[str, Tensor]], object], told: str, whole
     state = dict(whole)
     change(state)
     with pytest.raises(ValueError, match=told):
-        convert(read_source(saved(state, tmp_path / "sd.safetensors")), Hints(heads=8))
+        convert(read_source(saved(state, tmp_path / "sd.safetensors")), Hints(heads=8, latent_scale=1.0))
+
+
+def test_the_scale_of_latents_belongs_to_one_autoencoder(whole: dict[str, Tensor], tmp_path: Path) -> None:
+    """0.18215 is that of Stable Diffusion's, of factor 8; this one has factor 2."""
+    with pytest.raises(ValueError, match="neither it nor a config tells the scale of its latents; give latent_scale"):
+        convert(read_source(saved(whole, tmp_path / "sd.safetensors")), Hints(heads=8))
+
+
+WITHOUT_CONTEXT = {
+    "in_channels": 7,
+    "out_channels": 3,
+    "block_out_channels": (32, 64, 64),
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+    "cross_attention_dim": 64,
+    "layers_per_block": 1,
+}
+"""Keys are made of the features' own width wherever there is attention."""
+
+
+def test_inpainting(vqvae: Any, tmp_path: Path) -> None:
+    """Its condition is encoded by the first stage, which the file holds twice."""
+    network = unet_original(diffusers.UNet2DConditionModel(**WITHOUT_CONTEXT).state_dict(), 1)
+    first_stage = vae_original(vqvae.state_dict(), 2)
+    state = {f"model.diffusion_model.{name}": tensor for name, tensor in network.items()}
+    state |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
+    state |= {f"cond_stage_model.{name}": tensor.clone() for name, tensor in first_stage.items()}
+    source = read_source(saved(state, tmp_path / "inpainting.safetensors"))
+    made = assemble(source, *convert(source, Hints(heads=8)), image_size=None)
+    assert made.config["conditioner"]["_target_"] == "ldmlab.conditioners.none.NoCondition"
+    assert made.config["backbone"]["concat_channels"] == 4
+    assert f"{len(first_stage)} x the first stage once more" in "\n".join(made.summary)
+    assert "backbone: reads 4 further channels" in "\n".join(made.summary)
 
 
 @torch.no_grad()
@@ -237,8 +269,6 @@ def test_classes_and_a_codebook(unet: Any, vqvae: Any, imported: Import, relativ
 
 
 def _with_32_groups(vqvae: Any) -> Any:
-    import diffusers
-
     model = diffusers.VQModel(**{**vqvae.config, "norm_num_groups": 32}).eval()
     model.load_state_dict(vqvae.state_dict())
     return model

@@ -1,0 +1,151 @@
+"""`ldmlab edit`: a picture and the same picture after a change of its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from jaxtyping import UInt8
+from omegaconf import DictConfig, ListConfig
+from PIL import Image
+from torch import Tensor
+
+from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device, plain
+from ldmlab.cli.progress import track
+from ldmlab.contact_sheet import contact_sheet, to_pil
+from ldmlab.data.atomic import atomic_file
+from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.base import Guidance
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.noise import picture_seeds
+
+SETTINGS = (
+    "tau",
+    "word_tau",
+    "self_tau",
+    "self_side",
+    "reweight",
+    "reweight_until",
+    "preserve",
+    "blend",
+    "blend_from",
+    "blend_threshold",
+)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What every row of the result has in common."""
+
+    model: LatentDiffusion
+    sampler: Sampler
+    guidance: Guidance
+    source: str
+    target: str
+    seeds: Sequence[int]
+    batch_size: int
+
+    def source_pictures(self) -> UInt8[Tensor, "N 3 fH fW"]:
+        """The pictures before the edit, drawn as `ldmlab sample` draws them."""
+        return self._plain(self.source)
+
+    def fixed_seed(self) -> UInt8[Tensor, "N 3 fH fW"]:
+        """The target prompt from the same noise, without control."""
+        return self._plain(self.target)
+
+    def prompt_to_prompt(self, edit: PromptEdit, settings: EditSettings) -> UInt8[Tensor, "N 3 fH fW"]:
+        """The target prompt under control."""
+        controls: list[PromptToPrompt] = []
+
+        def control(rows: Sequence[int]) -> PromptToPrompt:
+            controls.append(PromptToPrompt([edit] * len(rows), settings))
+            return controls[-1]
+
+        source, target = (self.model.conditioner.batch([text] * len(self.seeds)) for text in (self.source, self.target))
+        _, edited = self.model.sample_pairs(
+            source, target, self.seeds, self.sampler, self.guidance, control, self.batch_size
+        )
+        _report(controls, edit)
+        return edited
+
+    def _plain(self, prompt: str) -> UInt8[Tensor, "N 3 fH fW"]:
+        batch = self.model.conditioner.batch([prompt] * len(self.seeds))
+        return self.model.sample(batch, self.seeds, self.sampler, self.guidance, self.batch_size)
+
+
+def run(cfg: DictConfig) -> None:
+    """Draw source and edit for `n` seeds, and write them and a contact sheet with one row an edit."""
+    drawing = _drawing(cfg)
+    rows: dict[str, Callable[[], Tensor]] = {drawing.source: drawing.source_pictures}
+    if cfg.method == "fixed_seed":
+        rows[f"fixed seed: {drawing.target}"] = drawing.fixed_seed
+    else:
+        for title, settings in _settings(cfg):
+            edit = _worked_out(drawing, settings)
+            rows[f"{title}{drawing.target}"] = partial(drawing.prompt_to_prompt, edit, settings)
+    pictures = {title: draw() for title, draw in track(rows.items(), "drawing")}
+    _write(Path(cfg.output_dir), pictures)
+
+
+def _drawing(cfg: DictConfig) -> Drawing:
+    model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
+    assert isinstance(model, LatentDiffusion)
+    model.to(pick_device(cfg.device))
+    target = cfg.source if cfg.target is None else cfg.target
+    model.conditioner.batch([cfg.source, target])  # refuses a prompt before anything is drawn
+    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
+    return Drawing(model, sampler, guidance, cfg.source, target, picture_seeds(cfg.seed, cfg.n), cfg.batch_size)
+
+
+def _settings(cfg: DictConfig) -> list[tuple[str, EditSettings]]:
+    """Those of each row, with what its title says of them."""
+    given = plain(cfg)
+    settings = EditSettings(**{name: given[name] for name in SETTINGS})
+    if cfg.tau_grid is None:
+        return [("", settings)]
+    assert isinstance(cfg.tau_grid, ListConfig)
+    return [(f"tau {tau:g}: ", replace(settings, tau=tau)) for tau in cfg.tau_grid]
+
+
+def _worked_out(drawing: Drawing, settings: EditSettings) -> PromptEdit:
+    conditioner = drawing.model.conditioner
+    source, target = conditioner.words(drawing.source), conditioner.words(drawing.target)
+    edit = PromptEdit.between(source, target, drawing.sampler.steps, settings)
+    if edit.changes_nothing:
+        raise ValueError(
+            f"target={drawing.target}: says the same as source; change a word, or give reweight={{WORD: FACTOR}}"
+        )
+    return edit
+
+
+def _report(controls: Sequence[PromptToPrompt], edit: PromptEdit) -> None:
+    """Say how many sites were changed and how much was kept of them; none at all is an error where some were wanted."""
+    touched = set().union(*(control.touched for control in controls))
+    wanted = bool((edit.share != 0).any()) or bool((edit.factor != 1).any())
+    if wanted and not touched:
+        raise ValueError("method=prompt_to_prompt: the model has no attention to words, so no map could be changed")
+    kept = max(control.bytes for control in controls)
+    print(f"maps of {len(touched)} attention sites changed, {kept / 2**20:.2f} MiB of maps kept at most")
+
+
+def _write(folder: Path, pictures: dict[str, UInt8[Tensor, "N 3 fH fW"]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    images = {"contact_sheet.png": _sheet(pictures)}
+    for row, batch in enumerate(pictures.values()):
+        kind = "source" if row == 0 else "edit" if len(pictures) == 2 else f"edit_{row - 1}"
+        images |= {f"{index:05d}_{kind}.png": to_pil(image) for index, image in enumerate(batch)}
+    for name, image in images.items():
+        with atomic_file(folder / name) as file:
+            image.save(file, format="PNG")
+    print(f"contact sheet: {folder / 'contact_sheet.png'}")
+
+
+def _sheet(pictures: dict[str, UInt8[Tensor, "N 3 fH fW"]]) -> Image.Image:
+    titles = [title for title, batch in pictures.items() for _ in batch]
+    return contact_sheet(torch.cat(list(pictures.values())), titles, columns=len(next(iter(pictures.values()))))

@@ -1,0 +1,86 @@
+"""Local blend (Hertz et al. 2022, appendix): outside the edited words' place the picture stays the source's.
+
+Shapes: P pairs, h heads, N queries, M keys, C x H x W latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ldmlab.attention.control import AttentionSite
+from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+
+LARGEST_SIDE = 16
+"""Maps on larger grids are not read: they say less about whole objects."""
+
+
+class LocalBlend:
+    """Averages the cross-attention of chosen words over sites, heads and steps, and keeps the latents elsewhere.
+
+    Args:
+        source_tokens: (P, L) the source tokens whose place may change.
+        target_tokens: (P, L) the target tokens whose place may change.
+        first_step: the first step after which latents are kept.
+        threshold: share of a map's maximum above which a place belongs to the words.
+    """
+
+    def __init__(
+        self,
+        source_tokens: Bool[Tensor, "P L"],
+        target_tokens: Bool[Tensor, "P L"],
+        first_step: int,
+        threshold: float,
+    ) -> None:
+        self.tokens = (source_tokens, target_tokens)
+        self.first_step = first_step
+        self.threshold = threshold
+        self.sums: dict[tuple[int, int], Tensor] = {}
+
+    @staticmethod
+    def of(edits: Sequence[PromptEdit], settings: EditSettings) -> LocalBlend | None:
+        """That of some edits with the same settings; None where they set no limit."""
+        if settings.blend is None:
+            return None
+        source = torch.stack([edit.source_blend for edit in edits])
+        target = torch.stack([edit.target_blend for edit in edits])
+        return LocalBlend(source, target, round(settings.blend_from * len(edits[0].share)), settings.blend_threshold)
+
+    def reads(self, site: AttentionSite) -> bool:
+        """Whether a site's maps count."""
+        return site.kind == "cross" and max(site.grid) <= LARGEST_SIDE
+
+    def add(self, source: Float[Tensor, "P h N M"], target: Float[Tensor, "P h N M"], site: AttentionSite) -> None:
+        """Add a site's maps of this step, those of the words alone and averaged over the heads."""
+        maps = []
+        for probs, tokens in zip((source, target), self.tokens, strict=True):
+            words = tokens.to(probs)
+            mean = (probs.mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[:, None].clamp(min=1)
+            maps.append(mean.unflatten(-1, site.grid))
+        stacked = torch.stack(maps, dim=1).float()
+        self.sums[site.grid] = self.sums.get(site.grid, torch.zeros_like(stacked)) + stacked
+
+    def mask(self, rows: int, columns: int) -> Bool[Tensor, "P 1 H W"]:
+        """Where either prompt's words are, on a grid."""
+        total = sum(_resized(maps, (rows, columns)) for maps in self.sums.values())
+        assert isinstance(total, Tensor)
+        spread = F.max_pool2d(total, 3, stride=1, padding=1) if min(rows, columns) > 8 else total
+        strongest = spread.flatten(2).amax(dim=-1)[..., None, None]
+        inside = (spread > self.threshold * strongest) & (strongest > 0)
+        return inside.any(dim=1, keepdim=True)
+
+    def apply(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
+        """The target's latents inside, the source's outside."""
+        if step < self.first_step or not self.sums:
+            return latents
+        source, target = latents.chunk(2)
+        inside = self.mask(*latents.shape[-2:])
+        return torch.cat([source, torch.where(inside, target, source)])
+
+
+def _resized(maps: Float[Tensor, "P 2 h w"], size: tuple[int, int]) -> Float[Tensor, "P 2 H W"]:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

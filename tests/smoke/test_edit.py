@@ -1,0 +1,55 @@
+"""`ldmlab edit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., Any]
+WORDS = ("source=a red star", "target=a blue star", "sampler.steps=3", "n=2", "seed=5")
+
+
+def drawn(folder: Path, kind: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.glob(f"0*_{kind}.png"))]
+
+
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Command, tmp_path: Path) -> None:
+    model = f"ckpt={request.getfixturevalue(name) / 'model.safetensors'}"
+    done = ldmlab("edit", *WORDS, model, f"output_dir={tmp_path / 'edit'}")
+    assert done.code == 0, done.err
+    assert "attention sites changed, 0.00 MiB of maps kept at most" in done.out
+    done = ldmlab("edit", *WORDS, model, "method=fixed_seed", f"output_dir={tmp_path / 'fixed'}")
+    assert done.code == 0, done.err
+    done = ldmlab("edit", *WORDS, model, "tau_grid=[0,1]", f"output_dir={tmp_path / 'grid'}")
+    assert done.code == 0, done.err
+    words = ("a red star", "n=2", "seed=5", "sampler.steps=3", model)
+    assert ldmlab("sample", *words, f"output_dir={tmp_path / 'sample'}").code == 0
+    source = drawn(tmp_path / "edit", "source")
+    assert len(source) == 2
+    assert source == [(tmp_path / f"sample/0000{i}.png").read_bytes() for i in (0, 1)]
+    assert source == drawn(tmp_path / "fixed", "source") == drawn(tmp_path / "grid", "source")
+    assert drawn(tmp_path / "grid", "edit_0") == drawn(tmp_path / "fixed", "edit")  # tau 0
+    assert drawn(tmp_path / "grid", "edit_1") != drawn(tmp_path / "grid", "edit_0")
+    assert (tmp_path / "edit/contact_sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("target=null",), "says the same as source; change a word, or give reweight"),
+        (("target=A red STAR",), "says the same as source"),
+        (("reweight={moon: 2}",), "reweight.moon: the prompt has no 'moon'; its words are a, blue, star"),
+        (("tau=1.2",), "tau=1.2: input should be less than or equal to 1"),
+        (("method=magic",), "method=magic: input should be 'prompt_to_prompt' or 'fixed_seed'"),
+        (("reweight={blue: much}",), "input should be a valid number"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bad_edits(words: tuple[str, ...], told: str, dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    model = f"ckpt={dit / 'model.safetensors'}"
+    assert told in ldmlab("edit", *WORDS, *words, model, f"output_dir={tmp_path / 'out'}").refusal()
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,256 @@
+"""Prompt-to-prompt on small models of both kinds: exactness, what is injected when, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ldmlab.attention.control import AttentionSite
+from ldmlab.attention.module import Attention
+from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.backbones.dit import DiT
+from ldmlab.backbones.unet import UNet
+from ldmlab.conditioners.text import TextTransformer
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.parameterizations import Velocity
+from ldmlab.diffusion.schedules import cosine
+from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.ddim import DDIM
+from ldmlab.samplers.ddpm import DDPM
+from ldmlab.samplers.heun import Heun
+from ldmlab.samplers.unipc import UniPC
+
+SOURCE, TARGET = "a small red circle", "a blue striped circle"
+STEPS = 5
+SEEDS = [3, 4]
+
+
+def model(name: str) -> LatentDiffusion:
+    torch.manual_seed(0)
+    conditioner = TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2)
+    conditioner.prepare([SOURCE, TARGET] * 4)
+    widths: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 32, "vector_width": 32}
+    backbone = (
+        DiT(patch=2, width=64, depth=2, heads=4, **widths)
+        if name == "dit"
+        else UNet(model_channels=32, multipliers=(1, 2), residual_blocks=1, **widths)
+    )
+    autoencoder = AutoencoderKL(channels=16, multipliers=(1, 2), residual_blocks=1, norm_groups=8)
+    made = LatentDiffusion(autoencoder, Denoiser(backbone, cosine(), Velocity()), conditioner, 8)
+    with torch.no_grad():
+        for parameter in made.denoiser.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return made.eval()
+
+
+def batch(prompt: str) -> dict[str, list[str]]:
+    return {"captions": [prompt] * len(SEEDS)}
+
+
+def edited(
+    made: LatentDiffusion,
+    settings: EditSettings,
+    source: str = SOURCE,
+    target: str = TARGET,
+    sampler: Sampler | None = None,
+) -> tuple[Tensor, Tensor, PromptToPrompt]:
+    """Source pictures, edited pictures, and the control of the run."""
+    edit = PromptEdit.between(made.conditioner.words(source), made.conditioner.words(target), STEPS, settings)
+    controls: list[PromptToPrompt] = []
+
+    def control(rows: Sequence[int]) -> PromptToPrompt:
+        controls.append(PromptToPrompt([edit] * len(rows), settings))
+        return controls[-1]
+
+    chosen = sampler or DDIM(STEPS)
+    pictures = made.sample_pairs(batch(source), batch(target), SEEDS, chosen, ClassifierFree(3.0), control)
+    return *pictures, controls[0]
+
+
+def plain(made: LatentDiffusion, prompt: str, sampler: Sampler | None = None) -> Tensor:
+    return made.sample(batch(prompt), SEEDS, sampler or DDIM(STEPS), ClassifierFree(3.0))
+
+
+SAMPLERS = [DDIM(STEPS), DDPM(STEPS), Heun(STEPS), UniPC(STEPS)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_tau_zero_is_the_plain_target_sample(name: str, sampler: Sampler) -> None:
+    made = model(name)
+    source, target, control = edited(made, EditSettings(tau=0), sampler=sampler)
+    assert torch.equal(target, plain(made, TARGET, sampler))
+    assert torch.equal(source, plain(made, SOURCE, sampler))
+    assert control.touched == set()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_an_identity_edit_gives_the_source_bit_for_bit(name: str, sampler: Sampler) -> None:
+    made = model(name)
+    for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
+        source, target, _ = edited(made, settings, target=SOURCE, sampler=sampler)
+        assert torch.equal(source, target)
+
+
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_every_site_of_the_model_is_edited(name: str) -> None:
+    made = model(name)
+    _, target, control = edited(made, EditSettings(tau=1, self_tau=1))
+    sites = {m.name for m in made.denoiser.backbone.modules() if isinstance(m, Attention)}
+    assert control.touched == sites
+    assert len(sites) >= 4
+    assert not torch.equal(target, plain(made, TARGET))
+    _, _, smaller = edited(made, EditSettings(tau=1, self_tau=1, self_side=4))
+    wanted = {s for s in sites if "cross" in s} | (
+        {s for s in sites if "self" in s} if name == "dit" else smaller.touched
+    )
+    assert smaller.touched == wanted
+    if name == "unet":  # only the sites on 4 x 4 tokens remain
+        assert sum("self" in s for s in smaller.touched) < sum("self" in s for s in sites)
+
+
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_whole_and_decimal_numbers_mean_the_same(name: str) -> None:
+    made = model(name)
+    one = edited(made, EditSettings(tau=1, self_tau=1, word_tau={"blue": 0}))[1]
+    assert torch.equal(one, edited(made, EditSettings(tau=1.0, self_tau=1.0, word_tau={"blue": 0.0}))[1])
+
+
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_weights_words_and_times_all_matter(name: str) -> None:
+    made = model(name)
+    ways = [
+        EditSettings(),
+        EditSettings(tau=0.4),
+        EditSettings(self_tau=1.0),
+        EditSettings(word_tau={"blue": 0.2}),
+        EditSettings(preserve=["circle"]),
+        EditSettings(reweight={"striped": -2.0}),
+        EditSettings(reweight={"striped": -2.0}, reweight_until=0.4),
+        EditSettings(blend=[], blend_threshold=0.9),
+    ]
+    pictures = [edited(made, way)[1].numpy().tobytes() for way in ways]
+    assert len(set(pictures)) == len(ways)
+
+
+def probs(rows: int = 4, queries: int = 4, keys: int = 16) -> Tensor:
+    return torch.rand(rows, 2, queries, keys, generator=torch.Generator().manual_seed(0)).softmax(dim=-1)
+
+
+CROSS = AttentionSite("blocks.0.cross", "cross", (2, 2))
+SELF = AttentionSite("blocks.0.self", "self", (2, 2))
+
+
+def control_of(settings: EditSettings, source: str = SOURCE, target: str = TARGET) -> tuple[PromptToPrompt, Any, Any]:
+    words = [model("dit").conditioner.words(prompt) for prompt in (source, target)]
+    return PromptToPrompt([PromptEdit.between(*words, STEPS, settings)] * 2, settings), *words
+
+
+def test_maps_by_hand() -> None:
+    """'small red' becomes 'blue striped', word by word; 'circle' is itself; 'blue' counts three times at first."""
+    control, source, target = control_of(EditSettings(tau=0.6, reweight={"blue": 3}, reweight_until=0.2))
+    maps = probs()
+    for step in range(STEPS):
+        control.before_step(step)
+        if not control.wants(CROSS):
+            assert step >= 3
+            continue
+        out = control.edit(maps, CROSS)
+        assert torch.equal(out[:2], maps[:2])
+        for word, origin in (("circle", "circle"), ("a", "a"), ("blue", "small"), ("striped", "red")):
+            columns = [t for n in target.find(word, "") for t in target.tokens[n]]
+            origins = [t for n in source.find(origin, "") for t in source.tokens[n]]
+            factor = 3 if word == "blue" and step == 0 else 1
+            if len(columns) == len(origins):
+                wanted = maps[:2, ..., origins]
+            else:
+                wanted = (maps[:2, ..., origins].sum(-1, keepdim=True) / len(columns)).expand(-1, -1, -1, len(columns))
+            torch.testing.assert_close(out[2:, ..., columns], factor * wanted)
+
+
+def test_self_maps_are_the_sources_in_the_early_steps_on_small_grids() -> None:
+    control, *_ = control_of(EditSettings(tau=0.8, self_side=4))
+    maps = probs(keys=4)
+    wanted = []
+    for step in range(STEPS):
+        control.before_step(step)
+        wanted.append(control.wants(SELF))
+        assert not control.wants(AttentionSite("x", "self", (8, 8)))
+    assert wanted == [True, True, False, False, False]  # half of tau
+    assert torch.equal(control.edit(maps, SELF), torch.cat([maps[:2], maps[:2]]))
+
+
+@pytest.mark.parametrize("source", ["a cat", "a small sleepy red cat on a mat ."])
+def test_any_difference_in_length_is_accepted(source: str) -> None:
+    made = model("dit")
+    target = "a big tabby"
+    _, pictures, control = edited(made, EditSettings(), source, target)
+    assert bool(torch.isfinite(pictures.float()).all())
+    assert control.touched
+
+
+def test_outside_a_blend_the_latents_are_the_sources() -> None:
+    made, seen, sizes = model("dit"), [], []
+    settings = EditSettings(blend=["circle"], blend_from=0, blend_threshold=0.5)
+    edit = PromptEdit.between(made.conditioner.words(SOURCE), made.conditioner.words(TARGET), STEPS, settings)
+    controls: list[PromptToPrompt] = []
+
+    def control(rows: Sequence[int]) -> PromptToPrompt:
+        controls.append(PromptToPrompt([edit] * len(rows), settings))
+        return controls[-1]
+
+    def on_step(step: int, latents: Tensor) -> None:
+        assert controls[0].blend is not None
+        first, second = latents.chunk(2)
+        inside = controls[0].blend.mask(8, 8)
+        assert bool(inside.any())
+        sizes.append(float(inside.float().mean()))
+        seen.append((first == second).all(dim=1, keepdim=True) | inside)
+
+    made.sample_pairs(batch(SOURCE), batch(TARGET), SEEDS, DDIM(STEPS), ClassifierFree(3.0), control, on_step=on_step)
+    assert len(seen) == STEPS
+    assert all(bool(same.all()) for same in seen)
+    assert min(sizes) < 1
+    assert 0 < controls[0].bytes < 10_000
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"tau": 1.5}, "tau=1.5: give a share between 0 and 1"),
+        ({"self_tau": -0.1}, "self_tau=-0.1"),
+        ({"word_tau": {"blue": 2}}, "word_tau.blue=2"),
+        ({"self_side": 0}, "self_side=0"),
+        (
+            {"word_tau": {"moon": 0.2}},
+            "word_tau.moon: the prompt has no 'moon'; its words are a, blue, str",
+        ),
+        ({"reweight": {"red": 2}}, "reweight.red: the prompt has no 'red'"),
+        ({"preserve": ["moon"]}, "preserve: the prompt has no 'moon'"),
+        ({"blend": ["moon"]}, "blend: neither prompt has 'moon'"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        control_of(EditSettings(**settings))
+
+
+def test_a_new_word_cannot_be_preserved() -> None:
+    with pytest.raises(ValueError, match=r"the source prompt has nothing in its place; words that can be .* a, circle"):
+        control_of(EditSettings(preserve=["big"]), "a circle", "a big circle")
+
+
+def test_whether_an_edit_changes_anything() -> None:
+    words = model("dit").conditioner.words(SOURCE)
+    assert PromptEdit.between(words, words, STEPS, EditSettings()).changes_nothing
+    assert PromptEdit.between(words, words, STEPS, EditSettings(reweight={"red": 1})).changes_nothing
+    assert not PromptEdit.between(words, words, STEPS, EditSettings(reweight={"red": 2})).changes_nothing
