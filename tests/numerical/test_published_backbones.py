@@ -8,19 +8,16 @@ public models of Rombach et al. 2022 and of Stable Diffusion.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-import torch
-from hydra import compose
-from hydra.utils import instantiate
 
 from ldmlab.cli import catalogue
-from ldmlab.cli.build import build_autoencoder, build_backbone, build_conditioner
-from ldmlab.cli.compose import hydra_at_conf
-from ldmlab.conditioners.base import Conditioner
-from ldmlab.describe import Description, count_values, describe
+from ldmlab.counting.passes import Pass
+from ldmlab.describe import count_values, describe
+
+Build = Callable[..., Any]
 
 # Parameters with the position table, GMACs, and what the paper prints as Gflops.
 DIT = {
@@ -46,43 +43,35 @@ CONDITIONING = {
     "adaln_zero": (674_834_720, 118.621),
 }
 
-# Parameters without the conditioner, and GMACs where they are known.
+# Parameters without the conditioner, GMACs, and the tokens that self- and cross-attention read. GMACs of text to image,
+# inpainting and super-resolution are our own count; the others were counted on the public models too.
 UNETS = {
-    "ldm_4_imagenet": (400_920_579, 104.22),
-    "ldm_8_imagenet": (394_984_196, 57.04),
-    "ldm_4_faces": (274_056_163, 101.20),
-    "ldm_8_churches": (294_966_916, 20.92),
-    "ldm_8_text": (872_300_484, None),
-    "ldm_4_inpainting": (387_245_827, None),
-    "ldm_4_super_resolution": (113_622_563, None),
-    "sd_1": (859_520_964, 401.64),
-    "sd_1_inpainting": (859_535_364, None),
+    "ldm_4_imagenet": (400_920_579, 104.22, (1024, 256, 64), (1,)),
+    "ldm_8_imagenet": (394_984_196, 57.04, (1024, 256, 64), (1,)),
+    "ldm_4_faces": (274_056_163, 101.20, (1024, 256, 64), ()),
+    "ldm_8_churches": (294_966_916, 20.92, (1024, 256, 64, 16, 4), ()),
+    "ldm_8_text": (872_300_484, 91.04, (1024, 256, 64, 16), (77,)),
+    "ldm_4_inpainting": (387_245_827, 150.43, (1024, 256, 64), ()),
+    "ldm_4_super_resolution": (113_622_563, 40.23, (64,), ()),
+    "sd_1": (859_520_964, 401.64, (4096, 1024, 256, 64), (77,)),
+    "sd_1_inpainting": (859_535_364, 401.70, (4096, 1024, 256, 64), (77,)),
 }
 
 
-@cache
-def published(name: str, *overrides: str) -> tuple[Description, Conditioner]:
-    """The backbone of experiments/published/NAME.yaml and one pass through it, and its conditioner."""
-    with hydra_at_conf("train"):
-        config = compose("train", [f"experiment=published/{name}", *overrides])
-    with torch.device("meta"):
-        autoencoder = build_autoencoder(config.autoencoder)
-        conditioner = build_conditioner(config.conditioner)
-        grid, channels = config.data.image_size // autoencoder.factor, autoencoder.latent_channels
-        variance = instantiate(config.objective).learns_variance
-        backbone = build_backbone(config.backbone, channels, grid, conditioner, variance)
-    conditioner.prepare([""])
-    cond = conditioner.null(1)
-    if backbone.concat_channels:
-        cond = replace(cond, concat=torch.empty(1, backbone.concat_channels, grid, grid))
-    x, timesteps = torch.empty(1, channels, grid, grid), torch.zeros(1, dtype=torch.long)
-    return describe(backbone, x, timesteps, cond), conditioner
+def cost(network: Any) -> tuple[float, tuple[int, ...], tuple[int, ...]]:
+    """GMACs of a pass, and how many tokens self- and cross-attention read."""
+    example = Pass(network.backbone, network.inputs, "forward")
+    macs = example.flops()[Pass.ROOT] / 2
+    tokens = {kind: tuple(sorted(found, reverse=True)) for kind, found in example.tokens.items()}
+    return macs / 1e9, tokens["self"], tokens["cross"]
 
 
-def trainable(name: str, *overrides: str) -> int:
-    """With the table of classes."""
-    description, conditioner = published(name, *overrides)
-    return description.root.trainable + count_values(conditioner)[0]
+def parameters(network: Any) -> tuple[int, int]:
+    """Trainable ones with the table of classes, and those with the table of positions too."""
+    trainable, frozen, tables = count_values(network.backbone)
+    assert frozen == 0
+    trainable += count_values(network.conditioner)[0]
+    return trainable, trainable + tables
 
 
 def test_the_tables_hold_every_published_experiment() -> None:
@@ -91,79 +80,61 @@ def test_the_tables_hold_every_published_experiment() -> None:
 
 
 @pytest.mark.parametrize("name", DIT)
-def test_diffusion_transformers(name: str) -> None:
-    parameters, gmacs, printed = DIT[name]
-    description, _ = published(name)
-    assert trainable(name) + description.root.buffers == parameters
-    assert description.root.macs / 1e9 == pytest.approx(gmacs, abs=5e-4)
-    assert description.root.macs / 1e9 == pytest.approx(printed, rel=1e-3, abs=0.005)  # printed to two places
-    assert description.root.flops == 2 * description.root.macs
-    assert description.tokens == ((32 // int(name[-1])) ** 2,)
+def test_diffusion_transformers(name: str, published: Build) -> None:
+    with_table, gmacs, printed = DIT[name]
+    found, tokens, _ = cost(published(name))
+    assert parameters(published(name))[1] == with_table
+    assert found == pytest.approx(gmacs, abs=5e-4)
+    assert found == pytest.approx(printed, rel=1e-3, abs=0.005)  # printed to two places
+    assert tokens == ((32 // int(name[-1])) ** 2,)
 
 
-def test_diffusion_transformer_at_512_px() -> None:
-    description, _ = published("dit_xl_2", "data.image_size=512")
-    assert trainable("dit_xl_2", "data.image_size=512") + description.root.buffers == 676_014_368
-    assert description.root.macs / 1e9 == pytest.approx(524.538, abs=5e-4)
-    assert description.tokens == (1024,)
+def test_diffusion_transformer_at_512_px(published: Build) -> None:
+    network = published("dit_xl_2", "data.image_size=512")
+    found, tokens, _ = cost(network)
+    assert parameters(network)[1] == 676_014_368
+    assert found == pytest.approx(524.538, abs=5e-4)
+    assert found == pytest.approx(524.60, rel=1e-3)
+    assert tokens == (1024,)
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONING)
-def test_conditioning_blocks(conditioning: str) -> None:
-    parameters, gmacs = CONDITIONING[conditioning]
-    override = f"backbone.conditioning={conditioning}"
-    description, _ = published("dit_xl_2", override)
-    assert trainable("dit_xl_2", override) == parameters
-    assert description.root.macs / 1e9 == pytest.approx(gmacs, abs=5e-4)
-    assert description.root.buffers == 256 * 1152
-    assert description.tokens == (258 if conditioning == "in_context" else 256,)
-    assert description.context_tokens == ((2,) if conditioning == "cross_attention" else ())
+def test_conditioning_blocks(conditioning: str, published: Build) -> None:
+    trainable, gmacs = CONDITIONING[conditioning]
+    network = published("dit_xl_2", f"backbone.conditioning={conditioning}")
+    found, tokens, context = cost(network)
+    assert parameters(network) == (trainable, trainable + 256 * 1152)
+    assert found == pytest.approx(gmacs, abs=5e-4)
+    assert tokens == (258 if conditioning == "in_context" else 256,)
+    assert context == ((2,) if conditioning == "cross_attention" else ())
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "explicit"])
-def test_products_of_attention_are_counted_with_every_backend(attention: str) -> None:
+def test_products_of_attention_are_counted_with_every_backend(attention: str, published: Build) -> None:
     """4 N D^2 for the projections and 2 N^2 D for scores and values, per block."""
-    description, _ = published("dit_xl_2", f"backbone.attention={attention}")
-    parts = dict(description.root.walk(3))
+    network = published("dit_xl_2", f"backbone.attention={attention}")
+    root = describe(network.backbone, *network.inputs).root
     n, width = 256, 1152
-    assert parts["blocks.0.self_attention"].macs == 4 * n * width**2 + 2 * n**2 * width
-    assert description.root.macs / 1e9 == pytest.approx(118.621, abs=5e-4)
+    assert dict(root.walk(3))["blocks.0.self_attention"].macs == 4 * n * width**2 + 2 * n**2 * width
+    assert root.macs / 1e9 == pytest.approx(118.621, abs=5e-4)
+    assert root.flops == 2 * root.macs
 
 
 @pytest.mark.parametrize("name", UNETS)
-def test_unets(name: str) -> None:
-    parameters, gmacs = UNETS[name]
-    description, _ = published(name)
-    assert (description.root.trainable, description.root.frozen, description.root.buffers) == (parameters, 0, 0)
-    if gmacs is not None:
-        assert description.root.macs / 1e9 == pytest.approx(gmacs, abs=0.01)
+def test_unets(name: str, published: Build) -> None:
+    wanted, gmacs, tokens, context = UNETS[name]
+    network = published(name)
+    found, *read = cost(network)
+    assert count_values(network.backbone) == (wanted, 0, 0)
+    assert found == pytest.approx(gmacs, abs=0.01)
+    assert read == [tokens, context]
 
 
-@pytest.mark.parametrize(
-    ("name", "tokens", "context"),
-    [
-        ("ldm_4_imagenet", (1024, 256, 64), (1,)),
-        ("ldm_8_imagenet", (1024, 256, 64), (1,)),
-        ("ldm_4_faces", (1024, 256, 64), ()),
-        ("ldm_8_churches", (1024, 256, 64, 16, 4), ()),
-        ("ldm_8_text", (1024, 256, 64, 16), (77,)),
-        ("ldm_4_inpainting", (1024, 256, 64), ()),
-        ("ldm_4_super_resolution", (64,), ()),
-        ("sd_1", (4096, 1024, 256, 64), (77,)),
-    ],
-)
-def test_where_the_unets_attend(name: str, tokens: tuple[int, ...], context: tuple[int, ...]) -> None:
-    description, _ = published(name)
-    assert (description.tokens, description.context_tokens) == (tokens, context)
-
-
-def test_the_prompt_model_of_text_to_image() -> None:
+def test_the_prompt_model_of_text_to_image(published: Build) -> None:
     """The published 581,994,042 hold an output layer over the vocabulary that nothing reads."""
-    _, conditioner = published("ldm_8_text")
     unused = 1280 * 30_522 + 30_522  # weights and bias
-    assert count_values(conditioner)[0] == 581_994_042 - unused == 542_895_360
+    assert count_values(published("ldm_8_text").conditioner)[0] == 581_994_042 - unused == 542_895_360
 
 
-def test_the_text_encoder_of_stable_diffusion() -> None:
-    _, conditioner = published("sd_1")
-    assert count_values(conditioner)[:2] == (0, 123_060_480)
+def test_the_text_encoder_of_stable_diffusion(published: Build) -> None:
+    assert count_values(published("sd_1").conditioner)[:2] == (0, 123_060_480)

@@ -114,6 +114,28 @@ def test_missing_autoencoder(train: Command, shards: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_a_published_setting_without_its_autoencoder(ldmlab: Command, shards: Path, tmp_path: Path) -> None:
+    """Not trained on the shipped autoencoder, which is another."""
+    words = ("experiment=published/dit_s_8", f"data.path={shards}", f"output_dir={tmp_path / 'run'}")
+    line = ldmlab("train", *words).refusal()
+    assert "autoencoder_ckpt=null: the setting is for an autoencoder of its own" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "word", "told"),
+    [
+        ("dit", "backbone.patch=3", "backbone.patch=3 does not divide the latent grid of 4; choose a divisor"),
+        ("unet", "backbone.multipliers=[1,2,3,5]", "cannot split 4x4; use sides that 8 divides or fewer backbone.mult"),
+        ("unet", "backbone.concat_channels=2", "takes 6 channels, 2 of them from the conditioner, and got 4"),
+    ],
+)
+def test_a_backbone_that_does_not_fit(
+    kind: str, word: str, told: str, train: Command, shards: Path, autoencoder: Path
+) -> None:
+    assert told in train(shards, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", word, kind=kind).refusal()
+
+
 @pytest.mark.parametrize("name", ["last.ckpt", "model.safetensors"])
 def test_an_autoencoder_cannot_sample(name: str, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
     line = ldmlab("sample", f"ckpt={autoencoder / name}", f"output_dir={tmp_path / 'run'}").refusal()

@@ -1,0 +1,50 @@
+"""The published networks, as their experiments build them, without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose
+from hydra.utils import instantiate
+from torch import nn
+
+from ldmlab.cli.build import build_autoencoder, build_backbone, build_conditioner
+from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.conditioners.base import Conditioner
+
+
+@dataclass(frozen=True)
+class Published:
+    """A backbone on the meta device, its conditioner, and the inputs of a pass at batch 1."""
+
+    backbone: nn.Module
+    conditioner: Conditioner
+    inputs: tuple[Any, ...]
+
+
+@cache
+def build(name: str, *overrides: str) -> Published:
+    with hydra_at_conf("train"):
+        config = compose("train", [f"experiment=published/{name}", *overrides])
+    with torch.device("meta"):
+        autoencoder, conditioner = build_autoencoder(config.autoencoder), build_conditioner(config.conditioner)
+        grid, channels = config.data.image_size // autoencoder.factor, autoencoder.latent_channels
+        variance = instantiate(config.objective).learns_variance
+        backbone = build_backbone(config.backbone, channels, grid, conditioner, variance)
+        conditioner.prepare([""])
+        cond = conditioner.null(1)
+        if backbone.concat_channels:
+            cond = replace(cond, concat=torch.empty(1, backbone.concat_channels, grid, grid))
+        inputs = (torch.empty(1, channels, grid, grid), torch.zeros(1, dtype=torch.long), cond)
+    return Published(backbone, conditioner, inputs)
+
+
+@pytest.fixture(scope="session")
+def published() -> Callable[..., Published]:
+    """(name, overrides...) -> the network of experiments/published/NAME.yaml; each is built once."""
+    return build
