@@ -59,7 +59,9 @@ class LocalBlend:
         maps = []
         for probs, tokens in zip((source, target), self.tokens, strict=True):
             words = tokens.to(probs)
-            mean = (probs.mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[:, None].clamp(min=1)
+            mean = (probs[..., : words.shape[-1]].mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[
+                :, None
+            ].clamp(min=1)
             maps.append(mean.unflatten(-1, site.grid))
         stacked = torch.stack(maps, dim=1).float()
         self.sums[site.grid] = self.sums.get(site.grid, torch.zeros_like(stacked)) + stacked

@@ -76,9 +76,11 @@ class PromptToPrompt:
         return sum(maps.numel() * maps.element_size() for maps in sums)
 
     def _edited(self, source: Tensor, target: Tensor) -> Tensor:
+        """The maps of the prompt's tokens come first; a DiT may attend to further tokens, which keep theirs."""
         share, factor = (table[:, self.step, None, None].to(target) for table in (self.share, self.factor))
-        injected = source @ self.mapper[:, None].to(target)
-        return (share * injected + (1 - share) * target) * factor
+        words, others = target.split([self.mapper.shape[-1], target.shape[-1] - self.mapper.shape[-1]], dim=-1)
+        injected = source[..., : words.shape[-1]] @ self.mapper[:, None].to(target)
+        return torch.cat([(share * injected + (1 - share) * words) * factor, others], dim=-1)
 
     @property
     def _changes_cross(self) -> bool:

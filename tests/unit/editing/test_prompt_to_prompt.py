@@ -33,13 +33,13 @@ STEPS = 5
 SEEDS = [3, 4]
 
 
-def model(name: str) -> LatentDiffusion:
+def model(name: str, conditioning: str = "adaln_zero") -> LatentDiffusion:
     torch.manual_seed(0)
     conditioner = TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2)
     conditioner.prepare([SOURCE, TARGET] * 4)
     widths: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 32, "vector_width": 32}
     backbone = (
-        DiT(patch=2, width=64, depth=2, heads=4, **widths)
+        DiT(patch=2, width=64, depth=2, heads=4, conditioning=conditioning, **widths)
         if name == "dit"
         else UNet(model_channels=32, multipliers=(1, 2), residual_blocks=1, **widths)
     )
@@ -187,6 +187,19 @@ def test_self_maps_are_the_sources_in_the_early_steps_on_small_grids() -> None:
         assert not control.wants(AttentionSite("x", "self", (8, 8)))
     assert wanted == [True, True, False, False, False]  # half of tau
     assert torch.equal(control.edit(maps, SELF), torch.cat([maps[:2], maps[:2]]))
+
+
+def test_a_dit_that_attends_to_time_and_prompt_in_one_place() -> None:
+    """Its cross-attention has two keys after the prompt's, which keep their maps."""
+    made = model("dit", "cross_attention")
+    _, target, control = edited(made, EditSettings(tau=1, self_tau=1, blend=["circle"]))
+    assert any("cross" in site for site in control.touched)
+    assert not torch.equal(target, plain(made, TARGET))
+    assert torch.equal(edited(made, EditSettings(tau=0))[1], plain(made, TARGET))
+    maps = probs(keys=18)
+    chosen, *_ = control_of(EditSettings(tau=1, reweight={"blue": 0}))
+    chosen.before_step(0)
+    assert torch.equal(chosen.edit(maps, CROSS)[..., 16:], maps[..., 16:])
 
 
 @pytest.mark.parametrize("source", ["a cat", "a small sleepy red cat on a mat ."])
