@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.diffusion.objectives import Objective, Simple, TrainingPair
+from ldmlab.diffusion.objectives import Objective, Simple, Trial
 from ldmlab.diffusion.parameterizations import Parameterization
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
@@ -61,10 +61,11 @@ class Denoiser(nn.Module):
         self, latents: Float[Tensor, "B C H W"], noise: Float[Tensor, "B C H W"], level: Level, cond: Conditioning
     ) -> Float[Tensor, " B"]:
         """The objective at a level a sample, (B,)."""
-        pair = TrainingPair(latents, noise, level, add_noise(latents, noise, level))
-        prediction, mix = self._predict(pair.x, level, cond)
-        estimate = self._read(prediction, mix, pair.x, level)
-        return self.objective.loss(prediction, estimate, pair, self.parameterization, self.schedule)
+        x = add_noise(latents, noise, level)
+        prediction, mix = self._predict(x, level, cond)
+        estimate = self._read(prediction, mix, x, level)
+        trial = Trial(latents, noise, level, x, prediction, estimate, self.parameterization, self.schedule)
+        return self.objective.loss(trial)
 
     def _predict(
         self, x: Tensor, level: Level, cond: Conditioning, control: Any = None

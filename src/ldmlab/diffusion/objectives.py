@@ -19,13 +19,28 @@ from ldmlab.types import Estimate, Level
 
 
 @dataclass(frozen=True)
-class TrainingPair:
-    """A noisy sample and what it was made from."""
+class Trial:
+    """What a loss is computed from: noisy samples, what they were made from, and what the network made of them.
+
+    Attributes:
+        latents: clean.
+        noise: what was mixed in.
+        level: at which level, (B,).
+        x: the mixture.
+        prediction: the network's output, without that for the variance.
+        estimate: what it stands for.
+        parameterization: how.
+        schedule: the levels that the network is trained on.
+    """
 
     latents: Float[Tensor, "B C H W"]
     noise: Float[Tensor, "B C H W"]
     level: Level
     x: Float[Tensor, "B C H W"]
+    prediction: Float[Tensor, "B C H W"]
+    estimate: Estimate
+    parameterization: Parameterization
+    schedule: NoiseSchedule
 
 
 class Objective(ABC):
@@ -38,31 +53,17 @@ class Objective(ABC):
     learns_variance = False
 
     @abstractmethod
-    def loss(
-        self,
-        prediction: Float[Tensor, "B C H W"],
-        estimate: Estimate,
-        pair: TrainingPair,
-        parameterization: Parameterization,
-        schedule: NoiseSchedule,
-    ) -> Float[Tensor, " B"]:
+    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """The loss of each sample."""
 
 
 class Simple(Objective):
     """L_simple, the mean squared error of the prediction (Ho et al. 2020, eq. 14)."""
 
-    def loss(
-        self,
-        prediction: Float[Tensor, "B C H W"],
-        estimate: Estimate,
-        pair: TrainingPair,
-        parameterization: Parameterization,
-        schedule: NoiseSchedule,
-    ) -> Float[Tensor, " B"]:
+    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        target = parameterization.target(pair.latents, pair.noise, pair.level)
-        return (prediction - target).square().flatten(1).mean(dim=1)
+        target = trial.parameterization.target(trial.latents, trial.noise, trial.level)
+        return (trial.prediction - target).square().flatten(1).mean(dim=1)
 
 
 class MinSNR(Simple):
@@ -79,17 +80,10 @@ class MinSNR(Simple):
             raise ValueError(f"objective.gamma={gamma}: the largest weight must be above 0; 5 is the paper's")
         self.gamma = gamma
 
-    def loss(
-        self,
-        prediction: Float[Tensor, "B C H W"],
-        estimate: Estimate,
-        pair: TrainingPair,
-        parameterization: Parameterization,
-        schedule: NoiseSchedule,
-    ) -> Float[Tensor, " B"]:
+    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        simple = super().loss(prediction, estimate, pair, parameterization, schedule)
-        return self.weight(pair.level, parameterization).to(simple) * simple
+        simple = super().loss(trial)
+        return self.weight(trial.level, trial.parameterization).to(simple) * simple
 
     def weight(self, level: Level, parameterization: Parameterization) -> Float[Tensor, " B"]:
         """The factor of L_simple at each level."""
@@ -105,22 +99,14 @@ class Hybrid(Simple):
 
     learns_variance = True
 
-    def loss(
-        self,
-        prediction: Float[Tensor, "B C H W"],
-        estimate: Estimate,
-        pair: TrainingPair,
-        parameterization: Parameterization,
-        schedule: NoiseSchedule,
-    ) -> Float[Tensor, " B"]:
+    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        assert estimate.variance_mix is not None
-        simple = super().loss(prediction, estimate, pair, parameterization, schedule)
-        steps = len(schedule) - 1 - schedule.timesteps(pair.level)
-        bits = ReverseChain(every_level(schedule)).bits(
-            steps, pair.latents, pair.x, estimate.denoised.detach(), estimate.variance_mix
+        assert trial.estimate.variance_mix is not None
+        steps = len(trial.schedule) - 1 - trial.schedule.timesteps(trial.level)
+        bits = ReverseChain(every_level(trial.schedule)).bits(
+            steps, trial.latents, trial.x, trial.estimate.denoised.detach(), trial.estimate.variance_mix
         )
-        return simple + len(schedule) / 1000 * bits
+        return super().loss(trial) + len(trial.schedule) / 1000 * bits
 
 
 def every_level(schedule: NoiseSchedule) -> Level:

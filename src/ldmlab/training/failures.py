@@ -20,7 +20,7 @@ def check_finite(loss: Tensor, step: int) -> None:
         NonFiniteError: the loss is NaN or infinite.
     """
     if not bool(torch.isfinite(loss)):
-        raise NonFiniteError(f"loss became {float(loss)} at step {step}; lower optimizer.lr or check the data")
+        raise NonFiniteError(f"loss became {float(loss.detach())} at step {step}; lower optimizer.lr or check the data")
 
 
 def check_finite_state(state: Mapping[str, Any], step: int) -> None:
