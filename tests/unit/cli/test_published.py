@@ -22,6 +22,7 @@ def test_a_name_alone_brings_its_setting(given: list[str]) -> None:
         ["backbone.width=32"],
         ["experiment=shapes/dit", "backbone=dit_xl_2"],
         ["backbone=dit_s_2,dit_xl_2"],
+        ["backbone=dit_l_4", "conditioner=text"],
     ],
 )
 def test_everything_else_is_left_alone(given: list[str]) -> None:
