@@ -37,6 +37,15 @@ def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Comm
     assert (tmp_path / "edit/contact_sheet.png").is_file()
 
 
+def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    model = f"ckpt={dit / 'model.safetensors'}"
+    words = ("source=a red star, (big)", "n=9", "sampler.steps=2", model)
+    done = ldmlab("edit", *words, "reweight={star: 3, red: -1}", "blend=[]", f"output_dir={tmp_path}")
+    assert done.code == 0, done.err
+    assert len(drawn(tmp_path, "source")) == len(drawn(tmp_path, "edit")) == 9
+    assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -46,6 +55,11 @@ def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Comm
         (("tau=1.2",), "tau=1.2: input should be less than or equal to 1"),
         (("method=magic",), "method=magic: input should be 'prompt_to_prompt' or 'fixed_seed'"),
         (("reweight={blue: much}",), "input should be a valid number"),
+        (('reweight={blue: "2"}',), "input should be a valid number"),
+        (("method=fixed_seed", "target=null"), "says the same as source"),
+        (("method=fixed_seed", "tau_grid=[0,1]"), "tau_grid: method=fixed_seed draws without control"),
+        (("sampler.steps=-1",), "sampler.steps=-1: choose between 1 and the 1000"),
+        (("sampler.steps=1000000000",), "sampler.steps=1000000000: choose between 1 and the 1000"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

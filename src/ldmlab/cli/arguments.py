@@ -13,6 +13,8 @@ from ldmlab.cli import catalogue
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.suggest import hint, nearest
 
+PROMPT_KEYS = ("source", "target", "negative_prompt")
+"""Keys whose value is text of any kind."""
 _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
 _HYDRA_FLAGS = ("cfg", "package", "resolve", "info", "multirun")
 
@@ -50,6 +52,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     parsed = _parser(command).parse_intermixed_args(argv)
     words = [word for word in parsed.words if not _OVERRIDE.match(word)]
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
+    if not parsed.multirun:
+        overrides = [_with_prompt_quoted(override) for override in overrides]
     if words and command == "sample":
         overrides.append(_prompts_override(words, overrides))
     elif words and command == "import":
@@ -99,6 +103,14 @@ def _prompts_override(words: Iterable[str], overrides: Iterable[str]) -> str:
         if not word.strip() or word == "???":
             raise UserError(f"the prompt '{word}' says nothing; write what the picture should show")
     return f"prompts=[{','.join(map(quoted, words))}]"
+
+
+def _with_prompt_quoted(override: str) -> str:
+    """A single prompt may hold commas and brackets; with -m its commas separate the values of a sweep."""
+    key, _, value = override.partition("=")
+    if key not in PROMPT_KEYS or not value or value == "null" or value[0] in "\"'":
+        return override
+    return f"{key}={quoted(value)}"
 
 
 def _path_override(words: Sequence[str], overrides: Iterable[str]) -> str:

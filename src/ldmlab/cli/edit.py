@@ -39,6 +39,10 @@ SETTINGS = (
 )
 
 
+Row = tuple[str, Callable[[], Tensor]]
+"""A title, and what draws the pictures under it."""
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What every row of the result has in common."""
@@ -82,15 +86,25 @@ class Drawing:
 def run(cfg: DictConfig) -> None:
     """Draw source and edit for `n` seeds, and write them and a contact sheet with one row an edit."""
     drawing = _drawing(cfg)
-    rows: dict[str, Callable[[], Tensor]] = {drawing.source: drawing.source_pictures}
-    if cfg.method == "fixed_seed":
-        rows[f"fixed seed: {drawing.target}"] = drawing.fixed_seed
-    else:
-        for title, settings in _settings(cfg):
-            edit = _worked_out(drawing, settings)
-            rows[f"{title}{drawing.target}"] = partial(drawing.prompt_to_prompt, edit, settings)
-    pictures = {title: draw() for title, draw in track(rows.items(), "drawing")}
+    rows: list[Row] = [(drawing.source, drawing.source_pictures), *_edits(cfg, drawing)]
+    pictures = [(title, draw()) for title, draw in track(rows, "drawing")]
     _write(Path(cfg.output_dir), pictures)
+
+
+def _edits(cfg: DictConfig, drawing: Drawing) -> list[Row]:
+    if cfg.method == "prompt_to_prompt":
+        settings = _settings(cfg)
+        edits = [_worked_out(drawing, each) for _, each in settings]
+        return [
+            (f"{title}{drawing.target}", partial(drawing.prompt_to_prompt, edit, each))
+            for (title, each), edit in zip(settings, edits, strict=True)
+        ]
+    for key in ("tau_grid", "reweight", "word_tau", "blend"):
+        if cfg[key] is not None:
+            raise ValueError(f"{key}: method=fixed_seed draws without control; use method=prompt_to_prompt")
+    if drawing.source == drawing.target:
+        raise ValueError(f"target={drawing.target}: says the same as source; change a word")
+    return [(f"fixed seed: {drawing.target}", drawing.fixed_seed)]
 
 
 def _drawing(cfg: DictConfig) -> Drawing:
@@ -100,6 +114,7 @@ def _drawing(cfg: DictConfig) -> Drawing:
     target = cfg.source if cfg.target is None else cfg.target
     model.conditioner.batch([cfg.source, target])  # refuses a prompt before anything is drawn
     sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
+    sampler.levels(model.denoiser.schedule)  # refuses a number of steps
     return Drawing(model, sampler, guidance, cfg.source, target, picture_seeds(cfg.seed, cfg.n), cfg.batch_size)
 
 
@@ -128,16 +143,16 @@ def _report(controls: Sequence[PromptToPrompt], edit: PromptEdit) -> None:
     """Say how many sites were changed and how much was kept of them; none at all is an error where some were wanted."""
     touched = set().union(*(control.touched for control in controls))
     wanted = bool((edit.share != 0).any()) or bool((edit.factor != 1).any())
-    if wanted and not touched:
+    if wanted and not any(control.touched_words for control in controls):
         raise ValueError("method=prompt_to_prompt: the model has no attention to words, so no map could be changed")
     kept = max(control.bytes for control in controls)
     print(f"maps of {len(touched)} attention sites changed, {kept / 2**20:.2f} MiB of maps kept at most")
 
 
-def _write(folder: Path, pictures: dict[str, UInt8[Tensor, "N 3 fH fW"]]) -> None:
+def _write(folder: Path, pictures: Sequence[tuple[str, UInt8[Tensor, "N 3 fH fW"]]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     images = {"contact_sheet.png": _sheet(pictures)}
-    for row, batch in enumerate(pictures.values()):
+    for row, (_, batch) in enumerate(pictures):
         kind = "source" if row == 0 else "edit" if len(pictures) == 2 else f"edit_{row - 1}"
         images |= {f"{index:05d}_{kind}.png": to_pil(image) for index, image in enumerate(batch)}
     for name, image in images.items():
@@ -146,6 +161,6 @@ def _write(folder: Path, pictures: dict[str, UInt8[Tensor, "N 3 fH fW"]]) -> Non
     print(f"contact sheet: {folder / 'contact_sheet.png'}")
 
 
-def _sheet(pictures: dict[str, UInt8[Tensor, "N 3 fH fW"]]) -> Image.Image:
-    titles = [title for title, batch in pictures.items() for _ in batch]
-    return contact_sheet(torch.cat(list(pictures.values())), titles, columns=len(next(iter(pictures.values()))))
+def _sheet(pictures: Sequence[tuple[str, UInt8[Tensor, "N 3 fH fW"]]]) -> Image.Image:
+    titles = [title for title, batch in pictures for _ in batch]
+    return contact_sheet(torch.cat([batch for _, batch in pictures]), titles, columns=len(pictures[0][1]))

@@ -79,21 +79,23 @@ class DescribeKeys(TrainKeys):
     json_: Annotated[bool, Field(alias="json")]
 
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Factor = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class EditKeys(Keys):
     """`ldmlab edit`."""
 
-    source: Path
-    target: Path | None
+    source: Text
+    target: Text | None
     method: Literal["prompt_to_prompt", "fixed_seed"]
     tau: Share
     tau_grid: Annotated[list[Share], Field(min_length=1)] | None
     word_tau: dict[str, Share] | None
     self_tau: Share | None
     self_side: Count
-    reweight: dict[str, float] | None
+    reweight: dict[str, Factor] | None
     reweight_until: Share
     preserve: list[str]
     blend: list[str] | None

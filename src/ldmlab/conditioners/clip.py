@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length
-from ldmlab.conditioners.words import WORD, PromptWords, from_pieces
+from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.types import Conditioning
 
 Padding = Literal["zero", "end"]
@@ -80,13 +80,17 @@ class CLIPText(Conditioner):
         return super().batch(prompts)
 
     def words(self, prompt: str) -> PromptWords:
-        """See `Conditioner.words`. Where punctuation is tokenized together with its word, the two are one word."""
+        """See `Conditioner.words`. A word is what CLIP's own pattern splits off; the digits of a number are one."""
         pieces: list[tuple[str, int]] = []
-        for chunk in prompt.split():
-            parts = [(word, self.tokenizer.encode(word)) for word in WORD.findall(chunk)]
-            whole = self.tokenizer.encode(chunk)
-            alike = [token for _, tokens in parts for token in tokens] == whole
-            pieces += [(word, len(tokens)) for word, tokens in parts] if alike else [(chunk, len(whole))]
+        end = -1
+        cleaned = self.tokenizer.clean_fn(prompt)
+        for match in self.tokenizer.pat.finditer(cleaned):
+            word, count = match.group(), len(self.tokenizer.encode(match.group()))
+            if word.isdigit() and match.start() == end and pieces[-1][0].isdigit():
+                before, tokens = pieces.pop()
+                word, count = before + word, tokens + count
+            pieces.append((word, count))
+            end = match.end()
         return from_pieces(pieces, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:

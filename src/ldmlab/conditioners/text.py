@@ -107,6 +107,8 @@ class TextTransformer(Conditioner):
 
     def words(self, prompt: str) -> PromptWords:
         """See `Conditioner.words`."""
+        if self.context_width is None:
+            return super().words(prompt)
         return from_offsets(prompt, self._fitted().encode(prompt).offsets, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
@@ -120,6 +122,7 @@ class TextTransformer(Conditioner):
     def _fitted(self) -> Tokenizer:
         if self.tokenizer is None:
             raise ValueError("conditioner 'text' has no tokenizer yet: load trained weights, or call prepare(captions)")
+        self.tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is text, not padding
         return self.tokenizer
 
     def _encode(self, prompts: Sequence[str]) -> Conditioning:

@@ -40,12 +40,13 @@ class PromptWords:
         Raises:
             ValueError: the prompt lacks it; the words that there are are listed.
         """
-        wanted = [word.casefold() for word in WORD.findall(phrase)]
-        known = [word.casefold() for word in self.words]
+        wanted = [part.casefold() for part in WORD.findall(phrase)]
+        parts = [(part.casefold(), n) for n, word in enumerate(self.words) for part in WORD.findall(word)]
+        known = [part for part, _ in parts]
         starts = [i for i in range(len(known)) if wanted and known[i : i + len(wanted)] == wanted]
         if not starts:
             raise ValueError(f"{key}: the prompt has no '{phrase}'; its words are {', '.join(self.words)}")
-        return [number for start in starts for number in range(start, start + len(wanted))]
+        return sorted({number for start in starts for _, number in parts[start : start + len(wanted)]})
 
 
 def from_offsets(prompt: str, offsets: Sequence[tuple[int, int]], length: int) -> PromptWords:
@@ -59,9 +60,10 @@ def from_offsets(prompt: str, offsets: Sequence[tuple[int, int]], length: int) -
     words = list(WORD.finditer(prompt))
     tokens: list[list[int]] = [[] for _ in words]
     for position, (start, end) in enumerate(offsets, start=1):
-        for number, word in enumerate(words):
-            if max(start, word.start()) < min(end, word.end()):
-                tokens[number].append(position)
+        inside = [n for n, word in enumerate(words) if max(start, word.start()) < min(end, word.end())]
+        following = [n for n, word in enumerate(words) if word.start() >= start]
+        for number in inside or following[:1] or range(len(words))[-1:]:  # blanks go with the next word
+            tokens[number].append(position)
     return _words((word.group() for word in words), tokens, length)
 
 

@@ -57,6 +57,7 @@ def align(source: PromptWords, target: PromptWords) -> Alignment:
             _hand_on(mapper, _tokens(source, mine), _tokens(target, theirs))
     for mark, its_counterpart in zip(source.others, target.others, strict=False):
         mapper[mark, its_counterpart] = 1.0
+    mapper /= mapper.sum(dim=1, keepdim=True).clamp(min=1)  # a token may belong to two words
     return Alignment(changes, mapper, (mapper.sum(dim=0) > 0).float())
 
 

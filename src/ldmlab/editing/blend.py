@@ -17,6 +17,8 @@ from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
 
 LARGEST_SIDE = 16
 """Maps on larger grids are not read: they say less about whole objects."""
+POOLED_SIDE = 8
+"""Maps on grids up to this side are not spread to their neighbours: a cell is large enough."""
 
 
 class LocalBlend:
@@ -68,20 +70,31 @@ class LocalBlend:
 
     def mask(self, rows: int, columns: int) -> Bool[Tensor, "P 1 H W"]:
         """Where either prompt's words are, on a grid."""
-        total = sum(_resized(maps, (rows, columns)) for maps in self.sums.values())
-        assert isinstance(total, Tensor)
-        spread = F.max_pool2d(total, 3, stride=1, padding=1) if min(rows, columns) > 8 else total
-        strongest = spread.flatten(2).amax(dim=-1)[..., None, None]
-        inside = (spread > self.threshold * strongest) & (strongest > 0)
+        total = torch.stack([_resized(_spread(maps), (rows, columns)) for maps in self.sums.values()]).sum(dim=0)
+        strongest = total.flatten(2).amax(dim=-1)[..., None, None]
+        inside = (total > self.threshold * strongest) & (strongest > 0)
         return inside.any(dim=1, keepdim=True)
 
     def apply(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
-        """The target's latents inside, the source's outside."""
-        if step < self.first_step or not self.sums:
+        """The target's latents inside, the source's outside.
+
+        Raises:
+            ValueError: the model attends to words on large grids alone.
+        """
+        if step < self.first_step:
             return latents
+        if not self.sums:
+            raise ValueError(
+                f"blend: the model attends to no words on grids up to {LARGEST_SIDE} x {LARGEST_SIDE}, whose maps it "
+                "reads; leave blend out"
+            )
         source, target = latents.chunk(2)
         inside = self.mask(*latents.shape[-2:])
         return torch.cat([source, torch.where(inside, target, source)])
+
+
+def _spread(maps: Float[Tensor, "P 2 h w"]) -> Float[Tensor, "P 2 h w"]:
+    return F.max_pool2d(maps, 3, stride=1, padding=1) if min(maps.shape[-2:]) > POOLED_SIDE else maps
 
 
 def _resized(maps: Float[Tensor, "P 2 h w"], size: tuple[int, int]) -> Float[Tensor, "P 2 H W"]:

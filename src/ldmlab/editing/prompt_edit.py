@@ -5,6 +5,7 @@ Shapes: S steps, L tokens of the context.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,11 +24,12 @@ class EditSettings:
     Attributes:
         tau: how long the source's cross-attention maps are injected: 0 never, 1 at all steps.
         word_tau: the same for single words or phrases of the target prompt.
-        self_tau: how long its self-attention maps are; half of tau if not given.
+        self_tau: how long its self-attention maps are; half of tau if not given, or 0 with `preserve`.
         self_side: only on grids of at most this many rows and columns.
         reweight: factors of the maps of words or phrases of the target prompt, after the softmax; 1 changes nothing.
         reweight_until: how long they are applied.
-        preserve: words of the target prompt whose maps alone are injected; empty for all that have a source.
+        preserve: words of the target prompt whose cross-attention maps alone are injected; empty for all that have a
+            source.
         blend: words whose place, in either prompt, is what may change; the rest of the picture is the source's. None
             for no limit, empty for the words that differ.
         blend_from: from when on that holds.
@@ -51,7 +53,8 @@ class EditSettings:
     @property
     def self_share(self) -> float:
         """How long self-attention maps are injected."""
-        return self.tau / 2 if self.self_tau is None else self.self_tau
+        default = 0.0 if self.preserve else self.tau / 2
+        return default if self.self_tau is None else self.self_tau
 
     def __post_init__(self) -> None:
         times = {"tau": self.tau, "self_tau": self.self_share, "reweight_until": self.reweight_until}
@@ -60,6 +63,9 @@ class EditSettings:
         for key, value in times.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{key}={value}: give a share between 0 and 1; 0.8 is four fifths of the steps")
+        for word, value in (self.reweight or {}).items():
+            if not math.isfinite(value):
+                raise ValueError(f"reweight.{word}={value}: give a number; 1 changes nothing, 0 takes the word away")
         if self.self_side < 1:
             raise ValueError(f"self_side={self.self_side}: give at least 1, the largest grid whose maps are injected")
 
@@ -110,20 +116,22 @@ def _injection_ends(alignment: Alignment, target: PromptWords, settings: EditSet
     ends = torch.full((len(alignment.mapped),), float(settings.tau))
     if settings.preserve:
         kept = _tokens(target, [n for phrase in settings.preserve for n in target.find(phrase, "preserve")])
-        _require_source(alignment, target, settings.preserve, kept)
+        _require_source(alignment, target, f"preserve={list(settings.preserve)}", kept)
         chosen = torch.zeros(len(ends), dtype=torch.bool)
         chosen[kept] = True
         ends = torch.where(chosen, ends, 0.0)
     for phrase, tau in (settings.word_tau or {}).items():
-        ends[_tokens(target, target.find(phrase, f"word_tau.{phrase}"))] = float(tau)
+        tokens = _tokens(target, target.find(phrase, f"word_tau.{phrase}"))
+        _require_source(alignment, target, f"word_tau.{phrase}={tau}", tokens)
+        ends[tokens] = float(tau)
     return ends
 
 
-def _require_source(alignment: Alignment, target: PromptWords, phrases: Sequence[str], tokens: Sequence[int]) -> None:
+def _require_source(alignment: Alignment, target: PromptWords, given: str, tokens: Sequence[int]) -> None:
     if not bool(alignment.mapped[list(tokens)].all()):
         kept = [target.words[n] for change in alignment.changes if change.kind != "insert" for n in change.target]
         raise ValueError(
-            f"preserve={list(phrases)}: the source prompt has nothing in its place; words that can be preserved are "
+            f"{given}: the source prompt has nothing in its place whose map could be injected; words that have are "
             f"{', '.join(kept)}"
         )
 
@@ -140,7 +148,10 @@ def _blended(
     if settings.blend:
         numbers = _named(source, target, settings.blend)
     elif settings.reweight:
-        numbers[1] += [n for phrase in settings.reweight for n in target.find(phrase, f"reweight.{phrase}")]
+        weighed = {n for phrase in settings.reweight for n in target.find(phrase, f"reweight.{phrase}")}
+        numbers[1] += weighed
+        kept = (c for c in alignment.changes if c.kind == "keep")
+        numbers[0] += [c.source[0] for c in kept if c.target[0] in weighed]
     for mask, prompt, chosen in zip(masks, (source, target), numbers, strict=True):
         mask[_tokens(prompt, chosen)] = True
     return masks[0], masks[1]

@@ -29,6 +29,7 @@ class PromptToPrompt:
 
     Attributes:
         touched: the names of the sites whose maps were changed.
+        touched_words: whether one of them attends to the prompt.
     """
 
     def __init__(self, edits: Sequence[PromptEdit], settings: EditSettings) -> None:
@@ -40,6 +41,7 @@ class PromptToPrompt:
         self.self_side = settings.self_side
         self.blend = LocalBlend.of(edits, settings)
         self.touched: set[str] = set()
+        self.touched_words = False
         self.step = 0
 
     def wants(self, site: AttentionSite) -> bool:
@@ -52,14 +54,16 @@ class PromptToPrompt:
         """The source's maps as they are, then the target's as the edit makes them."""
         source, target = probs.chunk(2)
         if site.kind == "self":
+            _require_picture(probs, site)
             self.touched.add(site.name)
             return torch.cat([source, source])
+        injected = self._injected(source, target)
+        if self.blend is not None and self.blend.reads(site):
+            self.blend.add(source, injected, site)  # before reweighting: a word of weight 0 still has its place
         if self._changes_cross:
             self.touched.add(site.name)
-            target = self._edited(source, target)
-        if self.blend is not None and self.blend.reads(site):
-            self.blend.add(source, target, site)
-        return torch.cat([source, target])
+            self.touched_words = True
+        return torch.cat([source, self._weighed(injected)])
 
     def before_step(self, step: int) -> None:
         """Note the sampler's clock."""
@@ -75,12 +79,21 @@ class PromptToPrompt:
         sums = self.blend.sums.values() if self.blend is not None else ()
         return sum(maps.numel() * maps.element_size() for maps in sums)
 
-    def _edited(self, source: Tensor, target: Tensor) -> Tensor:
+    def _injected(self, source: Tensor, target: Tensor) -> Tensor:
         """The maps of the prompt's tokens come first; a DiT may attend to further tokens, which keep theirs."""
-        share, factor = (table[:, self.step, None, None].to(target) for table in (self.share, self.factor))
-        words, others = target.split([self.mapper.shape[-1], target.shape[-1] - self.mapper.shape[-1]], dim=-1)
-        injected = source[..., : words.shape[-1]] @ self.mapper[:, None].to(target)
-        return torch.cat([(share * injected + (1 - share) * words) * factor, others], dim=-1)
+        share = self.share[:, self.step, None, None].to(target)
+        words, others = self._split(target)
+        injected = self._split(source)[0] @ self.mapper[:, None].to(target)
+        return torch.cat([share * injected + (1 - share) * words, others], dim=-1)
+
+    def _weighed(self, target: Tensor) -> Tensor:
+        words, others = self._split(target)
+        return torch.cat([words * self.factor[:, self.step, None, None].to(target), others], dim=-1)
+
+    def _split(self, probs: Tensor) -> tuple[Tensor, Tensor]:
+        """The maps of the prompt's tokens, and those of other tokens."""
+        length = self.mapper.shape[-1]
+        return probs[..., :length], probs[..., length:]
 
     @property
     def _changes_cross(self) -> bool:
@@ -89,3 +102,11 @@ class PromptToPrompt:
 
     def _injects_self(self, site: AttentionSite) -> bool:
         return self.step < self.self_steps and max(site.grid) <= self.self_side
+
+
+def _require_picture(probs: Tensor, site: AttentionSite) -> None:
+    if probs.shape[-1] != site.grid[0] * site.grid[1]:
+        raise ValueError(
+            "backbone.conditioning=in_context: the words are in the picture's own sequence, so their maps cannot be "
+            "told apart; edit with a model that has cross-attention"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,6 +74,24 @@ def test_words_swapped_one_by_one_keep_their_places() -> None:
     assert mapper[2, 2:4].tolist() == [0.5, 0.5]
 
 
+def test_blanks_and_punctuation_shift_no_mark() -> None:
+    for conditioner in CONDITIONERS.values():
+        for prompt in ("a  red\tcircle", " a red circle ", "a red circle"):
+            found = conditioner.words(prompt)
+            assert found.words == ("a", "red", "circle")
+            assert sorted(t for tokens in found.tokens for t in tokens) == list(range(1, found.others[1]))
+
+
+def test_words_are_found_as_they_are_written() -> None:
+    for conditioner in CONDITIONERS.values():
+        found = conditioner.words('"Don\'t" stop the 42 cats...')
+        for phrase in ("don't", "stop the", "42", "cats"):
+            numbers = found.find(phrase, "preserve")
+            assert "".join(found.words[n] for n in numbers).casefold() == phrase.replace(" ", "")
+        with pytest.raises(ValueError, match=r"preserve: the prompt has no 'dog'; its words are"):
+            found.find("dog", "preserve")
+
+
 def test_inserted_words_keep_their_own_maps_and_deleted_ones_hand_on_none() -> None:
     found = align(words(("a", 1), ("cat", 1)), words(("a", 1), ("big", 2), ("cat", 1)))
     assert found.mapped[:6].tolist() == [1, 1, 0, 0, 1, 1]
@@ -82,7 +101,7 @@ def test_inserted_words_keep_their_own_maps_and_deleted_ones_hand_on_none() -> N
     assert Change("delete", range(1, 2), range(1, 1)) in found.changes
 
 
-WORDS = ["a", "red", "Red", "supercalifragilistic", "tabby,", "don't", "ünïcödé", "猫", "☂", "7", "."]
+WORDS = ["", "a", "red", "Red", "supercalifragilistic", "tabby,", "don't", "ünïcödé", "猫", "☂", "7", "."]
 PROMPTS = st.one_of(
     st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join),
     st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=18),
@@ -102,6 +121,11 @@ def test_any_two_prompts(source: str, target: str, name: str) -> None:
     handed_on = found.mapper.sum(dim=1)
     assert bool((torch.isclose(handed_on, torch.ones(LENGTH)) | (handed_on == 0)).all())
     assert torch.equal(found.mapped, (found.mapper > 0).any(dim=0).float())
+    ends = [
+        max(t for tokens in prompt.tokens for t in tokens) + 1 if any(prompt.tokens) else 1 for prompt in (mine, theirs)
+    ]
+    assert found.mapper[0, 0] == 1
+    assert found.mapper[*ends] == 1
     assert sorted(n for change in found.changes for n in change.source) == list(range(len(mine.words)))
     assert sorted(n for change in found.changes for n in change.target) == list(range(len(theirs.words)))
     inserted = {t for c in found.changes if c.kind == "insert" for n in c.target for t in theirs.tokens[n]}

@@ -243,6 +243,7 @@ def test_outside_a_blend_the_latents_are_the_sources() -> None:
         ({"self_tau": -0.1}, "self_tau=-0.1"),
         ({"word_tau": {"blue": 2}}, "word_tau.blue=2"),
         ({"self_side": 0}, "self_side=0"),
+        ({"reweight": {"blue": float("nan")}}, "reweight.blue=nan"),
         (
             {"word_tau": {"moon": 0.2}},
             "word_tau.moon: the prompt has no 'moon'; its words are a, blue, str",
@@ -257,9 +258,61 @@ def test_bad_settings(settings: dict[str, Any], told: str) -> None:
         control_of(EditSettings(**settings))
 
 
-def test_a_new_word_cannot_be_preserved() -> None:
-    with pytest.raises(ValueError, match=r"the source prompt has nothing in its place; words that can be .* a, circle"):
-        control_of(EditSettings(preserve=["big"]), "a circle", "a big circle")
+@pytest.mark.parametrize("settings", [{"preserve": ["big"]}, {"word_tau": {"big": 1}}])
+def test_a_new_word_has_no_map_to_inject(settings: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=r"the source prompt has nothing in its place .* words that have are a, circle"
+    ):
+        control_of(EditSettings(**settings), "a circle", "a big circle")
+
+
+def test_preserving_a_word_leaves_self_attention_alone() -> None:
+    assert EditSettings(preserve=["circle"]).self_share == 0
+    assert EditSettings(preserve=["circle"], self_tau=0.3).self_share == 0.3
+    assert EditSettings(tau=0.6).self_share == 0.3
+
+
+def test_a_word_of_weight_zero_still_has_its_place_in_a_blend() -> None:
+    settings = EditSettings(reweight={"red": 0}, blend=[], blend_from=0)
+    control, *_ = control_of(settings, target=SOURCE)
+    control.before_step(0)
+    assert control.wants(CROSS)
+    out = control.edit(probs(), CROSS)
+    assert control.blend is not None
+    assert bool(control.blend.mask(2, 2).any())
+    assert not torch.equal(out[2:], out[:2])
+
+
+def test_words_in_the_pictures_own_sequence_cannot_be_edited() -> None:
+    with pytest.raises(ValueError, match="in_context: the words are in the picture's own sequence"):
+        edited(model("dit", "in_context"), EditSettings())
+
+
+def test_a_conditioner_without_tokens_has_no_words_to_edit() -> None:
+    conditioner = TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2, tokens=False)
+    conditioner.prepare([SOURCE])
+    with pytest.raises(ValueError, match="reads no words"):
+        conditioner.words(SOURCE)
+
+
+def test_different_edits_in_several_batches() -> None:
+    """Nine pairs on a CPU are two batches; each pair's edit is its own."""
+    made = model("dit")
+    targets = [TARGET if i % 2 else "a green circle" for i in range(9)]
+    words = [made.conditioner.words(target) for target in targets]
+    settings = EditSettings()
+    edits = [PromptEdit.between(made.conditioner.words(SOURCE), each, STEPS, settings) for each in words]
+
+    def control(rows: Sequence[int]) -> PromptToPrompt:
+        return PromptToPrompt([edits[row] for row in rows], settings)
+
+    ways = (DDIM(STEPS), ClassifierFree(3.0), control)
+    together = made.sample_pairs({"captions": [SOURCE] * 9}, {"captions": targets}, list(range(9)), *ways)[1]
+    for row in (1, 8):
+        one = PromptToPrompt([edits[row]] * 8, settings)
+        alone = made.sample_pairs({"captions": [SOURCE]}, {"captions": targets[row : row + 1]}, [row],
+                                  DDIM(STEPS), ClassifierFree(3.0), lambda rows, one=one: one)[1]  # fmt: skip
+        assert torch.equal(alone[0], together[row])
 
 
 def test_whether_an_edit_changes_anything() -> None:
