@@ -128,7 +128,9 @@ class LatentDiffusion(nn.Module):
         chunks: list[tuple[Tensor, Tensor]] = []
         for rows, count in self._chunks(len(seeds), batch_size):
             halves = [self._conditions(batch, None, rows, guidance) for batch in (source, target)]
-            cond, uncond = (Conditioning.cat(pair) for pair in zip(*halves, strict=True))
+            cond = Conditioning.cat([half for half, _ in halves])
+            unconds = [half for _, half in halves if half is not None]
+            uncond = Conditioning.cat(unconds) if unconds else None
             noise = PictureNoise([seeds[i] for i in rows], self.latent_shape, self.autoencoder.latent_mean.device)
             ruler = control(rows)
             hooks = SamplerHooks(
@@ -181,15 +183,18 @@ class LatentDiffusion(nn.Module):
         negative: Mapping[str, Sequence[Any]] | None,
         rows: Sequence[int],
         guidance: Guidance,
-    ) -> tuple[Conditioning, Conditioning]:
+    ) -> tuple[Conditioning, Conditioning | None]:
         """What to draw, and what to lead away from."""
         part = _pick(batch, rows)
-        opposite = guidance.opposite(part)
-        if negative is not None and (opposite is not None or isinstance(guidance, NoGuidance)):
-            raise ValueError("this guidance makes no use of a negative prompt; use guidance=classifier_free")
-        if opposite is None:
-            opposite = self.conditioner.null(len(rows)) if negative is None else self.conditioner(_pick(negative, rows))
-        return self.conditioner(part), opposite
+        cond, opposite = self.conditioner(part), guidance.opposite(part)
+        unguided = isinstance(guidance, NoGuidance)
+        if negative is not None and (opposite is not None or unguided):
+            raise ValueError(
+                "negative_prompt: this guidance makes no use of a negative prompt; use guidance=classifier_free"
+            )
+        if unguided or opposite is not None:
+            return cond, opposite
+        return cond, self.conditioner.null(len(rows)) if negative is None else self.conditioner(_pick(negative, rows))
 
 
 def _shared(noise: PictureNoise, x: Tensor) -> Tensor:

@@ -29,6 +29,11 @@ class Conditioning:
     vector: Float[Tensor, "B V"] | None = None
     concat: Float[Tensor, "B Cc H W"] | None = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing, as that of an unconditional model."""
+        return all(getattr(self, f.name) is None for f in fields(self))
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditioning:
         """Apply a function to every field that is present."""
         present = {f.name: getattr(self, f.name) for f in fields(self)}

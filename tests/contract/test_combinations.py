@@ -17,7 +17,7 @@ from ldmlab.backbones.unet import UNet
 from ldmlab.cli import catalogue
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.diffusion.objectives import Hybrid
+from ldmlab.diffusion.objectives import Hybrid, Objective
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.samplers.base import Sampler
@@ -104,6 +104,31 @@ def test_every_guidance(name: str, how: str) -> None:
     plain = draw(sampler(name, 4), model, guidance("none", model))
     assert bool(torch.isfinite(guided).all())
     assert torch.equal(guided, plain) == (how == "none")
+
+
+@pytest.mark.parametrize("objective", catalogue.options("objective"))
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+def test_every_objective_trains_every_parameterization(parameterization: str, objective: str) -> None:
+    made: Objective = instantiate(composed(f"objective={objective}").objective)
+    config = composed(f"parameterization={parameterization}", "schedule=linear")
+    widths = {**WIDTHS, "out_channels": 8 if made.learns_variance else 4}
+    network = DiT(width=32, depth=1, heads=2, **widths)
+    model = Denoiser(network, instantiate(config.schedule), instantiate(config.parameterization), made)
+    level = model.schedule.level(torch.tensor([0, 700]))
+    losses = model.loss(NOISE, NOISE.flip(0), level, COND)
+    assert losses.shape == (2,)
+    losses.sum().backward()
+    assert bool(torch.isfinite(losses).all())
+    assert network.final.weight.grad is not None
+    assert bool(network.final.weight.grad.any())
+
+
+@pytest.mark.parametrize("timesteps", catalogue.options("timestep_sampling"))
+def test_every_distribution_over_timesteps_stays_among_them(timesteps: str) -> None:
+    made = instantiate(composed(f"timestep_sampling={timesteps}").timestep_sampling)
+    drawn = made.draw(500, 10, torch.device("cpu"), torch.Generator().manual_seed(0))
+    assert drawn.shape == (500,)
+    assert 0 <= int(drawn.min()) < int(drawn.max()) <= 9
 
 
 @pytest.mark.parametrize("variance", ["fixed_small", "fixed_large", "learned"])

@@ -150,6 +150,19 @@ def test_resuming_another_backbone(train: Command, shards: Path, autoencoder: Pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_from_before_a_key_came_goes_on(
+    train: Command, shards: Path, autoencoder: Path, dit: Path, tmp_path: Path
+) -> None:
+    """What is newer than a checkpoint was at its default in it."""
+    folder = shutil.copytree(dit, tmp_path / "run")
+    checkpoint = read_lightning(folder / "last.ckpt")
+    del checkpoint["config"]["objective"], checkpoint["config"]["backbone"]["conditioning"]
+    torch.save(checkpoint, folder / "last.ckpt")
+    words = ("ckpt_path=last", "trainer.max_steps=5", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    assert train(shards, *words, kind="dit").code == 0
+    assert "trained with objective=" in train(shards, *words, "objective=min_snr", kind="dit").refusal()
+
+
 def test_weights_that_do_not_fit_their_config(dit: Path, unet: Path, ldmlab: Command, tmp_path: Path) -> None:
     mixed = tmp_path / "mixed.safetensors"
     export_weights(mixed, read_checkpoint(unet / "last.ckpt").state, read_checkpoint(dit / "last.ckpt").config, True)

@@ -57,6 +57,10 @@ def test_a_learned_variance_is_sampled_with_and_measured(
     found = figures(tmp_path / "vlb")
     assert set(found) == {f"bits_per_dim/{name}" for name in ("fixed_small", "fixed_large", "learned", "prior")} | {"n"}
     assert found["bits_per_dim/learned"] > found["bits_per_dim/prior"] >= 0
+    manifest = json.loads((tmp_path / "vlb/metrics.json").read_text())["manifest"]
+    assert (manifest["metric"], manifest["bound_steps"], manifest["sampler"]) == ("vlb", 4, None)
+    words = (hybrid, "metric=vlb", "bound_steps=1001", f"path={shards}", f"output_dir={tmp_path / 'more'}")
+    assert "bound_steps=1001: the model has 1000 timesteps" in ldmlab("evaluate", *words).refusal()
 
 
 def test_a_variance_that_was_not_learned(dit: Path, ldmlab: Command, tmp_path: Path) -> None:

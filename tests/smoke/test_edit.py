@@ -58,6 +58,7 @@ def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, t
         (('reweight={blue: "2"}',), "input should be a valid number"),
         (("method=fixed_seed", "target=null"), "says the same as source"),
         (("method=fixed_seed", "tau_grid=[0,1]"), "tau_grid: method=fixed_seed draws without control"),
+        (("tau=0", "self_tau=0.5", "self_side=1"), "self_side: no grid of the model is that small"),
         (("sampler.steps=-1",), "sampler.steps=-1: choose between 1 and the 1000"),
         (("sampler.steps=1000000000",), "sampler.steps=1000000000: choose between 1 and the 1000"),
     ],

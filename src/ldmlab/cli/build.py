@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
@@ -50,6 +51,13 @@ def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def with_defaults(option: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """A stored component's config with those of some keys that it lacks, because they came later, at their defaults."""
+    parameters = inspect.signature(get_object(option["_target_"])).parameters
+    later = {key: parameters[key].default for key in keys if key in parameters and key not in option}
+    return {**option, **later}
 
 
 def build_autoencoder(config: Mapping[str, Any]) -> Autoencoder:

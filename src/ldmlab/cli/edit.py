@@ -145,6 +145,8 @@ def _report(controls: Sequence[PromptToPrompt], edit: PromptEdit) -> None:
     wanted = bool((edit.share != 0).any()) or bool((edit.factor != 1).any())
     if wanted and not any(control.touched_words for control in controls):
         raise ValueError("method=prompt_to_prompt: the model has no attention to words, so no map could be changed")
+    if not touched and any(control.self_steps for control in controls):
+        raise ValueError("self_side: no grid of the model is that small, so no map could be changed; raise it")
     kept = max(control.bytes for control in controls)
     print(f"maps of {len(touched)} attention sites changed, {kept / 2**20:.2f} MiB of maps kept at most")
 

@@ -64,10 +64,12 @@ def _figures(
             raise ValueError("metric=vlb: the bound is that of a latent diffusion model; give ckpt= of one")
         return _autoencoder(cfg, model, heldout, extractor, n)
     if cfg.metric == "vlb":
+        _check_bound_steps(cfg, model)
         return _variational_bound(cfg, model, heldout, n)
     return _text_to_image(cfg, model, heldout, extractor, n)
 
 
+@torch.no_grad()
 def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, n: int) -> dict[str, float]:
     """Means over the held-out latents, which are the autoencoder's means."""
     schedule = model.denoiser.schedule
@@ -149,18 +151,21 @@ def _manifest(
     autoencoder = model
     if isinstance(model, LatentDiffusion):
         autoencoder = model.autoencoder
+        sampling = {"bound_steps": cfg.bound_steps or len(model.denoiser.schedule)}
+    if isinstance(model, LatentDiffusion) and cfg.metric != "vlb":
         sampling = {
             "sampler": cfg.sampler._target_.rpartition(".")[2],
             "steps": cfg.sampler.steps,
             "eta": cfg.sampler.get("eta"),
             "spacing": cfg.sampler.get("spacing"),
             "guidance_scale": cfg.guidance.get("scale", 1.0),
-            "guidance_convention": GUIDANCE_CONVENTIONS[cfg.guidance.get("convention", "scale")],
+            "guidance_convention": GUIDANCE_CONVENTIONS.get(cfg.guidance.get("convention", "scale")),
             "sampler_config": plain(cfg.sampler),
             "guidance_config": plain(cfg.guidance),
             "pictures_per_caption": cfg.pictures_per_caption,
         }
     return Manifest(
+        metric=cfg.metric,
         n=n,
         seed=cfg.seed,
         extractor=extractor.name,
@@ -181,3 +186,9 @@ def _print_table(metrics: dict[str, float | None], title: str) -> None:
     for name, value in metrics.items():
         table.add_row(name, "infinite" if value is None else f"{value:.4g}")
     Console(width=100).print(table)
+
+
+def _check_bound_steps(cfg: DictConfig, model: LatentDiffusion) -> None:
+    timesteps = len(model.denoiser.schedule)
+    if cfg.bound_steps is not None and cfg.bound_steps > timesteps:
+        raise ValueError(f"bound_steps={cfg.bound_steps}: the model has {timesteps} timesteps; give at most as many")

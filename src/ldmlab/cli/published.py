@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ldmlab.cli.errors import UserError
 from ldmlab.cli.paths import experiments_dir
 
 STUDY = "published"
@@ -17,8 +18,18 @@ def in_published_setting(overrides: Sequence[str]) -> list[str]:
     of model what was published.
     """
     chosen = dict(override.partition("=")[::2] for override in overrides)
-    setting = f"{STUDY}/{chosen.get('backbone')}"
+    names = chosen.get("backbone", "").split(",")
+    setting = f"{STUDY}/{names[0]}"
+    if len(names) > 1 and "experiment" not in chosen and any(map(_is_published, names)):
+        raise UserError(
+            f"backbone={chosen['backbone']}: describe published networks by experiment={STUDY}/NAME,{STUDY}/NAME, each "
+            "in its setting, or one by one"
+        )
     other = not chosen.keys().isdisjoint({"experiment", "conditioner", "model"})
-    if other or not (experiments_dir() / f"{setting}.yaml").is_file():
+    if other or len(names) > 1 or not _is_published(names[0]):
         return [override for override in overrides if override != "experiment=null"]
     return [f"experiment={setting}", *overrides]
+
+
+def _is_published(name: str) -> bool:
+    return (experiments_dir() / STUDY / f"{name}.yaml").is_file()

@@ -22,12 +22,14 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import (
     CONDITION_KEYS,
     DIFFUSION_GROUPS,
+    OBJECTIVE,
     build_autoencoder,
     build_guidance,
     build_latent_diffusion,
     load_autoencoder,
     pick_device,
     plain,
+    with_defaults,
 )
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.data.datamodule import ShardDataModule
@@ -230,6 +232,7 @@ def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionT
     stored = checkpoint.get("config")
     if stored is None:
         raise ValueError(f"ckpt_path={path}: this is no training checkpoint of ldmlab")
+    stored = _up_to_date(stored, config)
     for group in sorted({*stored, *config}):
         if stored.get(group) != config.get(group):
             raise ValueError(
@@ -242,6 +245,16 @@ def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionT
     if isinstance(module, LatentDiffusionTraining):
         _require_same_autoencoder(module, checkpoint["state_dict"], path)
     return str(path)
+
+
+def _up_to_date(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's stored config with what came to ldmlab after it began, at what it had then."""
+    whole = {**stored, "objective": stored.get("objective", OBJECTIVE)} if "objective" in config else dict(stored)
+    for group, option in whole.items():
+        now = config.get(group)
+        if isinstance(option, dict) and isinstance(now, dict) and option.get("_target_") == now.get("_target_"):
+            whole[group] = with_defaults(option, now)
+    return whole
 
 
 def _require_same_autoencoder(module: LatentDiffusionTraining, state: Mapping[str, Tensor], path: Path) -> None:

@@ -19,9 +19,10 @@ class ClassLabel(Conditioner):
         classes: number of classes; `batch["labels"]` holds integers in [0, classes).
         width: V of the vector.
         as_context: whether it gives a token for cross-attention, as in latent diffusion (Rombach et al. 2022).
+        null_class: whether the table has a row for "no class". That of the public LDM-8 has none: it cannot be guided.
     """
 
-    def __init__(self, classes: int, width: int, as_context: bool = False) -> None:
+    def __init__(self, classes: int, width: int, as_context: bool = False, null_class: bool = True) -> None:
         super().__init__()
         if classes < 1:
             raise ValueError(f"conditioner.classes={classes}: there must be at least one class")
@@ -29,7 +30,8 @@ class ClassLabel(Conditioner):
         self.as_context = as_context
         self.vector_width = None if as_context else width
         self.context_width = width if as_context else None
-        self.table = nn.Embedding(classes + 1, width)
+        self.null_class = null_class
+        self.table = nn.Embedding(classes + null_class, width)
         nn.init.normal_(self.table.weight, std=0.02)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
@@ -50,7 +52,15 @@ class ClassLabel(Conditioner):
         return {"labels": [int(prompt) for prompt in prompts]}
 
     def null(self, n: int) -> Conditioning:
-        """The row after the last class."""
+        """The row after the last class.
+
+        Raises:
+            ValueError: the table has no such row.
+        """
+        if not self.null_class:
+            raise ValueError(
+                "guidance: the model's table has no row for 'no class' to lead away from; use guidance=none"
+            )
         return self._look_up(torch.full((n,), self.classes, device=self.device()))
 
     def _look_up(self, labels: Tensor) -> Conditioning:

@@ -89,5 +89,5 @@ class Denoiser(nn.Module):
             raise ValueError(
                 f"parameterization={type(self.parameterization).__name__.lower()}: the schedule ends in pure noise, "
                 "where predicted noise says nothing of the latents; use parameterization=velocity, flow_velocity or "
-                "x0, or a schedule without zero_terminal_snr"
+                "x0, or a schedule that keeps some signal"
             )

@@ -46,25 +46,22 @@ def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) 
 
 
 def interpolated_log_variance(
-    mix: Float[Tensor, "B *grid"],
-    x: Float[Tensor, "B *grid"],
-    level: Level,
-    next_level: Level,
-    floor: float = 1e-20,
+    mix: Float[Tensor, "B *grid"], level: Level, next_level: Level
 ) -> Float[Tensor, "B *grid"]:
-    """Logarithm of a learned variance of x_s given x_t (Nichol & Dhariwal 2021, eq. 15).
+    """Logarithm of a learned variance of x_s given x_t, s not clean (Nichol & Dhariwal 2021, eq. 15).
 
     Args:
         mix: the network's share of the transition's variance (beta); the rest is the posterior's (beta-tilde).
-        x: gives the dtype and the shape.
         level: t.
         next_level: s, less noisy.
-        floor: least variance of the posterior, which is 0 where sigma_s is. The paper's training takes beta-tilde of
-            timestep 1 there.
     """
-    lower = posterior_variance(level, next_level).clamp(min=floor).log()
-    upper = transition_variance(level, next_level).clamp(min=floor).log()
-    return mix * _like(upper, x) + (1 - mix) * _like(lower, x)
+    upper, lower = transition_variance(level, next_level).log(), posterior_variance(level, next_level).log()
+    return interpolate(mix, _like(lower, mix), _like(upper, mix))
+
+
+def interpolate(mix: Float[Tensor, "*shape"], lower: Tensor, upper: Tensor) -> Float[Tensor, "*shape"]:
+    """`lower` where mix is 0, `upper` where it is 1."""
+    return mix * upper + (1 - mix) * lower
 
 
 def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:

@@ -129,6 +129,8 @@ def cosine(
     _check_timesteps(timesteps)
     if not 0 < max_beta < 1:
         raise ValueError(f"schedule.max_beta={max_beta}: a beta lies between 0 and 1; 0.999 is the paper's limit")
+    if not offset >= 0:
+        raise ValueError(f"schedule.offset={offset}: the offset must be at least 0; 0.008 is the paper's")
     t = torch.arange(timesteps + 1, dtype=torch.float64) / timesteps
     curve = torch.cos((t + offset) / (1 + offset) * math.pi / 2) ** 2
     return _from_betas((1 - curve[1:] / curve[:-1]).clamp(max=max_beta), zero_terminal_snr)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ldmlab.diffusion.process import add_noise, posterior, posterior_variance, transition_variance
+from ldmlab.diffusion.process import add_noise, interpolate, posterior, posterior_variance, transition_variance
 from ldmlab.types import Level
 
 BIN = 2 / 255
@@ -39,7 +39,7 @@ class ReverseChain:
     def log_variance(self, steps: Int[Tensor, " B"], mix: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """mix log_upper + (1 - mix) log_lower (Nichol & Dhariwal 2021, eq. 15)."""
         lower, upper = (table[steps.cpu()].to(mix).view(-1, 1, 1, 1) for table in (self.log_lower, self.log_upper))
-        return mix * upper + (1 - mix) * lower
+        return interpolate(mix, lower, upper)
 
     def bits(
         self,

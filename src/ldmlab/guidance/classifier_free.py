@@ -59,9 +59,10 @@ class ClassifierFree(Guidance):
         """See `Guidance.bind`. Both halves share one pass, except under a control, which sees only the conditional."""
         if self.scale == 1:
             return NoGuidance().bind(denoiser, cond, uncond, control)
-        if uncond is None:
+        if uncond is None or cond.empty:
             raise ValueError(
-                "guidance 'classifier_free' needs a null condition and the conditioner gave none; use guidance=none"
+                "guidance=classifier_free: needs a condition and a null condition, and the conditioner gave none; use "
+                "guidance=none"
             )
         one_pass = control is None and can_join(cond, uncond)
         passes = (
@@ -80,6 +81,11 @@ class ClassifierFree(Guidance):
         if self.rescale:
             guided = guided * (self.rescale * _std(cond) / _std(guided) + 1 - self.rescale)
         if self.guided_channels is not None:
+            if self.guided_channels > cond.shape[1]:
+                raise ValueError(
+                    f"guidance.guided_channels={self.guided_channels}: the latents have {cond.shape[1]} channels; give "
+                    "fewer, or null for all"
+                )
             guided = torch.cat([guided[:, : self.guided_channels], cond[:, self.guided_channels :]], dim=1)
         return guided
 

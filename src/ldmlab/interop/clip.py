@@ -49,6 +49,11 @@ def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hi
 
 
 def _describe_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+    if hints.quick_gelu is None:
+        raise ValueError(
+            f"path={tensors.source}: open_clip's files do not say which activation they were trained with; give "
+            "quick_gelu=true for OpenAI's weights, quick_gelu=false for most others"
+        )
     names = ("token_embedding.weight", "positional_embedding")
     return _parts(tensors, names, count(tensors, "transformer.resblocks.{}.ln_1.weight"), None, hints, False, "zero")
 

@@ -18,6 +18,9 @@ BERT: Rules = (
     (r"^norm\.", "transformer.norm."),
 )
 
+WITHOUT_NULL = 1000
+"""Rows of the class table of the public LDM-8: ImageNet's classes and none for "no class"."""
+
 
 def _block_rules(depth: int) -> Rules:
     """Attention and MLP of a block are two layers of theirs, each a norm and a function."""
@@ -69,7 +72,9 @@ def _describe_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
 
 def _describe_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     rows, width = tensors.shapes["embedding.weight"]
-    return {"conditioner": Component(ClassLabel, {"classes": rows - 1, "width": width, "as_context": True})}
+    null_class = rows != WITHOUT_NULL
+    settings = {"classes": rows - null_class, "width": width, "as_context": True, "null_class": null_class}
+    return {"conditioner": Component(ClassLabel, settings)}
 
 
 PROMPT_MODEL = Family(

@@ -36,7 +36,12 @@ def unet_config(component: Component) -> dict[str, Any]:
     if widths.get("context_width") is None or widths.get("vector_width") is not None:
         raise ValueError(
             "format=diffusers: the UNet reads a vector, or no context; diffusers' UNet2DConditionModel reads a context "
-            "and nothing else"
+            "and nothing else (train with conditioner=clip conditioner.pooled=false)"
+        )
+    if widths["out_channels"] != widths["channels"]:
+        raise ValueError(
+            "format=diffusers: the UNet learned a variance (objective=hybrid), which StableDiffusionPipeline does not "
+            "sample with; train with objective=simple"
         )
     features = [component.setting("model_channels") * m for m in component.setting("multipliers")]
     attends = [2**i in component.setting("attention_factors") for i in range(len(features))]

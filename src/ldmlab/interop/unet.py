@@ -49,6 +49,9 @@ def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
     """What a config.json says; diffusers takes `attention_head_dim` for the number of heads where there is no other."""
     given = settings.get("num_attention_heads") or settings.get("attention_head_dim")
     if isinstance(given, list | tuple):
+        widths = {f / heads for f, heads in zip(settings.get("block_out_channels", given), given, strict=True)}
+        if len(set(given)) > 1 and len(widths) == 1:
+            return {"heads": None, "head_width": int(widths.pop())}
         if len(set(given)) > 1:
             raise ValueError(f"path={tensors.source}: attention_head_dim={given} differs from resolution to resolution")
         given = given[0]

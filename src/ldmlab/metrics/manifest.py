@@ -61,6 +61,8 @@ class Manifest:
 
     Attributes:
         n: images measured.
+        metric: "pictures" or "vlb".
+        bound_steps: of the chain whose bound it is, for "vlb".
         seed: of the noise and of every random split.
         extractor: the network whose features were compared, and its weights.
         reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
@@ -76,6 +78,8 @@ class Manifest:
     extractor_sha256: str
     reference_fingerprint: str
     device: str
+    metric: str = "pictures"
+    bound_steps: int | None = None
     n_reference: int | None = None
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
@@ -87,7 +91,7 @@ class Manifest:
     spacing: str | None = None
     guidance_scale: float | None = None
     pictures_per_caption: int | None = None
-    guidance_convention: str = GUIDANCE_CONVENTIONS["scale"]
+    guidance_convention: str | None = None
     sampler_config: Mapping[str, Any] | None = None
     guidance_config: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=package_versions)

@@ -49,7 +49,7 @@ class DDPM(Sampler):
         """
         if self.variance == "learned":
             denoised, mix = _with_variance(denoise, x, level)
-            std = (interpolated_log_variance(mix, x, level, next_level) / 2).exp()
+            std = (interpolated_log_variance(mix, level, next_level) / 2).exp()
             mean, _ = posterior(x, denoised, level, next_level)
         else:
             mean, std = posterior(x, denoise(x, level), level, next_level)

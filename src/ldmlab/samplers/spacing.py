@@ -29,10 +29,17 @@ def spaced_levels(steps: int, schedule: NoiseSchedule, spacing: str) -> Level:
     """S levels of falling noise: those of `spaced_timesteps`, or for "karras" those of `karras_ratios`.
 
     Raises:
-        ValueError: steps outside [1, T], an unknown spacing, or "karras" on a schedule that ends in pure noise.
+        ValueError: steps outside [1, T], an unknown spacing, or, on a schedule that ends in pure noise, "karras" or a
+            spacing that does not start there.
     """
     if spacing != "karras":
-        return schedule.level(spaced_timesteps(steps, len(schedule), spacing))
+        timesteps = spaced_timesteps(steps, len(schedule), spacing)
+        if schedule.ends_in_noise and timesteps[0] < len(schedule) - 1:
+            raise ValueError(
+                f"sampler.spacing={spacing}: starts from pure noise at a timestep that bears signal, but this schedule "
+                "ends in pure noise; use sampler.spacing=trailing (Lin et al. 2024)"
+            )
+        return schedule.level(timesteps)
     _check_steps(steps, len(schedule))
     ends = schedule.level(torch.tensor([len(schedule) - 1, 0]))
     if ends.alpha[0] == 0:

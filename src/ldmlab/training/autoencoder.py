@@ -90,7 +90,7 @@ class AutoencoderTraining(L.LightningModule):
         weights = self._weights(images)
         loss = likelihood + sum(weights[name] * term for name, term in result.terms.items())
         if adversarial:
-            loss = loss + self._adversarial_loss(likelihood, result.images)
+            loss = loss + self._adversarial_loss(likelihood, result)
         check_finite(loss, self.global_step)
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
@@ -103,12 +103,15 @@ class AutoencoderTraining(L.LightningModule):
         values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
 
-    def _adversarial_loss(self, likelihood: Tensor, reconstructions: Tensor) -> Float[Tensor, ""]:
+    def _adversarial_loss(self, likelihood: Tensor, result: Reconstruction) -> Float[Tensor, ""]:
+        """With a codebook the papers' objective is a mean over values, which bounds the weight at another scale."""
         assert self.discriminator is not None
+        reconstructions = result.images
+        values = reconstructions[0].numel() if "codebook" in result.terms else 1
         self.discriminator.requires_grad_(False)
         adversarial = -self.discriminator(reconstructions).mean()
         self.discriminator.requires_grad_(True)
-        weight = adaptive_weight(likelihood, adversarial, self.autoencoder.decoder.last_layer)
+        weight = values * adaptive_weight(likelihood / values, adversarial, self.autoencoder.decoder.last_layer)
         self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
         return self.discriminator_weight * weight * adversarial
 

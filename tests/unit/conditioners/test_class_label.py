@@ -56,3 +56,11 @@ def test_prompts_are_class_numbers() -> None:
 def test_no_classes() -> None:
     with pytest.raises(ValueError, match=r"conditioner.classes=0"):
         ClassLabel(0, 4)
+
+
+def test_a_table_without_no_class_has_nothing_to_lead_away_from() -> None:
+    conditioner = ClassLabel(classes=3, width=4, null_class=False)
+    assert len(conditioner.table.weight) == 3
+    assert conditioner({"labels": [2]}).vector is not None
+    with pytest.raises(ValueError, match=r"guidance: the model's table has no row for 'no class'.* use guidance=none"):
+        conditioner.null(1)

@@ -83,8 +83,9 @@ def test_a_control_passes_through_without_guidance(guidance: Any) -> None:
 
 
 def test_without_a_null_condition() -> None:
-    with pytest.raises(ValueError, match="needs a null condition"):
-        ClassifierFree(2.0).bind(Denoiser(), COND, None)
+    for cond, uncond in ((COND, None), (Conditioning(), Conditioning())):
+        with pytest.raises(ValueError, match="guidance=classifier_free: needs a condition and a null condition"):
+            ClassifierFree(2.0).bind(Denoiser(), cond, uncond)
 
 
 @pytest.mark.parametrize("scale", [-1.0, float("nan")])
@@ -126,6 +127,8 @@ def test_guided_channels_leaves_the_others_conditional() -> None:
     torch.testing.assert_close(found[:, 1], cond[:, 1])
     with pytest.raises(ValueError, match=r"guidance.guided_channels=0"):
         ClassifierFree(3.0, guided_channels=0)
+    with pytest.raises(ValueError, match=r"guidance.guided_channels=9: the latents have 2 channels"):
+        ClassifierFree(3.0, guided_channels=9).bind(Denoiser(), COND, UNCOND)(X, LEVEL)
 
 
 @pytest.mark.parametrize("control", [None, object()])

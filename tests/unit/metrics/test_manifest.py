@@ -12,7 +12,7 @@ import pytest
 
 import ldmlab
 from ldmlab.metrics import manifest
-from ldmlab.metrics.manifest import Manifest, device_name, git_commit, package_versions, record
+from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, git_commit, package_versions, record
 
 
 @pytest.fixture
@@ -28,6 +28,7 @@ def measured() -> Manifest:
         steps=50,
         eta=0.0,
         guidance_scale=2.0,
+        guidance_convention=GUIDANCE_CONVENTIONS["scale"],
         ema=True,
     )
 

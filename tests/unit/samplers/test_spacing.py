@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ldmlab.diffusion.schedules import NoiseSchedule, cosine, scaled_linear
+from ldmlab.diffusion.schedules import NoiseSchedule, cosine, rectified_flow, scaled_linear
 from ldmlab.samplers.spacing import TIMESTEP_SPACINGS, check_spacing, karras_ratios, spaced_levels, spaced_timesteps
 from ldmlab.types import Level
 
@@ -104,3 +104,14 @@ def test_karras_has_no_start_in_pure_noise(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(NoiseSchedule, "level", lambda self, timesteps: ends)
     with pytest.raises(ValueError, match=r"sampler.spacing=karras: .* pure noise.* use sampler.spacing=trailing"):
         spaced_levels(5, scaled_linear(), "karras")
+
+
+@pytest.mark.parametrize(
+    "schedule", [scaled_linear(zero_terminal_snr=True), rectified_flow()], ids=["zero SNR", "flow"]
+)
+def test_a_schedule_that_ends_in_noise_is_started_there(schedule: NoiseSchedule) -> None:
+    """Lin et al. 2024: pure noise at a timestep that was trained with some signal costs contrast."""
+    for spacing in ("trailing", "linspace"):
+        assert float(spaced_levels(7, schedule, spacing).alpha[0]) == 0
+    with pytest.raises(ValueError, match=r"sampler.spacing=leading: .* use sampler.spacing=trailing"):
+        spaced_levels(7, schedule, "leading")

@@ -9,8 +9,10 @@ import lightning as L
 import pytest
 import torch
 
+from ldmlab.autoencoders.discriminator import PatchDiscriminator
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.vq import AutoencoderVQ
+from ldmlab.training import autoencoder as training_module
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoints import read_checkpoint
 
@@ -138,6 +140,29 @@ def test_the_codebooks_weight_is_against_means_as_in_the_papers(batches: Batches
         assert float(values["train/loss"]) / (3 * 16 * 16) == pytest.approx(float(wanted), rel=1e-4)
         assert float(values["train/codebook"]) == pytest.approx(float(result.terms["codebook"]), rel=1e-4)
         assert {"train/perplexity", "train/dead_codes"} <= {*values}
+
+
+def test_a_codebooks_adversarial_weight_is_bounded_as_in_the_papers(
+    autoencoder_training: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the objective is a mean: the adaptive weight sees the likelihood of a value, and its bound is for that."""
+    seen: list[float] = []
+
+    def weight(reconstruction: torch.Tensor, adversarial: torch.Tensor, last_layer: torch.Tensor) -> torch.Tensor:
+        seen.append(float(reconstruction.detach()))
+        return torch.tensor(1e4)
+
+    monkeypatch.setattr(training_module, "adaptive_weight", weight)
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    for module, values in ((vq_training(1.0), 3 * 16 * 16), (autoencoder_training(), 1)):
+        module.discriminator = PatchDiscriminator(channels=8, layers=1)
+        module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
+        result = module.autoencoder(images)
+        likelihood = module.loss(result.images, images)
+        term = module._adversarial_loss(likelihood, result)
+        plain = -module.discriminator(result.images).mean() * module.discriminator_weight
+        assert seen.pop() == pytest.approx(float(likelihood.detach()) / values)
+        assert float(term.detach()) == pytest.approx(float(plain.detach()) * 1e4 * values, rel=1e-4)
 
 
 def test_statistics_of_latents_before_quantisation(batches: Batches, fit: Fit, tmp_path: Path) -> None:
