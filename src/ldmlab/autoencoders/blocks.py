@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.attention.backends import sdpa
+from ldmlab.attention.backends import Backend, sdpa
 
 
 def group_norm(features: int, groups: int) -> nn.GroupNorm:
@@ -54,13 +54,14 @@ class PositionAttention(nn.Module):
     def __init__(self, features: int, groups: int) -> None:
         super().__init__()
         self.norm = group_norm(features, groups)
+        self.attend: Backend = sdpa
         self.to_q, self.to_k, self.to_v, self.to_out = (nn.Conv2d(features, features, 1) for _ in range(4))
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H W"]:
         """Update the features."""
         hidden = self.norm(x)
         q, k, v = (t(hidden).flatten(2).transpose(1, 2)[:, None] for t in (self.to_q, self.to_k, self.to_v))
-        out = sdpa(q, k, v, None)[:, 0].transpose(1, 2)
+        out = self.attend(q, k, v, None)[:, 0].transpose(1, 2)
         return x + self.to_out(out.unflatten(-1, x.shape[-2:]))
 
 

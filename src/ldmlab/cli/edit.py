@@ -99,8 +99,8 @@ def _edits(cfg: DictConfig, drawing: Drawing) -> list[Row]:
             (f"{title}{drawing.target}", partial(drawing.prompt_to_prompt, edit, each))
             for (title, each), edit in zip(settings, edits, strict=True)
         ]
-    for key in ("tau_grid", "reweight", "word_tau", "blend"):
-        if cfg[key] is not None:
+    for key in ("tau_grid", "reweight", "word_tau", "self_tau", "preserve", "blend"):
+        if cfg[key] not in (None, []):
             raise ValueError(f"{key}: method=fixed_seed draws without control; use method=prompt_to_prompt")
     if drawing.source == drawing.target:
         raise ValueError(f"target={drawing.target}: says the same as source; change a word")

@@ -82,7 +82,7 @@ class Pass(nn.Module):
     @contextmanager
     def _attention_by(self, backend_for: Callable[[Backend], Backend]) -> Iterator[None]:
         """Use other backends of attention: fused kernels hide their products, and some have none for meta."""
-        attentions = self._attentions()
+        attentions: list[Any] = [m for m in self.module.modules() if hasattr(m, "attend")]
         backends = [attention.attend for attention in attentions]
         for attention in attentions:
             attention.attend = backend_for(attention.attend)

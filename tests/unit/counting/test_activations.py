@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from ldmlab.autoencoders.blocks import Encoder
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
 from ldmlab.counting.passes import Pass
@@ -115,6 +116,12 @@ def test_as_many_bytes_as_a_real_pass_saves(network: nn.Module) -> None:
     cond = Conditioning(torch.zeros(1, 9, 24), None, torch.zeros(1, 16))
     counted, saved = kept(network, x, timesteps, cond), really_saved(network, x, timesteps, cond)
     assert counted == pytest.approx(saved, rel=0.02)
+
+
+def test_an_autoencoders_attention_keeps_no_probabilities() -> None:
+    """N x N of them would be 64 MiB at 64 x 64 positions, where all else is below sixteen."""
+    probabilities = (64 * 64) ** 2 * 4
+    assert kept(Encoder(4, (1,), 1, 4, (), 4, 1), torch.zeros(1, 3, 64, 64)) < probabilities / 4
 
 
 def test_a_method_and_what_it_does_itself_belong_to_the_module() -> None:
