@@ -120,12 +120,24 @@ def test_option_builds(
 PUBLISHED = [name for name in catalogue.options("experiment") if name.startswith("published/")]
 
 
+def file_of(name: str) -> dict[str, Any]:
+    """An experiment's file over the one that it is based on, with its choices of options by group."""
+    own = yaml.safe_load((experiments_dir() / f"{name}.yaml").read_text())
+    base: dict[str, Any] = {}
+    choices: dict[str, Any] = {}
+    for entry in own["defaults"]:
+        if isinstance(entry, str):
+            base = file_of(entry.removeprefix("/experiment/"))
+            choices |= base["defaults"]
+        else:
+            choices |= {key.removeprefix("override /"): option for key, option in entry.items()}
+    return {**base, **own, "defaults": choices}
+
+
 def written(name: str) -> dict[str, Any]:
     """A published experiment as its file and that of its backbone say, without composing it."""
-    experiment = yaml.safe_load((experiments_dir() / f"{name}.yaml").read_text())
-    choices = {
-        key.removeprefix("override /"): value for entry in experiment["defaults"] for key, value in entry.items()
-    }
+    experiment = file_of(name)
+    choices = experiment["defaults"]
     file = conf_dir() / "backbone" / f"{choices.pop('backbone')}.yaml"
     choices.pop("autoencoder")  # the checkpoint's is taken
     return {**experiment, "defaults": choices, "network": yaml.safe_load(file.read_text())}

@@ -78,7 +78,7 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     seeds = iter(picture_seeds(cfg.seed, n))
     for batch in _batches(heldout, n, cfg.batch_size):
         images = batch["images"].to(model.autoencoder.latent_mean.device)
-        latents, cond = model.autoencoder.moments(images)[0].detach(), model.conditioner(batch)
+        latents, cond = model.autoencoder.moments(images)[0], model.conditioner(batch)
         noise = PictureNoise(list(islice(seeds, len(latents))), latents.shape[1:], latents.device)
         bar = partial(track, what="bounding")
         for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():

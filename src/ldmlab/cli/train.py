@@ -92,7 +92,7 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
         raise ValueError(f"{error}; {_last_good(folder)}") from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    except SystemExit as error:  # how Lightning ends after Ctrl-C and SIGTERM
+    except (SystemExit, KeyboardInterrupt) as error:  # how Lightning ends after Ctrl-C and SIGTERM
         log.warning("stopped early; %s", _last_good(folder))
         raise KeyboardInterrupt from error
     return trainer
