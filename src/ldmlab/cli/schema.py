@@ -40,13 +40,10 @@ class TrainKeys(Keys):
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
 
 
-class SampleKeys(Keys):
-    """`ldmlab sample`."""
+class ModelKeys(Keys):
+    """What draws with a trained model."""
 
-    prompts: Path | list[str] | None
-    negative_prompt: str | None
     ckpt: Path | None
-    n: Count
     seed: Seed
     batch_size: Count
     ema: bool
@@ -54,21 +51,23 @@ class SampleKeys(Keys):
     output_dir: Path
 
 
-class EvaluateKeys(Keys):
+class SampleKeys(ModelKeys):
+    """`ldmlab sample`."""
+
+    prompts: Path | list[str] | None
+    negative_prompt: str | None
+    n: Count
+
+
+class EvaluateKeys(ModelKeys):
     """`ldmlab evaluate`."""
 
-    ckpt: Path | None
     path: Path
     heldout_path: Path | None
     metric: Literal["pictures", "vlb"]
     bound_steps: Annotated[int, Field(ge=2)] | None
     n: Annotated[int, Field(ge=2)]
     pictures_per_caption: Count
-    seed: Seed
-    batch_size: Count
-    ema: bool
-    device: Device
-    output_dir: Path
 
 
 class DescribeKeys(TrainKeys):
@@ -84,7 +83,7 @@ Factor = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class EditKeys(Keys):
+class EditKeys(ModelKeys):
     """`ldmlab edit`."""
 
     source: Text
@@ -101,13 +100,7 @@ class EditKeys(Keys):
     blend: list[str] | None
     blend_from: Share
     blend_threshold: Share
-    ckpt: Path | None
     n: Count
-    seed: Seed
-    batch_size: Count
-    ema: bool
-    device: Device
-    output_dir: Path
 
 
 class ImportKeys(Keys):
