@@ -147,23 +147,7 @@ def _manifest(
     cfg: DictConfig, loaded: Loaded, heldout: ShardDataset, extractor: FeatureExtractor, n: int, device: str
 ) -> Manifest:
     model = loaded.model
-    sampling: dict[str, Any] = {}
-    autoencoder = model
-    if isinstance(model, LatentDiffusion):
-        autoencoder = model.autoencoder
-        sampling = {"bound_steps": cfg.bound_steps or len(model.denoiser.schedule)}
-    if isinstance(model, LatentDiffusion) and cfg.metric != "vlb":
-        sampling = {
-            "sampler": cfg.sampler._target_.rpartition(".")[2],
-            "steps": cfg.sampler.steps,
-            "eta": cfg.sampler.get("eta"),
-            "spacing": cfg.sampler.get("spacing"),
-            "guidance_scale": cfg.guidance.get("scale", 1.0),
-            "guidance_convention": GUIDANCE_CONVENTIONS.get(cfg.guidance.get("convention", "scale")),
-            "sampler_config": plain(cfg.sampler),
-            "guidance_config": plain(cfg.guidance),
-            "pictures_per_caption": cfg.pictures_per_caption,
-        }
+    autoencoder = model.autoencoder if isinstance(model, LatentDiffusion) else model
     return Manifest(
         metric=cfg.metric,
         n=n,
@@ -177,8 +161,25 @@ def _manifest(
         checkpoint_sha256=loaded.checkpoint.sha256,
         autoencoder_sha256=state_sha256(autoencoder),
         ema=loaded.checkpoint.ema,
-        **sampling,
+        **(_sampling(cfg, model) if isinstance(model, LatentDiffusion) else {}),
     )
+
+
+def _sampling(cfg: DictConfig, model: LatentDiffusion) -> dict[str, Any]:
+    """What the manifest says of how the model was used."""
+    if cfg.metric == "vlb":
+        return {"bound_steps": cfg.bound_steps or len(model.denoiser.schedule)}
+    return {
+        "sampler": cfg.sampler._target_.rpartition(".")[2],
+        "steps": cfg.sampler.steps,
+        "eta": cfg.sampler.get("eta"),
+        "spacing": cfg.sampler.get("spacing"),
+        "guidance_scale": cfg.guidance.get("scale", 1.0),
+        "guidance_convention": GUIDANCE_CONVENTIONS.get(cfg.guidance.get("convention", "scale")),
+        "sampler_config": plain(cfg.sampler),
+        "guidance_config": plain(cfg.guidance),
+        "pictures_per_caption": cfg.pictures_per_caption,
+    }
 
 
 def _print_table(metrics: dict[str, float | None], title: str) -> None:
