@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "conditioners": {"attention", "types"},
     "guidance": {"diffusion", "types"},
     "samplers": {"diffusion", "types"},
-    "editing": {"attention", "conditioners", "guidance", "samplers", "types"},
+    "editing": MODELS | {"pipeline"},
     "data": {"shapes", "types"},
     "metrics": {"pretrained", "shapes", "types"},
     "contact_sheet": set(),

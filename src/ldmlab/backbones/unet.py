@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ldmlab.attention.control import AttentionControl
-from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, require, with_concat
+from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
 from ldmlab.types import Conditioning
@@ -42,6 +42,8 @@ class UNet(nn.Module):
             context, as in unconditional latent diffusion.
         residual_resampling: change the grid by residual blocks, as ADM does, rather than by single convolutions.
         concat_channels: channels that the conditioner concatenates to the latents, for example a mask.
+        positions: add the Diffusion Transformer's table of sines and cosines to the features at full resolution.
+            Convolutions otherwise learn where they are from the zeros around the grid alone, which takes long.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class UNet(nn.Module):
         attention_block: str = "transformer",
         residual_resampling: bool = False,
         concat_channels: int = 0,
+        positions: bool = False,
     ) -> None:
         super().__init__()
+        self.positions = positions
         self.channels = channels + concat_channels
         self.concat_channels = concat_channels
         self.factor = 2 ** (len(multipliers) - 1)
@@ -116,7 +120,7 @@ class UNet(nn.Module):
             embedding = embedding + self.vector_projection(require("vector", cond.vector, "UNet"))
         context = require("context", cond.context, "UNet") if self.has_context else None
         rest = (embedding, context, cond.context_mask if self.has_context else None, control)
-        hidden = self.into(x)
+        hidden = self._placed(self.into(x))
         skips = [hidden]
         for stage in self.down:
             hidden = stage(hidden, *rest)
@@ -126,6 +130,13 @@ class UNet(nn.Module):
         for stage in self.up:
             hidden = stage(torch.cat([hidden, skips.pop()], dim=1), *rest)
         return self.out(hidden)
+
+    def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:
+        if not self.positions:
+            return hidden
+        width, rows, columns = hidden.shape[1:]
+        table = grid_positions(rows, columns, width).to(hidden)
+        return hidden + table.T.unflatten(1, (rows, columns))
 
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]

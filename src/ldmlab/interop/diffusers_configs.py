@@ -32,6 +32,7 @@ def unet_config(component: Component) -> dict[str, Any]:
     """Of UNet2DConditionModel."""
     refuse_unless(component, "attention_block", "transformer", "diffusers' UNet2DConditionModel has Transformers only")
     refuse_unless(component, "residual_resampling", False, "diffusers' UNet2DConditionModel resamples by convolutions")
+    refuse_unless(component, "positions", False, "diffusers' UNet2DConditionModel adds no positions")
     widths = component.widths
     if widths.get("context_width") is None or widths.get("vector_width") is not None:
         raise ValueError(
