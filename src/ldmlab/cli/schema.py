@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -78,29 +78,23 @@ class DescribeKeys(TrainKeys):
     json_: Annotated[bool, Field(alias="json")]
 
 
-Share = Annotated[float, Field(ge=0, le=1, strict=True)]
-Factor = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Text = Annotated[str, Field(min_length=1)]
+PerWord = dict[str, Any] | list[str] | None
+"""Values of words, as {WORD: VALUE} or as ["WORD: VALUE"]."""
 
 
 class EditKeys(ModelKeys):
-    """`ldmlab edit`."""
+    """`ldmlab edit`. The method's own keys come with it; those that hold a mapping are named here as well."""
 
-    source: Text
+    model_config = ConfigDict(extra="allow")
+
+    source: Text | None
     target: Text | None
-    method: Literal["prompt_to_prompt", "fixed_seed"]
-    tau: Share
-    tau_grid: Annotated[list[Share], Field(min_length=1)] | None
-    word_tau: dict[str, Share] | None
-    self_tau: Share | None
-    self_side: Count
-    reweight: dict[str, Factor] | None
-    reweight_until: Share
-    preserve: list[str]
-    blend: list[str] | None
-    blend_from: Share
-    blend_threshold: Share
+    image: Path | None
+    mask: Path | None
     n: Count
+    word_tau: PerWord = None
+    reweight: PerWord = None
 
 
 class ImportKeys(Keys):

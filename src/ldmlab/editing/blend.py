@@ -29,6 +29,7 @@ class LocalBlend:
         target_tokens: (P, L) the target tokens whose place may change.
         first_step: the first step after which latents are kept.
         threshold: share of a map's maximum above which a place belongs to the words.
+        dtype: of the sums that are kept.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class LocalBlend:
         target_tokens: Bool[Tensor, "P L"],
         first_step: int,
         threshold: float,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.tokens = (source_tokens, target_tokens)
         self.first_step = first_step
         self.threshold = threshold
+        self.dtype = dtype
         self.sums: dict[tuple[int, int], Tensor] = {}
 
     @staticmethod
@@ -50,7 +53,9 @@ class LocalBlend:
             return None
         source = torch.stack([edit.source_blend for edit in edits])
         target = torch.stack([edit.target_blend for edit in edits])
-        return LocalBlend(source, target, round(settings.blend_from * len(edits[0].share)), settings.blend_threshold)
+        first_step = round(settings.blend_from * len(edits[0].share))
+        dtype = torch.float16 if settings.half_maps else torch.float32
+        return LocalBlend(source, target, first_step, settings.blend_threshold, dtype)
 
     def reads(self, site: AttentionSite) -> bool:
         """Whether a site's maps count."""
@@ -65,12 +70,13 @@ class LocalBlend:
                 :, None
             ].clamp(min=1)
             maps.append(mean.unflatten(-1, site.grid))
-        stacked = torch.stack(maps, dim=1).float()
+        stacked = torch.stack(maps, dim=1).to(self.dtype)
         self.sums[site.grid] = self.sums.get(site.grid, torch.zeros_like(stacked)) + stacked
 
     def mask(self, rows: int, columns: int) -> Bool[Tensor, "P 1 H W"]:
         """Where either prompt's words are, on a grid."""
-        total = torch.stack([_resized(_spread(maps), (rows, columns)) for maps in self.sums.values()]).sum(dim=0)
+        maps = [_resized(_spread(each.float()), (rows, columns)) for each in self.sums.values()]
+        total = torch.stack(maps).sum(dim=0)
         strongest = total.flatten(2).amax(dim=-1)[..., None, None]
         inside = (total > self.threshold * strongest) & (strongest > 0)
         return inside.any(dim=1, keepdim=True)

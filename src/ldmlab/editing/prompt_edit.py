@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,6 +28,7 @@ class EditSettings:
         self_tau: how long its self-attention maps are; half of tau if not given, or 0 with `preserve`.
         self_side: only on grids of at most this many rows and columns.
         reweight: factors of the maps of words or phrases of the target prompt, after the softmax; 1 changes nothing.
+            Several factors for one word follow each other, each for an equal share of the steps.
         reweight_until: how long they are applied.
         preserve: words of the target prompt whose cross-attention maps alone are injected; empty for all that have a
             source.
@@ -34,6 +36,7 @@ class EditSettings:
             for no limit, empty for the words that differ.
         blend_from: from when on that holds.
         blend_threshold: share of the strongest attention above which a place belongs to a word.
+        half_maps: keep the maps that a blend sums up as fp16.
 
     Raises:
         ValueError: a time outside [0, 1], or another value out of its range.
@@ -43,12 +46,13 @@ class EditSettings:
     word_tau: Mapping[str, float] | None = None
     self_tau: float | None = None
     self_side: int = 16
-    reweight: Mapping[str, float] | None = None
+    reweight: Mapping[str, float | Sequence[float]] | None = None
     reweight_until: float = 1.0
     preserve: Sequence[str] = ()
     blend: Sequence[str] | None = None
     blend_from: float = 0.2
     blend_threshold: float = 0.3
+    half_maps: bool = False
 
     @property
     def self_share(self) -> float:
@@ -61,11 +65,15 @@ class EditSettings:
         times |= {"blend_from": self.blend_from, "blend_threshold": self.blend_threshold}
         times |= {f"word_tau.{word}": value for word, value in (self.word_tau or {}).items()}
         for key, value in times.items():
-            if not 0 <= value <= 1:
+            if not _is_number(value) or not 0 <= value <= 1:
                 raise ValueError(f"{key}={value}: give a share between 0 and 1; 0.8 is four fifths of the steps")
-        for word, value in (self.reweight or {}).items():
-            if not math.isfinite(value):
-                raise ValueError(f"reweight.{word}={value}: give a number; 1 changes nothing, 0 takes the word away")
+        for word, given in (self.reweight or {}).items():
+            factors = _factors(given)
+            if not factors or not all(_is_number(factor) and math.isfinite(factor) for factor in factors):
+                raise ValueError(
+                    f"reweight.{word}={given}: give a number, or a list of numbers for equal shares of the steps; 1 "
+                    "changes nothing, 0 takes the word away"
+                )
         if self.self_side < 1:
             raise ValueError(f"self_side={self.self_side}: give at least 1, the largest grid whose maps are injected")
 
@@ -102,13 +110,23 @@ class PromptEdit:
         factor = torch.ones(steps, target.length)
         for phrase, value in (settings.reweight or {}).items():
             tokens = _tokens(target, target.find(phrase, f"reweight.{phrase}"))
-            factor[: round(settings.reweight_until * steps), tokens] = value
+            factors = torch.tensor(_factors(value), dtype=torch.float32)
+            weighed = round(settings.reweight_until * steps)
+            factor[:weighed, tokens] = factors[torch.arange(steps) * len(factors) // steps][:weighed, None]
         return PromptEdit(alignment, share, factor, *_blended(alignment, source, target, settings))
 
     @property
     def changes_nothing(self) -> bool:
         """Whether the two prompts have the same words and no word is weighed anew."""
         return all(change.kind == "keep" for change in self.alignment.changes) and bool((self.factor == 1).all())
+
+
+def _factors(value: Any) -> list[Any]:
+    return [*value] if isinstance(value, list | tuple) else [value]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _injection_ends(alignment: Alignment, target: PromptWords, settings: EditSettings) -> Float[Tensor, " L"]:

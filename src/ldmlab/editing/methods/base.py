@@ -25,11 +25,11 @@ class EditTask:
         model: the parts.
         sampler: how pictures are drawn.
         guidance: how strongly prompts lead.
-        seeds: one for each picture that is wanted.
-        source: prompt of the picture before the edit; None where none was given.
-        target: prompt of the edited picture; None where none was given.
-        image: the picture to edit; None to draw it from `source`.
-        mask: True where the picture may change; None for everywhere.
+        seeds: one for each of the N pictures that are wanted.
+        sources: prompts of the pictures before the edit; None where none was given.
+        targets: prompts of the edited pictures; None where none was given.
+        image: the picture to edit; None to draw it from `sources`.
+        mask: True where a picture may change, one for all or one for each; None for everywhere.
         batch_size: pictures at once on a GPU.
     """
 
@@ -37,11 +37,41 @@ class EditTask:
     sampler: Sampler
     guidance: Guidance
     seeds: Sequence[int]
-    source: str | None = None
-    target: str | None = None
+    sources: Sequence[str] | None = None
+    targets: Sequence[str] | None = None
     image: UInt8[Tensor, "3 fH fW"] | None = None
-    mask: Bool[Tensor, "fH fW"] | None = None
+    mask: Bool[Tensor, "*N fH fW"] | None = None
     batch_size: int = 64
+
+    def prompts(self, key: str) -> Sequence[str]:
+        """The sources or the targets.
+
+        Args:
+            key: "source" or "target".
+
+        Raises:
+            ValueError: none were given.
+        """
+        given = self.sources if key == "source" else self.targets
+        if given is None:
+            what = "what the picture shows" if key == "source" else "what the edited picture should show"
+            raise ValueError(f"{key}: this method needs a prompt; say {what}")
+        return given
+
+    def refuse(self, *names: str) -> None:
+        """Refuse what a method makes no use of, "image" or "mask".
+
+        Raises:
+            ValueError: one of them was given.
+        """
+        for name in names:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: this method makes no use of it; leave it out or choose another method")
+
+    def draw(self, prompts: Sequence[str]) -> UInt8[Tensor, "N 3 fH fW"]:
+        """Pictures of prompts, one for each seed, as `ldmlab sample` draws them."""
+        batch = self.model.conditioner.batch(prompts)
+        return self.model.sample(batch, self.seeds, self.sampler, self.guidance, self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""Prompt-to-prompt as an editing method (Hertz et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ldmlab.attention.module import Attention
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+
+
+@dataclass(frozen=True)
+class PromptToPromptMethod(EditSettings, EditMethod):
+    """Draws target beside source under the control of `PromptToPrompt`.
+
+    Attributes:
+        tau_grid: values of `tau` to try, a row each, in its place.
+    """
+
+    tau_grid: Sequence[float] | None = None
+
+    def edit(self, task: EditTask) -> Edited:
+        """See `EditMethod.edit`. The target is the source where none was given: words are only weighed anew."""
+        task.refuse("mask")
+        sources = task.prompts("source")
+        targets = sources if task.targets is None else task.targets
+        task = replace(task, targets=targets)
+        runs = [self.edit_each(task, [settings] * len(sources)) for settings in self._sweep()]
+        titles = [""] if self.tau_grid is None else [f"tau {tau:g}: " for tau in self.tau_grid]
+        rows = [Row(f"{title}{targets[0]}", after) for title, (_, after, _) in zip(titles, runs, strict=True)]
+        return Edited(Row(sources[0], runs[0][0]), rows, [note for *_, note in runs])
+
+    def edit_each(
+        self, task: EditTask, settings: Sequence[EditSettings]
+    ) -> tuple[UInt8[Tensor, "N 3 fH fW"], UInt8[Tensor, "N 3 fH fW"], str]:
+        """Edit each picture with settings of its own, which may differ from each other in their words alone.
+
+        Returns:
+            The pictures before and after, and what the user should know.
+        """
+        sources, targets = task.prompts("source"), task.prompts("target")
+        edits = [_worked_out(task, *each) for each in zip(sources, targets, settings, strict=True)]
+        controls: list[PromptToPrompt] = []
+
+        def control(rows: Sequence[int]) -> PromptToPrompt:
+            controls.append(PromptToPrompt([edits[row] for row in rows], settings[0]))
+            return controls[-1]
+
+        source, target = (task.model.conditioner.batch(prompts) for prompts in (sources, targets))
+        before, after = task.model.sample_pairs(
+            source, target, task.seeds, task.sampler, task.guidance, control, task.batch_size
+        )
+        return before, after, _report(task, controls, edits)
+
+    def _sweep(self) -> list[EditSettings]:
+        own = EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
+        return [own] if self.tau_grid is None else [replace(own, tau=tau) for tau in self.tau_grid]
+
+
+def _worked_out(task: EditTask, source: str, target: str, settings: EditSettings) -> PromptEdit:
+    words = task.model.conditioner.words
+    edit = PromptEdit.between(words(source), words(target), task.sampler.steps, settings)
+    if edit.changes_nothing:
+        raise ValueError(f"target={target}: says the same as source; change a word, or give reweight={{WORD: FACTOR}}")
+    return edit
+
+
+def _report(task: EditTask, controls: Sequence[PromptToPrompt], edits: Sequence[PromptEdit]) -> str:
+    """How many sites were changed and how much was kept of them; none at all is an error where some were wanted."""
+    touched = set().union(*(control.touched for control in controls))
+    wanted = any(bool((edit.share != 0).any()) or bool((edit.factor != 1).any()) for edit in edits)
+    if wanted and not any(control.touched_words for control in controls):
+        raise ValueError("method=prompt_to_prompt: the model has no attention to words, so no map could be changed")
+    if not touched and any(control.self_steps for control in controls):
+        raise ValueError("self_side: no grid of the model is that small, so no map could be changed; raise it")
+    sites = sum(isinstance(module, Attention) for module in task.model.denoiser.modules())
+    kept = max(control.bytes for control in controls)
+    return f"maps of {len(touched)} of {sites} attention sites changed, {kept / 2**20:.2f} MiB of maps kept at most"

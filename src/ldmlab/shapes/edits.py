@@ -1,0 +1,136 @@
+"""Edits of captions that a verifier can judge: what is said before and after, and of which object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ldmlab.shapes.captions import caption
+from ldmlab.shapes.scene import COLOURS, SHAPES, pick, random_scene
+
+OPPOSITE = {"small": "big", "big": "small"}
+SIZE_WORDS = {"small": ("small", "little"), "big": ("big", "large")}
+ANY_SIZE = "|".join(word for words in SIZE_WORDS.values() for word in words)
+
+
+@dataclass(frozen=True)
+class SceneEdit:
+    """One edit of one object.
+
+    Attributes:
+        source: the caption before.
+        target: the caption after; the same where words are weighed anew.
+        asked: what the source says, as `caption` returns it.
+        item: number of the edited object among the asked ones.
+        attribute: what changes: "shape", "colour", "size", or "count" for an object that goes.
+        wanted: its new value; None for an object that goes.
+        weighed: words of the target that are weighed anew.
+        plain_target: a caption that asks for the same without weights.
+    """
+
+    source: str
+    target: str
+    asked: dict[str, Any]
+    item: int
+    attribute: str
+    wanted: str | None
+    weighed: tuple[str, ...] = ()
+    plain_target: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.plain_target:
+            object.__setattr__(self, "plain_target", self.target)
+
+
+def scene_edits(kind: str, seed: int) -> Iterator[SceneEdit]:
+    """Edits of one kind, without end, the same under the same seed.
+
+    Args:
+        kind: "swap" changes a colour, a shape or a size; "insert" says a size that was left open; "delete" takes one
+            of two objects away; "reweight" weakens a size.
+        seed: of scenes, wording and choices.
+
+    Raises:
+        ValueError: a kind that is not known.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kinds={kind}: choose among {', '.join(KINDS)}")
+    rng = np.random.default_rng([seed, list(KINDS).index(kind)])
+    while True:
+        text, asked = caption(random_scene(rng), rng)
+        edit = KINDS[kind](text, asked, rng)
+        if edit is not None:
+            yield edit
+
+
+def _swap(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
+    item = int(rng.integers(len(asked["objects"])))
+    thing = asked["objects"][item]
+    attribute = pick(rng, [name for name in ("shape", "colour", "size") if thing[name] is not None])
+    values = {"shape": SHAPES, "colour": tuple(COLOURS), "size": tuple(SIZE_WORDS)}[attribute]
+    wanted = pick(rng, [value for value in values if value != thing[attribute]])
+    changed = {**thing, attribute: wanted}
+    if any(changed[k] == other[k] for other in asked["objects"] if other is not thing for k in ("colour",)) and (
+        any(changed["shape"] == other["shape"] for other in asked["objects"] if other is not thing)
+    ):
+        return None
+    return SceneEdit(text, _rephrased(text, thing, changed), asked, item, attribute, wanted)
+
+
+def _insert(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
+    item = int(rng.integers(len(asked["objects"])))
+    thing = asked["objects"][item]
+    if thing["size"] is not None:
+        return None
+    wanted = pick(rng, tuple(SIZE_WORDS))
+    return SceneEdit(text, _rephrased(text, thing, {**thing, "size": wanted}), asked, item, "size", wanted)
+
+
+def _delete(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
+    if len(asked["objects"]) < 2:
+        return None
+    item = int(rng.integers(2))
+    gone, stays = (_span(text, asked["objects"][n]) for n in (item, 1 - item))
+    start, end = (gone[0], stays[0]) if gone < stays else (stays[1], gone[1])
+    return SceneEdit(text, text[:start] + text[end:], asked, item, "count", None)
+
+
+def _reweight(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
+    item = int(rng.integers(len(asked["objects"])))
+    thing = asked["objects"][item]
+    if thing["size"] is None:
+        return None
+    word = text[slice(*_span(text, thing))].split()[1]
+    if text.split().count(word) > 1:
+        return None
+    wanted = OPPOSITE[thing["size"]]
+    plain = _rephrased(text, thing, {**thing, "size": wanted})
+    return SceneEdit(text, text, asked, item, "size", wanted, (word,), plain)
+
+
+KINDS: dict[str, Callable[[str, dict[str, Any], np.random.Generator], SceneEdit | None]] = {
+    "swap": _swap,
+    "insert": _insert,
+    "delete": _delete,
+    "reweight": _reweight,
+}
+
+
+def _span(text: str, thing: dict[str, Any]) -> tuple[int, int]:
+    """Where a caption speaks of an object."""
+    found = re.search(rf"\ban? ((?:{ANY_SIZE}) )?{thing['colour']} {thing['shape']}\b", text)
+    assert found is not None
+    return found.span()
+
+
+def _rephrased(text: str, thing: dict[str, Any], changed: dict[str, Any]) -> str:
+    start, end = _span(text, thing)
+    said = text[start:end].split()[1:-2]
+    if changed["size"] != thing["size"]:
+        said = [changed["size"]]
+    words = [*said, changed["colour"], changed["shape"]]
+    return f"{text[:start]}{'an' if words[0][0] in 'aeiou' else 'a'} {' '.join(words)}{text[end:]}"
