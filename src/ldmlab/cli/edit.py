@@ -25,6 +25,7 @@ from ldmlab.samplers.noise import picture_seeds
 def run(cfg: DictConfig) -> None:
     """Edit for `n` seeds, and write the pictures and a contact sheet with one row an edit."""
     method = build_method(cfg)
+    method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
     edited = method.edit(_task(cfg))
     _write(Path(cfg.output_dir), edited)
     for note in edited.notes:

@@ -11,23 +11,22 @@ from typing import Any
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device, plain
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device
 from ldmlab.cli.progress import track
+from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.data.atomic import write_json
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ShardDataset, collate
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, record
+from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
 from ldmlab.pipeline import LatentDiffusion, to_uint8
 from ldmlab.samplers.ddpm import DDPM
@@ -52,7 +51,7 @@ def run(cfg: DictConfig) -> None:
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", result)
-    _print_table(result["metrics"], f"{loaded.path}, {n} held-out samples")
+    print_table(result["metrics"], f"{loaded.path}, {n} held-out samples")
     print(f"metrics: {folder / 'metrics.json'}")
 
 
@@ -169,24 +168,7 @@ def _sampling(cfg: DictConfig, model: LatentDiffusion) -> dict[str, Any]:
     """What the manifest says of how the model was used."""
     if cfg.metric == "vlb":
         return {"bound_steps": cfg.bound_steps or len(model.denoiser.schedule)}
-    return {
-        "sampler": cfg.sampler._target_.rpartition(".")[2],
-        "steps": cfg.sampler.steps,
-        "eta": cfg.sampler.get("eta"),
-        "spacing": cfg.sampler.get("spacing"),
-        "guidance_scale": cfg.guidance.get("scale", 1.0),
-        "guidance_convention": GUIDANCE_CONVENTIONS.get(cfg.guidance.get("convention", "scale")),
-        "sampler_config": plain(cfg.sampler),
-        "guidance_config": plain(cfg.guidance),
-        "pictures_per_caption": cfg.pictures_per_caption,
-    }
-
-
-def _print_table(metrics: dict[str, float | None], title: str) -> None:
-    table = Table("figure", "value", title=title)
-    for name, value in metrics.items():
-        table.add_row(name, "infinite" if value is None else f"{value:.4g}")
-    Console(width=100).print(table)
+    return {**sampling_record(cfg), "pictures_per_caption": cfg.pictures_per_caption}
 
 
 def _check_bound_steps(cfg: DictConfig, model: LatentDiffusion) -> None:

@@ -88,6 +88,25 @@ PAGES = {
             ('ldmlab edit source="a red circle" target="a blue circle" blend=[]', "only where the words differ"),
         ),
     ),
+    "benchmark": Page(
+        summary="measure an editing method on drawn scenes that a verifier can judge",
+        synopsis="ldmlab benchmark [kind=KIND] [method=NAME] [KEY=VALUE ...]",
+        description=(
+            "Draws scenes with the model, keeps those that the verifier reads as their captions ask, and edits them: "
+            "kind=swap changes a word, insert says a size, delete takes an object out of the caption, reweight "
+            "weakens a size without changing the caption. The verifier then says how often the change is there and "
+            "how often everything else is as it was; pixels outside the edited object are compared with the source, "
+            "and with what the same seed draws of the new caption without control.",
+            "Prints a table and writes metrics.json with a manifest, edits.csv with a line an edit, and a contact "
+            "sheet of sources over edits.",
+        ),
+        examples=(
+            ("ldmlab benchmark kind=swap", "prompt-to-prompt, 200 edits"),
+            ("ldmlab benchmark kind=swap method=mask_blend", "a baseline"),
+            ("ldmlab benchmark experiment=prompt_to_prompt/insert ckpt=shapes/unet", "as the study has it"),
+            ("ldmlab benchmark -m kind=swap,insert,delete sampler=ddim,unipc", "one result each"),
+        ),
+    ),
     "evaluate": Page(
         summary="measure a trained model on held-out shards",
         synopsis="ldmlab evaluate [ckpt=PATH] [path=DATASET] [KEY=VALUE ...]",

@@ -97,6 +97,18 @@ class EditKeys(ModelKeys):
     reweight: PerWord = None
 
 
+class BenchmarkKeys(ModelKeys):
+    """`ldmlab benchmark`, with the method's own keys as for `ldmlab edit`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["swap", "insert", "delete", "reweight"]
+    weight: Annotated[float, Field(allow_inf_nan=False, strict=True)]
+    n: Count
+    word_tau: PerWord = None
+    reweight: PerWord = None
+
+
 class ImportKeys(Keys):
     """`ldmlab import`."""
 
@@ -129,6 +141,7 @@ SCHEMAS: dict[str, type[Keys]] = {
     "train": TrainKeys,
     "sample": SampleKeys,
     "edit": EditKeys,
+    "benchmark": BenchmarkKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
     "import": ImportKeys,

@@ -61,7 +61,7 @@ class Manifest:
 
     Attributes:
         n: images measured.
-        metric: "pictures" or "vlb".
+        metric: "pictures", "vlb" or "edits".
         bound_steps: of the chain whose bound it is, for "vlb".
         seed: of the noise and of every random split.
         extractor: the network whose features were compared, and its weights.
@@ -70,14 +70,15 @@ class Manifest:
         ema: whether the averaged weights were used.
         sampler_config: every key of the sampler.
         guidance_config: every key of the guidance.
+        edit_config: the kind of edits, the method and all of its keys, for "edits".
     """
 
     n: int
     seed: int
-    extractor: str
-    extractor_sha256: str
-    reference_fingerprint: str
     device: str
+    extractor: str | None = None
+    extractor_sha256: str | None = None
+    reference_fingerprint: str | None = None
     metric: str = "pictures"
     bound_steps: int | None = None
     n_reference: int | None = None
@@ -94,6 +95,7 @@ class Manifest:
     guidance_convention: str | None = None
     sampler_config: Mapping[str, Any] | None = None
     guidance_config: Mapping[str, Any] | None = None
+    edit_config: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = field(default_factory=package_versions)
     commit: str | None = field(default_factory=git_commit)
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))

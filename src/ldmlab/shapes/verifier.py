@@ -97,14 +97,20 @@ def verify(seen: Seen, asked: Mapping[str, Any]) -> dict[str, bool]:
         it is right. Seen objects are matched to the asked ones so that most is right; an attribute is right only if
         it is for every object asked for. Extra objects only make the count wrong.
     """
-    wanted = asked["objects"]
-    matchings = permutations(seen.objects, len(wanted)) if len(seen.objects) >= len(wanted) else [None]
-    marks = max((_marks(match, asked) for match in matchings), key=_worth)
-    verdict = {"count": len(seen.objects) == len(wanted)}
+    marks = _marks(match(seen, asked), asked)
+    verdict = {"count": len(seen.objects) == len(asked["objects"])}
     verdict |= {key: bool(mark == 1) for key, mark in marks.items()}
     if asked["background"] is not None:
         verdict["background"] = seen.background == asked["background"]
     return verdict
+
+
+def match(seen: Seen, asked: Mapping[str, Any]) -> tuple[SeenObject, ...] | None:
+    """The seen object for each of those asked for, so that most is right; None if there are too few."""
+    wanted = len(asked["objects"])
+    if len(seen.objects) < wanted:
+        return None
+    return max(permutations(seen.objects, wanted), key=lambda found: _worth(_marks(found, asked)))
 
 
 def _worth(marks: Mapping[str, float]) -> tuple[float, float]:

@@ -6,8 +6,9 @@ Shapes: N pictures, fH x fW pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Bool, UInt8
 from torch import Tensor
@@ -15,6 +16,13 @@ from torch import Tensor
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
+
+MEANINGS = {
+    "source": "say what the picture shows",
+    "target": "say what the edited picture should show",
+    "image": "give the picture file to edit",
+    "mask": "give a picture file of the image's size, white where it may change",
+}
 
 
 @dataclass(frozen=True)
@@ -44,29 +52,15 @@ class EditTask:
     batch_size: int = 64
 
     def prompts(self, key: str) -> Sequence[str]:
-        """The sources or the targets.
-
-        Args:
-            key: "source" or "target".
+        """The prompts under "source" or "target".
 
         Raises:
             ValueError: none were given.
         """
         given = self.sources if key == "source" else self.targets
         if given is None:
-            what = "what the picture shows" if key == "source" else "what the edited picture should show"
-            raise ValueError(f"{key}: this method needs a prompt; say {what}")
+            raise ValueError(f"{key}: no value; {MEANINGS[key]}")
         return given
-
-    def refuse(self, *names: str) -> None:
-        """Refuse what a method makes no use of, "image" or "mask".
-
-        Raises:
-            ValueError: one of them was given.
-        """
-        for name in names:
-            if getattr(self, name) is not None:
-                raise ValueError(f"{name}: this method makes no use of it; leave it out or choose another method")
 
     def draw(self, prompts: Sequence[str]) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures of prompts, one for each seed, as `ldmlab sample` draws them."""
@@ -98,12 +92,36 @@ class Edited:
 
 
 class EditMethod(ABC):
-    """A way to edit. Its constructor takes the settings that are its own."""
+    """A way to edit. Its constructor takes the settings that are its own.
+
+    Attributes:
+        needs: those of "source", "target", "image" and "mask" without which it cannot work.
+        takes: those that it makes use of where they are given.
+        own_size: whether it takes an image at its own size, rather than at the model's.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    takes: ClassVar[frozenset[str]] = frozenset()
+    own_size: ClassVar[bool] = False
+
+    def check(self, given: Set[str]) -> None:
+        """Refuse too little and too much.
+
+        Args:
+            given: those of "source", "target", "image" and "mask" that the user gave.
+
+        Raises:
+            ValueError: the first that is missing, or of which this method makes no use.
+        """
+        for key in sorted(self.needs - given):
+            raise ValueError(f"{key}: this method needs one; {MEANINGS[key]}")
+        for key in sorted(given - self.needs - self.takes):
+            raise ValueError(f"{key}: this method makes no use of it; leave it out, or choose another method")
 
     @abstractmethod
     def edit(self, task: EditTask) -> Edited:
         """Draw.
 
         Raises:
-            ValueError: the task lacks what this method needs, or holds what it does not use.
+            ValueError: a setting does not fit the model, the sampler or the picture.
         """

@@ -10,9 +10,10 @@ from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 class FixedSeed(EditMethod):
     """Draws both prompts on their own, from one seed."""
 
+    needs = frozenset({"source", "target"})
+
     def edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
-        task.refuse("mask")
         sources, targets = task.prompts("source"), task.prompts("target")
         refuse_same(sources, targets)
         before = Row(sources[0], task.draw(sources))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import ClassVar
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -24,9 +25,11 @@ class PromptToPromptMethod(EditSettings, EditMethod):
 
     tau_grid: Sequence[float] | None = None
 
+    needs: ClassVar[frozenset[str]] = frozenset({"source"})
+    takes: ClassVar[frozenset[str]] = frozenset({"target"})
+
     def edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`. The target is the source where none was given: words are only weighed anew."""
-        task.refuse("mask")
         sources = task.prompts("source")
         targets = sources if task.targets is None else task.targets
         task = replace(task, targets=targets)
@@ -58,8 +61,12 @@ class PromptToPromptMethod(EditSettings, EditMethod):
         return before, after, _report(task, controls, edits)
 
     def _sweep(self) -> list[EditSettings]:
-        own = EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
-        return [own] if self.tau_grid is None else [replace(own, tau=tau) for tau in self.tau_grid]
+        return [self.settings] if self.tau_grid is None else [replace(self.settings, tau=tau) for tau in self.tau_grid]
+
+    @property
+    def settings(self) -> EditSettings:
+        """Those of the edit alone."""
+        return EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
 
 
 def _worked_out(task: EditTask, source: str, target: str, settings: EditSettings) -> PromptEdit:
