@@ -32,7 +32,7 @@ def test_option_composes(composition: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", catalogue.options("experiment"))
 def test_experiment_composes(name: str) -> None:
-    validate("train", [f"experiment={name}"])
+    validate(catalogue.command_of(name), [f"experiment={name}"])
 
 
 def test_every_file_in_conf_is_an_option_of_some_command() -> None:

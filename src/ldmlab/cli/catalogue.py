@@ -12,6 +12,8 @@ from ldmlab.cli.paths import conf_dir, experiments_dir
 
 _KEY_LINE = re.compile(r"^(?P<name>\w+):(?:\s+(?P<default>[^#\s].*?))?(?:\s+# (?P<meaning>.*))?$")
 
+_FOR_COMMAND = re.compile(r"^# For `ldmlab (?P<command>\w+)`")
+
 
 @dataclass(frozen=True)
 class Key:
@@ -65,6 +67,13 @@ def options(group: str) -> list[str]:
     """The options of a group: its yaml files, those in subfolders as `folder/name`."""
     folder = experiments_dir() if group == "experiment" else conf_dir() / group
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def command_of(experiment: str) -> str:
+    """The command that an experiment is for: `train`, unless its opening comment says "For `ldmlab COMMAND`"."""
+    opening = (experiments_dir() / f"{experiment}.yaml").read_text().split("\n", 2)[:2]
+    said = next(filter(None, (_FOR_COMMAND.match(line) for line in opening)), None)
+    return "train" if said is None else said["command"]
 
 
 def all_groups() -> list[str]:

@@ -249,10 +249,17 @@ def _keys(command: str) -> str:
 def _groups(command: str) -> str:
     rows = {}
     for group in catalogue.groups(command):
-        names = [f"{option}*" if option == group.default else option for option in catalogue.options(group.name)]
+        names = [f"{option}*" if option == group.default else option for option in _options(command, group.name)]
         rows[f"{group.name}="] = " | ".join(names) + (f"  [{group.where}]" if group.where else "")
     footer = "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option; --cfg job shows them."
     return f"{_table(rows)}\n{_paragraph(footer)}"
+
+
+def _options(command: str, group: str) -> list[str]:
+    if group != "experiment":
+        return catalogue.options(group)
+    purpose = "train" if command == "describe" else command
+    return [name for name in catalogue.options(group) if catalogue.command_of(name) == purpose] or ["yours"]
 
 
 def _paragraph(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,8 @@ class SceneEdit:
         item: number of the edited object among the asked ones.
         attribute: what changes: "shape", "colour", "size", or "count" for an object that goes.
         wanted: its new value; None for an object that goes.
-        weighed: words of the target that are weighed anew.
         plain_target: a caption that asks for the same without weights.
+        weighed: words of the target that are weighed anew.
     """
 
     source: str
@@ -38,12 +38,8 @@ class SceneEdit:
     item: int
     attribute: str
     wanted: str | None
+    plain_target: str
     weighed: tuple[str, ...] = ()
-    plain_target: str = field(default="")
-
-    def __post_init__(self) -> None:
-        if not self.plain_target:
-            object.__setattr__(self, "plain_target", self.target)
 
 
 def scene_edits(kind: str, seed: int) -> Iterator[SceneEdit]:
@@ -58,7 +54,7 @@ def scene_edits(kind: str, seed: int) -> Iterator[SceneEdit]:
         ValueError: a kind that is not known.
     """
     if kind not in KINDS:
-        raise ValueError(f"kinds={kind}: choose among {', '.join(KINDS)}")
+        raise ValueError(f"kind={kind}: choose one of {', '.join(KINDS)}")
     rng = np.random.default_rng([seed, list(KINDS).index(kind)])
     while True:
         text, asked = caption(random_scene(rng), rng)
@@ -74,11 +70,11 @@ def _swap(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEd
     values = {"shape": SHAPES, "colour": tuple(COLOURS), "size": tuple(SIZE_WORDS)}[attribute]
     wanted = pick(rng, [value for value in values if value != thing[attribute]])
     changed = {**thing, attribute: wanted}
-    if any(changed[k] == other[k] for other in asked["objects"] if other is not thing for k in ("colour",)) and (
-        any(changed["shape"] == other["shape"] for other in asked["objects"] if other is not thing)
-    ):
+    looks = [(other["colour"], other["shape"]) for other in asked["objects"] if other is not thing]
+    if (changed["colour"], changed["shape"]) in looks:
         return None
-    return SceneEdit(text, _rephrased(text, thing, changed), asked, item, attribute, wanted)
+    target = _rephrased(text, thing, changed)
+    return SceneEdit(text, target, asked, item, attribute, wanted, target)
 
 
 def _insert(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
@@ -87,7 +83,8 @@ def _insert(text: str, asked: dict[str, Any], rng: np.random.Generator) -> Scene
     if thing["size"] is not None:
         return None
     wanted = pick(rng, tuple(SIZE_WORDS))
-    return SceneEdit(text, _rephrased(text, thing, {**thing, "size": wanted}), asked, item, "size", wanted)
+    target = _rephrased(text, thing, {**thing, "size": wanted})
+    return SceneEdit(text, target, asked, item, "size", wanted, target)
 
 
 def _delete(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
@@ -96,7 +93,8 @@ def _delete(text: str, asked: dict[str, Any], rng: np.random.Generator) -> Scene
     item = int(rng.integers(2))
     gone, stays = (_span(text, asked["objects"][n]) for n in (item, 1 - item))
     start, end = (gone[0], stays[0]) if gone < stays else (stays[1], gone[1])
-    return SceneEdit(text, text[:start] + text[end:], asked, item, "count", None)
+    target = text[:start] + text[end:]
+    return SceneEdit(text, target, asked, item, "count", None, target)
 
 
 def _reweight(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
@@ -109,7 +107,7 @@ def _reweight(text: str, asked: dict[str, Any], rng: np.random.Generator) -> Sce
         return None
     wanted = OPPOSITE[thing["size"]]
     plain = _rephrased(text, thing, {**thing, "size": wanted})
-    return SceneEdit(text, text, asked, item, "size", wanted, (word,), plain)
+    return SceneEdit(text, text, asked, item, "size", wanted, plain, (word,))
 
 
 KINDS: dict[str, Callable[[str, dict[str, Any], np.random.Generator], SceneEdit | None]] = {
