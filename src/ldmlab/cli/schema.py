@@ -38,6 +38,7 @@ class TrainKeys(Keys):
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
+    grid_attention: bool = False
 
 
 class ModelKeys(Keys):
@@ -103,6 +104,20 @@ class EditKeys(ModelKeys):
     n: Count
 
 
+class AttentionKeys(ModelKeys):
+    """`ldmlab attention`."""
+
+    prompt: Text
+    words: Annotated[list[str], Field(min_length=1)] | None
+    by: Literal["step", "site"] | None
+    step_bins: Count
+    sites: Annotated[list[str], Field(min_length=1)] | None
+    scale: Literal["word", "common"]
+    save_maps: bool
+    half_maps: bool
+    n: Count
+
+
 class ImportKeys(Keys):
     """`ldmlab import`."""
 
@@ -135,6 +150,7 @@ SCHEMAS: dict[str, type[Keys]] = {
     "train": TrainKeys,
     "sample": SampleKeys,
     "edit": EditKeys,
+    "attention": AttentionKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
     "import": ImportKeys,
