@@ -42,10 +42,17 @@ def inferno(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 3"]:
 
 
 def overlay(picture: UInt8[Tensor, "3 H W"], heat: Float[Tensor, "*K H W"]) -> UInt8[Tensor, "*K 3 H W"]:
-    """The picture in grey under the colours of a map in [0, 1]."""
+    """The picture in grey through the colours of a map in [0, 1].
+
+    Grey is counted from the picture's median, so that on a dark and on a light background a value has one colour.
+    """
     grey = (picture.float() / 255 * torch.tensor(LUMA)[:, None, None]).sum(dim=0)
-    mixed = (1 - OPACITY) * grey[..., None] + OPACITY * inferno(heat)
-    return (255 * mixed).round().to(torch.uint8).movedim(-1, -3)
+    return _mixed((1 + grey - grey.median()) / 2, heat)
+
+
+def _mixed(grey: Float[Tensor, "H W"], heat: Float[Tensor, "*K H W"]) -> UInt8[Tensor, "*K 3 H W"]:
+    colours = (1 - OPACITY) * grey[..., None] + OPACITY * inferno(heat)
+    return (255 * colours).round().to(torch.uint8).movedim(-1, -3)
 
 
 def heat_sheet(
@@ -81,7 +88,8 @@ def _with_key(sheet: Image.Image, scale: Scale, largest: float) -> Image.Image:
     """What the colours mean, above the sheet."""
     told = "each map's largest share of attention, in brackets" if scale == "word" else f"{largest:.1%} of attention"
     font = ImageFont.load_default(size=11)
-    bar = (255 * inferno(torch.linspace(0, 1, BAR[0]))).round().to(torch.uint8).T[:, None].expand(-1, BAR[1], -1)
+    values = torch.linspace(0, 1, BAR[0]).expand(BAR[1], -1)
+    bar = _mixed(torch.full_like(values, 0.5), values)
     start = MARGIN + 12
     end = start + BAR[0] + MARGIN
     top = BAR[1] + 2 * MARGIN

@@ -47,12 +47,20 @@ def test_small_pictures_are_shown_larger_by_a_whole_factor() -> None:
 
 
 def test_the_picture_shows_through_in_grey() -> None:
-    picture = torch.zeros(3, 1, 2, dtype=torch.uint8)
-    picture[1, 0, 1] = 200  # green
-    dark, light = overlay(picture, torch.zeros(1, 1, 2))[0, :, 0].T.tolist()
-    assert dark == [0, 0, 3]
-    grey = 0.35 * 0.587 * 200
-    assert light == [round(grey), round(grey), round(grey + 0.65 * 4)]
+    picture = torch.zeros(3, 1, 3, dtype=torch.uint8)
+    picture[1, 0, 1] = 200  # green on black
+    background, object_, _ = overlay(picture, torch.zeros(1, 1, 3))[0, :, 0].T.tolist()
+    assert background == [45, 45, 47]  # 0.35 * 127.5, and 0.65 of (0, 0, 4)
+    grey = 0.35 * (255 + 0.587 * 200) / 2
+    assert object_ == [round(grey), round(grey), round(grey + 0.65 * 4)]
+
+
+def test_a_value_has_one_colour_on_any_background_and_in_the_key() -> None:
+    heat = torch.full((1, 64, 64), 0.3)
+    assert torch.equal(overlay(pictures(1)[0], heat), overlay(torch.zeros_like(pictures(1)[0]), heat))
+    sheet = np.asarray(heat_sheet(pictures(1), maps(0.4), [["star"]], ["seed 0"]))
+    assert tuple(sheet[MARGIN + 5, MARGIN + 12].tolist()) == colour(0)
+    assert tuple(sheet[MARGIN + 5, MARGIN + 12 + BAR[0] - 1].tolist()) == colour(1)
 
 
 def test_a_column_for_each_word_on_a_scale_of_its_own_or_one_for_all() -> None:
