@@ -6,6 +6,7 @@ Shapes: N pictures, C latent channels, H x W latent grid, f the autoencoder's fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +20,7 @@ from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
+from ldmlab.guidance.observed import observed
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
 from ldmlab.types import Conditioning
@@ -67,6 +69,7 @@ class LatentDiffusion(nn.Module):
         batch_size: int = 64,
         on_step: Callable[[int, Tensor], None] | None = None,
         negative: Mapping[str, Sequence[Any]] | None = None,
+        observer: Callable[[Sequence[int]], AttentionControl] | None = None,
     ) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures for a batch of conditions, for example `{"captions": [...]}`, one seed each.
 
@@ -80,6 +83,9 @@ class LatentDiffusion(nn.Module):
             batch_size: pictures at once on a GPU, a limit on memory.
             on_step: called with (step, latents) after every step of every chunk.
             negative: as `batch`, what guidance leads away from in place of the null condition.
+            observer: from the numbers of the pictures drawn at once (on a CPU the last may be repeated) to a control
+                that looks on, in a further pass before each that counts; see `guidance.observed`. It is told when a
+                step begins, and nothing that it returns is used.
 
         Raises:
             ValueError: `negative` is given and the guidance makes no use of it.
@@ -91,6 +97,10 @@ class LatentDiffusion(nn.Module):
             noise = PictureNoise([seeds[i] for i in rows], self.latent_shape, self.autoencoder.latent_mean.device)
             hooks = SamplerHooks(after_step=_watched(on_step), step_noise=noise.like)
             denoise = guidance.bind(self.denoiser, cond, uncond)
+            if observer is not None:
+                onlooker = observer(rows)
+                hooks = replace(hooks, before_step=onlooker.before_step)
+                denoise = observed(denoise, self.denoiser, cond, onlooker)
             latents = sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
             chunks.append(self.decode(latents)[:count].cpu())
         return torch.cat(chunks)

@@ -27,11 +27,13 @@ ROOMS: dict[str, set[str]] = {
     "data": {"shapes", "types"},
     "metrics": {"pretrained", "shapes", "types"},
     "contact_sheet": set(),
+    "heatmaps": {"contact_sheet"},
     "counting": {"attention", "types"},
     "describe": {"counting"},
     "pipeline": MODELS,
     "interop": MODELS | {"pipeline"},
-    "training": MODELS | {"contact_sheet", "data", "metrics", "editing", "pipeline", "pretrained", "shapes"},
+    "training": MODELS
+    | {"contact_sheet", "data", "heatmaps", "metrics", "editing", "pipeline", "pretrained", "shapes"},
 }
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}

@@ -13,7 +13,7 @@ from ldmlab.cli import catalogue
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.suggest import hint, nearest
 
-PROMPT_KEYS = ("source", "target", "negative_prompt")
+PROMPT_KEYS = ("prompt", "source", "target", "negative_prompt")
 """Keys whose value is text of any kind."""
 _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
 _HYDRA_FLAGS = ("cfg", "package", "resolve", "info", "multirun")

@@ -107,6 +107,25 @@ PAGES = {
             ("ldmlab benchmark -m kind=swap,insert,delete sampler=ddim,unipc", "one result each"),
         ),
     ),
+    "attention": Page(
+        summary="show where a picture attends to each word of its prompt",
+        synopsis='ldmlab attention prompt="PROMPT" [words=[WORD,...]] [by=step|site] [KEY=VALUE ...]',
+        description=(
+            "Draws the pictures of `ldmlab sample`, bit for bit, and averages the model's cross-attention on the way, "
+            "over heads, sites and steps. Writes the pictures and heatmaps.png: a row for each picture, a column for "
+            "each word. A word's map is the sum over its tokens; what words leave to 100 % goes to the begin and end "
+            "marks and the padding.",
+            "by=step and by=site write a sheet more for each picture, a row for each range of steps or each site. "
+            "Works with every sampler, on every backbone that attends to words; costs one conditional pass more for "
+            "each call of the model.",
+        ),
+        examples=(
+            ('ldmlab attention prompt="a red circle left of a blue square"', "four seeds, word by word"),
+            ('ldmlab attention prompt="a red star" ckpt=shapes/unet by=site n=1', "site by site"),
+            ('ldmlab attention prompt="a big red star" words=[star,"big red"] by=step', "a word and a phrase in time"),
+            ('ldmlab attention prompt="a red star" save_maps=true half_maps=true', "the numbers, in fp16"),
+        ),
+    ),
     "evaluate": Page(
         summary="measure a trained model on held-out shards",
         synopsis="ldmlab evaluate [ckpt=PATH] [path=DATASET] [KEY=VALUE ...]",

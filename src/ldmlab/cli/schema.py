@@ -38,6 +38,7 @@ class TrainKeys(Keys):
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
+    grid_attention: bool = False
 
 
 class ModelKeys(Keys):
@@ -109,6 +110,20 @@ class BenchmarkKeys(ModelKeys):
     reweight: PerWord = None
 
 
+class AttentionKeys(ModelKeys):
+    """`ldmlab attention`."""
+
+    prompt: Text
+    words: Annotated[list[str], Field(min_length=1)] | None
+    by: Literal["step", "site"] | None
+    step_bins: Count
+    sites: Annotated[list[str], Field(min_length=1)] | None
+    scale: Literal["word", "common"]
+    save_maps: bool
+    half_maps: bool
+    n: Count
+
+
 class ImportKeys(Keys):
     """`ldmlab import`."""
 
@@ -142,6 +157,7 @@ SCHEMAS: dict[str, type[Keys]] = {
     "sample": SampleKeys,
     "edit": EditKeys,
     "benchmark": BenchmarkKeys,
+    "attention": AttentionKeys,
     "evaluate": EvaluateKeys,
     "describe": DescribeKeys,
     "import": ImportKeys,

@@ -35,9 +35,12 @@ from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.data.problems import summarise
+from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.attention import attention_drawer
+from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
@@ -182,14 +185,22 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
 
 def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
     if isinstance(module, LatentDiffusionTraining):
-        drawer = _sample_drawer(cfg, module.model, data)
+        samples = _samples(cfg, module.model, data)
+        drawer, maps = sample_drawer(*samples), None
+        if cfg.grid_attention:
+            maps = attention_drawer(module.model, *samples)
     else:
-        drawer = reconstruction_drawer(lambda: _first_samples(data, GRID_IMAGES)["images"])
-    return PictureGrid(drawer, folder / "pictures", cfg.grid_every)
+        drawer, maps = reconstruction_drawer(lambda: _first_samples(data, GRID_IMAGES)["images"]), None
+    return PictureGrid(drawer, folder / "pictures", cfg.grid_every, maps=maps)
 
 
-def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
-    """What cannot be drawn is refused now, not at the first grid."""
+def _samples(
+    cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
+) -> tuple[Mapping[str, Any], list[str], Sampler, Guidance, int]:
+    """What is drawn during training: conditions, titles, sampler, guidance, seed.
+
+    What cannot be drawn is refused now, not at the first grid.
+    """
     if cfg.grid_prompts is None:
         batch: dict[str, Any] = dict(_first_samples(data, GRID_SAMPLES))
         titles = batch["captions"]
@@ -200,7 +211,7 @@ def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModul
     sampler.levels(model.denoiser.schedule)
     model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return sample_drawer(condition, titles, sampler, build_guidance(cfg.guidance, model), cfg.seed)
+    return condition, titles, sampler, build_guidance(cfg.guidance, model), cfg.seed
 
 
 def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:

@@ -13,7 +13,7 @@ Refused = Callable[..., str]
 Study = Callable[[str, str], None]
 
 
-NEEDED = {"edit": ["source=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"]}
+NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"]}
 """Keys without a default."""
 
 

@@ -23,6 +23,7 @@ from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
+DrawSheet = Callable[[L.LightningModule], Image.Image]
 
 
 class PictureGrid(L.Callback):
@@ -33,13 +34,17 @@ class PictureGrid(L.Callback):
         folder: where the grids go.
         every_n_steps: how often.
         columns: pictures a row.
+        maps: gives a sheet of heat maps, for `step-NNNNNNN-attention.png`; None for none.
     """
 
-    def __init__(self, draw: Draw, folder: Path, every_n_steps: int, columns: int = 4) -> None:
+    def __init__(
+        self, draw: Draw, folder: Path, every_n_steps: int, columns: int = 4, maps: DrawSheet | None = None
+    ) -> None:
         self.draw = draw
         self.folder = folder
         self.every_n_steps = every_n_steps
         self.columns = columns
+        self.maps = maps
         self._last = 0
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -53,20 +58,26 @@ class PictureGrid(L.Callback):
         module.eval()
         try:
             with torch.no_grad():
-                sheet = contact_sheet(*self.draw(module), columns=self.columns)
+                sheets = self._sheets(module)
         except ValueError as error:  # what is asked for was checked before; the pictures themselves are not finite
             raise NonFiniteError(f"{error} (step {step})") from error
         for part, training in modes.items():
             part.training = training
         self.folder.mkdir(parents=True, exist_ok=True)
-        sheet.save(self.folder / f"step-{step:07d}.png")
-        _log(trainer, sheet, step)
+        for kind, sheet in sheets.items():
+            suffix = "" if kind == "pictures" else f"-{kind}"
+            sheet.save(self.folder / f"step-{step:07d}{suffix}.png")
+            _log(trainer, kind, sheet, step)
+
+    def _sheets(self, module: L.LightningModule) -> dict[str, Image.Image]:
+        sheets = {"pictures": contact_sheet(*self.draw(module), columns=self.columns)}
+        return sheets if self.maps is None else {**sheets, "attention": self.maps(module)}
 
 
-def _log(trainer: L.Trainer, sheet: Image.Image, step: int) -> None:
+def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image("pictures", [sheet], step=step)
+            logger.log_image(kind, [sheet], step=step)
 
 
 def sample_drawer(

@@ -1,0 +1,85 @@
+"""`ldmlab attention`: where pictures attend to the words of their prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+from PIL import Image
+from rich.console import Console
+from safetensors.torch import save
+from torch import Tensor
+
+from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.contact_sheet import to_pil
+from ldmlab.data.atomic import atomic_file
+from ldmlab.editing.map_groups import cross_sites, grouping
+from ldmlab.editing.word_maps import MapColumns, WordMaps, sample_with_maps
+from ldmlab.heatmaps import heat_sheet, map_size
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.noise import picture_seeds
+
+
+def run(cfg: DictConfig) -> None:
+    """Draw `n` pictures, and write them, their heat maps, and the maps themselves where asked."""
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    model = loaded.model
+    assert isinstance(model, LatentDiffusion)
+    known = cross_sites(model.denoiser.backbone, f"ckpt={loaded.path}")
+    columns = MapColumns.of(model.conditioner.words(cfg.prompt), _list(cfg.words))
+    if not columns.titles:
+        raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")
+    model.to(pick_device(cfg.device))
+    sampler = instantiate(cfg.sampler)
+    sampler.levels(model.denoiser.schedule)  # refuses a number of steps
+    group = grouping(cfg.by, sampler.steps, cfg.step_bins, _list(cfg.sites), known)
+    with Console(stderr=True).status("drawing"):
+        pictures, maps = sample_with_maps(
+            model,
+            model.conditioner.batch([cfg.prompt] * cfg.n),
+            [columns] * cfg.n,
+            picture_seeds(cfg.seed, cfg.n),
+            sampler,
+            build_guidance(cfg.guidance, model),
+            group,
+            cfg.half_maps,
+            cfg.batch_size,
+        )
+    _write(cfg, pictures, maps)
+    print(f"maps of {len(maps.sites)} attention sites read, {maps.peak / 2**10:.1f} KiB of maps kept at most")
+    print(f"heat maps: {Path(cfg.output_dir) / 'heatmaps.png'}")
+
+
+def _list(values: ListConfig | None) -> list[str] | None:
+    return None if values is None else [str(value) for value in values]
+
+
+def _write(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> None:
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in _images(cfg, pictures, maps):
+        with atomic_file(folder / name) as file:
+            image.save(file, format="PNG")
+    if cfg.save_maps:
+        told = {"prompt": cfg.prompt, "words": json.dumps(maps.titles[0]), "sites": json.dumps(sorted(maps.sites))}
+        with atomic_file(folder / "maps.safetensors") as file:
+            file.write(save({name: tensor.contiguous() for name, tensor in maps.raw().items()}, told))
+
+
+def _images(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> Iterator[tuple[str, Image.Image]]:
+    """The pictures, the sheet of all, and one for each picture where rows by step or site are asked for."""
+    for index, picture in enumerate(pictures):
+        yield f"{index:05d}.png", to_pil(picture)
+    size = map_size(*pictures.shape[-2:])
+    titles = [f"seed {cfg.seed}, picture {index}: {cfg.prompt}" for index in range(len(pictures))]
+    yield "heatmaps.png", heat_sheet(pictures, maps.at(size), maps.titles, titles, cfg.scale)
+    if cfg.by is not None:
+        names = maps.groups
+        parts = torch.stack([maps.at(size, name) for name in names], dim=1)
+        for index, (picture, rows) in enumerate(zip(pictures, parts, strict=True)):
+            repeated, words = picture.expand(len(names), -1, -1, -1), [maps.titles[index]] * len(names)
+            yield f"{index:05d}_by_{cfg.by}.png", heat_sheet(repeated, rows, words, names, cfg.scale)

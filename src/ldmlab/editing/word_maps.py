@@ -1,0 +1,137 @@
+"""Pictures drawn from prompts together with the attention map of each word.
+
+Shapes: N pictures, K words (columns; pictures with fewer words have maps of 0 at the end), L tokens of the context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from ldmlab.conditioners.words import PromptWords
+from ldmlab.editing.attention_maps import AttentionMaps, Group, everything
+from ldmlab.guidance.base import Guidance
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+
+
+@dataclass(frozen=True)
+class MapColumns:
+    """What maps are wanted of a prompt.
+
+    Attributes:
+        titles: the words, or the phrases that were asked for.
+        shares: how much of each token's map goes to each of them.
+    """
+
+    titles: tuple[str, ...]
+    shares: Float[Tensor, "L K"]
+
+    @staticmethod
+    def of(prompt: PromptWords, phrases: Sequence[str] | None = None) -> MapColumns:
+        """Those of single words or phrases, at all the places where they occur; of every word in turn if None.
+
+        Attention is a distribution over tokens, so the map of a word, as that of a phrase, is the sum over its tokens
+        (DAAM takes their mean, which is the same picture on a scale of its own). A token that two words share is
+        halved, so that words and marks together sum to one.
+
+        Raises:
+            ValueError: a phrase that the prompt lacks.
+        """
+        words = _word_shares(prompt)
+        if phrases is None:
+            read = [n for n, tokens in enumerate(prompt.tokens) if tokens]
+            return MapColumns(tuple(prompt.words[n] for n in read), words[:, read])
+        chosen = [words[:, prompt.find(phrase, "words")].sum(dim=1) for phrase in phrases]
+        return MapColumns(tuple(phrases), torch.stack(chosen, dim=1))
+
+
+def _word_shares(prompt: PromptWords) -> Float[Tensor, "L K"]:
+    shares = torch.zeros(prompt.length, len(prompt.words))
+    for word, tokens in enumerate(prompt.tokens):
+        shares[list(tokens), word] = 1.0
+    return shares / shares.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+@dataclass(frozen=True)
+class WordMaps:
+    """The maps of N pictures.
+
+    Attributes:
+        titles: of each picture's columns.
+        parts: the maps of the pictures that were drawn at once.
+    """
+
+    titles: Sequence[tuple[str, ...]]
+    parts: Sequence[AttentionMaps]
+
+    @property
+    def sites(self) -> set[str]:
+        """The names of the sites read."""
+        return set().union(*(part.sites for part in self.parts))
+
+    @property
+    def groups(self) -> list[str]:
+        """The names of the groups, as they came."""
+        return self.parts[0].groups
+
+    @property
+    def peak(self) -> int:
+        """The most bytes that maps have taken at a time."""
+        return sum(part.peak for part in self.parts)
+
+    def at(self, size: tuple[int, int], group: str | None = None) -> Float[Tensor, "N K H W"]:
+        """See `AttentionMaps.at`."""
+        return torch.cat([part.at(size, group).cpu() for part in self.parts])
+
+    def raw(self) -> dict[str, Float[Tensor, "N K h w"]]:
+        """The maps as they are kept, by group and grid, as "steps 1-5/8x8"."""
+        parts = [part.raw() for part in self.parts]
+        return {
+            f"{group}/{grid[0]}x{grid[1]}": torch.cat([part[group, grid].cpu() for part in parts])
+            for group, grid in parts[0]
+        }
+
+
+def sample_with_maps(
+    model: LatentDiffusion,
+    batch: Mapping[str, Sequence[str]],
+    columns: Sequence[MapColumns],
+    seeds: Sequence[int],
+    sampler: Sampler,
+    guidance: Guidance,
+    group: Group = everything,
+    half: bool = False,
+    batch_size: int = 64,
+) -> tuple[UInt8[Tensor, "N 3 fH fW"], WordMaps]:
+    """The pictures of `LatentDiffusion.sample`, to the last bit, and their maps.
+
+    Args:
+        model: the parts.
+        batch: see `LatentDiffusion.sample`.
+        columns: what maps are wanted of each picture's prompt.
+        seeds: one a picture.
+        sampler: the method.
+        guidance: the method.
+        group: what is averaged together.
+        half: keep means in float16.
+        batch_size: see `LatentDiffusion.sample`.
+    """
+    widest = max(1, *(len(each.titles) for each in columns))
+    shares = torch.stack([_padded(each.shares, widest) for each in columns])
+    parts: list[AttentionMaps] = []
+
+    def observer(rows: Sequence[int]) -> AttentionMaps:
+        parts.append(AttentionMaps(shares[sorted(set(rows))], group, half))  # rows may end in repetitions
+        return parts[-1]
+
+    pictures = model.sample(batch, seeds, sampler, guidance, batch_size, observer=observer)
+    return pictures, WordMaps([each.titles for each in columns], parts)
+
+
+def _padded(shares: Float[Tensor, "L K"], width: int) -> Float[Tensor, "L W"]:
+    return torch.nn.functional.pad(shares, (0, width - shares.shape[1]))

@@ -1,0 +1,45 @@
+"""Heat maps during training: where samples of the averaged weights attend to the words of their prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from PIL import Image
+
+from ldmlab.editing.map_groups import cross_sites
+from ldmlab.editing.word_maps import MapColumns, sample_with_maps
+from ldmlab.guidance.base import Guidance
+from ldmlab.heatmaps import heat_sheet, map_size
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.noise import picture_seeds
+from ldmlab.training.callbacks.grids import DrawSheet
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+
+
+def attention_drawer(
+    model: LatentDiffusion,
+    batch: Mapping[str, Sequence[Any]],
+    prompts: Sequence[str],
+    sampler: Sampler,
+    guidance: Guidance,
+    seed: int,
+) -> DrawSheet:
+    """The pictures of `sample_drawer` again, a row each, with the map of each word over all sites and steps.
+
+    Raises:
+        ValueError: the model attends to no words.
+    """
+    cross_sites(model.denoiser.backbone, "grid_attention=true")
+    columns = [MapColumns.of(model.conditioner.words(prompt)) for prompt in prompts]
+    seeds = picture_seeds(seed, len(prompts))
+
+    def draw(module: L.LightningModule) -> Image.Image:
+        assert isinstance(module, LatentDiffusionTraining)
+        with module.ema.swapped():
+            pictures, maps = sample_with_maps(module.model, batch, columns, seeds, sampler, guidance)
+        return heat_sheet(pictures, maps.at(map_size(*pictures.shape[-2:])), maps.titles, prompts)
+
+    return draw
