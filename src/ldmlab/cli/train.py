@@ -32,12 +32,15 @@ from ldmlab.cli.build import (
     with_defaults,
 )
 from ldmlab.cli.progress import quiet_lightning, track
+from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.data.problems import summarise
 from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
@@ -85,7 +88,7 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     folder = Path(cfg.output_dir)
     try:
         trainer = _trainer(cfg, module, data, folder)
-        if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
+        if isinstance(module, LatentDiffusionTraining) and _caches_latents(cfg, module.model):
             _cache_latents(data, module.model.autoencoder, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
@@ -133,11 +136,21 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
 
 def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     """A conditioner's config without its weights file: the weights themselves are in the checkpoint."""
+    if isinstance(conditioner.get("text"), dict):
+        return {**conditioner, "text": _movable(conditioner["text"])}
     if "weights" not in conditioner:
         return conditioner
     if conditioner["weights"] is None:
         raise ValueError("conditioner.weights=null: give the file with the weights to train with")
     return {**conditioner, "weights": None}
+
+
+def _caches_latents(cfg: DictConfig, model: LatentDiffusion) -> bool:
+    """Whether training needs nothing of a picture but its latents."""
+    if cfg.cache_latents and model.conditioner.concat_channels:
+        log.info("cache_latents: not used, because the conditioner reads the pictures themselves")
+        return False
+    return bool(cfg.cache_latents)
 
 
 def _cache_latents(data: ShardDataModule, autoencoder: Autoencoder, accelerator: str) -> None:
@@ -182,10 +195,22 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
 
 def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
     if isinstance(module, LatentDiffusionTraining):
+        if isinstance(module.model.conditioner, ImageConditioner):
+            return PictureGrid(_task_drawer(cfg, module.model, data), folder / "pictures", cfg.grid_every, columns=3)
         drawer = _sample_drawer(cfg, module.model, data)
     else:
         drawer = reconstruction_drawer(lambda: _first_samples(data, GRID_IMAGES)["images"])
     return PictureGrid(drawer, folder / "pictures", cfg.grid_every)
+
+
+def _task_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
+    """As `_sample_drawer`, from held-out pictures."""
+    if cfg.grid_prompts is not None:
+        raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
+    samples = _first_samples(data, GRID_SAMPLES)
+    batch = complete_each(model.conditioner, samples, picture_seeds(cfg.seed, len(samples["images"])))
+    model.conditioner(batch)
+    return task_drawer(batch, _grid_sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed)
 
 
 def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
@@ -196,11 +221,15 @@ def _sample_drawer(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModul
     else:
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
-    sampler = instantiate(cfg.sampler)
-    sampler.levels(model.denoiser.schedule)
     model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return sample_drawer(condition, titles, sampler, build_guidance(cfg.guidance, model), cfg.seed)
+    return sample_drawer(condition, titles, _grid_sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed)
+
+
+def _grid_sampler(cfg: DictConfig, model: LatentDiffusion) -> Sampler:
+    sampler: Sampler = instantiate(cfg.sampler)
+    sampler.levels(model.denoiser.schedule)
+    return sampler
 
 
 def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:
