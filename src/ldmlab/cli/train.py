@@ -18,7 +18,6 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import (
     CONDITION_KEYS,
     DIFFUSION_GROUPS,
@@ -88,8 +87,8 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     folder = Path(cfg.output_dir)
     try:
         trainer = _trainer(cfg, module, data, folder)
-        if isinstance(module, LatentDiffusionTraining) and _caches_latents(cfg, module.model):
-            _cache_latents(data, module.model.autoencoder, cfg.trainer.accelerator)
+        if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
+            _cache_latents(data, module.model, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
         raise ValueError(f"{error}; {_last_good(folder)}") from error
@@ -145,22 +144,20 @@ def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     return {**conditioner, "weights": None}
 
 
-def _caches_latents(cfg: DictConfig, model: LatentDiffusion) -> bool:
-    """Whether training needs nothing of a picture but its latents."""
-    if cfg.cache_latents and model.conditioner.concat_channels:
-        log.info("cache_latents: not used, because the conditioner reads the pictures themselves")
-        return False
-    return bool(cfg.cache_latents)
-
-
-def _cache_latents(data: ShardDataModule, autoencoder: Autoencoder, accelerator: str) -> None:
+def _cache_latents(data: ShardDataModule, model: LatentDiffusion, accelerator: str) -> None:
+    """A conditioner that reads pictures gets them beside their latents."""
     device = pick_device("cpu" if accelerator == "cpu" else "auto")
-    autoencoder.to(device)
+    autoencoder = model.autoencoder.to(device)
 
     def moments(images: Tensor) -> tuple[Tensor, Tensor]:
         return autoencoder.moments(images.to(device))
 
-    data.use_latents(moments, state_sha256(autoencoder), progress=lambda batches: track(batches, "encoding images"))
+    data.use_latents(
+        moments,
+        state_sha256(autoencoder),
+        progress=lambda batches: track(batches, "encoding images"),
+        keep_images=model.conditioner.concat_channels > 0,
+    )
     autoencoder.to("cpu")
 
 
