@@ -105,9 +105,7 @@ class ImageConditioner(Conditioner):
     def null(self, n: int) -> Conditioning:
         """Neither text nor picture."""
         _, grid = self._require_placed()
-        return replace(
-            self.text.null(n), concat=torch.zeros(n, self.concat_channels, grid, grid, device=self.device())
-        )
+        return replace(self.text.null(n), concat=torch.zeros(n, self.concat_channels, grid, grid, device=self.device()))
 
     def null_beside(self, cond: Conditioning, n: int) -> Conditioning:
         """The picture without the text; zeros where there is no text to take away."""
