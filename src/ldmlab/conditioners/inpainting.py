@@ -36,15 +36,15 @@ class Layout:
 
 
 LAYOUTS = {"ldm": Layout(hidden=-1.0, known=-1.0, mask_first=False), "sd": Layout(0.0, 0.0, mask_first=True)}
-"""Latent diffusion: black holes, (masked latents, mask in {-1, 1}); Stable Diffusion: grey holes, (mask in {0, 1}, masked
-latents)."""
+"""Latent diffusion: black holes, then masked latents and mask in {-1, 1}. Stable Diffusion: grey holes, then mask in
+{0, 1} and masked latents."""
 
 
 class Inpainting(ImageConditioner):
     """Reads `batch["images"]`, and `batch["masks"]` (B,fH,fW), True where to fill; data's are drawn by `complete`.
 
-    The masked picture's latents are the mean that the frozen autoencoder gives, and a cell of the mask is its pixel at the
-    upper left (nearest neighbour), as in both published implementations.
+    The masked picture's latents are the mean that the frozen autoencoder gives, and a cell of the mask is its pixel at
+    the upper left (nearest neighbour), as in both published implementations.
 
     Args:
         layout: "ldm" or "sd", see `LAYOUTS`.
@@ -68,7 +68,8 @@ class Inpainting(ImageConditioner):
         if "masks" in batch:
             return batch
         images = stacked(batch, "images", "inpainting", self.device())
-        return {**batch, "masks": random_masks(len(images), *images.shape[2:], generator, images.device)}
+        count, _, height, width = images.shape
+        return {**batch, "masks": random_masks(count, height, width, generator, images.device)}
 
     @torch.no_grad()
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:

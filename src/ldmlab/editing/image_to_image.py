@@ -35,8 +35,8 @@ class ImageToImage(EditMethod):
         before = to_uint8(conditioner.naive(given)).cpu()
         count = len(task.seeds)
         batch = {key: value.expand(count, *value.shape[1:]) for key, value in given.items()}
-        prompts = _prompts(conditioner, task.target, count)
-        drawn = task.model.sample({**batch, **prompts}, task.seeds, task.sampler, task.guidance, task.batch_size)
+        whole: dict[str, Any] = {**batch, **_prompts(conditioner, task.target, count)}
+        drawn = task.model.sample(whole, task.seeds, task.sampler, task.guidance, task.batch_size)
         after = Row(task.target or "drawn", conditioner.finish(batch, drawn))
         return Edited(Row(conditioner.shows, before), [after])
 
