@@ -21,6 +21,7 @@ from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device, plain
 from ldmlab.cli.progress import track
+from ldmlab.cli.restoration import restorations
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.atomic import write_json
 from ldmlab.data.datamodule import ShardDataModule
@@ -30,7 +31,7 @@ from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, record
 from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
-from ldmlab.metrics.restoration import Trial, evaluate_restorations
+from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.pipeline import LatentDiffusion, to_uint8
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
@@ -69,7 +70,8 @@ def _figures(
         _check_bound_steps(cfg, model)
         return _variational_bound(cfg, model, heldout, n)
     if isinstance(model.conditioner, ImageConditioner):
-        return _image_to_image(cfg, model, heldout, extractor, n)
+        batches = track(_batches(heldout, n, cfg.batch_size), "sampling")
+        return evaluate_restorations(restorations(cfg, model, batches, n), extractor)
     return _text_to_image(cfg, model, heldout, extractor, n)
 
 
@@ -133,30 +135,6 @@ def _text_to_image(
     scenes = asked if all(asked) else None
     samples = _samples(cfg, model, columns, n)
     return evaluate_samples(references, samples, extractor, scenes, columns["captions"], cfg.seed)
-
-
-def _image_to_image(
-    cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, extractor: FeatureExtractor, n: int
-) -> dict[str, float]:
-    """Held-out pictures drawn again from what the conditioner leaves of them."""
-    if cfg.pictures_per_caption != 1:
-        raise ValueError(
-            f"pictures_per_caption={cfg.pictures_per_caption}: this model draws from pictures, one from each; leave it at 1"
-        )
-    conditioner, seeds = model.conditioner, iter(picture_seeds(cfg.seed, n))
-    assert isinstance(conditioner, ImageConditioner)
-    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
-
-    def trials() -> Iterator[Trial]:
-        for batch in track(_batches(heldout, n, cfg.batch_size), "sampling"):
-            own = list(islice(seeds, len(batch["images"])))
-            task = complete_each(conditioner, batch, own)
-            drawn = conditioner.finish(task, model.sample(task, own, sampler, guidance, cfg.batch_size))
-            asked = [meta.get("asked") for meta in batch["meta"]]
-            naive = to_uint8(conditioner.naive(task)).cpu()
-            yield Trial(to_uint8(batch["images"]), drawn, naive, asked if all(asked) else None)
-
-    return evaluate_restorations(trials(), extractor)
 
 
 def _pick(values: list[Any], rows: list[int]) -> list[Any]:

@@ -36,7 +36,7 @@ def around(
     """
     if channels == latent_channels + 1:
         no_text = conditioner["_target_"] == target(NoCondition)
-        own = {"_target_": target(Inpainting), "layout": "ldm" if no_text else "sd"}
+        own: Section = {"_target_": target(Inpainting), "layout": "ldm" if no_text else "sd"}
     elif channels == 3:
         own = {"_target_": target(SuperResolution), "factor": factor}
     else:
@@ -57,7 +57,9 @@ def inside(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[dict
             f"has {own['_target_'].rpartition('.')[2]}"
         )
     before = f"conditioner.{TEXT}"
-    renamed = {name.replace(before, "conditioner.") if name.startswith(before) else name: t for name, t in state.items()}
+    renamed = {
+        name.replace(before, "conditioner.") if name.startswith(before) else name: t for name, t in state.items()
+    }
     return {**config, "conditioner": own["text"]}, renamed
 
 
