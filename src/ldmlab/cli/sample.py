@@ -35,7 +35,8 @@ def run(cfg: DictConfig) -> None:
     assert isinstance(model, LatentDiffusion)
     if model.conditioner.concat_channels:
         raise ValueError(
-            f"ckpt={cfg.ckpt}: this model draws from a picture; give it one: ldmlab edit method=image_to_image image=PATH"
+            f"ckpt={cfg.ckpt}: this model draws from a picture; give it one: "
+            "ldmlab edit method=image_to_image image=PATH"
         )
     model.conditioner(model.conditioner.batch(prompts))  # refuses a prompt before anything is written
     model.to(pick_device(cfg.device))

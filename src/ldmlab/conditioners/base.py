@@ -89,7 +89,7 @@ class Conditioner(nn.Module, ABC):
         raise ValueError(f"conditioner {type(self).__name__}: reads no words, so there are no words to edit")
 
     def drop(self, cond: Conditioning, p: float, count: int) -> Conditioning:
-        """Make of each of `count` samples, with probability p, what `null_beside` makes of it, in all fields together."""
+        """Put `null_beside` in the place of each of `count` samples with probability p, in all fields together."""
         if p == 0:
             return cond
         device = self.device()
