@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ldmlab.attention.control import AttentionControl
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.conditioners.pixels import as_bytes
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
@@ -37,7 +38,7 @@ def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """
     if not bool(torch.isfinite(images).all()):
         raise ValueError("the pictures hold NaN or infinite values; use an earlier checkpoint or less guidance.scale")
-    return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return as_bytes(images)
 
 
 class LatentDiffusion(nn.Module):
@@ -46,7 +47,7 @@ class LatentDiffusion(nn.Module):
     Args:
         autoencoder: between images and latents.
         denoiser: estimates clean latents.
-        conditioner: from prompts or labels to conditions.
+        conditioner: from prompts, labels or pictures to conditions.
         latent_grid: side of the square latent grid that the denoiser works on.
     """
 
@@ -57,6 +58,7 @@ class LatentDiffusion(nn.Module):
         self.autoencoder = autoencoder
         self.denoiser = denoiser
         self.conditioner = conditioner
+        conditioner.place(autoencoder, latent_grid)
         self.latent_shape = (autoencoder.latent_channels, latent_grid, latent_grid)
 
     @torch.no_grad()
@@ -82,7 +84,8 @@ class LatentDiffusion(nn.Module):
             guidance: the method.
             batch_size: pictures at once on a GPU, a limit on memory.
             on_step: called with (step, latents) after every step of every chunk.
-            negative: as `batch`, what guidance leads away from in place of the null condition.
+            negative: as `batch`, what guidance leads away from in place of the null condition; what it lacks, such as a
+                picture, is that of `batch`.
             observer: from the numbers of the pictures drawn at once (on a CPU the last may be repeated) to a control
                 that looks on, in a further pass before each that counts; see `guidance.observed`. It is told when a
                 step begins, and nothing that it returns is used.
@@ -204,7 +207,9 @@ class LatentDiffusion(nn.Module):
             )
         if unguided or opposite is not None:
             return cond, opposite
-        return cond, self.conditioner.null(len(rows)) if negative is None else self.conditioner(_pick(negative, rows))
+        if negative is None:
+            return cond, self.conditioner.null_beside(cond, len(rows))
+        return cond, self.conditioner({**part, **_pick(negative, rows)})
 
 
 def _shared(noise: PictureNoise, x: Tensor) -> Tensor:

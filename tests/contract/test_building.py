@@ -47,6 +47,10 @@ SMALL = {
     "conditioner.width": 32,
     "conditioner.depth": 1,
     "conditioner.heads": 2,
+    "conditioner.text.length": 64,
+    "conditioner.text.width": 32,
+    "conditioner.text.depth": 1,
+    "conditioner.text.heads": 2,
     "training.warmup_steps": 0,
     "sampler.steps": 1,
     "trainer.max_steps": 1,
@@ -151,10 +155,9 @@ def but_for_numbers(node: Any) -> Any:
 
 
 def trains_here(name: str) -> bool:
-    """Not what needs a file of weights, or channels beside the latents that no conditioner gives yet."""
-    experiment = written(name)
-    needs_weights = experiment.get("conditioner", {}).get("weights", "") is None
-    return not needs_weights and not experiment["network"].get("concat_channels")
+    """Not what needs a file of weights."""
+    conditioner = written(name).get("conditioner", {})
+    return all(section.get("weights", "") is not None for section in (conditioner, conditioner.get("text", {})))
 
 
 def representatives(trained: bool) -> list[str]:

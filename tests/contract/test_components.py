@@ -183,13 +183,26 @@ ARGUMENTS: dict[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
+class Latents:
+    """An autoencoder of factor 4 that gives two means."""
+
+    latent_channels, factor, latent_mean = 2, 4, torch.zeros(2)
+
+    def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        small = torch.nn.functional.avg_pool2d(images, 4)[:, :2]
+        return small, torch.zeros_like(small)
+
+
 @pytest.mark.parametrize("kind", CONDITIONERS)
 def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
     """With a batch that has everything in it, its condition and its null have the same fields, shapes and dtypes."""
     captions = ["a red star", "a blue circle", "a green square"]
     conditioner = kind(**ARGUMENTS.get(kind.__name__, lambda folder: {})(tmp_path)).eval()
     conditioner.prepare(captions * 5)
-    batch = {"captions": captions, "labels": [0, 1, 4], "images": torch.zeros(3, 3, 16, 16)}
+    weights = {*conditioner.state_dict()}
+    conditioner.place(Latents(), 4)
+    assert {*conditioner.state_dict()} == weights
+    batch = conditioner.complete({"captions": captions, "labels": [0, 1, 4], "images": torch.zeros(3, 3, 16, 16)})
     cond, null = conditioner(batch), conditioner.null(3)
     for field in fields(Conditioning):
         mine, theirs = getattr(cond, field.name), getattr(null, field.name)
@@ -197,6 +210,7 @@ def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
         assert mine is None or (mine.shape == theirs.shape and mine.dtype == theirs.dtype)
     for width, tensor in ((conditioner.context_width, cond.context), (conditioner.vector_width, cond.vector)):
         assert width == (None if tensor is None else tensor.shape[-1])
+    assert conditioner.concat_channels == (0 if cond.concat is None else cond.concat.shape[1])
     dropped = conditioner.drop(cond, 1.0, 3)
     torch.testing.assert_close(dropped.vector, null.vector)
     if any(getattr(cond, field.name) is not None for field in fields(Conditioning)):

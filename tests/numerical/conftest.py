@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -34,12 +34,11 @@ def build(name: str, *overrides: str) -> Published:
     with torch.device("meta"):
         autoencoder, conditioner = build_autoencoder(config.autoencoder), build_conditioner(config.conditioner)
         grid, channels = config.data.image_size // autoencoder.factor, autoencoder.latent_channels
+        conditioner.place(autoencoder, grid)
         variance = instantiate(config.objective).learns_variance
         backbone = build_backbone(config.backbone, channels, grid, conditioner, variance)
         conditioner.prepare([""])
         cond = conditioner.null(1)
-        if backbone.concat_channels:
-            cond = replace(cond, concat=torch.empty(1, backbone.concat_channels, grid, grid))
         inputs = (torch.empty(1, channels, grid, grid), torch.zeros(1, dtype=torch.long), cond)
     return Published(backbone, conditioner, inputs)
 

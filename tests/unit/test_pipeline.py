@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
+from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Epsilon
@@ -23,6 +24,7 @@ from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import picture_seeds
+from ldmlab.types import Conditioning
 
 CAPTIONS = [f"a {size} {colour} {shape}" for size in ("big", "small") for colour in ("red", "blue") for shape in "1234"]
 
@@ -132,3 +134,22 @@ def test_rounding_and_clamping() -> None:
 def test_what_is_no_picture_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="the pictures hold NaN or infinite values"):
         to_uint8(torch.tensor([0.0, bad]))
+
+
+def test_a_negative_prompt_leads_away_beside_the_same_picture() -> None:
+    conditioner = Inpainting("sd", TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2))
+    conditioner.prepare(CAPTIONS)
+    autoencoder = AutoencoderKL(channels=16, multipliers=(1, 2), residual_blocks=1, norm_groups=8)
+    network = DiT(4, 8, patch=2, width=64, depth=1, heads=4, context_width=32, vector_width=32, concat_channels=5)
+    made = LatentDiffusion(autoencoder, Denoiser(network, scaled_linear(), Epsilon()), conditioner, 8).eval()
+    seen: list[Conditioning] = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
+    masks = torch.zeros(2, 16, 16, dtype=torch.bool)
+    masks[0, :8] = masks[1, :, 8:] = True
+    batch = {"images": torch.randn(2, 3, 16, 16), "masks": masks, "captions": CAPTIONS[:2]}
+    made.sample(batch, [0, 1], DDIM(1), ClassifierFree(2.0), negative={"captions": CAPTIONS[2:4]})
+    cond, negative = seen[0].concat.chunk(2)
+    assert torch.equal(cond, negative)
+    torch.testing.assert_close(cond[:2], conditioner(batch).concat)
+    context = conditioner({**batch, "captions": CAPTIONS[2:4]}).context
+    torch.testing.assert_close(seen[0].context[8:10], context)

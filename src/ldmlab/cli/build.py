@@ -73,8 +73,19 @@ def build_conditioner(config: Mapping[str, Any]) -> Conditioner:
 def build_backbone(
     config: Mapping[str, Any], channels: int, grid: int, conditioner: Conditioner, learns_variance: bool = False
 ) -> nn.Module:
-    """The backbone of a config's `backbone` group, made to fit the latents, the conditioner and the objective."""
+    """The backbone of a config's `backbone` group, made to fit the latents, the conditioner and the objective.
+
+    Raises:
+        ValueError: the config asks for another number of channels beside the latents than the conditioner gives.
+    """
     widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
+    if conditioner.concat_channels:
+        asked = config.get("concat_channels", 0)
+        if asked not in (0, conditioner.concat_channels):
+            raise ValueError(
+                f"backbone.concat_channels={asked}: the conditioner gives {conditioner.concat_channels}; leave it at 0"
+            )
+        widths["concat_channels"] = conditioner.concat_channels
     return instantiate(config, channels=channels, grid=grid, out_channels=(1 + learns_variance) * channels, **widths)
 
 
@@ -90,6 +101,9 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidanc
             f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
             "was trained with the same autoencoder_ckpt"
         )
+    if isinstance(guidance, Autoguidance) and isinstance(guidance.conditioner, Conditioner):
+        # Both share one autoencoder, on whatever device this model comes to be.
+        guidance.conditioner.place(model.autoencoder, model.latent_shape[1])
     return guidance
 
 
@@ -123,6 +137,7 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) 
         )
     grid = size // autoencoder.factor
     conditioner = build_conditioner(config["conditioner"])
+    conditioner.place(autoencoder, grid)
     objective: Objective = instantiate(config.get("objective", OBJECTIVE))
     channels = autoencoder.latent_channels
     backbone = build_backbone(config["backbone"], channels, grid, conditioner, objective.learns_variance)

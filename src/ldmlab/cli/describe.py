@@ -55,6 +55,7 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     channels, grid, _ = latent_shape
     with torch.device("meta"):
         conditioner = build_conditioner(cfg.conditioner).to("meta")
+        conditioner.place(autoencoder, grid)
         learns_variance = instantiate(cfg.objective).learns_variance
         backbone = build_backbone(cfg.backbone, channels, grid, conditioner, learns_variance)
     conditioner.prepare([""])

@@ -20,6 +20,8 @@ from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device
 from ldmlab.cli.progress import track
 from ldmlab.cli.records import print_table, sampling_record
+from ldmlab.cli.restoration import restorations
+from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.atomic import write_json
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ShardDataset, collate
@@ -28,6 +30,7 @@ from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
+from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.pipeline import LatentDiffusion, to_uint8
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
@@ -65,6 +68,9 @@ def _figures(
     if cfg.metric == "vlb":
         _check_bound_steps(cfg, model)
         return _variational_bound(cfg, model, heldout, n)
+    if isinstance(model.conditioner, ImageConditioner):
+        batches = track(_batches(heldout, n, cfg.batch_size), "sampling")
+        return evaluate_restorations(restorations(cfg, model, batches, n), extractor)
     return _text_to_image(cfg, model, heldout, extractor, n)
 
 
@@ -76,9 +82,15 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     bits: dict[str, list[Tensor]] = {}
     seeds = iter(picture_seeds(cfg.seed, n))
     for batch in _batches(heldout, n, cfg.batch_size):
-        images = batch["images"].to(model.autoencoder.latent_mean.device)
-        latents, cond = model.autoencoder.moments(images)[0], model.conditioner(batch)
-        noise = PictureNoise(list(islice(seeds, len(latents))), latents.shape[1:], latents.device)
+        images, own = (
+            batch["images"].to(model.autoencoder.latent_mean.device),
+            list(islice(seeds, len(batch["images"]))),
+        )
+        latents, cond = (
+            model.autoencoder.moments(images)[0],
+            model.conditioner(complete_each(model.conditioner, batch, own)),
+        )
+        noise = PictureNoise(own, latents.shape[1:], latents.device)
         bar = partial(track, what="bounding")
         for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():
             bits.setdefault(name, []).append(values.cpu())

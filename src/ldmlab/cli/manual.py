@@ -133,7 +133,8 @@ PAGES = {
             "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
             "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "
             "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions, and of a codebook the perplexity "
-            "and the share of codes in use.",
+            "and the share of codes in use. A model conditioned on pictures: PSNR, SSIM and the same distance of "
+            "held-out pictures drawn again, beside those of the naive answer: bicubic, the grey picture, a mean.",
             "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
             "extractor=inception gives the FID that papers report.",
         ),

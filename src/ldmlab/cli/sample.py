@@ -33,6 +33,11 @@ def run(cfg: DictConfig) -> None:
     captions = [prompts[index % len(prompts)] for index in range(cfg.n)]
     model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
     assert isinstance(model, LatentDiffusion)
+    if model.conditioner.concat_channels:
+        raise ValueError(
+            f"ckpt={cfg.ckpt}: this model draws from a picture; give it one: "
+            "ldmlab edit method=image_to_image image=PATH"
+        )
     model.conditioner(model.conditioner.batch(prompts))  # refuses a prompt before anything is written
     model.to(pick_device(cfg.device))
     strip: list[Tensor] = []

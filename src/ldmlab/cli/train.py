@@ -18,29 +18,22 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.build import (
-    CONDITION_KEYS,
     DIFFUSION_GROUPS,
     OBJECTIVE,
     build_autoencoder,
-    build_guidance,
     build_latent_diffusion,
     load_autoencoder,
     pick_device,
     plain,
     with_defaults,
 )
+from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.data.problems import summarise
-from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
-from ldmlab.samplers.base import Sampler
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.attention import attention_drawer
-from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
@@ -57,8 +50,6 @@ from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
 
-GRID_IMAGES = 8
-GRID_SAMPLES = 4
 CHECKPOINT = "last.ckpt"
 
 
@@ -89,7 +80,7 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     try:
         trainer = _trainer(cfg, module, data, folder)
         if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
-            _cache_latents(data, module.model.autoencoder, cfg.trainer.accelerator)
+            _cache_latents(data, module.model, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
         raise ValueError(f"{error}; {_last_good(folder)}") from error
@@ -136,6 +127,8 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
 
 def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     """A conditioner's config without its weights file: the weights themselves are in the checkpoint."""
+    if isinstance(conditioner.get("text"), dict):
+        return {**conditioner, "text": _movable(conditioner["text"])}
     if "weights" not in conditioner:
         return conditioner
     if conditioner["weights"] is None:
@@ -143,14 +136,20 @@ def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     return {**conditioner, "weights": None}
 
 
-def _cache_latents(data: ShardDataModule, autoencoder: Autoencoder, accelerator: str) -> None:
+def _cache_latents(data: ShardDataModule, model: LatentDiffusion, accelerator: str) -> None:
+    """A conditioner that reads pictures gets them beside their latents."""
     device = pick_device("cpu" if accelerator == "cpu" else "auto")
-    autoencoder.to(device)
+    autoencoder = model.autoencoder.to(device)
 
     def moments(images: Tensor) -> tuple[Tensor, Tensor]:
         return autoencoder.moments(images.to(device))
 
-    data.use_latents(moments, state_sha256(autoencoder), progress=lambda batches: track(batches, "encoding images"))
+    data.use_latents(
+        moments,
+        state_sha256(autoencoder),
+        progress=lambda batches: track(batches, "encoding images"),
+        keep_images=model.conditioner.concat_channels > 0,
+    )
     autoencoder.to("cpu")
 
 
@@ -159,7 +158,7 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
         RngState(),
         Throughput(cfg.data.batch_size * cfg.trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
         progress_callback(),
-        _grid(cfg, module, data, folder),
+        picture_grid(cfg, module, data, folder),
         LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
     ]
     settings = plain(cfg.trainer)
@@ -181,42 +180,6 @@ def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, 
         raise ValueError(f"trainer: {error}") from error
     trainer.logger = _logger(cfg)  # after the settings are known to be good, since it writes to the folder
     return trainer
-
-
-def _grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
-    if isinstance(module, LatentDiffusionTraining):
-        samples = _samples(cfg, module.model, data)
-        drawer, maps = sample_drawer(*samples), None
-        if cfg.grid_attention:
-            maps = attention_drawer(module.model, *samples)
-    else:
-        drawer, maps = reconstruction_drawer(lambda: _first_samples(data, GRID_IMAGES)["images"]), None
-    return PictureGrid(drawer, folder / "pictures", cfg.grid_every, maps=maps)
-
-
-def _samples(
-    cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
-) -> tuple[Mapping[str, Any], list[str], Sampler, Guidance, int]:
-    """What is drawn during training: conditions, titles, sampler, guidance, seed.
-
-    What cannot be drawn is refused now, not at the first grid.
-    """
-    if cfg.grid_prompts is None:
-        batch: dict[str, Any] = dict(_first_samples(data, GRID_SAMPLES))
-        titles = batch["captions"]
-    else:
-        titles = list(cfg.grid_prompts)
-        batch = model.conditioner.batch(titles)
-    sampler = instantiate(cfg.sampler)
-    sampler.levels(model.denoiser.schedule)
-    model.conditioner(batch)
-    condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return condition, titles, sampler, build_guidance(cfg.guidance, model), cfg.seed
-
-
-def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:
-    source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
-    return collate([source[i] for i in range(min(count, len(source)))])
 
 
 def _precision(name: str) -> str:

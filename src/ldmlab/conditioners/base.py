@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.conditioners.words import PromptWords
 from ldmlab.types import Conditioning
+
+
+class LatentSpace(Protocol):
+    """What conditions on the latent grid know of the frozen autoencoder.
+
+    Attributes:
+        latent_channels: C.
+        factor: f.
+        latent_mean: of the raw latents; where it is, the autoencoder is.
+    """
+
+    latent_channels: int
+    factor: int
+    latent_mean: Tensor
+
+    def moments(self, images: Float[Tensor, "B 3 fH fW"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
+        """Mean and standard deviation of the normalised latents of images in [-1, 1]."""
 
 
 class Conditioner(nn.Module, ABC):
@@ -19,10 +37,12 @@ class Conditioner(nn.Module, ABC):
     Attributes:
         context_width: D of the `context` that it gives; None where it gives none.
         vector_width: V of the `vector` that it gives; None where it gives none.
+        concat_channels: Cc of the `concat` that it gives, known once it is placed; 0 where it gives none.
     """
 
     context_width: int | None = None
     vector_width: int | None = None
+    concat_channels: int = 0
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
@@ -35,6 +55,22 @@ class Conditioner(nn.Module, ABC):
     @abstractmethod
     def null(self, n: int) -> Conditioning:
         """n times the condition that says nothing, with the same fields and lengths as `forward` gives."""
+
+    def null_beside(self, cond: Conditioning, n: int) -> Conditioning:
+        """What n samples of `cond` become without their condition: `null`, unless a part of it always stays."""
+        return self.null(n)
+
+    def place(self, space: LatentSpace, grid: int) -> None:
+        """Learn of the latents that are conditioned, before anything is drawn; only conditions on their grid need it.
+
+        Args:
+            space: the frozen autoencoder. It is seen, not owned: its weights stay out of this module's.
+            grid: side of the square latent grid.
+        """
+
+    def complete(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Mapping[str, Any]:
+        """A batch of data with what users give and data lack, drawn at random; nothing by default."""
+        return batch
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """What `forward` reads, for prompts as a user types them.
@@ -53,12 +89,12 @@ class Conditioner(nn.Module, ABC):
         raise ValueError(f"conditioner {type(self).__name__}: reads no words, so there are no words to edit")
 
     def drop(self, cond: Conditioning, p: float, count: int) -> Conditioning:
-        """Replace each of `count` samples by the null condition with probability p, all of its fields together."""
+        """Put `null_beside` in the place of each of `count` samples with probability p, in all fields together."""
         if p == 0:
             return cond
         device = self.device()
         keep = torch.rand(count, device=device) >= p
-        return cond.where(keep, self.null(count))
+        return cond.where(keep, self.null_beside(cond, count))
 
     def prepare(self, captions: list[str]) -> None:
         """Fit whatever is made from the training captions before training; nothing by default."""

@@ -86,6 +86,7 @@ class ShardDataModule(LightningDataModule):
         folder: Path | None = None,
         batch_size: int = 64,
         progress: Progress = iter,
+        keep_images: bool = False,
     ) -> None:
         """Train and validate on cached latents from now on: batches have `moments` in place of `images`.
 
@@ -95,19 +96,21 @@ class ShardDataModule(LightningDataModule):
             folder: where the caches lie; by default beside the tars.
             batch_size: images a call of `moments`.
             progress: wraps each iteration over the batches, as a progress bar does.
+            keep_images: batches have `images` beside `moments`.
         """
         splits = {"train": self.train_set} | ({"heldout": self.heldout_set} if self.heldout_path.is_dir() else {})
         for split, dataset in splits.items():
             path = (folder or dataset.index.root) / f"latents-{split}-{self.image_size}-{fingerprint[:12]}.safetensors"
             self._latents[split] = build_latent_cache(
-                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress
+                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress, keep_images
             )
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the endless training stream, an epoch an iteration, from the batch that the run has come to."""
         finished = self._finished if self.trainer else None
         if latents := self._latents.get("train"):
-            return ResumableLoader(latents, self._batches(), as_is, 0, self._pin_memory(), finished)
+            workers = self.num_workers if latents.images is not None else 0
+            return ResumableLoader(latents, self._batches(), as_is, workers, self._pin_memory(), finished)
         return ResumableLoader(self.train_set, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

@@ -30,6 +30,7 @@ class LatentBatch(TypedDict):
     """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; the rest as in `ImageBatch`."""
 
     moments: Tensor
+    images: NotRequired[Tensor]
     captions: list[str]
     keys: list[str]
     meta: list[dict[str, Any]]
@@ -43,12 +44,20 @@ class CachedLatents(Dataset[LatentBatch]):
         index: the samples.
         moments: (N, 2C, H, W) float16.
         rows: (N,) the sample whose image is encoded at each place; another one where the image is corrupt.
+        images: gives the images beside their moments; left out if not given.
     """
 
-    def __init__(self, index: ShardIndex, moments: Float[Tensor, "N C2 H W"], rows: Tensor) -> None:
+    def __init__(
+        self,
+        index: ShardIndex,
+        moments: Float[Tensor, "N C2 H W"],
+        rows: Tensor,
+        images: ShardDataset | None = None,
+    ) -> None:
         self.index = index
         self.moments = moments
         self.rows = rows.tolist()
+        self.images = images
         self.files = ShardFiles(index.root, index.shards)
 
     def __len__(self) -> int:
@@ -67,6 +76,8 @@ class CachedLatents(Dataset[LatentBatch]):
             keys=[self.index.keys[row] for row in rows],
             meta=[self.index.meta(row, self.files) for row in rows],
         )
+        if self.images is not None:
+            batch["images"] = torch.stack([self.images[row]["image"] for row in rows])
         labels = labels_of(batch["meta"])
         if labels is not None:
             batch["labels"] = labels
@@ -86,6 +97,7 @@ def build_latent_cache(
     batch_size: int = 64,
     num_workers: int = 0,
     progress: Progress = iter,
+    keep_images: bool = False,
 ) -> CachedLatents:
     """Load the moments of a dataset from `path`, or compute and store them there.
 
@@ -101,6 +113,7 @@ def build_latent_cache(
         batch_size: images a call of `moments`.
         num_workers: processes that decode images.
         progress: wraps the iteration over the batches, as a progress bar does.
+        keep_images: give the images too.
 
     Raises:
         ValueError: the moments are not finite in float16.
@@ -114,7 +127,8 @@ def build_latent_cache(
     replaced = int((tensors["rows"] != torch.arange(len(dataset))).sum())
     if replaced:
         log.warning("%s: %d of its images are corrupt and replaced by others", dataset.index.root, replaced)
-    return CachedLatents(dataset.index, torch.cat([tensors["mean"], tensors["std"]], 1), tensors["rows"])
+    both = torch.cat([tensors["mean"], tensors["std"]], 1)
+    return CachedLatents(dataset.index, both, tensors["rows"], dataset if keep_images else None)
 
 
 @torch.no_grad()

@@ -11,13 +11,16 @@ from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
+from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.clip import CLIPText, FrozenCLIP
+from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.interop import diffusers_configs as configs
 from ldmlab.interop.autoencoder import KL_DIFFUSERS, VQ_DIFFUSERS
 from ldmlab.interop.clip import CLIP_TRANSFORMERS
 from ldmlab.interop.dit import DIT_DIFFUSERS
 from ldmlab.interop.family import Component, Family
+from ldmlab.interop.image_condition import inside
 from ldmlab.interop.latents import scale_of
 from ldmlab.interop.mapping import to_public
 from ldmlab.interop.process import to_scheduler
@@ -69,11 +72,14 @@ def export_model(config: Sections, state: Mapping[str, Tensor], model: LatentDif
     if not isinstance(model.autoencoder, AutoencoderKL):
         raise ValueError("format=diffusers: its pipelines decode with AutoencoderKL, and this model has a codebook")
     backbone = _backbone(config, model)
+    conditioner = model.conditioner
+    if isinstance(conditioner, ImageConditioner):
+        conditioner, (config, state) = conditioner.text, inside(config, state)
     weights = _inner(state, {"denoiser.backbone.": "backbone.", "conditioner.": "conditioner."})
     if isinstance(model.denoiser.backbone, UNet):
-        files, index = _stable_diffusion(config, backbone, weights, model)
+        files, index = _stable_diffusion(config, backbone, weights, conditioner)
     elif isinstance(model.denoiser.backbone, DiT):
-        files, index = _dit(config, backbone, weights, model)
+        files, index = _dit(config, backbone, weights, conditioner)
     else:
         raise ValueError(f"format=diffusers: diffusers has no class for a {_class_name(config['backbone'])}")
     prediction = _class_name(config["parameterization"])
@@ -83,22 +89,22 @@ def export_model(config: Sections, state: Mapping[str, Tensor], model: LatentDif
 
 
 def _stable_diffusion(
-    config: Sections, unet: Component, weights: Mapping[str, Tensor], model: LatentDiffusion
+    config: Sections, unet: Component, weights: Mapping[str, Tensor], conditioner: Conditioner
 ) -> tuple[Files, dict[str, Any]]:
-    if not isinstance(model.conditioner, CLIPText):
+    if not isinstance(conditioner, CLIPText):
         kind = _class_name(config["conditioner"])
         raise ValueError(
             f"format=diffusers: its Stable Diffusion pipeline reads prompts with CLIP's text encoder, and this model "
             f"with {kind}, for which diffusers has no class"
         )
-    text = _clip(config, model.conditioner)
+    text = _clip(config, conditioner)
     files = _in(
         "unet",
         {"config.json": configs.unet_config(unet), WEIGHTS: _weights(UNET_DIFFUSERS, {"backbone": unet}, weights)},
     )
     encoder = _weights(CLIP_TRANSFORMERS, {"conditioner": text}, weights)
     files |= _in("text_encoder", {"config.json": configs.clip_config(text), TEXT_WEIGHTS: encoder})
-    files |= _in("tokenizer", configs.tokenizer_files(model.conditioner))
+    files |= _in("tokenizer", configs.tokenizer_files(conditioner))
     inpaints = unet.setting("concat_channels") > 0
     index = configs.pipeline_index(
         "StableDiffusionInpaintPipeline" if inpaints else "StableDiffusionPipeline",
@@ -115,9 +121,8 @@ def _stable_diffusion(
 
 
 def _dit(
-    config: Sections, dit: Component, weights: Mapping[str, Tensor], model: LatentDiffusion
+    config: Sections, dit: Component, weights: Mapping[str, Tensor], conditioner: Conditioner
 ) -> tuple[Files, dict[str, Any]]:
-    conditioner = model.conditioner
     if not isinstance(conditioner, ClassLabel) or conditioner.vector_width != dit.setting("width"):
         kind = _class_name(config["conditioner"])
         raise ValueError(
@@ -147,7 +152,10 @@ def _backbone(config: Sections, model: LatentDiffusion) -> Component:
         "vector_width": model.conditioner.vector_width,
         "out_channels": (1 + model.denoiser.learns_variance) * channels,
     }
-    return Component(type(model.denoiser.backbone), _settings(config["backbone"]), widths)
+    settings = _settings(config["backbone"])
+    if model.conditioner.concat_channels:
+        settings = {**settings, "concat_channels": model.conditioner.concat_channels}
+    return Component(type(model.denoiser.backbone), settings, widths)
 
 
 def _clip(config: Sections, conditioner: CLIPText) -> Component:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ldmlab.interop import process
 from ldmlab.interop.family import Component, Hints
+from ldmlab.interop.image_condition import around
 from ldmlab.interop.mapping import account, from_public
 from ldmlab.interop.process import LATENT_DIFFUSION, STABLE_DIFFUSION, Section
 from ldmlab.interop.recognise import Found
@@ -106,21 +107,38 @@ def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], i
     Raises:
         ValueError: a part is missing.
     """
-    summary = [*_summary(parts, ignored)]
-    state = {f"{PARTS[name]}{key}": value for name, part in parts.items() for key, value in part.state.items()}
     if "backbone" not in parts:
         kind = "autoencoder" if "autoencoder" in parts else "conditioner"
         alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": image_size or 256}
-        return Imported(alone, state, source.ema, summary)
+        return Imported(alone, _state(parts), source.ema, [*_summary(parts, ignored)])
     if "conditioner" not in parts and parts["backbone"].widths.get("context_width") is None:
         parts = {**parts, "conditioner": Part("no condition", NO_CONDITION, {}, {})}
     for name, asked in ASKED.items():
         if name not in parts:
             raise ValueError(f"path={source.path}: holds no {name}, without which a model is not whole; give {asked}")
-    config: dict[str, Any] = {name: part.config for name, part in parts.items()} | _process(source, parts)
     factor = 2 ** (len(parts["autoencoder"].config["multipliers"]) - 1) * parts["autoencoder"].config.get("patch", 1)
     size = image_size or parts["backbone"].widths["grid"] * factor
-    return Imported({"model": "latent_diffusion", "image_size": size, **config}, state, source.ema, summary)
+    process_config = _process(source, parts)
+    parts = _with_picture(parts, factor)
+    config: dict[str, Any] = {name: part.config for name, part in parts.items()} | process_config
+    config |= {"model": "latent_diffusion", "image_size": size}
+    return Imported(config, _state(parts), source.ema, [*_summary(parts, ignored)])
+
+
+def _state(parts: Mapping[str, Part]) -> dict[str, Tensor]:
+    return {f"{PARTS[name]}{key}": value for name, part in parts.items() for key, value in part.state.items()}
+
+
+def _with_picture(parts: Mapping[str, Part], factor: int) -> Mapping[str, Part]:
+    """The parts with a conditioner that gives what the backbone reads beside the latents, if there is one."""
+    backbone, reader = parts["backbone"], parts["conditioner"]
+    channels = backbone.config.get("concat_channels", 0)
+    made = around(reader.config, reader.state, channels, backbone.widths["channels"], factor)
+    if made is None:
+        return parts
+    config, state = made
+    name = config["_target_"].rpartition(".")[2]
+    return {**parts, "conditioner": replace(reader, title=f"{reader.title}, in {name}", config=config, state=state)}
 
 
 NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
@@ -145,7 +163,9 @@ def _summary(parts: Mapping[str, Part], ignored: Counter[str]) -> Iterator[str]:
     for name, part in parts.items():
         values = sum(tensor.numel() for tensor in part.state.values())
         yield f"{name}: {part.title}, {len(part.state)} tensors, {values:,} values"
-        if part.config.get("concat_channels"):
-            yield f"{name}: reads {part.config['concat_channels']} further channels, which a conditioner has to give"
+        if channels := part.config.get("concat_channels"):
+            giver = parts["conditioner"].config if "conditioner" in parts else {}
+            told = "the conditioner gives" if "text" in giver else "a conditioner has to give"
+            yield f"{name}: reads {channels} further channels, which {told}"
     for reason, number in ignored.items():
         yield f"ignored: {number} x {reason}"

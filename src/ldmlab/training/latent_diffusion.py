@@ -104,6 +104,7 @@ class LatentDiffusionTraining(L.LightningModule):
         generator: torch.Generator | None,
     ) -> Float[Tensor, " B"]:
         denoiser, conditioner = self.model.denoiser, self.model.conditioner
+        batch = conditioner.complete(batch, generator)
         latents = self._latents(batch, generator)
         cond = conditioner.drop(conditioner(batch), dropout, len(latents))
         noise = _randn_like(latents, generator)

@@ -15,6 +15,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ldmlab.cli.build import build_outline
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import assemble, convert
 from ldmlab.interop.source import read_source
@@ -240,10 +241,14 @@ def test_inpainting(vqvae: Any, tmp_path: Path) -> None:
     state |= {f"cond_stage_model.{name}": tensor.clone() for name, tensor in first_stage.items()}
     source = read_source(saved(state, tmp_path / "inpainting.safetensors"))
     made = assemble(source, *convert(source, Hints(heads=8)), image_size=None)
-    assert made.config["conditioner"]["_target_"] == "ldmlab.conditioners.none.NoCondition"
+    target = "ldmlab.conditioners.{}"
+    without_text = {"_target_": target.format("none.NoCondition")}
+    told = {"_target_": target.format("inpainting.Inpainting"), "layout": "ldm", "text": without_text}
+    assert made.config["conditioner"] == told
     assert made.config["backbone"]["concat_channels"] == 4
+    build_outline(made.config)
     assert f"{len(first_stage)} x the first stage once more" in "\n".join(made.summary)
-    assert "backbone: reads 4 further channels" in "\n".join(made.summary)
+    assert "backbone: reads 4 further channels, which the conditioner gives" in "\n".join(made.summary)
 
 
 @torch.no_grad()

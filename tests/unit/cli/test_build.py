@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from ldmlab.cli.build import load_autoencoder, load_model
+from ldmlab.cli.build import build_backbone, load_autoencoder, load_model
+from ldmlab.conditioners.none import NoCondition
 from ldmlab.training.checkpoints import export_weights
 
 KL = {"_target_": "ldmlab.autoencoders.kl.AutoencoderKL", "channels": 8, "multipliers": [1], "norm_groups": 4}
@@ -76,3 +77,18 @@ def test_a_config_that_lacks_parts_is_refused(config: Any, stored: Callable[[Any
 def test_our_own_targets_pass(stored: Callable[[Any], str]) -> None:
     with pytest.raises(ValueError, match="of another architecture"):  # built, and then the weights do not fit
         load_model(stored({"model": "autoencoder", "autoencoder": KL, "image_size": 16}))
+
+
+class Beside(NoCondition):
+    """Gives three channels."""
+
+    concat_channels = 3
+
+
+def test_channels_beside_the_latents_follow_from_the_conditioner() -> None:
+    config = {"_target_": "ldmlab.backbones.dit.DiT", "width": 32, "depth": 1, "heads": 2}
+    for asked in ({}, {"concat_channels": 0}, {"concat_channels": 3}):
+        assert build_backbone({**config, **asked}, 4, 8, Beside()).concat_channels == 3
+    assert build_backbone({**config, "concat_channels": 2}, 4, 8, NoCondition()).concat_channels == 2
+    with pytest.raises(ValueError, match=r"backbone.concat_channels=2: the conditioner gives 3; leave it at 0"):
+        build_backbone({**config, "concat_channels": 2}, 4, 8, Beside())

@@ -140,3 +140,12 @@ def test_loader_fetches_whole_batches(dataset, tmp_path, workers):
     assert keys == [[f"{row:09d}" for row in GlobalBatches(10, 4, seed=1).batch(n)] for n in range(2)]
     ordered = DataLoader(torch.utils.data.Subset(cached, range(5)), 3, collate_fn=as_is)
     assert [len(batch["keys"]) for batch in ordered] == [3, 2]
+
+
+def test_images_are_given_beside_their_moments_where_asked(dataset, tmp_path):
+    build = [dataset, Encoder(), tmp_path / "l.safetensors", "ae"]
+    assert "images" not in build_latent_cache(*build)[0]
+    batch = build_latent_cache(*build, keep_images=True).__getitems__([7, 0])
+    assert torch.equal(batch["images"], torch.stack([dataset[row]["image"] for row in (7, 0)]))
+    with torch.no_grad():
+        assert torch.equal(batch["moments"], torch.stack([_expected(dataset, row) for row in (7, 0)]))

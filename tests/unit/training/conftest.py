@@ -64,9 +64,12 @@ def diffusion_training() -> Callable[..., LatentDiffusionTraining]:
         if conditioner is None:
             conditioner = TextTransformer(vocabulary=300, length=32, width=16, depth=1, heads=2)
             conditioner.prepare(["a red star", "a blue circle"])
-        widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
+        autoencoder = make_autoencoder()
+        conditioner.place(autoencoder, 4)
+        widths: dict[str, Any] = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
+        widths["concat_channels"] = conditioner.concat_channels
         backbone = DiT(channels=4, grid=4, patch=2, width=16, depth=1, heads=2, **widths)
-        model = LatentDiffusion(make_autoencoder(), Denoiser(backbone, cosine(), Epsilon()), conditioner, 4)
+        model = LatentDiffusion(autoencoder, Denoiser(backbone, cosine(), Epsilon()), conditioner, 4)
         return LatentDiffusionTraining(model, ADAM, warmup_steps=0, model_config={"model": "ours"}, **settings)
 
     return make

@@ -11,10 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from ldmlab.conditioners.image import complete_each
+from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer
+from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
@@ -102,3 +104,20 @@ def test_the_last_step_is_drawn_once(
 
     fit(autoencoder_training(), batches(5), [PictureGrid(draw, tmp_path, every_n_steps=3)], max_steps=4)
     assert calls == [3, 4]
+
+
+def test_a_task_is_shown_between_its_naive_answer_and_the_truth(
+    diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit, tmp_path: Path
+) -> None:
+    conditioner = Inpainting()
+    module, data = diffusion_training(conditioner), batches(2)
+    batch = complete_each(conditioner, data[0], range(8))
+    draw = task_drawer(batch, DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1, columns=3), fit, data)
+    pictures, titles = draw(module)
+    naive, drawn, truth = pictures.unflatten(0, (8, 3)).unbind(1)
+    assert titles[:3] == ["mean of the known pixels", "a red star", "truth"]
+    known = ~batch["masks"][:, None].expand(-1, 3, -1, -1)
+    assert torch.equal(drawn[known], truth[known])
+    assert torch.equal(naive[known], truth[known])
+    assert not torch.equal(drawn, naive)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.diffusion.schedules import cosine
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.types import Level
@@ -66,3 +67,30 @@ def test_validation_is_uniform_whatever_training_draws(trained_levels: Callable[
 
 def test_training_is_uniform_by_default(trained_levels: Callable[..., Any]) -> None:
     assert len(torch.cat([level.sigma for level in trained_levels()[True]]).unique()) > 8
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_conditioner_of_pictures_is_completed_trained_and_validated_alike(
+    cached: bool, diffusion_training: Make, batches: Callable[..., Any], fit: Callable[..., L.Trainer]
+) -> None:
+    """Masks are drawn anew in every step, and the same at every validation."""
+    conditioner = Inpainting()
+    module, seen = diffusion_training(conditioner), []
+    data, held = batches(2), batches(1)
+    if cached:
+        for batch in data:
+            batch["moments"] = torch.cat(module.model.autoencoder.moments(batch["images"]), dim=1).detach()
+    concat = conditioner.concat
+
+    def recorded(batch: Any) -> Tensor:
+        seen.append((module.trainer.training, batch["masks"]))
+        return concat(batch)
+
+    conditioner.concat = recorded  # type: ignore[method-assign]
+    fit(module, data, validation=held, val_check_interval=1)
+    training = [masks for is_training, masks in seen if is_training]
+    validation = [masks for is_training, masks in seen if not is_training]
+    assert (len(training), len(validation)) == (2, 2)
+    assert not torch.equal(*training)
+    assert torch.equal(*validation)
+    assert all(parameter.grad is None for parameter in module.model.autoencoder.parameters())

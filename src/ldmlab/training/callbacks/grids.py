@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 from torch import Tensor
 
+from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.contact_sheet import contact_sheet
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import to_uint8
@@ -91,6 +92,30 @@ def sample_drawer(
         with module.ema.swapped():
             images = module.model.sample(batch, seeds, sampler, guidance)
         return images, list(titles)
+
+    return draw
+
+
+def task_drawer(batch: Mapping[str, Any], sampler: Sampler, guidance: Guidance, seed: int) -> Draw:
+    """For each sample of a batch what its picture is without a model, what the averaged weights draw, and the truth.
+
+    Args:
+        batch: "images" and "captions", and what else an `ImageConditioner` reads.
+        sampler: the method.
+        guidance: the method.
+        seed: the same noise every time.
+    """
+    truth, seeds = batch["images"], picture_seeds(seed, len(batch["images"]))
+
+    def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
+        assert isinstance(module, LatentDiffusionTraining)
+        conditioner = module.model.conditioner
+        assert isinstance(conditioner, ImageConditioner)
+        with module.ema.swapped():
+            drawn = conditioner.finish(batch, module.model.sample(batch, seeds, sampler, guidance))
+        given = to_uint8(conditioner.naive(batch)).cpu()
+        titles = [title for caption in batch["captions"] for title in (conditioner.shows, caption, "truth")]
+        return torch.stack([given, drawn, to_uint8(truth).cpu()], dim=1).flatten(0, 1), titles
 
     return draw
 

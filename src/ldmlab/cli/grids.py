@@ -1,0 +1,82 @@
+"""The pictures that a training run draws now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ldmlab.cli.build import CONDITION_KEYS, build_guidance
+from ldmlab.conditioners.image import ImageConditioner, complete_each
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.dataset import ImageBatch, collate
+from ldmlab.guidance.base import Guidance
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.noise import picture_seeds
+from ldmlab.training.callbacks.attention import attention_drawer
+from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+
+RECONSTRUCTIONS = 8
+SAMPLES = 4
+
+
+def picture_grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
+    """The callback that draws them. What cannot be drawn is refused now, not at the first grid.
+
+    Raises:
+        ValueError: prompts that the model cannot draw, or maps of words where there are none.
+    """
+    pictures = folder / "pictures"
+    if not isinstance(module, LatentDiffusionTraining):
+        drawer = reconstruction_drawer(lambda: _first_samples(data, RECONSTRUCTIONS)["images"])
+        return PictureGrid(drawer, pictures, cfg.grid_every)
+    model = module.model
+    if isinstance(model.conditioner, ImageConditioner):
+        if cfg.grid_attention:
+            raise ValueError("grid_attention: this model draws from pictures; leave it at false")
+        return PictureGrid(_restorations(cfg, model, data), pictures, cfg.grid_every, columns=3)
+    samples = _samples(cfg, model, data)
+    maps = attention_drawer(model, *samples) if cfg.grid_attention else None
+    return PictureGrid(sample_drawer(*samples), pictures, cfg.grid_every, maps=maps)
+
+
+def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
+    """From held-out pictures."""
+    if cfg.grid_prompts is not None:
+        raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
+    samples = _first_samples(data, SAMPLES)
+    batch = complete_each(model.conditioner, samples, picture_seeds(cfg.seed, len(samples["images"])))
+    model.conditioner(batch)
+    return task_drawer(batch, _sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed)
+
+
+def _samples(
+    cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
+) -> tuple[Mapping[str, Any], list[str], Sampler, Guidance, int]:
+    """Conditions, titles, sampler, guidance, seed."""
+    if cfg.grid_prompts is None:
+        batch: dict[str, Any] = dict(_first_samples(data, SAMPLES))
+        titles = batch["captions"]
+    else:
+        titles = list(cfg.grid_prompts)
+        batch = model.conditioner.batch(titles)
+    model.conditioner(batch)
+    condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
+    return condition, titles, _sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed
+
+
+def _sampler(cfg: DictConfig, model: LatentDiffusion) -> Sampler:
+    sampler: Sampler = instantiate(cfg.sampler)
+    sampler.levels(model.denoiser.schedule)
+    return sampler
+
+
+def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:
+    source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
+    return collate([source[i] for i in range(min(count, len(source)))])

@@ -1,0 +1,50 @@
+"""Pictures drawn by a model that is conditioned on a picture: super-resolution, colorization, inpainting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ldmlab.conditioners.image import ImageConditioner
+from ldmlab.conditioners.none import NoCondition
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.pipeline import to_uint8
+
+
+class ImageToImage(EditMethod):
+    """Draws what the model's task makes of a user's picture; known pixels of it stay, to the bit.
+
+    The row before shows the naive answer: the small picture enlarged, the grey picture, the hole in a mean colour. A
+    model that reads text is told the target, or the empty prompt.
+    """
+
+    needs = frozenset({"image"})
+    takes = frozenset({"mask", "target"})
+    own_size = True
+
+    def edit(self, task: EditTask) -> Edited:
+        """See `EditMethod.edit`."""
+        conditioner = task.model.conditioner
+        if not isinstance(conditioner, ImageConditioner):
+            raise ValueError(
+                "method=image_to_image: this model draws from no picture; give ckpt= of one trained with "
+                "conditioner=inpainting, colorization or super_resolution"
+            )
+        assert task.image is not None
+        given = conditioner.given(task.image, task.mask)
+        before = to_uint8(conditioner.naive(given)).cpu()
+        count = len(task.seeds)
+        batch = {key: value.expand(count, *value.shape[1:]) for key, value in given.items()}
+        whole: dict[str, Any] = {**batch, **_prompts(conditioner, task.targets, count)}
+        drawn = task.model.sample(whole, task.seeds, task.sampler, task.guidance, task.batch_size)
+        after = Row("drawn" if task.targets is None else task.targets[0], conditioner.finish(batch, drawn))
+        return Edited(Row(conditioner.shows, before), [after])
+
+
+def _prompts(conditioner: ImageConditioner, targets: Sequence[str] | None, count: int) -> dict[str, Any]:
+    """What the model reads besides the picture."""
+    if not isinstance(conditioner.text, NoCondition):
+        return conditioner.batch([""] * count if targets is None else targets)
+    if targets is not None:
+        raise ValueError(f"target={targets[0]}: this model reads a picture and no prompt; leave it out")
+    return {}
