@@ -22,7 +22,7 @@ class Inpaint(EditMethod):
         overlap: see `windowed`; only a picture larger than the model's own has windows.
     """
 
-    def __init__(self, resample: int = 5, jump: int = 1, feather: int = 0, overlap: float = 0.5) -> None:
+    def __init__(self, resample: int = 5, jump: int = 5, feather: int = 0, overlap: float = 0.5) -> None:
         check_feather(feather)
         self.settings = Redraw(resample, jump, overlap=overlap)
         self.feather = feather

@@ -16,7 +16,7 @@ from torch import Tensor
 from ldmlab.diffusion.process import add_noise
 from ldmlab.editing.blended import Blended, check_resampling
 from ldmlab.editing.composite import latent_mask
-from ldmlab.editing.windows import windowed
+from ldmlab.editing.windows import check_overlap, windowed
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import Chunk, LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
@@ -34,7 +34,7 @@ class Redraw:
         overlap: of the windows of a canvas larger than the model's grid, see `windowed`.
 
     Raises:
-        ValueError: a count below 1, or a strength outside (0, 1].
+        ValueError: a count below 1, a strength outside (0, 1], or an overlap outside [0, 1).
     """
 
     resample: int = 1
@@ -44,6 +44,7 @@ class Redraw:
 
     def __post_init__(self) -> None:
         check_resampling(self.resample, self.jump)
+        check_overlap(self.overlap)
         if self.strength is not None and not 0 < self.strength <= 1:
             raise ValueError(
                 f"strength={self.strength}: a share of the steps above 0 and up to 1; the more, the freer of the image"

@@ -32,7 +32,7 @@ class Uncrop(EditMethod):
         canvas: Sequence[int],
         place: str | Sequence[int] = "centre",
         resample: int = 5,
-        jump: int = 1,
+        jump: int = 5,
         feather: int = 0,
         overlap: float = 0.5,
     ) -> None:

@@ -30,8 +30,7 @@ def windowed(denoise: GuidedDenoiser, window: tuple[int, int], overlap: float = 
     Raises:
         ValueError: the overlap is outside [0, 1).
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap={overlap}: a share of the window's side in [0, 1); 0.5 is usual")
+    check_overlap(overlap)
 
     def estimate(x: Tensor, level: Level) -> Estimate:
         tiles = _tiles(x.shape[-2], x.shape[-1], window, overlap)
@@ -41,6 +40,16 @@ def windowed(denoise: GuidedDenoiser, window: tuple[int, int], overlap: float = 
         return Estimate(denoised, _mean(mixes, tiles, x) if mixes else None)
 
     return GuidedDenoiser(estimate)
+
+
+def check_overlap(overlap: float) -> None:
+    """Refuse a share outside [0, 1).
+
+    Raises:
+        ValueError: it is one.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f"overlap={overlap}: a share of the window's side in [0, 1); 0.5 is usual")
 
 
 def starts(side: int, window: int, overlap: float) -> list[int]:
