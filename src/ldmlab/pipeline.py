@@ -6,7 +6,7 @@ Shapes: N pictures, C latent channels, H x W latent grid, f the autoencoder's fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.pixels import as_bytes
 from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.guidance.base import Guidance
+from ldmlab.guidance.base import Guidance, GuidedDenoiser
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.guidance.observed import observed
 from ldmlab.samplers.base import Sampler, SamplerHooks
@@ -39,6 +39,23 @@ def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     if not bool(torch.isfinite(images).all()):
         raise ValueError("the pictures hold NaN or infinite values; use an earlier checkpoint or less guidance.scale")
     return as_bytes(images)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The pictures that are drawn at once.
+
+    Attributes:
+        rows: their numbers; on a CPU the last may be repeated, see `LatentDiffusion.rows`.
+        cond: what they show.
+        denoise: what a sampler calls.
+        noise: N(0, 1), each picture's own.
+    """
+
+    rows: Sequence[int]
+    cond: Conditioning
+    denoise: GuidedDenoiser
+    noise: PictureNoise
 
 
 class LatentDiffusion(nn.Module):
@@ -93,19 +110,53 @@ class LatentDiffusion(nn.Module):
         Raises:
             ValueError: `negative` is given and the guidance makes no use of it.
         """
+        levels = sampler.levels(self.denoiser.schedule)
+
+        def run(chunk: Chunk) -> Tensor:
+            hooks = SamplerHooks(after_step=_watched(on_step), step_noise=chunk.noise.like)
+            denoise = chunk.denoise
+            if observer is not None:
+                onlooker = observer(chunk.rows)
+                hooks = replace(hooks, before_step=onlooker.before_step)
+                denoise = observed(denoise, self.denoiser, chunk.cond, onlooker)
+            return sampler.sample(denoise, chunk.noise.draw(), levels, hooks)
+
+        return self.draw(batch, seeds, guidance, run, batch_size, negative)
+
+    @torch.no_grad()
+    def draw(
+        self,
+        batch: Mapping[str, Sequence[Any]] | None,
+        seeds: Sequence[int],
+        guidance: Guidance,
+        run: Callable[[Chunk], Float[Tensor, "B C H W"]],
+        batch_size: int = 64,
+        negative: Mapping[str, Sequence[Any]] | None = None,
+        latent_shape: tuple[int, int, int] | None = None,
+    ) -> UInt8[Tensor, "N 3 fH fW"]:
+        """Pictures as `sample` draws them, but by whatever leads from a chunk's noise to its latents.
+
+        Args:
+            batch: see `sample`; None for the null condition, without guidance.
+            seeds: see `sample`.
+            guidance: see `sample`.
+            run: draws the latents of a chunk.
+            batch_size: see `sample`.
+            negative: see `sample`.
+            latent_shape: of a picture's noise; that of the denoiser if not given.
+        """
         self._bring(guidance)
         chunks = []
         for rows, count in self._chunks(len(seeds), batch_size):
-            cond, uncond = self._conditions(batch, negative, rows, guidance)
-            noise = PictureNoise([seeds[i] for i in rows], self.latent_shape, self.autoencoder.latent_mean.device)
-            hooks = SamplerHooks(after_step=_watched(on_step), step_noise=noise.like)
-            denoise = guidance.bind(self.denoiser, cond, uncond)
-            if observer is not None:
-                onlooker = observer(rows)
-                hooks = replace(hooks, before_step=onlooker.before_step)
-                denoise = observed(denoise, self.denoiser, cond, onlooker)
-            latents = sampler.sample(denoise, noise.draw(), sampler.levels(self.denoiser.schedule), hooks)
-            chunks.append(self.decode(latents)[:count].cpu())
+            if batch is None:
+                cond, uncond = self.conditioner.null(len(rows)), None
+            else:
+                cond, uncond = self._conditions(batch, negative, rows, guidance)
+            chosen = NoGuidance() if batch is None else guidance
+            denoise = chosen.bind(self.denoiser, cond, uncond)
+            shape = latent_shape or self.latent_shape
+            noise = PictureNoise([seeds[i] for i in rows], shape, self.autoencoder.latent_mean.device)
+            chunks.append(self.decode(run(Chunk(rows, cond, denoise, noise)))[:count].cpu())
         return torch.cat(chunks)
 
     @torch.no_grad()
@@ -189,6 +240,13 @@ class LatentDiffusion(nn.Module):
     def decode(self, latents: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N 3 fH fW"]:
         """Latents as pictures."""
         return to_uint8(self.autoencoder.decode(latents))
+
+    @torch.no_grad()
+    def encode(self, pictures: UInt8[Tensor, "N 3 fH fW"]) -> Float[Tensor, "N C H W"]:
+        """Pictures of any size as latents, the mean of what the encoder allows; one by one, see `rows`."""
+        device = self.autoencoder.latent_mean.device
+        images = pictures.to(device).float() / 127.5 - 1
+        return torch.cat([self.autoencoder.moments(image[None])[0] for image in images])
 
     def _conditions(
         self,

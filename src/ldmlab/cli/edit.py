@@ -12,8 +12,10 @@ import yaml
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
+from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.contact_sheet import contact_sheet, to_pil
 from ldmlab.data.atomic import atomic_file
@@ -26,7 +28,7 @@ def run(cfg: DictConfig) -> None:
     """Edit for `n` seeds, and write the pictures and a contact sheet with one row an edit."""
     method = build_method(cfg)
     method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
-    edited = method.edit(_task(cfg))
+    edited = method.edit(_task(cfg, method))
     _write(Path(cfg.output_dir), edited)
     for note in edited.notes:
         print(note)
@@ -64,7 +66,8 @@ def _mapping(name: str, lines: list[Any]) -> dict[str, Any]:
     return merged
 
 
-def _task(cfg: DictConfig) -> EditTask:
+def _task(cfg: DictConfig, method: EditMethod) -> EditTask:
+    image, mask = _given(cfg)
     model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
     assert isinstance(model, LatentDiffusion)
     model.to(pick_device(cfg.device))
@@ -73,8 +76,24 @@ def _task(cfg: DictConfig) -> EditTask:
         model.conditioner.batch(prompts[:1])  # refuses a prompt before anything is drawn
     sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
     sampler.levels(model.denoiser.schedule)  # refuses a number of steps
+    if not method.own_size:
+        size = model.latent_shape[1] * model.autoencoder.factor
+        image, mask = (
+            image if image is None else fit_picture(image, size),
+            mask if mask is None else fit_mask(mask, size),
+        )
     seeds = picture_seeds(cfg.seed, cfg.n)
-    return EditTask(model, sampler, guidance, seeds, sources, targets, batch_size=cfg.batch_size)
+    return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size)
+
+
+def _given(cfg: DictConfig) -> tuple[Tensor | None, Tensor | None]:
+    """The image and the mask, of one size where there are both."""
+    image = None if cfg.image is None else read_picture(cfg.image)
+    mask = None if cfg.mask is None else read_mask(cfg.mask)
+    if image is not None and mask is not None and image.shape[-2:] != mask.shape:
+        sizes = [f"{rows} x {columns}" for rows, columns in (mask.shape, image.shape[-2:])]
+        raise ValueError(f"mask={cfg.mask}: is {sizes[0]} pixels and the image {sizes[1]}; give a mask of its size")
+    return image, mask
 
 
 def _write(folder: Path, edited: Edited) -> None:

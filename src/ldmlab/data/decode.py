@@ -21,20 +21,29 @@ def decode_image(payload: bytes, size: int) -> NDArray[np.uint8]:
     Raises:
         Exception: whatever the codec raises on damaged bytes.
     """
-    with Image.open(BytesIO(payload), formats=IMAGE_FORMATS) as image:
-        image.load()
-        if "exif" in image.info:
-            ImageOps.exif_transpose(image, in_place=True)
-        rgb = _to_rgb(image)
+    rgb = decode_rgb(payload)
     if rgb.size != (size, size):
         rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BICUBIC)
     return np.array(rgb)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def decode_rgb(payload: bytes, background: tuple[int, int, int, int] = WHITE) -> Image.Image:
+    """Decode to RGB as `decode_image` does, but at the image's own size and on any background.
+
+    Raises:
+        Exception: whatever the codec raises on damaged bytes.
+    """
+    with Image.open(BytesIO(payload), formats=IMAGE_FORMATS) as image:
+        image.load()
+        if "exif" in image.info:
+            ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image, background)
+
+
+def _to_rgb(image: Image.Image, background: tuple[int, int, int, int]) -> Image.Image:
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, WHITE), rgba)
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, background), rgba)
     return image.convert("RGB")

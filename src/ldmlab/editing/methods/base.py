@@ -51,6 +51,12 @@ class EditTask:
     mask: Bool[Tensor, "*N fH fW"] | None = None
     batch_size: int = 64
 
+    @property
+    def given(self) -> Set[str]:
+        """Those of "source", "target", "image" and "mask" that it has."""
+        fields = {"source": self.sources, "target": self.targets, "image": self.image, "mask": self.mask}
+        return {name for name, value in fields.items() if value is not None}
+
     def prompts(self, key: str) -> Sequence[str]:
         """The prompts under "source" or "target".
 
@@ -118,10 +124,15 @@ class EditMethod(ABC):
         for key in sorted(given - self.needs - self.takes):
             raise ValueError(f"{key}: this method makes no use of it; leave it out, or choose another method")
 
-    @abstractmethod
     def edit(self, task: EditTask) -> Edited:
         """Draw.
 
         Raises:
-            ValueError: a setting does not fit the model, the sampler or the picture.
+            ValueError: see `check`; or a setting does not fit the model, the sampler or the picture.
         """
+        self.check(task.given)
+        return self._edit(task)
+
+    @abstractmethod
+    def _edit(self, task: EditTask) -> Edited:
+        """Draw, with all that is needed at hand."""

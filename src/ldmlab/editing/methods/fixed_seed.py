@@ -12,7 +12,7 @@ class FixedSeed(EditMethod):
 
     needs = frozenset({"source", "target"})
 
-    def edit(self, task: EditTask) -> Edited:
+    def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
         sources, targets = task.prompts("source"), task.prompts("target")
         refuse_same(sources, targets)

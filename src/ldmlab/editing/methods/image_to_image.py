@@ -22,7 +22,7 @@ class ImageToImage(EditMethod):
     takes = frozenset({"mask", "target"})
     own_size = True
 
-    def edit(self, task: EditTask) -> Edited:
+    def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
         conditioner = task.model.conditioner
         if not isinstance(conditioner, ImageConditioner):

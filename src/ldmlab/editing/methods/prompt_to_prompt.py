@@ -28,7 +28,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
     needs: ClassVar[frozenset[str]] = frozenset({"source"})
     takes: ClassVar[frozenset[str]] = frozenset({"target"})
 
-    def edit(self, task: EditTask) -> Edited:
+    def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`. The target is the source where none was given: words are only weighed anew."""
         sources = task.prompts("source")
         targets = sources if task.targets is None else task.targets

@@ -1,0 +1,103 @@
+"""Mask-based editing, the baseline that needs the user to paint where: outside a mask the target is the source.
+
+Shapes: N pictures or pairs, fH x fW pixels, C x H x W latents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from ldmlab.attention.control import AttentionSite
+from ldmlab.editing.composite import check_feather, composite, latent_mask
+from ldmlab.editing.demands import check_mask, leave_something, refuse_both
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.inpaint import filled, given
+from ldmlab.editing.redraw import Redraw
+
+
+class MaskBlend(EditMethod):
+    """A picture drawn from `source` and one from `target`, blended after each step; or a given picture, blended with
+    the drawing of `target` (blended diffusion, Avrahami et al. 2022).
+
+    Args:
+        feather: see `composite`.
+
+    Raises:
+        ValueError: the feather is negative.
+    """
+
+    needs = frozenset({"mask", "target"})
+    takes = frozenset({"image", "source"})
+
+    def __init__(self, feather: int = 0) -> None:
+        check_feather(feather)
+        self.feather = feather
+
+    def _edit(self, task: EditTask) -> Edited:
+        """See `EditMethod.edit`."""
+        targets = task.prompts("target")
+        if task.image is not None:
+            refuse_both(task)
+            image, mask = given(task)
+            leave_something(mask, "use method=fixed_seed")
+            after, note = filled(task, image, mask, Redraw(), self.feather)
+            return Edited(Row("image", image[None]), [Row(targets[0], after)], [note])
+        sources = task.prompts("source")
+        before, after = mask_blend(task, sources, targets, self.feather)
+        return Edited(Row(sources[0], before), [Row(targets[0], after)])
+
+
+def mask_blend(
+    task: EditTask, sources: Sequence[str], targets: Sequence[str], feather: int = 0
+) -> tuple[UInt8[Tensor, "N 3 fH fW"], UInt8[Tensor, "N 3 fH fW"]]:
+    """The pictures of `sources`, and those of `targets` inside the mask, drawn side by side from the same noise.
+
+    Args:
+        task: how; its mask is one, or one for each pair.
+        sources: N prompts.
+        targets: N prompts.
+        feather: see `composite`.
+
+    Raises:
+        ValueError: the mask is of another size than the pictures, or marks no pixel.
+    """
+    model, mask = task.model, task.mask
+    assert mask is not None
+    check_mask(mask, [side * model.autoencoder.factor for side in model.latent_shape[1:]])
+    inside = latent_mask(mask, model.autoencoder.factor)
+
+    def control(rows: Sequence[int]) -> OutsideStays:
+        return OutsideStays(inside if len(inside) == 1 else inside[list(rows)])
+
+    source, target = (model.conditioner.batch(prompts) for prompts in (sources, targets))
+    before, drawn = model.sample_pairs(
+        source, target, task.seeds, task.sampler, task.guidance, control, task.batch_size
+    )
+    return before, composite(drawn, before, mask, feather)
+
+
+class OutsideStays:
+    """An attention control that wants no site: after each step the target's latents outside are the source's."""
+
+    def __init__(self, inside: Bool[Tensor, "#P 1 H W"]) -> None:
+        self.inside = inside
+
+    def wants(self, site: AttentionSite) -> bool:
+        """None is wanted."""
+        return False
+
+    def edit(self, probs: Float[Tensor, "P2 h N M"], site: AttentionSite) -> Float[Tensor, "P2 h N M"]:
+        """Never called, because no site is wanted."""
+        return probs
+
+    def before_step(self, step: int) -> None:
+        """Nothing."""
+
+    def after_step(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
+        """The source, and the target inside the mask."""
+        source, target = latents.chunk(2)
+        return torch.cat([source, torch.where(self.inside.to(latents.device), target, source)])

@@ -1,0 +1,58 @@
+"""Uncropping: a given picture on a larger canvas of any aspect, whose rest is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ldmlab.editing.canvas import check_place, on_canvas
+from ldmlab.editing.composite import check_feather
+from ldmlab.editing.demands import require_size, title
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.inpaint import filled
+from ldmlab.editing.redraw import Redraw
+
+
+class Uncrop(EditMethod):
+    """Inpainting of everything around a picture, in overlapping windows. Reads `image` and `target`.
+
+    Args:
+        canvas: rows and columns in pixels: multiples of the autoencoder's factor, no fewer than the model's own.
+        place: see `on_canvas`.
+        resample: see `Blended`.
+        jump: see `Blended`.
+        feather: see `composite`.
+        overlap: see `windowed`.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    needs = frozenset({"image"})
+    takes = frozenset({"target"})
+    own_size = True
+
+    def __init__(
+        self,
+        canvas: Sequence[int],
+        place: str | Sequence[int] = "centre",
+        resample: int = 5,
+        jump: int = 5,
+        feather: int = 0,
+        overlap: float = 0.5,
+    ) -> None:
+        if len(canvas) != 2:
+            raise ValueError(f"canvas={list(canvas)}: give [ROWS,COLUMNS] in pixels, for example canvas=[64,96]")
+        check_place(place)
+        check_feather(feather)
+        self.canvas = (canvas[0], canvas[1])
+        self.place = place
+        self.settings = Redraw(resample, jump, overlap=overlap)
+        self.feather = feather
+
+    def _edit(self, task: EditTask) -> Edited:
+        """See `EditMethod.edit`; the image is of any size that the canvas holds."""
+        assert task.image is not None
+        require_size(task.model, self.canvas, "canvas")
+        picture, mask = on_canvas(task.image, self.canvas, self.place)
+        after, note = filled(task, picture, mask, self.settings, self.feather)
+        return Edited(Row("image", picture[None]), [Row(title(task), after)], [note])
