@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 Command = Callable[..., Any]
+SIDE = 32
+"""Pixels of the pictures of the models in these tests."""
 WORDS = ("source=a red star", "target=a blue star", "sampler.steps=3", "n=2", "seed=5")
 
 
@@ -74,4 +78,89 @@ def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, t
 def test_bad_edits(words: tuple[str, ...], told: str, dit: Path, ldmlab: Command, tmp_path: Path) -> None:
     model = f"ckpt={dit / 'model.safetensors'}"
     assert told in ldmlab("edit", *WORDS, *words, model, f"output_dir={tmp_path / 'out'}").refusal()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A photo of no size that a model has."""
+    path = tmp_path / "photo.png"
+    gradient = np.add.outer(np.arange(100), np.arange(140)).astype(np.uint8)
+    Image.fromarray(np.stack([gradient, gradient[::-1], 255 - gradient], axis=-1)).save(path)
+    return path
+
+
+@pytest.fixture
+def hole(tmp_path: Path) -> Path:
+    """A mask of the photo's size."""
+    path = tmp_path / "hole.png"
+    mask = Image.new("L", (140, 100))
+    mask.paste(255, (50, 30, 90, 70))
+    mask.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method=sdedit", "target=a red star", "image={picture}", "strength_grid=[0.5,1]"),
+        ("method=sdedit", "target=a red star", "source=a blue star"),
+        ("method=inpaint", "image={picture}", "mask={hole}"),
+        ("method=mask_blend", "target=a red star", "image={picture}", "mask={hole}"),
+        ("method=uncrop", "image={small}", "canvas=[{wide}]", "place=left"),
+    ],
+    ids=" ".join,
+)
+def test_editing_pictures(
+    words: tuple[str, ...], picture: Path, hole: Path, dit: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.png"
+    Image.open(picture).resize((8, 8)).save(small)
+    named = {"picture": picture, "hole": hole, "small": small, "wide": f"{SIDE},{SIDE + 8}"}
+    told = [word.format(**named) for word in words]
+    model = f"ckpt={dit / 'model.safetensors'}"
+    done = ldmlab("edit", *told, model, "n=2", "sampler.steps=3", f"output_dir={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    assert "peak memory: " in done.out
+    rows = 2 if "strength_grid" in " ".join(words) else 1
+    assert len(list((tmp_path / "out").glob("0*_edit*.png"))) == 2 * rows
+    assert (tmp_path / "out/contact_sheet.png").is_file()
+
+
+def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    model = f"ckpt={dit / 'model.safetensors'}"
+    words = ("source=a red café", "n=1", "sampler.steps=2", model, f"output_dir={tmp_path}")
+    done = ldmlab("edit", *words, 'reweight=["café: [3, 1]", "a red: 0.5"]', "half_maps=true", "blend=[]")
+    assert done.code == 0, done.err
+    assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("method=sdedit", "image=nowhere.png"), "image=nowhere.png: no such file or directory"),
+        (("method=sdedit", "image={text}"), "holds no picture; give a JPEG, PNG or WebP file"),
+        (("method=sdedit", "image={huge}"), "an enormous picture; scale it down"),
+        (("method=sdedit", "image={picture}", "strength=0"), "strength=0"),
+        (
+            ("method=inpaint", "image={picture}", "mask={small}"),
+            "and the image 100 x 140; give a mask of its size",
+        ),
+        (("method=inpaint", "image={picture}"), "mask: this method needs one"),
+        (("method=uncrop", "image={picture}"), "no value for canvas"),
+        (("method=image_to_image", "image={picture}"), "this model draws from no picture"),
+        (("source=a red star", "target=a blue star", "mask={hole}"), "mask: this method makes no use of it"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bad_pictures(
+    words: tuple[str, ...], told: str, picture: Path, hole: Path, dit: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    named = {name: tmp_path / f"{name}.png" for name in ("text", "huge", "small")}
+    named["text"].write_text("no picture")
+    Image.new("1", (40_000, 40_000)).save(named["huge"])
+    Image.new("L", (32, 32), 255).save(named["small"])
+    given = [word.format(picture=picture, hole=hole, **named) for word in words]
+    model = f"ckpt={dit / 'model.safetensors'}"
+    assert told in ldmlab("edit", *given, model, f"output_dir={tmp_path / 'out'}").refusal()
     assert not (tmp_path / "out").exists()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
+from ldmlab.cli.records import peak_memory
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.contact_sheet import contact_sheet, to_pil
 from ldmlab.data.atomic import atomic_file
@@ -28,10 +29,12 @@ def run(cfg: DictConfig) -> None:
     """Edit for `n` seeds, and write the pictures and a contact sheet with one row an edit."""
     method = build_method(cfg)
     method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
-    edited = method.edit(_task(cfg, method))
+    task = _task(cfg, method)
+    edited = method.edit(task)
     _write(Path(cfg.output_dir), edited)
     for note in edited.notes:
         print(note)
+    print(f"peak memory: {peak_memory(task.model.autoencoder.latent_mean.device)}")
 
 
 def build_method(cfg: DictConfig) -> EditMethod:

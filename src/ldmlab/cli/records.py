@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +27,13 @@ def sampling_record(cfg: DictConfig) -> dict[str, Any]:
         "sampler_config": plain(cfg.sampler),
         "guidance_config": plain(cfg.guidance),
     }
+
+
+def peak_memory(device: torch.device) -> str:
+    """The most memory that this process has held, on its GPU or, without one, in all."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB on the GPU"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
 def print_table(metrics: Mapping[str, float | None], title: str) -> None:
