@@ -72,20 +72,26 @@ PAGES = {
         ),
     ),
     "edit": Page(
-        summary="change a picture by changing its prompt, and keep the rest of it",
-        synopsis='ldmlab edit source="PROMPT" [target="PROMPT"] [KEY=VALUE ...]',
+        summary="change a picture by its prompt, under a mask or beyond its edges, and keep the rest",
+        synopsis='ldmlab edit [method=NAME] [image=FILE] [source="PROMPT"] [target="PROMPT"] [KEY=VALUE ...]',
         description=(
             "Prompt-to-prompt: both prompts are drawn side by side from the same noise, and the attention maps of the "
             "first steer the second. What differs between the prompts is found by aligning their words: swapped, "
             "inserted and deleted words, of any number on either side; reweight strengthens and weakens words.",
             "Works with every sampler, on every backbone that attends to words. method=fixed_seed draws the target "
             "prompt from the same noise without control, to compare with.",
+            "image=FILE edits a picture of yours: prompt-to-prompt inverts it first (inversion=), and says how well; "
+            "method=inpaint and mask_blend draw what mask=FILE marks white and keep all other pixels to the last bit; "
+            "uncrop draws around it; sdedit keeps its layout; image_to_image is for models that were trained to read a "
+            "picture.",
         ),
         examples=(
             ('ldmlab edit source="a red circle" target="a blue circle"', "four seeds, before and after"),
             ('ldmlab edit source="a red star" target="a blue star" tau_grid=[0,0.25,0.5,0.75,1]', "one row a tau"),
             ("ldmlab edit source='a red star above a blue circle' reweight='{star: 2}'", "a stronger word"),
             ('ldmlab edit source="a red circle" target="a blue circle" blend=[]', "only where the words differ"),
+            ('ldmlab edit image=photo.png source="a red circle" target="a red star"', "a picture of yours"),
+            ('ldmlab edit method=inpaint image=photo.png mask=mask.png target="a star"', "a part of it"),
         ),
     ),
     "benchmark": Page(

@@ -37,6 +37,7 @@ class TrainKeys(Keys):
     export_half: bool
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
+    conditioner_ckpt: Path | None = None
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
     grid_attention: bool = False
 

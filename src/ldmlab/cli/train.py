@@ -26,6 +26,7 @@ from ldmlab.cli.build import (
     load_autoencoder,
     pick_device,
     plain,
+    stored_part,
     with_defaults,
 )
 from ldmlab.cli.grids import picture_grid
@@ -40,6 +41,7 @@ from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.checkpoints import (
     export_weights,
+    load_weights,
     read_checkpoint,
     read_lightning,
     require_fit,
@@ -115,6 +117,9 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
     model = build_latent_diffusion(config, autoencoder)
     config["conditioner"] = _movable(config["conditioner"])
+    if cfg.conditioner_ckpt is not None:
+        _, state, path = stored_part(cfg.conditioner_ckpt, "conditioner")
+        load_weights(model.conditioner, state, path)
     model.conditioner.prepare(list(data.train_set.index.captions))
     make = instantiate(cfg.training, _partial_=True)
     return make(
