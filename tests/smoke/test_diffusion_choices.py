@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]
@@ -153,3 +155,18 @@ def test_the_bound_is_that_of_a_diffusion_model(
     words = (f"ckpt={autoencoder / 'last.ckpt'}", "metric=vlb", f"path={shards}", "n=2")
     line = ldmlab("evaluate", *words, f"output_dir={tmp_path / 'out'}").refusal()
     assert "metric=vlb: the bound is that of a latent diffusion model" in line
+
+
+def test_a_run_may_start_from_the_conditioner_of_another(
+    dit: Path, tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    start = f"conditioner_ckpt={dit / 'model.safetensors'}"
+    common = (*tiny["unet"], f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", start)
+    done = ldmlab("train", *common, "optimizer.lr=0", f"output_dir={tmp_path / 'run'}")
+    assert done.code == 0, done.err
+    given, made = (load_file(folder / "model.safetensors") for folder in (dit, tmp_path / "run"))
+    names = [name for name in given if name.startswith("conditioner.")]
+    assert len(names) > 5
+    assert all(torch.equal(given[name], made[name]) for name in names)
+    done = ldmlab("train", *common, "conditioner.width=64", f"output_dir={tmp_path / 'wide'}")
+    assert "is of another architecture" in done.refusal()
