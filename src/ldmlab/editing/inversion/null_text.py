@@ -5,7 +5,7 @@ Shapes: C latent channels, H x W latent grid, S steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -75,7 +75,7 @@ class NullText(DDIMInversion):
         return replace(inverted, unconds=list(self._optimised(task, guidance, inverted.trajectory)))
 
     def _optimised(
-        self, task: InversionTask, guidance: ClassifierFree, trajectory: list[Tensor]
+        self, task: InversionTask, guidance: ClassifierFree, trajectory: Sequence[Tensor]
     ) -> Iterator[Conditioning]:
         x, uncond = trajectory[0], task.uncond
         steps = len(task.levels) - 1
@@ -86,6 +86,7 @@ class NullText(DDIMInversion):
                 x = step(uncond)
             yield uncond
 
+    @torch.enable_grad()
     def _fit(self, step: _GuidedStep, uncond: Conditioning, wanted: Tensor, share: float) -> Conditioning:
         """The null condition with which a step leads (nearly) to where it should, at a share of all steps."""
         fields = {

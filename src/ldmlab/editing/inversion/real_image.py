@@ -1,6 +1,6 @@
-"""A given picture, drawn again from its inversion, and edits of it beside it.
+"""A given picture, inverted and drawn again, and edits of it.
 
-Shapes: C latent channels, fH x fW pixels, S steps.
+Shapes: fH x fW pixels.
 """
 
 from __future__ import annotations
@@ -9,41 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl, AttentionSite
+from ldmlab.attention.control import AttentionControl
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
+from ldmlab.editing.inversion.pair import PairRun, Uncontrolled, conditions
 from ldmlab.editing.method import EditTask
 from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.reconstruction import psnr
 from ldmlab.pipeline import LatentDiffusion
-from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.euler import Euler
-from ldmlab.types import Conditioning, Level
 
 Control = Callable[[Sequence[int]], AttentionControl]
 """From the numbers of the pairs drawn at once to the control of that run, as in `LatentDiffusion.sample_pairs`."""
-
-
-class Uncontrolled:
-    """A control that lets everything be."""
-
-    def wants(self, site: AttentionSite) -> bool:
-        """No site."""
-        return False
-
-    def edit(self, probs: Tensor, site: AttentionSite) -> Tensor:
-        """The same maps."""
-        return probs
-
-    def before_step(self, step: int) -> None:
-        """Nothing."""
-
-    def after_step(self, step: int, latents: Tensor) -> Tensor:
-        """The same latents."""
-        return latents
 
 
 @dataclass(frozen=True)
@@ -78,9 +59,14 @@ class InvertedImage:
     def edit(
         self, target: str, control: Control | None = None
     ) -> tuple[UInt8[Tensor, "1 3 fH fW"], UInt8[Tensor, "1 3 fH fW"]]:
-        """The picture again, and what `target` makes of its noise beside it; without control, the prompt alone."""
+        """The picture again, and what `target` makes of its noise beside it; without control, the prompt alone.
+
+        Under a control the picture may differ from `reconstruction` by rounding, because the sites that it wants are
+        computed another way; under direct inversion it does not.
+        """
         ruler = Uncontrolled() if control is None else control([0])
-        return draw_pair(self.model, self.sampler, self.guidance, (self.source, target), self.inverted, ruler)
+        run = PairRun(self.model, self.guidance, (self.source, target), self.inverted, ruler)
+        return run.draw(self.sampler)
 
 
 @torch.no_grad()
@@ -91,24 +77,23 @@ def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
         ValueError: no picture or no prompt, a picture of another size than the model's, a sampler that cannot be
             inverted, or a guidance that the method cannot undo.
     """
-    image, source = _require_picture(task)
     require_invertible(task.sampler)
-    model, guidance = task.model, task.guidance
-    device = model.autoencoder.latent_mean.device
+    image, source = _require_picture(task)
+    model, guidance, device = task.model, task.guidance, task.model.autoencoder.latent_mean.device
     if isinstance(guidance, nn.Module):
         guidance.to(device)
     latents, _ = model.autoencoder.moments(image.to(device).float() / 127.5 - 1)
-    cond, uncond = _conditions(model, guidance, source)
+    cond, uncond = conditions(model, guidance, source)
+    guidance.bind(model.denoiser, cond, uncond)  # refuses conditions before anything is sought
     levels = task.sampler.levels(model.denoiser.schedule)
-    with torch.enable_grad():
-        inverted = inversion.invert(InversionTask(latents, cond, uncond, model.denoiser, guidance, levels))
-    drawn, _ = draw_pair(model, task.sampler, guidance, (source, source), inverted, Uncontrolled())
+    inverted = inversion.invert(InversionTask(latents, cond, uncond, model.denoiser, guidance, levels))
+    drawn, _ = PairRun(model, guidance, (source, source), inverted, Uncontrolled()).draw(task.sampler)
     quality = [float(psnr(picture, image)) for picture in (drawn, model.decode(latents).cpu())]
     return InvertedImage(model, task.sampler, guidance, source, inverted, drawn, *quality)
 
 
 def require_invertible(sampler: Sampler) -> None:
-    """Refuse a sampler that is not DDIM without noise under one of its names.
+    """Refuse a sampler that is not DDIM without noise, under this name or as Euler's method.
 
     Raises:
         ValueError: it is stochastic, or of higher order.
@@ -116,68 +101,16 @@ def require_invertible(sampler: Sampler) -> None:
     if isinstance(sampler, Euler) or (isinstance(sampler, DDIM) and sampler.eta == 0):
         return
     name = type(sampler).__module__.rpartition(".")[2]
-    given = f"sampler.eta={sampler.eta}" if isinstance(sampler, DDIM) else f"sampler={name}"
-    raise ValueError(
-        f"{given}: inversion needs a sampler of first order without noise; use sampler=ddim sampler.eta=0"
-    )
-
-
-@torch.no_grad()
-def draw_pair(
-    model: LatentDiffusion,
-    sampler: Sampler,
-    guidance: Guidance,
-    prompts: tuple[str, str],
-    inverted: Inverted,
-    control: AttentionControl,
-) -> tuple[UInt8[Tensor, "1 3 fH fW"], UInt8[Tensor, "1 3 fH fW"]]:
-    """Two pictures from the inverted noise, side by side: that of the source prompt and that of the target prompt.
-
-    Both always make passes of two rows, so that on a CPU the bytes of the first do not depend on the second.
-    """
-    cond, uncond = (Conditioning.cat(pair) for pair in zip(*(_conditions(model, guidance, p) for p in prompts), strict=True))
-    unconds = [uncond] if inverted.unconds is None else [Conditioning.cat([each] * 2) for each in inverted.unconds]
-    bound = [guidance.bind(model.denoiser, cond, each, control) for each in unconds]
-    now = 0
-
-    def before_step(step: int) -> None:
-        nonlocal now
-        now = step
-        control.before_step(step)
-
-    def after_step(step: int, x: Tensor) -> Tensor:
-        return control.after_step(step, corrected(inverted, step, x))
-
-    def denoise(x: Tensor, level: Level) -> Tensor:
-        return bound[min(now, len(bound) - 1)](x, level)
-
-    start = torch.cat([inverted.trajectory[0]] * 2)
-    hooks = SamplerHooks(before_step, after_step)
-    source, target = sampler.sample(denoise, start, sampler.levels(model.denoiser.schedule), hooks).chunk(2)
-    return model.decode(source).cpu(), model.decode(target).cpu()
-
-
-def corrected(inverted: Inverted, step: int, x: Float[Tensor, "2 C H W"]) -> Float[Tensor, "2 C H W"]:
-    """The source back on its trajectory after a step, and the target moved by as much, where the inversion says so."""
-    if not inverted.corrects_source:
-        return x
-    source, target = x.chunk(2)
-    wanted = inverted.trajectory[step + 1]
-    return torch.cat([wanted, wanted + (target - source) if inverted.corrects_target else target])
-
-
-def _conditions(model: LatentDiffusion, guidance: Guidance, prompt: str) -> tuple[Conditioning, Conditioning]:
-    """What to draw, and what to lead away from."""
-    batch = model.conditioner.batch([prompt])
-    opposite = guidance.opposite(batch)
-    return model.conditioner(batch), model.conditioner.null(1) if opposite is None else opposite
+    given = f"sampler.eta={sampler.eta:g}" if isinstance(sampler, DDIM) else f"sampler={name}"
+    raise ValueError(f"{given}: inversion needs a sampler of first order without noise; use sampler=ddim sampler.eta=0")
 
 
 def _require_picture(task: EditTask) -> tuple[UInt8[Tensor, "1 3 fH fW"], str]:
     if task.image is None or task.source is None:
         raise ValueError("inversion: needs a picture and the prompt that describes it; give image=FILE source=PROMPT")
+    sides = [*task.image.shape[1:]]
     wanted = [task.model.autoencoder.factor * side for side in task.model.latent_shape[1:]]
-    if [*task.image.shape[1:]] != wanted:
-        sizes = ["x".join(map(str, sides)) for sides in (task.image.shape[1:], wanted)]
-        raise ValueError(f"image: is {sizes[0]} pixels, and the model draws {sizes[1]}; resize or crop it")
+    if sides != wanted:
+        given, drawn = ("x".join(map(str, pair)) for pair in (sides, wanted))
+        raise ValueError(f"image: is {given} pixels, and the model draws {drawn}; crop or resize it")
     return task.image[None].cpu(), task.source
