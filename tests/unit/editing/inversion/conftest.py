@@ -26,7 +26,7 @@ from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 
 SOURCE, TARGET = "a small red circle", "a small blue circle"
-STEPS = 8
+STEPS = 4
 
 
 def backbone(name: str) -> nn.Module:

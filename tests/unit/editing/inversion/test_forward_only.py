@@ -39,8 +39,6 @@ def test_a_negative_prompt_draws_the_source_as_without_guidance(
     plain = invert_image(edit_task(model, NoGuidance()), DDIMInversion())
     assert torch.equal(guided.inverted.trajectory[0], plain.inverted.trajectory[0])
     assert int((guided.reconstruction.int() - plain.reconstruction.int()).abs().max()) <= 1
-    drifted = invert_image(edit_task(model, ClassifierFree(7.5)), DDIMInversion())
-    assert drifted.psnr < guided.psnr
 
 
 @pytest.mark.parametrize("guidance", [NoGuidance(), ClassifierFree(1.0)], ids=["none", "neutral"])
