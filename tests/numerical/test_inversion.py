@@ -27,12 +27,12 @@ HELDOUT = 3
 
 @pytest.fixture(scope="module", params=["shapes/dit", "shapes/unet"])
 def task(request: pytest.FixtureRequest) -> EditTask:
-    """A held-out scene, at the published guidance."""
+    """A held-out scene, at the default guidance."""
     model = load_latent_diffusion(request.param).model
     assert isinstance(model, LatentDiffusion)
     sample = ShapesSource().sample("heldout", HELDOUT)
     image = torch.from_numpy(np.array(sample.image)).permute(2, 0, 1)
-    return EditTask(model, DDIM(20), ClassifierFree(7.5), [0], sample.caption, None, image)
+    return EditTask(model, DDIM(20), ClassifierFree(4.0), [0], sample.caption, None, image)
 
 
 def loss(inverted: InvertedImage) -> float:
