@@ -23,7 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "conditioners": {"attention", "types"},
     "guidance": {"diffusion", "types"},
     "samplers": {"diffusion", "types"},
-    "editing": MODELS | {"pipeline"},
+    "editing": MODELS | {"metrics", "pipeline"},
     "data": {"shapes", "types"},
     "metrics": {"pretrained", "shapes", "types"},
     "contact_sheet": set(),

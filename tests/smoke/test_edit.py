@@ -108,6 +108,7 @@ def hole(tmp_path: Path) -> Path:
         ("method=inpaint", "image={picture}", "mask={hole}"),
         ("method=mask_blend", "target=a red star", "image={picture}", "mask={hole}"),
         ("method=uncrop", "image={small}", "canvas=[{wide}]", "place=left"),
+        ("method=fixed_seed", "source=a red star", "target=a blue star", "image={picture}"),
     ],
     ids=" ".join,
 )
@@ -122,8 +123,8 @@ def test_editing_pictures(
     done = ldmlab("edit", *told, model, "n=2", "sampler.steps=3", f"output_dir={tmp_path / 'out'}")
     assert done.code == 0, done.err
     assert "peak memory: " in done.out
-    rows = 2 if "strength_grid" in " ".join(words) else 1
-    assert len(list((tmp_path / "out").glob("0*_edit*.png"))) == 2 * rows
+    count = 4 if "strength_grid" in " ".join(words) else 1 if "method=fixed_seed" in words else 2
+    assert len(list((tmp_path / "out").glob("0*_edit*.png"))) == count
     assert (tmp_path / "out/contact_sheet.png").is_file()
 
 
@@ -135,9 +136,28 @@ def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_
     assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
 
 
+@pytest.mark.parametrize("inversion", ["direct", "ddim", "negative_prompt", "null_text"])
+def test_a_picture_is_inverted_and_edited(
+    inversion: str, picture: Path, dit: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (f"image={picture}", f"inversion={inversion}", "tau_grid=[0,1]", f"ckpt={dit / 'model.safetensors'}")
+    done = ldmlab("edit", *WORDS, *words, f"output_dir={tmp_path / 'out'}")
+    assert done.code == 0, done.err
+    told = done.out.splitlines()
+    assert told[0].startswith("reconstruction: ")
+    assert "dB PSNR; the autoencoder alone: " in told[0]
+    assert [path.name for path in sorted((tmp_path / "out").glob("0*.png"))] == [
+        "00000_edit_0.png",
+        "00000_edit_1.png",
+        "00000_source.png",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("image={picture}", *WORDS, "sampler=ddpm"), "sampler=ddpm: inversion needs a sampler of first order"),
+        (("image={picture}", "target=a blue star"), "source: this method needs one"),
         (("method=sdedit", "image=nowhere.png"), "image=nowhere.png: no such file or directory"),
         (("method=sdedit", "image={text}"), "holds no picture; give a JPEG, PNG or WebP file"),
         (("method=sdedit", "image={huge}"), "an enormous picture; scale it down"),

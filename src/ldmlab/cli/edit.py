@@ -86,7 +86,7 @@ def _task(cfg: DictConfig, method: EditMethod) -> EditTask:
             mask if mask is None else fit_mask(mask, size),
         )
     seeds = picture_seeds(cfg.seed, cfg.n)
-    return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size)
+    return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size, print)
 
 
 def _given(cfg: DictConfig) -> tuple[Tensor | None, Tensor | None]:

@@ -6,7 +6,7 @@ Shapes: N pictures, fH x fW pixels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,6 +25,10 @@ MEANINGS = {
 }
 
 
+def _silent(line: str) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class EditTask:
     """What is to be edited, with which model.
@@ -39,6 +43,7 @@ class EditTask:
         image: the picture to edit; None to draw it from `sources`.
         mask: True where a picture may change, one for all or one for each; None for everywhere.
         batch_size: pictures at once on a GPU.
+        tell: called with a line that the user should know before the pictures are done.
     """
 
     model: LatentDiffusion
@@ -50,6 +55,7 @@ class EditTask:
     image: UInt8[Tensor, "3 fH fW"] | None = None
     mask: Bool[Tensor, "*N fH fW"] | None = None
     batch_size: int = 64
+    tell: Callable[[str], None] = _silent
 
     @property
     def given(self) -> Set[str]:

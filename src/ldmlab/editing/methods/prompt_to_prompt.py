@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import ClassVar
 
 from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.attention.module import Attention
+from ldmlab.editing.inversion.base import Inversion
+from ldmlab.editing.inversion.direct import Direct
+from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompt_to_prompt import PromptToPrompt
@@ -21,22 +25,39 @@ class PromptToPromptMethod(EditSettings, EditMethod):
 
     Attributes:
         tau_grid: values of `tau` to try, a row each, in its place.
+        inversion: of a given picture; direct if not given.
     """
 
     tau_grid: Sequence[float] | None = None
+    inversion: Inversion | None = None
 
     needs: ClassVar[frozenset[str]] = frozenset({"source"})
-    takes: ClassVar[frozenset[str]] = frozenset({"target"})
+    takes: ClassVar[frozenset[str]] = frozenset({"target", "image"})
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`. The target is the source where none was given: words are only weighed anew."""
         sources = task.prompts("source")
         targets = sources if task.targets is None else task.targets
+        titles = [""] if self.tau_grid is None else [f"tau {tau:g}: " for tau in self.tau_grid]
+        if task.image is not None:
+            return self._edit_image(task, sources[0], targets[0], titles)
         task = replace(task, targets=targets)
         runs = [self.edit_each(task, [settings] * len(sources)) for settings in self._sweep()]
-        titles = [""] if self.tau_grid is None else [f"tau {tau:g}: " for tau in self.tau_grid]
         rows = [Row(f"{title}{targets[0]}", after) for title, (_, after, _) in zip(titles, runs, strict=True)]
         return Edited(Row(sources[0], runs[0][0]), rows, [note for *_, note in runs])
+
+    def _edit_image(self, task: EditTask, source: str, target: str, titles: Sequence[str]) -> Edited:
+        """One picture is one pair, whatever the seeds: an inversion draws no noise."""
+        edits = [(settings, _worked_out(task, source, target, settings)) for settings in self._sweep()]
+        inverted = invert_image(task, self.inversion or Direct())
+        task.tell(inverted.note)
+        rows, notes = [], []
+        for title, (settings, edit) in zip(titles, edits, strict=True):
+            control = PromptToPrompt([edit], settings)
+            _, after = inverted.edit(target, partial(_always, control))
+            rows.append(Row(f"{title}{target}", after))
+            notes.append(_report(task, [control], [edit]))
+        return Edited(inverted.row, rows, notes)
 
     def edit_each(
         self, task: EditTask, settings: Sequence[EditSettings]
@@ -67,6 +88,10 @@ class PromptToPromptMethod(EditSettings, EditMethod):
     def settings(self) -> EditSettings:
         """Those of the edit alone."""
         return EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
+
+
+def _always(control: PromptToPrompt, rows: Sequence[int]) -> PromptToPrompt:
+    return control
 
 
 def _worked_out(task: EditTask, source: str, target: str, settings: EditSettings) -> PromptEdit:

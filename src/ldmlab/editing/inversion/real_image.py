@@ -1,0 +1,121 @@
+"""A given picture, inverted and drawn again, and edits of it.
+
+Shapes: fH x fW pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+from ldmlab.attention.control import AttentionControl
+from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
+from ldmlab.editing.inversion.pair import PairRun, Uncontrolled, conditions
+from ldmlab.editing.methods.base import EditTask, Row
+from ldmlab.guidance.base import Guidance
+from ldmlab.metrics.reconstruction import psnr
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.ddim import DDIM
+from ldmlab.samplers.euler import Euler
+
+Control = Callable[[Sequence[int]], AttentionControl]
+"""From the numbers of the pairs drawn at once to the control of that run, as in `LatentDiffusion.sample_pairs`."""
+
+
+@dataclass(frozen=True)
+class InvertedImage:
+    """A picture whose inversion is known, to be edited as often as one likes.
+
+    Attributes:
+        model: draws it.
+        sampler: the method.
+        guidance: the method.
+        source: its prompt.
+        inverted: what leads to it.
+        reconstruction: what the sampler makes of that.
+        psnr: of the reconstruction against the picture, in dB.
+        autoencoder_psnr: the same for what comes back from the latents alone, the most that can be hoped for.
+    """
+
+    model: LatentDiffusion
+    sampler: Sampler
+    guidance: Guidance
+    source: str
+    inverted: Inverted
+    reconstruction: UInt8[Tensor, "1 3 fH fW"]
+    psnr: float
+    autoencoder_psnr: float
+
+    @property
+    def row(self) -> Row:
+        """The reconstruction, over what it is of."""
+        return Row(f"{self.source} ({self.psnr:.1f} dB)", self.reconstruction)
+
+    @property
+    def note(self) -> str:
+        """How good the inversion is, in a line."""
+        return f"reconstruction: {self.psnr:.2f} dB PSNR; the autoencoder alone: {self.autoencoder_psnr:.2f} dB"
+
+    def edit(
+        self, target: str, control: Control | None = None
+    ) -> tuple[UInt8[Tensor, "1 3 fH fW"], UInt8[Tensor, "1 3 fH fW"]]:
+        """The picture again, and what `target` makes of its noise beside it; without control, the prompt alone.
+
+        Under a control the picture may differ from `reconstruction` by rounding, because the sites that it wants are
+        computed another way; under direct inversion it does not.
+        """
+        ruler = Uncontrolled() if control is None else control([0])
+        run = PairRun(self.model, self.guidance, (self.source, target), self.inverted, ruler)
+        return run.draw(self.sampler)
+
+
+@torch.no_grad()
+def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
+    """Invert `task.image` under the first of `task.sources`, and draw it again; targets are not read.
+
+    Raises:
+        ValueError: no picture or no prompt, a picture of another size than the model's, a sampler that cannot be
+            inverted, or a guidance that the method cannot undo.
+    """
+    require_invertible(task.sampler)
+    image, source = _require_picture(task)
+    model, guidance, device = task.model, task.guidance, task.model.autoencoder.latent_mean.device
+    if isinstance(guidance, nn.Module):
+        guidance.to(device)
+    latents, _ = model.autoencoder.moments(image.to(device).float() / 127.5 - 1)
+    cond, uncond = conditions(model, guidance, source)
+    guidance.bind(model.denoiser, cond, uncond)  # refuses conditions before anything is sought
+    levels = task.sampler.levels(model.denoiser.schedule)
+    inverted = inversion.invert(InversionTask(latents, cond, uncond, model.denoiser, guidance, levels))
+    drawn, _ = PairRun(model, guidance, (source, source), inverted, Uncontrolled()).draw(task.sampler)
+    quality = [float(psnr(picture, image)) for picture in (drawn, model.decode(latents).cpu())]
+    return InvertedImage(model, task.sampler, guidance, source, inverted, drawn, *quality)
+
+
+def require_invertible(sampler: Sampler) -> None:
+    """Refuse a sampler that is not DDIM without noise, under this name or as Euler's method.
+
+    Raises:
+        ValueError: it is stochastic, or of higher order.
+    """
+    if isinstance(sampler, Euler) or (isinstance(sampler, DDIM) and sampler.eta == 0):
+        return
+    name = type(sampler).__module__.rpartition(".")[2]
+    given = f"sampler.eta={sampler.eta:g}" if isinstance(sampler, DDIM) else f"sampler={name}"
+    raise ValueError(f"{given}: inversion needs a sampler of first order without noise; use sampler=ddim sampler.eta=0")
+
+
+def _require_picture(task: EditTask) -> tuple[UInt8[Tensor, "1 3 fH fW"], str]:
+    if task.image is None or task.sources is None:
+        raise ValueError("inversion: needs a picture and the prompt that describes it; give image=FILE source=PROMPT")
+    sides = [*task.image.shape[1:]]
+    wanted = [task.model.autoencoder.factor * side for side in task.model.latent_shape[1:]]
+    if sides != wanted:
+        given, drawn = ("x".join(map(str, pair)) for pair in (sides, wanted))
+        raise ValueError(f"image: is {given} pixels, and the model draws {drawn}; crop or resize it")
+    return task.image[None].cpu(), task.sources[0]
