@@ -12,7 +12,7 @@ WORKERS ?= auto
 COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 
-.PHONY: help demo test lint format test-slow gpu clean
+.PHONY: help demo test lint format test-slow bench gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,6 +52,9 @@ test: .venv/dev ## all tests but the slow ones and those for a GPU, and the cove
 
 test-slow: .venv/dev ## the slow tests
 	$(PYTEST) -m slow
+
+bench: .venv/dev ## what editing costs, as ratios measured side by side
+	$(PYTEST) -m bench
 
 gpu: .venv/dev ## the tests that need a GPU
 	$(PYTEST) -m gpu

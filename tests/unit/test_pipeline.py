@@ -153,3 +153,12 @@ def test_a_negative_prompt_leads_away_beside_the_same_picture() -> None:
     torch.testing.assert_close(cond[:2], conditioner(batch).concat)
     context = conditioner({**batch, "captions": CAPTIONS[2:4]}).context
     torch.testing.assert_close(seen[0].context[8:10], context)
+
+
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_without_control_no_probabilities_are_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> Tensor:
+        raise AssertionError("the explicit path was taken")
+
+    monkeypatch.setattr("ldmlab.attention.module.attention_probs", refused)
+    draw(model(name), DDIM(2), batch_size=8, count=1)

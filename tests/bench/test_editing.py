@@ -1,0 +1,77 @@
+"""What control over attention costs: ratios of times measured in turns in one run. `make bench` prints them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from ldmlab.attention.control import AttentionControl, AttentionSite
+from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.ddim import DDIM
+
+pytestmark = pytest.mark.bench
+SOURCE, TARGET = "a small red circle left of a big blue square", "a small red star left of a big blue square"
+SEEDS, ROUNDS = tuple(range(8)), 7
+SAMPLER, GUIDANCE = DDIM(10), ClassifierFree(2.0)
+
+
+class WantsNothing:
+    """A control that lets every site take the fused kernel."""
+
+    def wants(self, site: AttentionSite) -> bool:
+        return False
+
+    def edit(self, probs: Tensor, site: AttentionSite) -> Tensor:
+        return probs
+
+    def before_step(self, step: int) -> None:
+        pass
+
+    def after_step(self, step: int, latents: Tensor) -> Tensor:
+        return latents
+
+
+def seconds(*runs: Callable[[], object]) -> list[float]:
+    """The median time of each, measured in turns, so that whatever else the machine does falls on all."""
+    taken: list[list[float]] = [[] for _ in runs]
+    for _ in range(ROUNDS + 1):
+        for times, run in zip(taken, runs, strict=True):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times[1:]) for times in taken]
+
+
+@pytest.mark.parametrize("name", ["shapes/dit", "shapes/unet"])
+def test_control_costs_nothing_where_it_is_not_used(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.set_num_threads(1)
+    model = load_latent_diffusion(name).model
+    assert isinstance(model, LatentDiffusion)
+    source, target = ({"captions": [prompt] * len(SEEDS)} for prompt in (SOURCE, TARGET))
+    words = model.conditioner.words
+    edit = PromptEdit.between(words(SOURCE), words(TARGET), SAMPLER.steps, settings := EditSettings())
+
+    def pairs(control: Callable[[Sequence[int]], AttentionControl]) -> object:
+        return model.sample_pairs(source, target, SEEDS, SAMPLER, GUIDANCE, control)
+
+    def plain() -> object:
+        return [model.sample(batch, SEEDS, SAMPLER, GUIDANCE) for batch in (source, target)]
+
+    alone, idle, controlled = seconds(
+        plain,
+        lambda: pairs(lambda rows: WantsNothing()),
+        lambda: pairs(lambda rows: PromptToPrompt([edit] * 8, settings)),
+    )
+    with capsys.disabled():
+        print(f"\n{name}: pair under a control that wants nothing / two plain runs: {idle / alone:.3f}")
+        print(f"{name}: prompt-to-prompt / two plain runs: {controlled / alone:.3f}")
+    assert idle / alone < 1.1
