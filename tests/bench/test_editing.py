@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ldmlab.attention.control import AttentionControl, AttentionSite
 from ldmlab.cli.build import load_latent_diffusion
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import rectified_flow, scaled_linear
-from ldmlab.editing.blended import Blended
+from ldmlab.editing.regions.blended import Blended
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM

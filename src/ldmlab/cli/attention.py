@@ -17,8 +17,8 @@ from torch import Tensor
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
 from ldmlab.contact_sheet import to_pil
 from ldmlab.data.atomic import atomic_file
-from ldmlab.editing.map_groups import cross_sites, grouping
-from ldmlab.editing.word_maps import MapColumns, WordMaps, sample_with_maps
+from ldmlab.editing.maps.map_groups import cross_sites, grouping
+from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.heatmaps import heat_sheet, map_size
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from ldmlab.editing.alignment import word_changes
+from ldmlab.editing.prompts.alignment import word_changes
 from ldmlab.shapes.edits import KINDS, SceneEdit, scene_edits
 
 

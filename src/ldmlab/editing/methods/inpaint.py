@@ -5,11 +5,11 @@ from __future__ import annotations
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from ldmlab.editing.composite import check_feather, composite
-from ldmlab.editing.demands import check_mask, leave_something, prompts, require_size, title
-from ldmlab.editing.fill import harmonic_fill
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.editing.redraw import Redraw, redraw
+from ldmlab.editing.methods.demands import check_mask, leave_something, prompts, require_size, title
+from ldmlab.editing.regions.composite import check_feather, composite
+from ldmlab.editing.regions.fill import harmonic_fill
+from ldmlab.editing.regions.redraw import Redraw, redraw
 
 
 class Inpaint(EditMethod):

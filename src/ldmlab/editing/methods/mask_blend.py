@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from ldmlab.attention.control import AttentionSite
-from ldmlab.editing.composite import check_feather, composite, latent_mask
-from ldmlab.editing.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
-from ldmlab.editing.redraw import Redraw
+from ldmlab.editing.regions.composite import check_feather, composite, latent_mask
+from ldmlab.editing.regions.redraw import Redraw
 
 
 class MaskBlend(EditMethod):

@@ -15,8 +15,8 @@ from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 
 
 @dataclass(frozen=True)

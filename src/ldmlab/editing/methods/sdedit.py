@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ldmlab.editing.composite import check_feather, composite
-from ldmlab.editing.demands import check_mask, prompts, refuse_both, require_size, title
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.editing.redraw import Redraw, redraw
+from ldmlab.editing.methods.demands import check_mask, prompts, refuse_both, require_size, title
+from ldmlab.editing.regions.composite import check_feather, composite
+from ldmlab.editing.regions.redraw import Redraw, redraw
 
 
 class SDEdit(EditMethod):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmlab.editing.canvas import check_place, on_canvas
-from ldmlab.editing.composite import check_feather
-from ldmlab.editing.demands import require_size, title
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.demands import require_size, title
 from ldmlab.editing.methods.inpaint import filled
-from ldmlab.editing.redraw import Redraw
+from ldmlab.editing.regions.canvas import check_place, on_canvas
+from ldmlab.editing.regions.composite import check_feather
+from ldmlab.editing.regions.redraw import Redraw
 
 
 class Uncrop(EditMethod):

@@ -8,8 +8,8 @@ from typing import Any
 import lightning as L
 from PIL import Image
 
-from ldmlab.editing.map_groups import cross_sites
-from ldmlab.editing.word_maps import MapColumns, sample_with_maps
+from ldmlab.editing.maps.map_groups import cross_sites
+from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
 from ldmlab.guidance.base import Guidance
 from ldmlab.heatmaps import heat_sheet, map_size
 from ldmlab.pipeline import LatentDiffusion

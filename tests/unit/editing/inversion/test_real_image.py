@@ -17,8 +17,8 @@ from ldmlab.editing.inversion.negative_prompt import NegativePrompt
 from ldmlab.editing.inversion.null_text import NullText
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import EditTask
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.reconstruction import psnr
 from ldmlab.pipeline import LatentDiffusion, to_uint8

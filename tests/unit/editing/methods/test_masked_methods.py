@@ -15,7 +15,7 @@ from ldmlab.editing.methods.inpaint import Inpaint
 from ldmlab.editing.methods.mask_blend import MaskBlend, mask_blend
 from ldmlab.editing.methods.sdedit import SDEdit
 from ldmlab.editing.methods.uncrop import Uncrop
-from ldmlab.editing.redraw import Redraw, redraw
+from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks

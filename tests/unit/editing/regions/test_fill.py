@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.editing.fill import harmonic_fill, mean_fill
+from ldmlab.editing.regions.fill import harmonic_fill, mean_fill
 
 
 def hole(*rows_and_columns: slice) -> Tensor:

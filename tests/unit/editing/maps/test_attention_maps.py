@@ -20,9 +20,9 @@ from ldmlab.conditioners.words import PromptWords
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
-from ldmlab.editing.attention_maps import AttentionMaps, Group, everything
-from ldmlab.editing.map_groups import By, cross_sites, grouping
-from ldmlab.editing.word_maps import MapColumns, WordMaps, sample_with_maps
+from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
+from ldmlab.editing.maps.map_groups import By, cross_sites, grouping
+from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.interval import Interval
 from ldmlab.guidance.none import NoGuidance

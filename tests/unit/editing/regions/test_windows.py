@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import scaled_linear
-from ldmlab.editing.windows import starts, windowed
+from ldmlab.editing.regions.windows import starts, windowed
 from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, rectified_flow, scaled_linear
-from ldmlab.editing.blended import Blended, noised_again
+from ldmlab.editing.regions.blended import Blended, noised_again
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ldmlab.attention.control import AttentionSite
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 
 LARGEST_SIDE = 16
 """Maps on larger grids are not read: they say less about whole objects."""

@@ -9,7 +9,7 @@ from torch import nn
 
 from ldmlab.attention.control import AttentionSite
 from ldmlab.attention.module import Attention
-from ldmlab.editing.attention_maps import Group
+from ldmlab.editing.maps.attention_maps import Group
 
 By = Literal["step", "site"]
 

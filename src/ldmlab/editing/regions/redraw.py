@@ -14,9 +14,9 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ldmlab.diffusion.process import add_noise
-from ldmlab.editing.blended import Blended, check_resampling
-from ldmlab.editing.composite import latent_mask
-from ldmlab.editing.windows import check_overlap, windowed
+from ldmlab.editing.regions.blended import Blended, check_resampling
+from ldmlab.editing.regions.composite import latent_mask
+from ldmlab.editing.regions.windows import check_overlap, windowed
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import Chunk, LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.conditioners.words import PromptWords
-from ldmlab.editing.attention_maps import AttentionMaps, Group, everything
+from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler

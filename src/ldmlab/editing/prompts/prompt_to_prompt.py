@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ldmlab.attention.control import AttentionSite
-from ldmlab.editing.blend import LocalBlend
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.local_blend import LocalBlend
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 
 
 class PromptToPrompt:

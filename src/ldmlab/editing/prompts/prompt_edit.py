@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ldmlab.conditioners.words import PromptWords
-from ldmlab.editing.alignment import Alignment, align
+from ldmlab.editing.prompts.alignment import Alignment, align
 
 
 @dataclass(frozen=True)

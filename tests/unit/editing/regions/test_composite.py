@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ldmlab.editing.composite import check_feather, composite, feathered, latent_mask
+from ldmlab.editing.regions.composite import check_feather, composite, feathered, latent_mask
 
 
 def pictures(count: int, seed: int) -> Tensor:

@@ -18,8 +18,8 @@ from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
-from ldmlab.editing.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler

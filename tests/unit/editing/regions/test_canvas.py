@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from ldmlab.editing.canvas import GRAY, PLACES, check_place, on_canvas
+from ldmlab.editing.regions.canvas import GRAY, PLACES, check_place, on_canvas
 
 IMAGE = torch.arange(3 * 4 * 6, dtype=torch.uint8).reshape(3, 4, 6)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ldmlab.conditioners.clip import CLIPText
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.words import PromptWords, from_pieces
-from ldmlab.editing.alignment import Change, align, word_changes
+from ldmlab.editing.prompts.alignment import Change, align, word_changes
 
 LENGTH = 77
 

@@ -1,0 +1,1 @@
+"""Attention maps to look at."""

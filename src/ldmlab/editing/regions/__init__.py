@@ -1,0 +1,1 @@
+"""Drawing a part of a picture anew: masks, canvases, and what is known around them."""
