@@ -190,7 +190,7 @@ class LatentDiffusion(nn.Module):
         """
         self._bring(guidance)
         chunks: list[tuple[Tensor, Tensor]] = []
-        for rows, count in self._chunks(len(seeds), batch_size):
+        for rows, count in self._chunks(len(seeds), batch_size, pairs=not guidance.joint):
             halves = [self._conditions(batch, None, rows, guidance) for batch in (source, target)]
             cond = Conditioning.cat([half for half, _ in halves])
             unconds = [half for _, half in halves if half is not None]
@@ -205,7 +205,8 @@ class LatentDiffusion(nn.Module):
             denoise = guidance.bind(self.denoiser, cond, uncond, ruler)
             start = torch.cat([noise.draw()] * 2)
             latents = sampler.sample(denoise, start, sampler.levels(self.denoiser.schedule), hooks)
-            first, second = (self.decode(half)[:count].cpu() for half in latents.chunk(2))
+            pictures = torch.cat([self.decode(part) for part in latents.split(self.rows(batch_size))])
+            first, second = (half[:count].cpu() for half in pictures.chunk(2))
             chunks.append((first, second))
         return torch.cat([first for first, _ in chunks]), torch.cat([second for _, second in chunks])
 
@@ -219,9 +220,12 @@ class LatentDiffusion(nn.Module):
             return batch_size
         return 8 if max(self.latent_shape[1:]) <= SMALL_GRID else 1
 
-    def _chunks(self, count: int, batch_size: int) -> Iterator[tuple[list[int], int]]:
-        """The pictures drawn at once, on a CPU filled up by repeating the last, and how many of them count."""
-        at_once = self.rows(batch_size)
+    def _chunks(self, count: int, batch_size: int, pairs: bool = False) -> Iterator[tuple[list[int], int]]:
+        """The pictures drawn at once, on a CPU filled up by repeating the last, and how many of them count.
+
+        With `pairs` as many pairs as make so many pictures, for guidance whose passes see the pictures alone.
+        """
+        at_once = max(1, self.rows(batch_size) // 2) if pairs else self.rows(batch_size)
         for start in range(0, count, at_once):
             rows = list(range(start, min(start + at_once, count)))
             filling = [] if self._on_gpu else rows[-1:] * (at_once - len(rows))

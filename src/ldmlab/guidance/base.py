@@ -41,6 +41,11 @@ class GuidedDenoiser:
 class Guidance(ABC):
     """Binds a denoiser to its conditions."""
 
+    @property
+    def joint(self) -> bool:
+        """Whether, without a control, both conditions share one pass."""
+        return False
+
     @abstractmethod
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None

@@ -53,6 +53,11 @@ class ClassifierFree(Guidance):
         self.rescale = rescale
         self.guided_channels = guided_channels
 
+    @property
+    def joint(self) -> bool:
+        """See `Guidance.joint`."""
+        return self.scale != 1
+
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None
     ) -> GuidedDenoiser:

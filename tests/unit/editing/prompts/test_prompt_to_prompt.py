@@ -20,7 +20,10 @@ from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.autoguidance import Autoguidance
+from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
@@ -61,6 +64,7 @@ def edited(
     source: str = SOURCE,
     target: str = TARGET,
     sampler: Sampler | None = None,
+    guidance: Guidance | None = None,
 ) -> tuple[Tensor, Tensor, PromptToPrompt]:
     """Source pictures, edited pictures, and the control of the run."""
     edit = PromptEdit.between(made.conditioner.words(source), made.conditioner.words(target), STEPS, settings)
@@ -71,12 +75,29 @@ def edited(
         return controls[-1]
 
     chosen = sampler or DDIM(STEPS)
-    pictures = made.sample_pairs(batch(source), batch(target), SEEDS, chosen, ClassifierFree(3.0), control)
+    chosen_guidance = guidance or ClassifierFree(3.0)
+    pictures = made.sample_pairs(batch(source), batch(target), SEEDS, chosen, chosen_guidance, control)
     return *pictures, controls[0]
 
 
-def plain(made: LatentDiffusion, prompt: str, sampler: Sampler | None = None) -> Tensor:
-    return made.sample(batch(prompt), SEEDS, sampler or DDIM(STEPS), ClassifierFree(3.0))
+def plain(
+    made: LatentDiffusion, prompt: str, sampler: Sampler | None = None, guidance: Guidance | None = None
+) -> Tensor:
+    return made.sample(batch(prompt), SEEDS, sampler or DDIM(STEPS), guidance or ClassifierFree(3.0))
+
+
+@pytest.mark.parametrize("guidance", ["none", "neutral", "auto"])
+@pytest.mark.parametrize("name", ["dit", "unet"])
+def test_tau_zero_is_the_plain_target_sample_under_guidance_of_one_pass(name: str, guidance: str) -> None:
+    made = model(name)
+    choices: dict[str, Guidance] = {
+        "none": NoGuidance(),
+        "neutral": ClassifierFree(1.0),
+        "auto": Autoguidance(2.0, made.denoiser, made.conditioner),
+    }
+    source, target, _ = edited(made, EditSettings(tau=0), guidance=choices[guidance])
+    assert torch.equal(target, plain(made, TARGET, guidance=choices[guidance]))
+    assert torch.equal(source, plain(made, SOURCE, guidance=choices[guidance]))
 
 
 SAMPLERS = [DDIM(STEPS), DDPM(STEPS), Heun(STEPS), UniPC(STEPS)]
