@@ -52,7 +52,13 @@ DIFFUSION = (
     "sampler.steps=2",
 )
 DIT = ("experiment=shapes/dit", *DIFFUSION, "backbone.width=32", "backbone.depth=1", "backbone.heads=2")
-UNET = ("experiment=shapes/unet", *DIFFUSION, "backbone.model_channels=32", "backbone.residual_blocks=1")
+UNET = (
+    "experiment=shapes/unet",
+    "conditioner_ckpt=null",
+    *DIFFUSION,
+    "backbone.model_channels=32",
+    "backbone.residual_blocks=1",
+)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def groups(command: str) -> list[Group]:
         found[name] = Group(name, default, "")
         for option in options(name) if name != "experiment" else []:
             for inner, choice in _defaults(conf_dir() / name / f"{option}.yaml"):
+                if inner in found and not found[inner].where:
+                    continue  # the command has it always, and this option only chooses in it
                 where = ", ".join(filter(None, [found[inner].where if inner in found else "", f"{name}={option}"]))
                 found.setdefault(inner, Group(inner, choice, where))
                 found[inner] = Group(inner, found[inner].default, where)
