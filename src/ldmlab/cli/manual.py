@@ -72,7 +72,7 @@ PAGES = {
         ),
     ),
     "edit": Page(
-        summary="change a picture by its prompt, under a mask or beyond its edges, and keep the rest",
+        summary="change a part of a picture, drawn or given, and keep the rest of it",
         synopsis='ldmlab edit [method=NAME] [image=FILE] [source="PROMPT"] [target="PROMPT"] [KEY=VALUE ...]',
         description=(
             "Prompt-to-prompt: both prompts are drawn side by side from the same noise, and the attention maps of the "
