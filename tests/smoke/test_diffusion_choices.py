@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]
@@ -170,3 +171,28 @@ def test_a_run_may_start_from_the_conditioner_of_another(
     assert all(torch.equal(given[name], made[name]) for name in names)
     done = ldmlab("train", *common, "conditioner.width=64", f"output_dir={tmp_path / 'wide'}")
     assert "is of another architecture" in done.refusal()
+
+
+def test_a_model_may_be_exported_without_the_autoencoder_that_ships(
+    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = (*tiny["dit"], f"data.path={shards}", "export_autoencoder=false", f"output_dir={tmp_path / 'run'}")
+    own = ldmlab("train", *words, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    assert "does not come with ldmlab" in own.refusal()
+    done = ldmlab("train", *words, "autoencoder_ckpt=shapes/dit")
+    assert done.code == 0, done.err
+    path = tmp_path / "run/model.safetensors"
+    assert not any(name.startswith("autoencoder.") for name in load_file(path))
+    pictures = []
+    for ckpt in (path, tmp_path / "run/last.ckpt"):  # the checkpoint holds it
+        out = f"output_dir={tmp_path / ckpt.stem}"
+        done = ldmlab("sample", "a red star", "n=1", "sampler.steps=2", f"ckpt={ckpt}", out)
+        assert done.code == 0, done.err
+        pictures.append((tmp_path / ckpt.stem / "00000.png").read_bytes())
+    assert pictures[0] == pictures[1]
+    with safe_open(path, "pt") as stored:
+        told = stored.metadata()
+    config = json.loads(told["config"]) | {"autoencoder_ckpt": "shapes/nobody"}
+    save_file(load_file(path), tmp_path / "lost.safetensors", told | {"config": json.dumps(config)})
+    lost = ldmlab("sample", "a red star", f"ckpt={tmp_path / 'lost.safetensors'}", f"output_dir={tmp_path / 'no'}")
+    assert "reads the autoencoder of 'shapes/nobody', which does not come with this ldmlab" in lost.refusal()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ CONDITION_KEYS = ("captions", "labels")
 """What of a batch a conditioner may read."""
 MODEL_ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
 SHIPPED_MODEL = "shapes/dit"
+LENDER = "autoencoder_ckpt"
+"""The entry of a stored config that names the shipped model whose autoencoder an exported model reads."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,8 @@ def read_trusted(ckpt: str, ema: bool = True) -> Checkpoint:
     Raises:
         ValueError: the file is absent, damaged, unsafe or not ours.
     """
-    checkpoint = read_checkpoint(_path(ckpt), ema)
-    _trusted(checkpoint.config, _path(ckpt))
+    path, checkpoint = _read(ckpt, ema)
+    _trusted(checkpoint.config, path)
     return checkpoint
 
 
@@ -179,8 +181,7 @@ def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, 
     Raises:
         ValueError: the file is absent, damaged, unsafe, or holds no such part.
     """
-    path = _path(ckpt)
-    checkpoint = read_checkpoint(path)
+    path, checkpoint = _read(ckpt)
     config = _trusted(checkpoint.config, path)
     if part not in config:
         raise ValueError(f"ckpt={path}: holds a {config['model']} and no {part}")
@@ -216,8 +217,7 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
     Raises:
         ValueError: the file is absent, damaged, unsafe or of another architecture.
     """
-    path = _path(ckpt)
-    checkpoint = read_checkpoint(path, ema)
+    path, checkpoint = _read(ckpt, ema)
     config = _trusted(checkpoint.config, path)
     if config["model"] == "autoencoder":
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
@@ -251,12 +251,37 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def is_shipped(ckpt: str | None) -> bool:
+    """Whether this is the name of a model that comes with ldmlab."""
+    return ckpt is None or _shipped(ckpt).is_file()
+
+
+def _read(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
+    """A checkpoint, with the autoencoder of the shipped model that it names where it was exported without."""
+    path = _path(ckpt)
+    checkpoint = read_checkpoint(path, ema)
+    lender = checkpoint.config.get(LENDER) if isinstance(checkpoint.config, dict) else None
+    if lender is None:
+        return path, checkpoint
+    if not is_shipped(lender):
+        raise ValueError(
+            f"ckpt={path}: reads the autoencoder of '{lender}', which does not come with this ldmlab; export the model "
+            "with export_autoencoder=true"
+        )
+    borrowed = read_checkpoint(_shipped(lender)).state
+    state = {name: tensor for name, tensor in borrowed.items() if name.startswith("autoencoder.")}
+    return path, replace(checkpoint, state=state | checkpoint.state)
+
+
 def _path(ckpt: str | None) -> Path:
     """A file of the user's, or a shipped model by the name of the experiment that trained it."""
     name = SHIPPED_MODEL if ckpt is None else ckpt
+    return _shipped(name) if _shipped(name).is_file() and not Path(name).is_file() else Path(name)
+
+
+def _shipped(name: str) -> Path:
     study, _, variant = name.rpartition("/")
-    shipped = experiments_dir() / study / "weights" / f"{variant}.safetensors"
-    return shipped if shipped.is_file() and not Path(name).is_file() else Path(name)
+    return experiments_dir() / study / "weights" / f"{variant}.safetensors"
 
 
 def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class TrainKeys(Keys):
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
     conditioner_ckpt: Path | None = None
+    export_autoencoder: bool = True
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
     grid_attention: bool = False
 

@@ -20,9 +20,12 @@ from torch import Tensor
 
 from ldmlab.cli.build import (
     DIFFUSION_GROUPS,
+    LENDER,
     OBJECTIVE,
+    SHIPPED_MODEL,
     build_autoencoder,
     build_latent_diffusion,
+    is_shipped,
     load_autoencoder,
     pick_device,
     plain,
@@ -111,6 +114,11 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
         raise ValueError(
             "autoencoder_ckpt=null: the setting is for an autoencoder of its own; train that one "
             "(ldmlab train model=autoencoder autoencoder=NAME) and give its checkpoint"
+        )
+    if not cfg.export_autoencoder and not is_shipped(cfg.autoencoder_ckpt):
+        raise ValueError(
+            f"export_autoencoder=false: autoencoder_ckpt={cfg.autoencoder_ckpt} does not come with ldmlab, so nobody "
+            "could load the model; leave it at true"
         )
     autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
@@ -253,7 +261,11 @@ def _export(cfg: DictConfig, folder: Path) -> None:
     checkpoint = read_checkpoint(folder / CHECKPOINT)
     state = {k: v for k, v in checkpoint.state.items() if _belongs(cfg.model.name, k)}
     path = folder / "model.safetensors"
-    export_weights(path, state, checkpoint.config, checkpoint.ema, half=cfg.export_half)
+    config = checkpoint.config
+    if not cfg.get("export_autoencoder", True):
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("autoencoder.")}
+        config = {**config, LENDER: cfg.autoencoder_ckpt or SHIPPED_MODEL}
+    export_weights(path, state, config, checkpoint.ema, half=cfg.export_half)
     print(f"model: {path}")
 
 
