@@ -19,8 +19,10 @@ from torch import nn
 
 from ldmlab.cli import catalogue
 from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.cli.edit import build_method
 from ldmlab.cli.manual import PAGES
 from ldmlab.cli.paths import conf_dir, experiments_dir
+from ldmlab.editing.methods.base import EditMethod
 
 PLACEHOLDER = "/nowhere/weights"
 ARGUMENTS = {"backbone": {"channels": 4, "grid": 16, "context_width": 32, "vector_width": 32}, "data": {"seed": 0}}
@@ -106,6 +108,11 @@ def test_option_builds(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     config = composed(command, *overrides)
+    if group == "method":  # its own keys stand at the top
+        if OmegaConf.is_missing(config, "canvas"):
+            config.canvas = [64, 96]
+        assert isinstance(build_method(config), EditMethod)
+        return
     section = OmegaConf.select(config, group.replace("/", "."))
     if group == "trainer":
         section.precision = "32-true" if section.precision == "auto" else section.precision

@@ -59,7 +59,7 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     elif words and command == "import":
         overrides.append(_path_override(words, overrides))
     elif words:
-        raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(words[0])}")
+        raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(command, words[0])}")
     if getattr(parsed, "json", False):
         overrides.append("json=true")
     if parsed.config_dir is not None:
@@ -125,9 +125,10 @@ def _search_path(folder: Path) -> str:
     return f"hydra.searchpath=[{quoted(f'file://{folder.resolve()}')}]"
 
 
-def _meant(word: str) -> str:
-    """Guess which group an option without its group was meant for."""
-    for group in catalogue.all_groups():
+def _meant(command: str, word: str) -> str:
+    """Guess which group an option without its group was meant for, one of the command's first."""
+    own = [group.name for group in catalogue.groups(command)]
+    for group in dict.fromkeys([*own, *catalogue.all_groups()]):
         found = nearest(word, catalogue.options(group))
         if found is not None:
             return f"; did you mean '{group}={found}'?"
