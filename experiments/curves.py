@@ -55,7 +55,12 @@ def table(curves: Curves, y: str) -> str:
     return "\n".join(rows)
 
 
-def draw(panels: dict[str, Curves], x: str, path: Path, log_x: bool) -> None:
+def positive(curves: Curves) -> bool:
+    """Whether a logarithmic axis can show every point."""
+    return all(x > 0 for curve in curves.values() for x, _ in curve)
+
+
+def draw(panels: dict[str, Curves], x: str, path: Path, marked: bool) -> None:
     """One panel for each figure, side by side."""
     import matplotlib
 
@@ -65,8 +70,8 @@ def draw(panels: dict[str, Curves], x: str, path: Path, log_x: bool) -> None:
     figure, axes = pyplot.subplots(1, len(panels), figsize=(5.5 * len(panels), 4), squeeze=False)
     for axis, (y, curves) in zip(axes[0], panels.items(), strict=True):
         for name, curve in curves.items():
-            axis.plot(*zip(*curve, strict=True), marker="o" if log_x else None, markersize=3, label=name)
-        axis.set(xlabel=x, ylabel=y, xscale="log" if log_x else "linear")
+            axis.plot(*zip(*curve, strict=True), marker="o" if marked else None, markersize=3, label=name)
+        axis.set(xlabel=x, ylabel=y, xscale="log" if marked and positive(curves) else "linear")
         axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize=8)
     figure.tight_layout()
@@ -90,7 +95,7 @@ def main() -> None:
     for y, curves in panels.items():
         print(table(curves, y), end="\n\n")
     if given.out is not None:
-        draw(panels, given.x.rpartition(".")[2] if is_sweep else "step", given.out, log_x=is_sweep)
+        draw(panels, given.x.rpartition(".")[2] if is_sweep else "step", given.out, marked=is_sweep)
 
 
 if __name__ == "__main__":
