@@ -18,6 +18,10 @@ from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_sta
 from ldmlab.types import Conditioning
 
 
+def _position_map(rows: int, columns: int, width: int) -> Float[Tensor, "D H W"]:
+    return grid_positions(rows, columns, width).T.unflatten(1, (rows, columns))
+
+
 class UNet(nn.Module):
     """Encoder, middle and decoder with a skip connection from every encoder stage.
 
@@ -46,6 +50,8 @@ class UNet(nn.Module):
             Convolutions otherwise learn where they are from the zeros around the grid alone, which takes long.
     """
 
+    positions: Tensor | None
+
     def __init__(
         self,
         channels: int,
@@ -69,7 +75,8 @@ class UNet(nn.Module):
         positions: bool = False,
     ) -> None:
         super().__init__()
-        self.positions = positions
+        table = _position_map(grid, grid, model_channels) if positions else None
+        self.register_buffer("positions", table, persistent=False)
         self.channels = channels + concat_channels
         self.concat_channels = concat_channels
         self.factor = 2 ** (len(multipliers) - 1)
@@ -132,11 +139,11 @@ class UNet(nn.Module):
         return self.out(hidden)
 
     def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:
-        if not self.positions:
+        if self.positions is None:
             return hidden
         width, rows, columns = hidden.shape[1:]
-        table = grid_positions(rows, columns, width).to(hidden)
-        return hidden + table.T.unflatten(1, (rows, columns))
+        fits = self.positions.shape[1:] == hidden.shape[2:]
+        return hidden + (self.positions if fits else _position_map(rows, columns, width)).to(hidden)
 
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]
