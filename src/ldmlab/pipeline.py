@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ldmlab.attention.control import AttentionControl
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
-from ldmlab.conditioners.pixels import as_bytes
+from ldmlab.conditioners.pixels import as_bytes, signed
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.guidance.base import Guidance, GuidedDenoiser
 from ldmlab.guidance.none import NoGuidance
@@ -249,7 +249,7 @@ class LatentDiffusion(nn.Module):
     def encode(self, pictures: UInt8[Tensor, "N 3 fH fW"]) -> Float[Tensor, "N C H W"]:
         """Pictures of any size as latents, the mean of what the encoder allows; one by one, see `rows`."""
         device = self.autoencoder.latent_mean.device
-        images = pictures.to(device).float() / 127.5 - 1
+        images = signed(pictures.to(device))
         return torch.cat([self.autoencoder.moments(image[None])[0] for image in images])
 
     def _conditions(

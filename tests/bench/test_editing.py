@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from torch import Tensor
 
-from ldmlab.attention.control import AttentionControl, AttentionSite
+from ldmlab.attention.control import AttentionControl, Uncontrolled
 from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
@@ -22,22 +21,6 @@ pytestmark = pytest.mark.bench
 SOURCE, TARGET = "a small red circle left of a big blue square", "a small red star left of a big blue square"
 SEEDS, ROUNDS = tuple(range(8)), 7
 SAMPLER, GUIDANCE = DDIM(10), ClassifierFree(2.0)
-
-
-class WantsNothing:
-    """A control that lets every site take the fused kernel."""
-
-    def wants(self, site: AttentionSite) -> bool:
-        return False
-
-    def edit(self, probs: Tensor, site: AttentionSite) -> Tensor:
-        return probs
-
-    def before_step(self, step: int) -> None:
-        pass
-
-    def after_step(self, step: int, latents: Tensor) -> Tensor:
-        return latents
 
 
 def seconds(*runs: Callable[[], object]) -> list[float]:
@@ -68,7 +51,7 @@ def test_control_costs_nothing_where_it_is_not_used(name: str, capsys: pytest.Ca
 
     alone, idle, controlled = seconds(
         plain,
-        lambda: pairs(lambda rows: WantsNothing()),
+        lambda: pairs(lambda rows: Uncontrolled()),
         lambda: pairs(lambda rows: PromptToPrompt([edit] * 8, settings)),
     )
     with capsys.disabled():

@@ -49,3 +49,22 @@ class AttentionControl(Protocol):
     def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Sampling step `step` ended with `latents`; return the ones to go on with."""
         ...
+
+
+class Uncontrolled:
+    """An `AttentionControl` that lets everything be; a base for those that want no site."""
+
+    def wants(self, site: AttentionSite) -> bool:
+        """No site."""
+        return False
+
+    def edit(self, probs: Float[Tensor, "B h N M"], site: AttentionSite) -> Float[Tensor, "B h N M"]:
+        """The same maps."""
+        return probs
+
+    def before_step(self, step: int) -> None:
+        """Nothing."""
+
+    def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """The same latents."""
+        return latents

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 from rich.console import Console
 from safetensors.torch import save
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.contact_sheet import to_pil
-from ldmlab.data.atomic import atomic_file
+from ldmlab.data.atomic import atomic_file, write_png
 from ldmlab.editing.maps.map_groups import cross_sites, grouping
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.heatmaps import heat_sheet, map_size
@@ -34,8 +33,7 @@ def run(cfg: DictConfig) -> None:
     if not columns.titles:
         raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")
     model.to(pick_device(cfg.device))
-    sampler = instantiate(cfg.sampler)
-    sampler.levels(model.denoiser.schedule)  # refuses a number of steps
+    sampler = build_sampler(cfg.sampler, model)
     group = grouping(cfg.by, sampler.steps, cfg.step_bins, _list(cfg.sites), known)
     with Console(stderr=True).status("drawing"):
         pictures, maps = sample_with_maps(
@@ -62,8 +60,7 @@ def _write(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> None:
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in _images(cfg, pictures, maps):
-        with atomic_file(folder / name) as file:
-            image.save(file, format="PNG")
+        write_png(folder / name, image)
     if cfg.save_maps:
         told = {"prompt": cfg.prompt, "words": json.dumps(maps.titles[0]), "sites": json.dumps(sorted(maps.sites))}
         with atomic_file(folder / "maps.safetensors") as file:

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from jaxtyping import UInt8
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, build_guidance, load_latent_diffusion, pick_device, plain
+from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device, plain
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.progress import track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.contact_sheet import contact_sheet
-from ldmlab.data.atomic import atomic_file, write_json
+from ldmlab.data.atomic import atomic_file, write_json, write_png
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
@@ -56,7 +55,9 @@ def run(cfg: DictConfig) -> None:
     model.to(pick_device(cfg.device))
     method = build_method(cfg)
     _check(method)
-    task = EditTask(model, instantiate(cfg.sampler), build_guidance(cfg.guidance, model), [], batch_size=cfg.batch_size)
+    task = EditTask(
+        model, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), [], batch_size=cfg.batch_size
+    )
     cases, looked_at = _cases(cfg, task)
     task = replace(task, seeds=[case.seed for case in cases], sources=[case.edit.source for case in cases])
     after = _edited(cfg, method, task, cases)
@@ -161,8 +162,7 @@ def _write(
     shown = list(zip(cases, verdicts, after, strict=True))[:ON_SHEET]
     pictures = [image for case, _, edited in shown for image in (case.before, edited)]
     titles = [title for case, verdict, _ in shown for title in (case.edit.source, _title(case, verdict))]
-    with atomic_file(folder / "contact_sheet.png") as file:
-        contact_sheet(torch.stack(pictures), titles, columns=8).save(file, format="PNG")
+    write_png(folder / "contact_sheet.png", contact_sheet(torch.stack(pictures), titles, columns=8))
 
 
 def _title(case: Case, verdict: Verdict) -> str:

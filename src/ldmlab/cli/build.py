@@ -23,6 +23,7 @@ from ldmlab.diffusion.objectives import Objective
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.base import Sampler
 from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint
 from ldmlab.training.state import state_sha256
 
@@ -89,6 +90,17 @@ def build_backbone(
             )
         widths["concat_channels"] = conditioner.concat_channels
     return instantiate(config, channels=channels, grid=grid, out_channels=(1 + learns_variance) * channels, **widths)
+
+
+def build_sampler(config: Mapping[str, Any], model: LatentDiffusion) -> Sampler:
+    """The method of a config's `sampler` group, for a model.
+
+    Raises:
+        ValueError: a number of steps that its schedule does not have.
+    """
+    sampler: Sampler = instantiate(config)
+    sampler.levels(model.denoiser.schedule)
+    return sampler
 
 
 def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidance:

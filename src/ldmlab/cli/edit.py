@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.records import peak_memory
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.contact_sheet import contact_sheet, to_pil
-from ldmlab.data.atomic import atomic_file
+from ldmlab.data.atomic import write_png
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
@@ -77,14 +77,11 @@ def _task(cfg: DictConfig, method: EditMethod) -> EditTask:
     sources, targets = (None if text is None else [text] * cfg.n for text in (cfg.source, cfg.target))
     for prompts in filter(None, (sources, targets)):
         model.conditioner.batch(prompts[:1])  # refuses a prompt before anything is drawn
-    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
-    sampler.levels(model.denoiser.schedule)  # refuses a number of steps
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
     if not method.own_size:
         size = model.latent_shape[1] * model.autoencoder.factor
-        image, mask = (
-            image if image is None else fit_picture(image, size),
-            mask if mask is None else fit_mask(mask, size),
-        )
+        image = None if image is None else fit_picture(image, size)
+        mask = None if mask is None else fit_mask(mask, size)
     seeds = picture_seeds(cfg.seed, cfg.n)
     return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size, print)
 
@@ -106,8 +103,7 @@ def _write(folder: Path, edited: Edited) -> None:
     for kind, row in zip(["source", *kinds], [edited.before, *edited.after], strict=True):
         images |= {f"{index:05d}_{kind}.png": to_pil(image) for index, image in enumerate(row.pictures)}
     for name, image in images.items():
-        with atomic_file(folder / name) as file:
-            image.save(file, format="PNG")
+        write_png(folder / name, image)
     print(f"contact sheet: {folder / 'contact_sheet.png'}")
 
 

@@ -82,14 +82,10 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     bits: dict[str, list[Tensor]] = {}
     seeds = iter(picture_seeds(cfg.seed, n))
     for batch in _batches(heldout, n, cfg.batch_size):
-        images, own = (
-            batch["images"].to(model.autoencoder.latent_mean.device),
-            list(islice(seeds, len(batch["images"]))),
-        )
-        latents, cond = (
-            model.autoencoder.moments(images)[0],
-            model.conditioner(complete_each(model.conditioner, batch, own)),
-        )
+        images = batch["images"].to(model.autoencoder.latent_mean.device)
+        own = list(islice(seeds, len(images)))
+        latents = model.autoencoder.moments(images)[0]
+        cond = model.conditioner(complete_each(model.conditioner, batch, own))
         noise = PictureNoise(own, latents.shape[1:], latents.device)
         bar = partial(track, what="bounding")
         for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():

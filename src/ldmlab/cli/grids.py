@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import CONDITION_KEYS, build_guidance
+from ldmlab.cli.build import CONDITION_KEYS, build_guidance, build_sampler
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
@@ -53,7 +52,7 @@ def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
     samples = _first_samples(data, SAMPLES)
     batch = complete_each(model.conditioner, samples, picture_seeds(cfg.seed, len(samples["images"])))
     model.conditioner(batch)
-    return task_drawer(batch, _sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed)
+    return task_drawer(batch, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), cfg.seed)
 
 
 def _samples(
@@ -68,13 +67,7 @@ def _samples(
         batch = model.conditioner.batch(titles)
     model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return condition, titles, _sampler(cfg, model), build_guidance(cfg.guidance, model), cfg.seed
-
-
-def _sampler(cfg: DictConfig, model: LatentDiffusion) -> Sampler:
-    sampler: Sampler = instantiate(cfg.sampler)
-    sampler.levels(model.denoiser.schedule)
-    return sampler
+    return condition, titles, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), cfg.seed
 
 
 def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
 from ldmlab.contact_sheet import contact_sheet, to_pil
-from ldmlab.data.atomic import atomic_file
+from ldmlab.data.atomic import atomic_file, write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 
@@ -96,8 +96,7 @@ def _write(folder: Path, images: Tensor, captions: list[str], strip: list[Tensor
     pictures["contact_sheet.png"] = contact_sheet(images, captions)
     pictures["denoising_strip.png"] = contact_sheet(torch.stack(strip), columns=len(strip))
     for name, picture in pictures.items():
-        with atomic_file(folder / name) as file:
-            picture.save(file, format="PNG")
+        write_png(folder / name, picture)
     with atomic_file(folder / "prompts.txt") as file:
         file.write("".join(f"{caption}\n" for caption in captions).encode())
     print(f"contact sheet: {folder / 'contact_sheet.png'}")

@@ -47,7 +47,8 @@ def judgeable(edit: SceneEdit, before: UInt8[np.ndarray, "H W 3"]) -> bool:
 
 def place_of(edit: SceneEdit, before: UInt8[np.ndarray, "S S 3"]) -> Bool[np.ndarray, "S S"]:
     """The pixels of the object that is to be edited, and a margin; the mask for masked methods."""
-    return _grown(_covered(before, look(before), _edited(edit, look(before))))
+    seen = look(before)
+    return _grown(_covered(before, seen, _edited(edit, seen)))
 
 
 def judge(edit: SceneEdit, before: UInt8[np.ndarray, "S S 3"], after: UInt8[np.ndarray, "S S 3"]) -> Verdict:

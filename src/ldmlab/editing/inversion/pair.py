@@ -9,31 +9,12 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionControl, AttentionSite
+from ldmlab.attention.control import AttentionControl
 from ldmlab.editing.inversion.base import Inverted
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.types import Conditioning, Level
-
-
-class Uncontrolled:
-    """A control that lets everything be."""
-
-    def wants(self, site: AttentionSite) -> bool:
-        """No site."""
-        return False
-
-    def edit(self, probs: Tensor, site: AttentionSite) -> Tensor:
-        """The same maps."""
-        return probs
-
-    def before_step(self, step: int) -> None:
-        """Nothing."""
-
-    def after_step(self, step: int, latents: Tensor) -> Tensor:
-        """The same latents."""
-        return latents
 
 
 class PairRun:

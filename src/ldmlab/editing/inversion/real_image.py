@@ -12,9 +12,9 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
+from ldmlab.attention.control import AttentionControl, Uncontrolled
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
-from ldmlab.editing.inversion.pair import PairRun, Uncontrolled, conditions
+from ldmlab.editing.inversion.pair import PairRun, conditions
 from ldmlab.editing.methods.base import EditTask, Row
 from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.reconstruction import psnr
@@ -87,7 +87,7 @@ def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
     model, guidance, device = task.model, task.guidance, task.model.autoencoder.latent_mean.device
     if isinstance(guidance, nn.Module):
         guidance.to(device)
-    latents, _ = model.autoencoder.moments(image.to(device).float() / 127.5 - 1)
+    latents = model.encode(image)
     cond, uncond = conditions(model, guidance, source)
     guidance.bind(model.denoiser, cond, uncond)  # refuses conditions before anything is sought
     levels = task.sampler.levels(model.denoiser.schedule)

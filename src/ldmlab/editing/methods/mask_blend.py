@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionSite
+from ldmlab.attention.control import Uncontrolled
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
@@ -80,22 +80,11 @@ def mask_blend(
     return before, composite(drawn, before, mask, feather)
 
 
-class OutsideStays:
+class OutsideStays(Uncontrolled):
     """An attention control that wants no site: after each step the target's latents outside are the source's."""
 
     def __init__(self, inside: Bool[Tensor, "#P 1 H W"]) -> None:
         self.inside = inside
-
-    def wants(self, site: AttentionSite) -> bool:
-        """None is wanted."""
-        return False
-
-    def edit(self, probs: Float[Tensor, "P2 h N M"], site: AttentionSite) -> Float[Tensor, "P2 h N M"]:
-        """Never called, because no site is wanted."""
-        return probs
-
-    def before_step(self, step: int) -> None:
-        """Nothing."""
 
     def after_step(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
         """The source, and the target inside the mask."""

@@ -7,15 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.backbones.dit import DiT
-from ldmlab.backbones.unet import UNet
-from ldmlab.conditioners.text import TextTransformer
-from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.diffusion.parameterizations import Velocity
-from ldmlab.diffusion.schedules import cosine
 from ldmlab.editing.inversion.base import InversionTask
 from ldmlab.editing.inversion.pair import conditions
 from ldmlab.editing.methods.base import EditTask
@@ -29,33 +22,14 @@ SOURCE, TARGET = "a small red circle", "a small blue circle"
 STEPS = 4
 
 
-def backbone(name: str) -> nn.Module:
-    widths: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 32, "vector_width": 32}
-    if name == "dit":
-        return DiT(patch=2, width=64, depth=2, heads=4, **widths)
-    return UNet(model_channels=32, multipliers=(1, 2), residual_blocks=1, **widths)
-
-
-def small_model(name: str) -> LatentDiffusion:
-    torch.manual_seed(0)
-    conditioner = TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2)
-    conditioner.prepare([SOURCE, TARGET] * 4)
-    autoencoder = AutoencoderKL(channels=16, multipliers=(1, 2), residual_blocks=1, norm_groups=8)
-    made = LatentDiffusion(autoencoder, Denoiser(backbone(name), cosine(), Velocity()), conditioner, 8)
-    with torch.no_grad():
-        for parameter in made.denoiser.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return made.eval()
-
-
-@pytest.fixture(params=["dit", "unet"])
-def model(request: pytest.FixtureRequest) -> LatentDiffusion:
-    return small_model(request.param)
+@pytest.fixture
+def model(each_model: LatentDiffusion) -> LatentDiffusion:
+    return each_model
 
 
 @pytest.fixture
-def dit() -> LatentDiffusion:
-    return small_model("dit")
+def dit(small_model: LatentDiffusion) -> LatentDiffusion:
+    return small_model
 
 
 @pytest.fixture

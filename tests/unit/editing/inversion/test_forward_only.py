@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.attention.control import Uncontrolled
 from ldmlab.editing.inversion.base import InversionTask
 from ldmlab.editing.inversion.ddim import DDIMInversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.negative_prompt import NegativePrompt
-from ldmlab.editing.inversion.pair import PairRun, Uncontrolled
+from ldmlab.editing.inversion.pair import PairRun
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.guidance.autoguidance import Autoguidance
