@@ -10,10 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import Tensor
@@ -32,16 +29,12 @@ from ldmlab.cli.build import (
     stored_part,
     with_defaults,
 )
-from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.progress import quiet_lightning, track
+from ldmlab.cli.trainer import CHECKPOINT, make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.callbacks.last import LastCheckpoint
-from ldmlab.training.callbacks.progress import Throughput, progress_callback
-from ldmlab.training.callbacks.rng import RngState
-from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.checkpoints import (
     export_weights,
     load_weights,
@@ -54,8 +47,6 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
-
-CHECKPOINT = "last.ckpt"
 
 
 def run(cfg: DictConfig) -> None:
@@ -83,7 +74,7 @@ def run(cfg: DictConfig) -> None:
 def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None) -> L.Trainer:
     folder = Path(cfg.output_dir)
     try:
-        trainer = _trainer(cfg, module, data, folder)
+        trainer = make_trainer(cfg, module, data, folder)
         if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
             _cache_latents(data, module.model, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
@@ -164,48 +155,6 @@ def _cache_latents(data: ShardDataModule, model: LatentDiffusion, accelerator: s
         keep_images=model.conditioner.concat_channels > 0,
     )
     autoencoder.to("cpu")
-
-
-def _trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> L.Trainer:
-    callbacks: list[L.Callback] = [
-        RngState(),
-        Throughput(cfg.data.batch_size * cfg.trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
-        progress_callback(),
-        picture_grid(cfg, module, data, folder),
-        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
-    ]
-    settings = plain(cfg.trainer)
-    settings["precision"] = _precision(settings["precision"])
-    try:
-        trainer = L.Trainer(
-            **settings,
-            max_epochs=-1,
-            default_root_dir=folder,
-            logger=False,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        )
-    except TypeError as error:
-        raise ValueError(f"trainer: {error}") from error
-    trainer.logger = _logger(cfg)  # after the settings are known to be good, since it writes to the folder
-    return trainer
-
-
-def _precision(name: str) -> str:
-    """bf16 on GPUs that have it, fp32 elsewhere, unless asked otherwise."""
-    if name != "auto":
-        return name
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "32-true"
-
-
-def _logger(cfg: DictConfig) -> Logger:
-    logger: Logger = instantiate(cfg.logger)
-    logger.log_hyperparams(plain(cfg))
-    return logger
 
 
 def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining) -> str | None:
