@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,6 @@ from torch import Tensor
 
 from ldmlab.cli.build import (
     DIFFUSION_GROUPS,
-    LENDER,
-    OBJECTIVE,
-    SHIPPED_MODEL,
     build_autoencoder,
     build_latent_diffusion,
     is_shipped,
@@ -27,21 +24,16 @@ from ldmlab.cli.build import (
     pick_device,
     plain,
     stored_part,
-    with_defaults,
 )
+from ldmlab.cli.export_run import export_run
 from ldmlab.cli.progress import quiet_lightning, track
-from ldmlab.cli.trainer import CHECKPOINT, make_trainer
+from ldmlab.cli.resume import CHECKPOINT, last_good, resume_from
+from ldmlab.cli.trainer import make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoints import (
-    export_weights,
-    load_weights,
-    read_checkpoint,
-    read_lightning,
-    require_fit,
-)
+from ldmlab.training.checkpoints import load_weights
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.state import state_sha256
@@ -62,13 +54,13 @@ def run(cfg: DictConfig) -> None:
     data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
     log.info(data.train_set.index.summary())
     module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
-    ckpt = _resume_from(cfg, module)
+    ckpt = resume_from(cfg, module)
     with _wandb_finished():
         trainer = _fit(cfg, module, data, ckpt)
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if trainer.is_global_zero:
-        _export(cfg, folder)
+        export_run(cfg, folder)
 
 
 def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None) -> L.Trainer:
@@ -79,11 +71,11 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
             _cache_latents(data, module.model, cfg.trainer.accelerator)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
-        raise ValueError(f"{error}; {_last_good(folder)}") from error
+        raise ValueError(f"{error}; {last_good(folder)}") from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
     except (SystemExit, KeyboardInterrupt) as error:  # how Lightning ends after Ctrl-C and SIGTERM
-        log.warning("stopped early; %s", _last_good(folder))
+        log.warning("stopped early; %s", last_good(folder))
         raise KeyboardInterrupt from error
     return trainer
 
@@ -155,71 +147,6 @@ def _cache_latents(data: ShardDataModule, model: LatentDiffusion, accelerator: s
         keep_images=model.conditioner.concat_channels > 0,
     )
     autoencoder.to("cpu")
-
-
-def _resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining) -> str | None:
-    """The checkpoint to go on from, refused where this run could not go on as that one would have."""
-    if cfg.ckpt_path is None:
-        return None
-    path = Path(cfg.output_dir) / CHECKPOINT if cfg.ckpt_path == "last" else Path(cfg.ckpt_path)
-    if not path.is_file():
-        raise ValueError(f"ckpt_path={cfg.ckpt_path}: no such file as {path}; give output_dir= of the run to go on")
-    checkpoint, config = read_lightning(path), module.model_config
-    stored = checkpoint.get("config")
-    if stored is None:
-        raise ValueError(f"ckpt_path={path}: this is no training checkpoint of ldmlab")
-    stored = _up_to_date(stored, config)
-    for group in sorted({*stored, *config}):
-        if stored.get(group) != config.get(group):
-            raise ValueError(
-                f"ckpt_path={path}: was trained with {group}={stored.get(group)}, this run has {config.get(group)}; "
-                "resume with the same model"
-            )
-    if checkpoint["global_step"] >= cfg.trainer.max_steps:
-        raise ValueError(f"ckpt_path={path}: has {checkpoint['global_step']} steps already; raise trainer.max_steps")
-    require_fit(module.state_dict(), checkpoint["state_dict"], path)
-    if isinstance(module, LatentDiffusionTraining):
-        _require_same_autoencoder(module, checkpoint["state_dict"], path)
-    return str(path)
-
-
-def _up_to_date(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's stored config with what came to ldmlab after it began, at what it had then."""
-    whole = {**stored, "objective": stored.get("objective", OBJECTIVE)} if "objective" in config else dict(stored)
-    for group, option in whole.items():
-        now = config.get(group)
-        if isinstance(option, dict) and isinstance(now, dict) and option.get("_target_") == now.get("_target_"):
-            whole[group] = with_defaults(option, now)
-    return whole
-
-
-def _require_same_autoencoder(module: LatentDiffusionTraining, state: Mapping[str, Tensor], path: Path) -> None:
-    for name, value in module.model.autoencoder.state_dict().items():
-        if not torch.equal(value, state[f"model.autoencoder.{name}"]):
-            raise ValueError(f"ckpt_path={path}: was trained on another autoencoder; give its autoencoder_ckpt=")
-
-
-def _last_good(folder: Path) -> str:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return "there is no checkpoint yet"
-    return f"the last good checkpoint is {path}; go on from it with ckpt_path=last output_dir={folder}"
-
-
-def _export(cfg: DictConfig, folder: Path) -> None:
-    checkpoint = read_checkpoint(folder / CHECKPOINT)
-    state = {k: v for k, v in checkpoint.state.items() if _belongs(cfg.model.name, k)}
-    path = folder / "model.safetensors"
-    config = checkpoint.config
-    if not cfg.get("export_autoencoder", True):
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("autoencoder.")}
-        config = {**config, LENDER: cfg.autoencoder_ckpt or SHIPPED_MODEL}
-    export_weights(path, state, config, checkpoint.ema, half=cfg.export_half)
-    print(f"model: {path}")
-
-
-def _belongs(model: str, name: str) -> bool:
-    return model != "autoencoder" or name.startswith("autoencoder.")
 
 
 @contextmanager

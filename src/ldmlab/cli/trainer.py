@@ -13,13 +13,12 @@ from omegaconf import DictConfig
 
 from ldmlab.cli.build import plain
 from ldmlab.cli.grids import picture_grid
+from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
-
-CHECKPOINT = "last.ckpt"
 
 
 def make_trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> L.Trainer:
