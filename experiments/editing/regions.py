@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from ldmlab.cli.build import load_latent_diffusion
-from ldmlab.contact_sheet import contact_sheet
 from ldmlab.data.shapes import ShapesSource
 from ldmlab.editing.regions.composite import composite
 from ldmlab.editing.regions.fill import harmonic_fill, mean_fill
 from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds

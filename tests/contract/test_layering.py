@@ -26,14 +26,12 @@ ROOMS: dict[str, set[str]] = {
     "editing": MODELS | {"metrics", "pipeline"},
     "data": {"shapes", "types"},
     "metrics": {"pretrained", "shapes", "types"},
-    "contact_sheet": set(),
-    "heatmaps": {"contact_sheet"},
+    "pictures": {"data"},
     "counting": {"attention", "types"},
     "describe": {"counting"},
     "pipeline": MODELS,
     "interop": MODELS | {"pipeline"},
-    "training": MODELS
-    | {"contact_sheet", "data", "heatmaps", "metrics", "editing", "pipeline", "pretrained", "shapes"},
+    "training": MODELS | {"data", "metrics", "editing", "pictures", "pipeline", "pretrained", "shapes"},
 }
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}

@@ -14,11 +14,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
-from ldmlab.contact_sheet import to_pil
-from ldmlab.data.atomic import atomic_file, write_png
+from ldmlab.data.atomic import atomic_file
 from ldmlab.editing.maps.map_groups import cross_sites, grouping
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
-from ldmlab.heatmaps import heat_sheet, map_size
+from ldmlab.pictures.contact_sheet import to_pil
+from ldmlab.pictures.heatmaps import heat_sheet, map_size
+from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 

@@ -20,12 +20,13 @@ from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.progress import track
 from ldmlab.cli.records import print_table, sampling_record
-from ldmlab.contact_sheet import contact_sheet
-from ldmlab.data.atomic import atomic_file, write_json, write_png
+from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
 from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.pictures.contact_sheet import contact_sheet
+from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.shapes.edits import SceneEdit, scene_edits

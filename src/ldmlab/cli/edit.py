@@ -18,9 +18,9 @@ from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusio
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.records import peak_memory
 from ldmlab.cli.schema import takes_mapping
-from ldmlab.contact_sheet import contact_sheet, to_pil
-from ldmlab.data.atomic import write_png
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
+from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
+from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 

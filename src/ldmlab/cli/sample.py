@@ -13,8 +13,9 @@ from rich.progress import Progress
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
-from ldmlab.contact_sheet import contact_sheet, to_pil
-from ldmlab.data.atomic import atomic_file, write_png
+from ldmlab.data.atomic import atomic_file
+from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
+from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image
-
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
@@ -49,12 +47,6 @@ def write_json(path: Path, data: Any) -> None:
     """Write `data` as indented JSON, atomically."""
     with atomic_file(path) as file:
         file.write(json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def write_png(path: Path, image: Image.Image) -> None:
-    """Write a picture as PNG, atomically."""
-    with atomic_file(path) as file:
-        image.save(file, format="PNG")
 
 
 def _open_locked(temporary: Path, path: Path) -> BinaryIO:

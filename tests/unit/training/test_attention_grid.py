@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.heatmaps import SMALLEST
+from ldmlab.pictures.heatmaps import SMALLEST
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.training.callbacks.attention import attention_drawer
 from ldmlab.training.callbacks.grids import DrawSheet, PictureGrid, sample_drawer

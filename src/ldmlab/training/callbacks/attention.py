@@ -11,7 +11,7 @@ from PIL import Image
 from ldmlab.editing.maps.map_groups import cross_sites
 from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
 from ldmlab.guidance.base import Guidance
-from ldmlab.heatmaps import heat_sheet, map_size
+from ldmlab.pictures.heatmaps import heat_sheet, map_size
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.noise import picture_seeds

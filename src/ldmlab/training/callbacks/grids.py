@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from ldmlab.conditioners.image import ImageConditioner
-from ldmlab.contact_sheet import contact_sheet
 from ldmlab.guidance.base import Guidance
+from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pipeline import to_uint8
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.noise import picture_seeds

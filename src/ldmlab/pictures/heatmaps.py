@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ldmlab.contact_sheet import MARGIN, contact_sheet, to_pil
+from ldmlab.pictures.contact_sheet import MARGIN, contact_sheet, to_pil
 
 Scale = Literal["word", "common"]
 

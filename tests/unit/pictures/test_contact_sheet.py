@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ldmlab.contact_sheet import MARGIN, contact_sheet, to_pil
+from ldmlab.pictures.contact_sheet import MARGIN, contact_sheet, to_pil
 
 
 def images(count: int, size: int = 128) -> torch.Tensor:

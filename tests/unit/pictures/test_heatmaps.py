@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from ldmlab.contact_sheet import MARGIN
-from ldmlab.heatmaps import BAR, SMALLEST, heat_sheet, inferno, map_size, overlay
+from ldmlab.pictures.contact_sheet import MARGIN
+from ldmlab.pictures.heatmaps import BAR, SMALLEST, heat_sheet, inferno, map_size, overlay
 
 TOP = BAR[1] + 2 * MARGIN
 CELL = SMALLEST + MARGIN

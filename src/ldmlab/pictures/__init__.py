@@ -1,0 +1,1 @@
+"""Pictures as files: contact sheets, heat maps, PNG with their settings inside."""
