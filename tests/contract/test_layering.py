@@ -14,6 +14,7 @@ MODELS = {"attention", "diffusion", "backbones", "autoencoders", "conditioners",
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "types": set(),
+    "files": set(),
     "shapes": set(),
     "pretrained": {"types"},
     "attention": {"types"},

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import errno
+import re
 from collections.abc import Iterator
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from ldmlab.cli import system
+
+BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
+"""Ours, whatever was being handled when they were raised."""
 VALUE_ERRORS = (TypeError, ZeroDivisionError, RuntimeError)
 """How constructors of libraries refuse a number or a type; trouble of ours where no config was being built."""
-PATH_ERRORS = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
+_WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
+"""What stands before the words of an error in a process that reads data."""
 
 
 class UserError(Exception):
@@ -23,14 +27,19 @@ def one_line(text: str) -> str:
 def explain(error: BaseException) -> str | None:
     """Return the line that tells a user what to mend, or None where the error is a bug of ours."""
     error, where = _unwrap(error)
-    full = next((e for e in _chain(error) if _is_full_disk(e)), None)
-    if full is not None:
-        return f"no space left to write{_name(full)}; free some and run the same command again"
-    if isinstance(error, PATH_ERRORS):
-        return one_line(f"{(error.strerror or str(error)).lower()}{_name(error)}{where}")
-    if isinstance(error, UserError | ValueError):
-        return one_line(f"{error}{where}")
-    return None
+    if isinstance(error, BUGS):
+        return None
+    told = isinstance(error, UserError | ValueError)
+    troubles = filter(None, (system.trouble(each, words(each)) for each in _chain(error)))
+    trouble = next((each for each in troubles if each.is_scarcity or not told), None)
+    if trouble is not None:
+        return one_line(f"{trouble.told}{where}")
+    return one_line(f"{words(error)}{where}") if told else None
+
+
+def words(error: BaseException) -> str:
+    """What an error says, without the trace that a process reading data puts before it."""
+    return _WORKER.split(str(error))[-1]
 
 
 def _unwrap(error: BaseException) -> tuple[BaseException, str]:
@@ -45,7 +54,7 @@ def _unwrap(error: BaseException) -> tuple[BaseException, str]:
         if str(error).startswith("Error locating target"):
             return UserError(f"{str(error).splitlines()[0].partition(', ')[0]}: {error.__cause__}"), where
         error = error.__cause__
-    if error is not outer and isinstance(error, VALUE_ERRORS):
+    if error is not outer and isinstance(error, VALUE_ERRORS) and system.trouble(error, str(error)) is None:
         return UserError(f"a value does not fit: {error}"), where
     return error, where
 
@@ -53,14 +62,4 @@ def _unwrap(error: BaseException) -> tuple[BaseException, str]:
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
-
-
-def _is_full_disk(error: BaseException) -> bool:
-    """Libraries written in Rust and C++ report the system's words without its number."""
-    return getattr(error, "errno", None) in FULL_DISK or "no space left on device" in str(error).lower()
-
-
-def _name(error: BaseException) -> str:
-    filename = getattr(error, "filename", None)
-    return f": {filename}" if filename else ""
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
