@@ -90,8 +90,9 @@ def _of_number(number: int, error: BaseException, text: str) -> Trouble:
     said = getattr(error, "strerror", None) or os.strerror(number)
     if number in NO_SPACE:
         return Trouble(f"no space left to write{named}; free some and run the same command again", is_scarcity=True)
-    fix = FIXES.get(number, "") if said == os.strerror(number) else ""
-    return Trouble(f"{said[:1].lower()}{said[1:]}{named}{f'; {fix}' if fix else ''}", number in (errno.EMFILE, errno.ENFILE))
+    fix = FIXES[number] if said == os.strerror(number) else ""
+    line = f"{said[:1].lower()}{said[1:]}{named}"
+    return Trouble(f"{line}; {fix}" if fix else line, is_scarcity=number in (errno.EMFILE, errno.ENFILE))
 
 
 def _out_of_memory(text: str) -> str:
@@ -99,6 +100,6 @@ def _out_of_memory(text: str) -> str:
     asked = f" ({amount[1]} more were asked for)" if amount else ""
     place = " on the GPU" if "cuda" in text.lower() else ""
     return (
-        f"out of memory{place}{asked}; take fewer at a time (data.batch_size in training, batch_size elsewhere), smaller "
-        "pictures or a smaller model"
+        f"out of memory{place}{asked}; take fewer at a time (data.batch_size in training, batch_size elsewhere), "
+        "smaller pictures or a smaller model"
     )

@@ -67,7 +67,9 @@ def test_a_disk_that_went_away(number: int) -> None:
 
 
 def test_words_of_the_system_without_its_number() -> None:
-    rust = type("SafetensorError", (Exception,), {})("Error while serializing: I/O error: Read-only file system (os error 30)")
+    rust = type("SafetensorError", (Exception,), {})(
+        "Error while serializing: I/O error: Read-only file system (os error 30)"
+    )
     assert str(explain(rust)).startswith("read-only file system")
     torch_error = RuntimeError("unable to open file </data/a.pt> in read-only mode: Too many open files (24)")
     assert str(explain(torch_error)).startswith("too many open files: /data/a.pt; ")
