@@ -16,6 +16,7 @@ from torch import Tensor
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.guidance.base import Guidance
 from ldmlab.pictures.contact_sheet import contact_sheet
+from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import to_uint8
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.noise import picture_seeds
@@ -67,7 +68,7 @@ class PictureGrid(L.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind, sheet in sheets.items():
             suffix = "" if kind == "pictures" else f"-{kind}"
-            sheet.save(self.folder / f"step-{step:07d}{suffix}.png")
+            write_png(self.folder / f"step-{step:07d}{suffix}.png", sheet)
             _log(trainer, kind, sheet, step)
 
     def _sheets(self, module: L.LightningModule) -> dict[str, Image.Image]:
