@@ -49,6 +49,7 @@ DIFFUSION = (
     "conditioner.depth=1",
     "conditioner.heads=2",
     "grid_prompts=[a red star]",
+    "min_psnr=0",
     "sampler.steps=2",
 )
 DIT = ("experiment=shapes/dit", *DIFFUSION, "backbone.width=32", "backbone.depth=1", "backbone.heads=2")

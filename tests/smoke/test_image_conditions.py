@@ -24,6 +24,7 @@ SMALL = (
     "backbone.width=32",
     "backbone.depth=1",
     "backbone.heads=2",
+    "min_psnr=0",
 )
 TEXT = tuple(f"conditioner.text.{key}={value}" for key, value in (("width", 32), ("depth", 1), ("heads", 2)))
 

@@ -37,6 +37,7 @@ class TrainKeys(Keys):
     export_half: bool
     cache_latents: bool = True
     autoencoder_ckpt: Path | None = None
+    min_psnr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     conditioner_ckpt: Path | None = None
     export_autoencoder: bool = True
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None

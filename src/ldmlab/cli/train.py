@@ -28,6 +28,7 @@ from ldmlab.cli.build import (
 from ldmlab.cli.export_run import export_run
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, last_good, resume_from
+from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
@@ -55,6 +56,8 @@ def run(cfg: DictConfig) -> None:
     log.info(data.train_set.index.summary())
     module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
     ckpt = resume_from(cfg, module)
+    if ckpt is None and isinstance(module, LatentDiffusionTraining):
+        require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
     with _wandb_finished():
         trainer = _fit(cfg, module, data, ckpt)
     if data.train_set.corrupt:

@@ -1,0 +1,61 @@
+"""What a training run takes over from another one, held against its own data."""
+
+from __future__ import annotations
+
+import logging
+from itertools import islice
+
+from omegaconf import DictConfig
+
+from ldmlab.cli.build import SHIPPED_MODEL, pick_device
+from ldmlab.conditioners.text import TextTransformer
+from ldmlab.conditioners.tokenizer import fit_tokenizer, lengths
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.training.suitability import suitability
+
+log = logging.getLogger(__name__)
+
+CAPTIONS = 2000
+MOST_PIECES = 1.5
+"""How many times as many tokens as a tokenizer of their own needs for captions are too many."""
+
+
+def require_suitable(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> None:
+    """Measure the autoencoder on the run's own pictures and say how it does.
+
+    Raises:
+        ValueError: it falls short of `min_psnr`.
+    """
+    autoencoder = model.autoencoder.to(pick_device("cpu" if cfg.trainer.accelerator == "cpu" else "auto"))
+    found = suitability(autoencoder, data.train_set)
+    autoencoder.to("cpu")
+    name = cfg.autoencoder_ckpt or SHIPPED_MODEL
+    told = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
+    log.info("autoencoder of %s: %s, latents of standard deviation %.2f", name, told, found.latent_std)
+    if cfg.min_psnr > 0 and not found.psnr >= cfg.min_psnr:
+        raise ValueError(
+            f"min_psnr={cfg.min_psnr:g}: the autoencoder of {name} reaches {told}; train one on them (ldmlab train "
+            f"model=autoencoder data.path={data.path} data.image_size={data.image_size}) and give it as "
+            "autoencoder_ckpt=PATH, or allow any by min_psnr=0"
+        )
+    if cfg.conditioner_ckpt is not None:
+        _tell_of_foreign_words(cfg, model, data)
+
+
+def _tell_of_foreign_words(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> None:
+    """Warn where the tokenizer that came with the prompt model was made for captions of another kind."""
+    conditioner = getattr(model.conditioner, "text", model.conditioner)
+    if not isinstance(conditioner, TextTransformer) or conditioner.tokenizer is None:
+        return
+    captions = list(islice(data.train_set.index.captions, CAPTIONS))
+    own = fit_tokenizer(captions, conditioner.vocabulary)
+    theirs, ours = (sum(lengths(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own))
+    if theirs > MOST_PIECES * ours:
+        log.warning(
+            "conditioner_ckpt=%s: its tokenizer makes %.0f tokens of a caption here, and one of their own %.0f; "
+            "conditioner_ckpt=null fits one to them",
+            cfg.conditioner_ckpt,
+            theirs,
+            ours,
+        )
