@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.verifier import look
+from ldmlab.tensor_file import check
 
 LARGEST = 40e6
 WEIGHTS = sorted(experiments_dir().glob("*/weights/*.safetensors"))
@@ -67,6 +69,20 @@ def test_every_sampler_as_configured_starts_from_noise(name: str, sampler: str, 
     model = load_latent_diffusion(name).model
     assert isinstance(model, LatentDiffusion)
     assert float(instantiate(config.sampler).levels(model.denoiser.schedule)[0].alpha) < 0.1
+
+
+@pytest.mark.parametrize(("name", "digest"), [("shapes/dit", "702de73ccebe58b5"), ("shapes/unet", "a2704b4928d49664")])
+def test_its_file_has_a_digest_over_the_same_weights_as_ever(name: str, digest: str) -> None:
+    content = WEIGHTS[NAMES.index(name)].read_bytes()
+    assert hashlib.sha256(content[8 + int.from_bytes(content[:8], "little") :]).hexdigest().startswith(digest)
+    assert check(WEIGHTS[NAMES.index(name)]).digest is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_remembers_its_data(name: str) -> None:
+    data = load_latent_diffusion(name).checkpoint.data
+    assert data is not None
+    assert (data["path"], data["image_size"]) == ("data/shapes", 64)
 
 
 def test_the_shipped_models_share_one_autoencoder() -> None:

@@ -10,7 +10,6 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 from rich.console import Console
-from safetensors.torch import save
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
@@ -22,6 +21,7 @@ from ldmlab.pictures.heatmaps import heat_sheet, map_size
 from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
+from ldmlab.tensor_file import write_tensors
 
 
 def run(cfg: DictConfig) -> None:
@@ -65,7 +65,7 @@ def _write(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> None:
     if cfg.save_maps:
         told = {"prompt": cfg.prompt, "words": json.dumps(maps.titles[0]), "sites": json.dumps(sorted(maps.sites))}
         with atomic_file(folder / "maps.safetensors") as file:
-            file.write(save({name: tensor.contiguous() for name, tensor in maps.raw().items()}, told))
+            write_tensors(file, {name: tensor.contiguous() for name, tensor in maps.raw().items()}, told)
 
 
 def _images(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> Iterator[tuple[str, Image.Image]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import save
 from torch import Tensor
 
 from ldmlab.cli.build import build_outline, read_trusted
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.interop.exporting import export_autoencoder, export_model
 from ldmlab.pipeline import LatentDiffusion
+from ldmlab.tensor_file import write_tensors
 from ldmlab.training.checkpoints import require_fit
 
 TORCH = {"format": "pt"}
@@ -43,7 +43,10 @@ def _write(path: Path, content: Any, half: bool) -> None:
         write_json(path, content)
         return
     with atomic_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else save(_in_precision(content, half), TORCH))
+        if isinstance(content, str):
+            file.write(content.encode())
+        else:
+            write_tensors(file, _in_precision(content, half), TORCH)
 
 
 def _in_precision(tensors: dict[str, Tensor], half: bool) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ def export_run(cfg: DictConfig, folder: Path) -> None:
     if not cfg.get("export_autoencoder", True):
         state = {name: tensor for name, tensor in state.items() if not name.startswith("autoencoder.")}
         config = {**config, LENDER: cfg.autoencoder_ckpt or SHIPPED_MODEL}
-    export_weights(path, state, config, checkpoint.ema, half=cfg.export_half)
+    export_weights(path, state, config, checkpoint.ema, cfg.export_half, checkpoint.data)
     print(f"model: {path}")
 
 

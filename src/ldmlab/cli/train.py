@@ -54,7 +54,7 @@ def run(cfg: DictConfig) -> None:
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
     log.info(data.train_set.index.summary())
-    module = _autoencoder(cfg) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
+    module = _autoencoder(cfg, data) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
     ckpt = resume_from(cfg, module)
     if ckpt is None and isinstance(module, LatentDiffusionTraining):
         require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
@@ -83,7 +83,7 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     return trainer
 
 
-def _autoencoder(cfg: DictConfig) -> AutoencoderTraining:
+def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
     config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
     make = instantiate(cfg.training, _partial_=True)
     return make(
@@ -92,6 +92,7 @@ def _autoencoder(cfg: DictConfig) -> AutoencoderTraining:
         discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
         optimizer=instantiate(cfg.optimizer),
         model_config=config,
+        trained_on=_facts(cfg, data),
     )
 
 
@@ -121,7 +122,14 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
         optimizer=instantiate(cfg.optimizer),
         timestep_sampling=instantiate(cfg.timestep_sampling),
         model_config=config,
+        trained_on=_facts(cfg, data),
     )
+
+
+def _facts(cfg: DictConfig, data: ShardDataModule) -> dict[str, Any]:
+    """What a checkpoint remembers of its data: the settings as they were given."""
+    told = {key: cfg.data[key] for key in ("path", "heldout_path", "image_size")}
+    return {**told, "fingerprint": data.train_set.index.fingerprint}
 
 
 def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:

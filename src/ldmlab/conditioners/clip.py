@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
+from ldmlab.tensor_file import check, is_sealed
 from ldmlab.types import Conditioning
 
 Padding = Literal["zero", "end"]
@@ -146,6 +147,8 @@ class FrozenCLIP(CLIPText):
 
     def _fill(self, model: str, weights: str) -> None:
         """Take the text tower out of a file of the whole of CLIP."""
+        if is_sealed(Path(weights)):
+            check(Path(weights), "conditioner.weights")
         try:
             stored = open_clip.factory.load_state_dict(weights)
             imported = "conditioner.positions" in stored

@@ -13,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ldmlab.tensor_file import check, is_sealed
+
 SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
 SUFFIXES = (SAFETENSORS, *PICKLES)
@@ -113,6 +115,8 @@ def _safetensors(path: Path) -> Tensors:
         shapes = {name: torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"path={path}: this is no safetensors file, or it is cut off ({error})") from error
+    if is_sealed(path):
+        check(path, "path")
     if ours:
         raise ValueError(f"path={path}: is in ldmlab's format already; give it to a command as ckpt={path}")
     return Tensors(path, shapes, stored.get_tensor)

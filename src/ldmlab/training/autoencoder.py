@@ -38,6 +38,7 @@ class AutoencoderTraining(L.LightningModule):
         learning_rate_decay: "constant" or "cosine".
         gradient_clip: largest gradient norm of the autoencoder; None for no limit.
         model_config: what built the autoencoder, stored in every checkpoint as it is.
+        trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class AutoencoderTraining(L.LightningModule):
         learning_rate_decay: str = "constant",
         gradient_clip: float | None = None,
         model_config: Mapping[str, Any] | None = None,
+        trained_on: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -74,6 +76,7 @@ class AutoencoderTraining(L.LightningModule):
         self.learning_rate_decay = learning_rate_decay
         self.gradient_clip = gradient_clip
         self.model_config = dict(model_config or {})
+        self.trained_on = None if trained_on is None else dict(trained_on)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
@@ -150,9 +153,10 @@ class AutoencoderTraining(L.LightningModule):
         return optimizers, [Schedule(*pair) for pair in zip(optimizers, (factor, constant), strict=False)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the model is, and store the latent statistics of this moment with the weights, if all are finite."""
+        """Say what the model is and was trained on, with the latent statistics of now; refuse what is not finite."""
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
+        checkpoint["data"] = self.trained_on
         if self.statistics.batches > 0:
             self.autoencoder.set_statistics(*self.statistics.result())
             checkpoint["state_dict"] = self.state_dict()

@@ -12,23 +12,35 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from ldmlab.data.atomic import atomic_file
 from ldmlab.pretrained.weights import sha256_of
+from ldmlab.tensor_file import check, write_tensors
 
 FORMAT = "ldmlab"
+UNSEALED = {"format", "config", "ema"}
+"""The metadata of files from before there was a digest."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model as it was saved: what it is, its weights, and whether they are averaged."""
+    """A model as it was saved.
+
+    Attributes:
+        config: what it is.
+        state: its weights.
+        ema: whether they are averaged.
+        sha256: of the file.
+        data: what it was trained on: "path", "heldout_path" (None for that of `path`), "image_size", and "fingerprint"
+            of the training split (None where it is not known); None where the file does not say.
+    """
 
     config: dict[str, Any]
     state: dict[str, Tensor]
     ema: bool
     sha256: str
+    data: dict[str, Any] | None = None
 
 
 def read_lightning(path: Path) -> dict[str, Any]:
@@ -76,6 +88,7 @@ def read_checkpoint(path: Path, ema: bool = True) -> Checkpoint:
 def _read_exported(path: Path, ema: bool) -> Checkpoint:
     _require_file(path)
     try:
+        seal = check(path)
         with safe_open(path, "pt") as stored:
             metadata = stored.metadata() or {}
             state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
@@ -83,10 +96,13 @@ def _read_exported(path: Path, ema: bool) -> Checkpoint:
         raise ValueError(f"ckpt={path}: this is no safetensors file, or it is cut off ({error})") from error
     if metadata.get("format") != FORMAT:
         raise ValueError(f"ckpt={path}: these weights were not exported by ldmlab, so what they belong to is not known")
+    if seal.digest is None and set(metadata) != UNSEALED:
+        raise ValueError(f"ckpt={path}: the file is damaged (its header lacks its digest); get it anew")
     if metadata["ema"] == "true" and not ema:
         raise ValueError(f"ckpt={path}: holds averaged weights alone; for ema=false give the run's last.ckpt")
     state = {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}
-    return Checkpoint(json.loads(metadata["config"]), state, metadata["ema"] == "true", sha256_of(path))
+    data = _facts(json.loads(metadata.get("data", "null")))
+    return Checkpoint(json.loads(metadata["config"]), state, metadata["ema"] == "true", seal.sha256, data)
 
 
 def _read_training(path: Path, ema: bool) -> Checkpoint:
@@ -103,7 +119,15 @@ def _read_training(path: Path, ema: bool) -> Checkpoint:
     }
     if ema:
         weights |= averages
-    return Checkpoint(checkpoint["config"], weights, ema and bool(averages), sha256_of(path))
+    data = _facts(checkpoint.get("data"))
+    return Checkpoint(checkpoint["config"], weights, ema and bool(averages), sha256_of(path), data)
+
+
+def _facts(data: Any) -> dict[str, Any] | None:
+    """What a file says of its data, if that is what it should be: a stranger's may say anything."""
+    kinds = {"path": str, "heldout_path": str | None, "image_size": int, "fingerprint": str | None}
+    fits = isinstance(data, dict) and all(isinstance(data.get(key), kind) for key, kind in kinds.items())
+    return {key: data[key] for key in kinds} if fits else None
 
 
 def is_exported(path: Path) -> bool:
@@ -145,16 +169,32 @@ def require_fit(own: Mapping[str, Any], state: Mapping[str, Any], path: Path) ->
 
 
 def export_weights(
-    path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any], ema: bool, half: bool = False
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    ema: bool,
+    half: bool = False,
+    data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights and what they belong to as one safetensors file, atomically; in fp16 if `half`."""
+    """Write a model as one safetensors file, atomically; the same model gives the same bytes.
+
+    Args:
+        path: the file.
+        state: its weights.
+        config: what builds it.
+        ema: whether they are averaged.
+        half: write weights in fp16.
+        data: what it was trained on, see `Checkpoint`.
+    """
     tensors = {
         name: (t.half() if half and t.dtype == torch.float32 and t.ndim > 0 else t).contiguous().cpu()
         for name, t in state.items()
     }
-    metadata = {"format": FORMAT, "config": json.dumps(config), "ema": "true" if ema else "false"}
+    metadata = {"format": FORMAT, "config": json.dumps(config, sort_keys=True), "ema": "true" if ema else "false"}
+    if data is not None:
+        metadata["data"] = json.dumps(data, sort_keys=True)
     with atomic_file(path) as file:
-        file.write(save(tensors, metadata))
+        write_tensors(file, tensors, metadata)
 
 
 def _require_file(path: Path) -> None:

@@ -35,6 +35,7 @@ class LatentDiffusionTraining(L.LightningModule):
         warmup_steps: linear warm-up of the learning rate.
         learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
         model_config: what built the model, stored in every checkpoint as it is.
+        trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LatentDiffusionTraining(L.LightningModule):
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
         model_config: Mapping[str, Any] | None = None,
+        trained_on: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= condition_dropout < 1:
@@ -61,6 +63,7 @@ class LatentDiffusionTraining(L.LightningModule):
         self.warmup_steps = warmup_steps
         self.learning_rate_decay = learning_rate_decay
         self.model_config = dict(model_config or {})
+        self.trained_on = None if trained_on is None else dict(trained_on)
         self.ema = EMA(model.named_parameters(), ema_decay)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
@@ -92,9 +95,10 @@ class LatentDiffusionTraining(L.LightningModule):
         self.ema.update()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the model is; refuse weights that are not finite."""
+        """Say what the model is and was trained on; refuse weights that are not finite."""
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
+        checkpoint["data"] = self.trained_on
 
     def _losses(
         self,

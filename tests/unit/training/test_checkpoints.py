@@ -200,3 +200,47 @@ def test_weights_of_another_architecture_are_refused(change: dict[str, Any], tol
     with pytest.raises(ValueError, match=f"ckpt=x.ckpt: is of another architecture: {told}"):
         load_weights(linear, changed, Path("x.ckpt"))
     assert torch.equal(linear.weight, before)
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    path = tmp_path / "a.safetensors"
+    export_weights(path, {"w": torch.arange(24.0)}, {"model": "ours"}, ema=True, data=DATA)
+    return path
+
+
+DATA = {"path": "data/mine", "heldout_path": None, "image_size": 64, "fingerprint": "abc"}
+
+
+def test_no_flipped_bit_of_an_exported_model_goes_unseen(exported: Path) -> None:
+    content = exported.read_bytes()
+    for place in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        exported.write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"ckpt={exported}: "):
+            read_checkpoint(exported)
+
+
+def test_the_same_model_gives_the_same_bytes(exported: Path) -> None:
+    config = {"model": "ours", "b": {"c": 1, "d": [2]}}
+    export_weights(exported, {"w": torch.ones(2), "a": torch.zeros(3)}, config, True, data=DATA)
+    before = exported.read_bytes()
+    turned = {"b": {"d": [2], "c": 1}, "model": "ours"}
+    export_weights(exported, {"a": torch.zeros(3), "w": torch.ones(2)}, turned, True, data=dict(reversed(DATA.items())))
+    assert exported.read_bytes() == before
+
+
+def test_a_model_remembers_its_data(exported: Path, tmp_path: Path) -> None:
+    assert read_checkpoint(exported).data == DATA
+    path = tmp_path / "a.ckpt"
+    for data, told in ((DATA, DATA), (None, None), ("data/mine", None), ({**DATA, "image_size": "64"}, None)):
+        torch.save({**CONTENT, "data": data}, path)
+        assert read_checkpoint(path).data == told
+
+
+def test_a_model_from_before_there_was_a_digest_loads(tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    save_file({"w": torch.ones(2)}, path, {"format": "ldmlab", "config": '{"model": "ours"}', "ema": "true"})
+    read = read_checkpoint(path)
+    assert (read.config, read.data) == ({"model": "ours"}, None)
