@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from jaxtyping import UInt8
 from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
@@ -29,7 +30,7 @@ from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.manifest import Manifest, device_name, record
-from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
+from ldmlab.metrics.protocol import Tell, evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.pipeline import LatentDiffusion, to_uint8
 from ldmlab.samplers.ddpm import DDPM
@@ -47,31 +48,41 @@ def run(cfg: DictConfig) -> None:
     heldout = data.heldout_set
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
     n = min(cfg.n, len(heldout))
+    if n < 2:
+        raise ValueError(f"path={cfg.path}: {n} held-out sample is too few to measure; give at least 2")
     if n < cfg.n:
         print(f"n={cfg.n}: there are {n} held-out samples, so {n} are measured")
-    figures = _figures(cfg, loaded.model, heldout, extractor, n)
-    result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)))
+    notes: list[str] = []
+    figures = _figures(cfg, loaded.model, heldout, extractor, n, notes.append)
+    result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)), notes)
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", result)
     print_table(result["metrics"], f"{loaded.path}, {n} held-out samples")
+    for note in notes:
+        print(note)
     print(f"metrics: {folder / 'metrics.json'}")
 
 
 def _figures(
-    cfg: DictConfig, model: LatentDiffusion | Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig,
+    model: LatentDiffusion | Autoencoder,
+    heldout: ShardDataset,
+    extractor: FeatureExtractor,
+    n: int,
+    tell: Tell,
 ) -> dict[str, float]:
     if isinstance(model, Autoencoder):
         if cfg.metric == "vlb":
             raise ValueError("metric=vlb: the bound is that of a latent diffusion model; give ckpt= of one")
-        return _autoencoder(cfg, model, heldout, extractor, n)
+        return _autoencoder(cfg, model, heldout, extractor, n, tell)
     if cfg.metric == "vlb":
         _check_bound_steps(cfg, model)
         return _variational_bound(cfg, model, heldout, n)
     if isinstance(model.conditioner, ImageConditioner):
         batches = track(_batches(heldout, n, cfg.batch_size), "sampling")
-        return evaluate_restorations(restorations(cfg, model, batches, n), extractor)
-    return _text_to_image(cfg, model, heldout, extractor, n)
+        return evaluate_restorations(restorations(cfg, model, batches, n), extractor, tell)
+    return _text_to_image(cfg, model, heldout, extractor, n, tell)
 
 
 @torch.no_grad()
@@ -79,7 +90,7 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     """Means over the held-out latents, which are the autoencoder's means."""
     schedule = model.denoiser.schedule
     levels = every_level(schedule) if cfg.bound_steps is None else DDPM(cfg.bound_steps, "linspace").levels(schedule)
-    bits: dict[str, list[Tensor]] = {}
+    bits: dict[str, float] = {}
     seeds = iter(picture_seeds(cfg.seed, n))
     for batch in _batches(heldout, n, cfg.batch_size):
         images = batch["images"].to(model.autoencoder.latent_mean.device)
@@ -89,15 +100,15 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
         noise = PictureNoise(own, latents.shape[1:], latents.device)
         bar = partial(track, what="bounding")
         for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():
-            bits.setdefault(name, []).append(values.cpu())
-    return {f"bits_per_dim/{name}": float(torch.cat(values).mean()) for name, values in bits.items()} | {"n": float(n)}
+            bits[name] = bits.get(name, 0.0) + float(values.double().sum())
+    return {f"bits_per_dim/{name}": total / n for name, total in bits.items()} | {"n": float(n)}
 
 
 def _autoencoder(
-    cfg: DictConfig, model: Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: Autoencoder, heldout: ShardDataset, extractor: FeatureExtractor, n: int, tell: Tell
 ) -> dict[str, float]:
     codebook = model.codebook if isinstance(model, AutoencoderVQ) else None
-    codes: list[Tensor] = []
+    use = torch.zeros(0 if codebook is None else len(codebook.codes), dtype=torch.long)
 
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
@@ -105,31 +116,40 @@ def _autoencoder(
             images = batch["images"].to(model.latent_mean.device)
             raw = model.posterior(images).mean
             if codebook is not None:
-                codes.append(codebook.nearest(raw).flatten().cpu())
+                use.add_(torch.bincount(codebook.nearest(raw).flatten().cpu(), minlength=len(use)))
             yield to_uint8(images).cpu(), to_uint8(model.reconstruct(raw)).cpu()
 
-    figures = evaluate_reconstructions(pairs(), extractor)
-    return figures if codebook is None else figures | _code_figures(torch.cat(codes), len(codebook.codes))
+    figures = evaluate_reconstructions(pairs(), extractor, tell)
+    return figures if codebook is None else figures | _code_figures(use)
 
 
-def _code_figures(codes: Tensor, count: int) -> dict[str, float]:
+def _code_figures(use: Tensor) -> dict[str, float]:
     """Perplexity of the codes that a set of images takes, and the share of all codes that is among them."""
-    use = torch.bincount(codes, minlength=count)
     return {"perplexity": float(perplexity(use)), "used_codes": float((use > 0).float().mean())}
 
 
 def _text_to_image(
-    cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, extractor: FeatureExtractor, n: int
+    cfg: DictConfig, model: LatentDiffusion, heldout: ShardDataset, extractor: FeatureExtractor, n: int, tell: Tell
 ) -> dict[str, float]:
-    batches = list(track(_batches(heldout, n, cfg.batch_size), "reading"))
-    references = [to_uint8(batch["images"]) for batch in batches]
-    keys = [key for key in (*CONDITION_KEYS, "meta") if all(key in batch for batch in batches)]
+    conditions: dict[str, list[Any]] = {}
+    read = _noted(track(_batches(heldout, n, cfg.batch_size), "reading"), conditions)
+    reference = reference_statistics(read, extractor)
     rows = [picture // cfg.pictures_per_caption for picture in range(n)]
-    columns = {key: _pick([value for batch in batches for value in batch[key]], rows) for key in keys}
+    columns = {key: _pick(values, rows) for key, values in conditions.items() if len(values) == n}
     asked = [meta.get("asked") for meta in columns.pop("meta")]
     scenes = asked if all(asked) else None
     samples = _samples(cfg, model, columns, n)
-    return evaluate_samples(references, samples, extractor, scenes, columns["captions"], cfg.seed)
+    return evaluate_samples(reference, samples, extractor, scenes, columns["captions"], cfg.seed, n, tell)
+
+
+def _noted(
+    batches: Iterable[Mapping[str, Any]], conditions: dict[str, list[Any]]
+) -> Iterator[UInt8[Tensor, "B 3 H W"]]:
+    """The pictures of batches one by one, while what else was said of them is put down."""
+    for batch in batches:
+        for key in (*CONDITION_KEYS, "meta"):
+            conditions.setdefault(key, []).extend(batch.get(key, ()))
+        yield to_uint8(batch["images"])
 
 
 def _pick(values: list[Any], rows: list[int]) -> list[Any]:

@@ -1,34 +1,122 @@
-"""Collecting the feature vectors of a set of images."""
+"""What is kept of the features of a set of images: memory that does not grow with their number.
+
+Shapes: B images of a batch, F features.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+BLOCK = 1024
+"""Images whose features are summed at once."""
 
-class FeatureBank:
-    """The features of a set of images in the order of their arrival, kept on the CPU in float64."""
+Sink = Callable[[Float[Tensor, "B F"]], None]
 
-    def __init__(self) -> None:
-        self._features: list[Tensor] = []
+
+class FeatureBlocks:
+    """Passes features on, on the CPU in float64, in blocks of one size whatever batches the images come in.
+
+    So figures are the same to the last bit for any size of batches.
+
+    Args:
+        name: of the set of images, for errors.
+        sinks: what takes the blocks.
+
+    Attributes:
+        count: images that have come.
+        width: F, 0 before the first.
+    """
+
+    def __init__(self, name: str, *sinks: Sink) -> None:
+        self.name = name
+        self.sinks = sinks
+        self.count = 0
+        self.width = 0
+        self._waiting: list[Tensor] = []
 
     def update(self, features: Float[Tensor, "B F"]) -> None:
-        """Add a batch, one vector an image.
+        """Take in a batch, one vector an image.
 
         Raises:
-            ValueError: NaN or infinite features.
+            ValueError: NaN or infinite features, naming the image.
         """
-        if not bool(torch.isfinite(features).all()):
-            raise ValueError("features hold NaN or infinite values; look for NaN in the images or the extractor")
-        self._features.append(features.detach().to("cpu", torch.float64))
+        require_finite(f"{self.name} image", features, self.count)
+        self.count += len(features)
+        self.width = features.shape[1]
+        self._waiting.append(features.detach().to("cpu", torch.float64))
+        if sum(map(len, self._waiting)) >= BLOCK:
+            *whole, rest = torch.cat(self._waiting).split(BLOCK)
+            if len(rest) == BLOCK:
+                whole, rest = [*whole, rest], rest[:0]
+            self._waiting = [rest]
+            self._pass_on(whole)
 
-    def collect(self) -> Float[Tensor, "N F"]:
-        """All of them.
+    def close(self) -> None:
+        """Pass on what is left.
 
         Raises:
-            ValueError: nothing was added.
+            ValueError: no image came.
         """
-        if not self._features:
-            raise ValueError("no image was given; the set is empty")
-        return torch.cat(self._features)
+        if self.count == 0:
+            raise ValueError(f"no {self.name} image was given; the set is empty")
+        rest, self._waiting = torch.cat(self._waiting), []
+        self._pass_on([rest] if len(rest) else [])
+
+    def _pass_on(self, blocks: list[Tensor]) -> None:
+        for block in blocks:
+            for sink in self.sinks:
+                sink(block)
+
+
+class FeatureStatistics:
+    """Number, sum and outer products of features in float64: what a Gaussian fitted to them is made of.
+
+    Attributes:
+        count: N, how many have come.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Tensor | float = 0.0
+        self._products: Tensor | float = 0.0
+
+    def update(self, features: Float[Tensor, "B F"]) -> None:
+        """Take in a batch."""
+        exact = features.detach().to("cpu", torch.float64)
+        self.count += len(exact)
+        self._sum = self._sum + exact.sum(dim=0)
+        self._products = self._products + exact.T @ exact
+
+    @property
+    def mean(self) -> Float[Tensor, " F"]:
+        """Of the features."""
+        return torch.as_tensor(self._sum / self.count)
+
+    @property
+    def covariance(self) -> Float[Tensor, "F F"]:
+        """Of the features, unbiased; N must be 2 at least."""
+        centred = self._products - self.count * torch.outer(self.mean, self.mean)
+        return torch.as_tensor(centred / (self.count - 1))
+
+
+def require_finite(name: str, values: Float[Tensor, "B F"], before: int = 0) -> None:
+    """Refuse features, or logits, that are no numbers.
+
+    Args:
+        name: what an image of the set is called.
+        values: one vector an image.
+        before: images that came before these.
+
+    Raises:
+        ValueError: naming the first image that has some.
+    """
+    finite = torch.isfinite(values).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        first = before + int((~finite).nonzero()[0, 0])
+        raise ValueError(
+            f"the features of {name} {first} hold NaN or infinite values; look for NaN in the pictures or the extractor"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -101,8 +101,13 @@ class Manifest:
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def record(figures: Mapping[str, float], manifest: Manifest) -> dict[str, Any]:
-    """Return `{"metrics": ..., "manifest": ...}` as plain JSON data; an infinite figure becomes None.
+def record(figures: Mapping[str, float], manifest: Manifest, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return `{"metrics": ..., "notes": ..., "manifest": ...}` as plain JSON data; an infinite figure becomes None.
+
+    Args:
+        figures: by name.
+        manifest: how they came about.
+        notes: what to know before they are compared, a line each.
 
     Raises:
         ValueError: a figure is NaN.
@@ -110,4 +115,4 @@ def record(figures: Mapping[str, float], manifest: Manifest) -> dict[str, Any]:
     if undefined := [name for name, value in figures.items() if math.isnan(value)]:
         raise ValueError(f"figure '{undefined[0]}' is NaN; look for NaN in the images that were measured")
     finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    return {"metrics": finite, "manifest": asdict(manifest)}
+    return {"metrics": finite, "notes": list(notes), "manifest": asdict(manifest)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -21,6 +24,23 @@ def psnr(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) ->
     """
     mine, theirs = _pair(images, targets)
     return peak_signal_noise_ratio(mine, theirs, data_range=255.0, reduction="none", dim=(1, 2, 3))
+
+
+def mean_psnr(ratios: Iterable[float]) -> tuple[float, int]:
+    """Return the mean ratio in dB of the images that are not exact, and how many are.
+
+    The ratio of an exact image, as a blank one easily is, is infinite, and so would be every mean with it.
+
+    Args:
+        ratios: of single images, see `psnr`.
+
+    Returns:
+        The mean, infinite where every image is exact, and the number of exact ones.
+    """
+    all_ratios = list(ratios)
+    inexact = [ratio for ratio in all_ratios if ratio != math.inf]
+    mean = sum(inexact) / len(inexact) if inexact else math.inf
+    return mean, len(all_ratios) - len(inexact)
 
 
 def ssim(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:

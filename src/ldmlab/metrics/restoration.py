@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ldmlab.metrics.distribution import frechet_distance
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.features import FeatureBank
+from ldmlab.metrics.features import FeatureBlocks, FeatureStatistics
 from ldmlab.metrics.images import require_uint8
+from ldmlab.metrics.protocol import Tell, silent, tell_of_few
 from ldmlab.metrics.reconstruction import ssim
 from ldmlab.metrics.scenes import SceneAccuracy
 
@@ -38,9 +39,10 @@ class Trial:
 class Comparison:
     """One side's pictures against the truth, over batches."""
 
-    def __init__(self, extractor: FeatureExtractor) -> None:
+    def __init__(self, name: str, extractor: FeatureExtractor) -> None:
         self.extractor = extractor
-        self.features, self.scenes = FeatureBank(), SceneAccuracy()
+        self.statistics, self.scenes = FeatureStatistics(), SceneAccuracy()
+        self.blocks = FeatureBlocks(name, self.statistics.update)
         self.squares, self.similarity, self.count = 0.0, 0.0, 0
 
     def update(self, images: Tensor, truth: Tensor, asked: Sequence[Mapping[str, Any]] | None) -> None:
@@ -50,28 +52,32 @@ class Comparison:
         self.squares += float((images.double() - truth.double()).square().mean(dim=(1, 2, 3)).sum())
         self.similarity += float(ssim(images, truth).sum())
         self.count += len(images)
-        self.features.update(self.extractor.features(images))
+        self.blocks.update(self.extractor.features(images))
         if asked is not None:
             self.scenes.update(images, asked)
 
-    def figures(self, truth: Tensor, prefix: str) -> dict[str, float]:
+    def figures(self, truth: FeatureStatistics, prefix: str) -> dict[str, float]:
         """The side's figures, given the features of the truth."""
+        self.blocks.close()
         error = self.squares / self.count
         figures = {
             "PSNR": 10 * math.log10(255**2 / error) if error else math.inf,
             "SSIM": self.similarity / self.count,
-            f"FID{self.extractor.suffix}": frechet_distance(truth, self.features.collect()),
+            f"FID{self.extractor.suffix}": frechet_distance(truth, self.statistics),
             **{f"accuracy/{name}": value for name, value in self.scenes.fractions().items()},
         }
         return {f"{prefix}{name}": value for name, value in figures.items()}
 
 
-def evaluate_restorations(trials: Iterable[Trial], extractor: FeatureExtractor) -> dict[str, float]:
+def evaluate_restorations(
+    trials: Iterable[Trial], extractor: FeatureExtractor, tell: Tell = silent
+) -> dict[str, float]:
     """Measure a model that draws pictures again from what was left of them, beside the naive answer.
 
     Args:
         trials: batches.
         extractor: the network whose features are compared.
+        tell: see `evaluate_samples`.
 
     Returns:
         "PSNR" in dB, of the mean squared error over all images (a mean of single ratios is infinite where one image is
@@ -81,10 +87,13 @@ def evaluate_restorations(trials: Iterable[Trial], extractor: FeatureExtractor) 
     Raises:
         ValueError: fewer than two images, or images that are not uint8 of equal shapes.
     """
-    reference, drawn, naive = FeatureBank(), Comparison(extractor), Comparison(extractor)
+    truth = FeatureStatistics()
+    blocks = FeatureBlocks("real", truth.update)
+    drawn, naive = Comparison("drawn", extractor), Comparison("naive", extractor)
     for trial in trials:
-        reference.update(extractor.features(trial.truth))
+        blocks.update(extractor.features(trial.truth))
         drawn.update(trial.drawn, trial.truth, trial.asked)
         naive.update(trial.naive, trial.truth, trial.asked)
-    truth = reference.collect()
+    blocks.close()
+    tell_of_few(f"FID{extractor.suffix}", truth, tell)
     return drawn.figures(truth, "") | naive.figures(truth, "naive/") | {"n": float(drawn.count)}

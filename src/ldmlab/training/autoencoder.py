@@ -136,12 +136,13 @@ class AutoencoderTraining(L.LightningModule):
         return {"kl": self.kl_weight * warmup, "codebook": self.codebook_weight * images[0].numel()}
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
-        """PSNR in dB of reconstructions from the posterior's mean, averaged over images."""
+        """PSNR in dB of reconstructions from the posterior's mean, averaged over the images that are not exact."""
         images = batch["images"]
         reconstructions = self.autoencoder.reconstruct(self.autoencoder.posterior(images).mean)
         error = (reconstructions.clamp(-1, 1) - images).square().flatten(1).mean(dim=1)
-        psnr = (10 * torch.log10(4 / error)).mean()
-        self.log("val/psnr", psnr, prog_bar=True, batch_size=len(images), sync_dist=True)
+        ratios = 10 * torch.log10(4 / error[error != 0])  # a blank image easily comes back exactly
+        if len(ratios):
+            self.log("val/psnr", ratios.mean(), prog_bar=True, batch_size=len(ratios), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """The autoencoder's with the learned variance, and the discriminator's."""

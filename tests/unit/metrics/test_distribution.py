@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from ldmlab.metrics.distribution import diversity, frechet_distance, inception_score
+from ldmlab.metrics.distribution import (
+    Diversity,
+    DiversityWithin,
+    InceptionScore,
+    diversity,
+    frechet_distance,
+    inception_score,
+)
+from ldmlab.metrics.features import FeatureStatistics
 
 BAD = [float("nan"), float("inf")]
 
@@ -57,7 +67,7 @@ def test_values_that_are_not_finite_are_refused(features: torch.Tensor, bad: flo
 
 
 def test_too_few_samples_are_refused(features: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"fake have shape \(1, 8\); give .* N >= 2"):
+    with pytest.raises(ValueError, match="fake images: 1 was given; give N >= 2"):
         frechet_distance(features, features[:1])
     with pytest.raises(ValueError, match="N >= 20"):
         inception_score(features[:19], splits=10)
@@ -92,3 +102,59 @@ def test_diversity_within_groups_compares_only_inside_them() -> None:
         diversity(features, list(range(5)))
     with pytest.raises(ValueError, match="groups has 2 entries for 5 samples"):
         diversity(features, ["a", "b"])
+
+
+def test_one_sample_more_does_not_move_the_score(generator: torch.Generator) -> None:
+    """Nine parts of ten with one of eleven; not nine of eleven with one of two. Over the seeds that draw the parts."""
+    logits = 5 * torch.randn(101, 50, generator=generator)
+    ten, more = (torch.tensor([inception_score(logits[:n], seed=seed) for seed in range(40)]) for n in (100, 101))
+    assert float(more[:, 0].mean()) == pytest.approx(float(ten[:, 0].mean()), rel=0.03)
+    assert float(more[:, 1].mean()) == pytest.approx(float(ten[:, 1].mean()), rel=0.3)
+
+
+@pytest.mark.parametrize("n", [20, 29, 101, 1000])
+def test_parts_differ_by_one_sample_at_most(n: int) -> None:
+    """Samples of n classes, each alone in its own: the score of a part is its size."""
+    mean, deviation = inception_score(1000 * torch.eye(n), splits=10)
+    assert mean == pytest.approx(n / 10)
+    assert deviation == pytest.approx((torch.arange(10) < n % 10).double().std().item(), abs=1e-6)
+
+
+STREAMS: dict[str, Callable[[], FeatureStatistics | InceptionScore | Diversity | DiversityWithin]] = {
+    "frechet": FeatureStatistics,
+    "inception": lambda: InceptionScore(4000),
+    "diversity": Diversity,
+    "within": lambda: DiversityWithin([number // 4 for number in range(4000)]),
+}
+
+
+def kept(values: object) -> int:
+    """Numbers in all tensors that an object holds, but for one number a sample (which part it belongs to)."""
+    if isinstance(values, torch.Tensor):
+        return values.numel()
+    if isinstance(values, dict):
+        return sum(map(kept, values.values()))
+    return (
+        sum(kept(value) for name, value in vars(values).items() if name != "_part")
+        if hasattr(values, "__dict__")
+        else 0
+    )
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_is_kept_does_not_grow(name: str, generator: torch.Generator) -> None:
+    stream = STREAMS[name]()
+    sizes = set()
+    for _ in range(40):
+        stream.update(torch.rand(100, 8, generator=generator))
+        sizes.add(kept(stream))
+    assert len(sizes) == 1
+    assert max(sizes) <= 10 * 8 + 10 + 10
+
+
+def test_a_sample_that_was_not_announced_is_refused(features: torch.Tensor) -> None:
+    score = InceptionScore(59)
+    with pytest.raises(ValueError, match="more than the 59 samples"):
+        score.update(features)
+    with pytest.raises(ValueError, match="0 of 59 samples came"):
+        score.compute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.metrics.distribution import diversity, frechet_distance
-from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples
+from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.shapes.captions import caption
 from ldmlab.shapes.render import render
 from ldmlab.shapes.scene import random_scene
@@ -74,7 +75,7 @@ def test_lists_of_another_length_are_refused(extractor: Any, images: Tensor, n: 
 def test_one_sample_is_refused(extractor: Any, images: Tensor) -> None:
     with pytest.raises(ValueError, match="N >= 2"):
         evaluate_samples([images], [images[:1]], extractor)
-    with pytest.raises(ValueError, match="the set is empty"):
+    with pytest.raises(ValueError, match="generated images: none was given"):
         evaluate_samples([images], [], extractor)
 
 
@@ -88,3 +89,65 @@ def test_reconstructions_get_labelled_figures(extractor: Any, images: Tensor) ->
     assert figures["rFID-mean"] == pytest.approx(3 * (5 / 255) ** 2, rel=1e-4)
     assert 0.99 < figures["SSIM"] < 1
     assert figures["n"] == 24
+
+
+def test_exact_reconstructions_are_counted_apart(extractor: Any, images: Tensor) -> None:
+    """Blank pictures come back to the bit, and must not make the mean infinite."""
+    originals = images.clamp(max=250)
+    reconstructions = originals + 5
+    reconstructions[3:5] = originals[3:5]
+    figures = evaluate_reconstructions([(originals, reconstructions)], extractor)
+    assert figures["PSNR"] == pytest.approx(20 * math.log10(255 / 5))
+    assert figures["exact"] == 2
+    figures = evaluate_reconstructions([(originals, originals)], extractor)
+    assert math.isinf(figures["PSNR"])
+    assert figures["exact"] == 24
+
+
+def test_too_few_images_for_a_figure_are_told(extractor: Any, images: Tensor) -> None:
+    notes: list[str] = []
+    evaluate_samples([images], [images[:3]], extractor, tell=notes.append)
+    assert notes == [
+        "FID-mean: 3 images for 3 features, so the covariances have no full rank; compare it with figures of as many "
+        "images alone"
+    ]
+    notes.clear()
+    evaluate_samples([images], [images], extractor, tell=notes.append)
+    assert notes == [
+        "IS-mean: 10 parts of 2 images for 3 classes, and it is never above 2; compare it with figures of as many "
+        "images alone"
+    ]
+    evaluate_reconstructions([(images[:2], images[:2])], extractor, notes.append)
+    assert notes[-1].startswith("rFID-mean: 2 images for 3 features")
+
+
+def test_reference_images_are_not_kept(extractor: Any, images: Tensor) -> None:
+    """Batches are taken one by one, and each is let go before the next is asked for."""
+    alive: list[weakref.ref[Tensor]] = []
+
+    def batches(source: Tensor) -> Iterator[Tensor]:
+        for part in source.split(2):
+            assert [ref for ref in alive[:-1] if ref() is not None] == []
+            batch = part.clone()
+            alive.append(weakref.ref(batch))
+            yield batch
+
+    reference = reference_statistics(batches(images), extractor)
+    streamed = evaluate_samples(reference, batches(images // 2), extractor, n=len(images))
+    assert streamed == evaluate_samples([images], [images // 2], extractor)
+
+
+@pytest.mark.parametrize("at", [5, 12])
+def test_features_that_are_not_finite_are_named(extractor: Any, images: Tensor, at: int) -> None:
+    class Broken(type(extractor)):  # type: ignore[misc]
+        def features(self, images: Tensor) -> Tensor:
+            features = super().features(images)
+            features[images[:, 0, 0, 0] == 255] = float("nan")
+            return features
+
+    images = images.clamp(max=254)
+    images[at, 0, 0, 0] = 255
+    with pytest.raises(ValueError, match=f"features of real image {at} hold NaN or infinite"):
+        evaluate_samples(_batches(images), _batches(images), Broken())
+    with pytest.raises(ValueError, match=f"features of generated image {at} hold NaN or infinite"):
+        evaluate_samples([images[:5]], _batches(images), Broken())

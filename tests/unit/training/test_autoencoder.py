@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_validation_gives_the_psnr_of_the_mean(autoencoder_training: Make, batch
         shown = module.autoencoder.reconstruct(module.autoencoder.posterior(batch["images"]).mean).clamp(-1, 1)
     errors = ((shown - batch["images"]) / 2).square().mean((1, 2, 3))  # in [0, 1]
     assert value == pytest.approx(float((-10 * errors.log10()).mean()), rel=1e-4)
+
+
+def test_an_image_that_comes_back_exactly_does_not_make_the_psnr_infinite(
+    autoencoder_training: Make, batches: Batches, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, batch = autoencoder_training(), batches(1)[0]
+    images = batch["images"].clamp_(-0.8, 0.8)
+    shown = torch.cat([images[:1], images[1:] + 0.1])
+    monkeypatch.setattr(module.autoencoder, "reconstruct", lambda mean: shown)
+    value = float(fit(module, batches(1), validation=[batch]).callback_metrics["val/psnr"])
+    assert value == pytest.approx(10 * math.log10(4 / 0.1**2), rel=1e-4)
 
 
 def vq_training(codebook_weight: float) -> AutoencoderTraining:

@@ -5,6 +5,7 @@ Shapes: fH x fW pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class InvertedImage:
         source: its prompt.
         inverted: what leads to it.
         reconstruction: what the sampler makes of that.
-        psnr: of the reconstruction against the picture, in dB.
+        psnr: of the reconstruction against the picture, in dB, infinite where it is exact.
         autoencoder_psnr: the same for what comes back from the latents alone, the most that can be hoped for.
     """
 
@@ -54,12 +55,15 @@ class InvertedImage:
     @property
     def row(self) -> Row:
         """The reconstruction, over what it is of."""
-        return Row(f"{self.source} ({self.psnr:.1f} dB)", self.reconstruction)
+        told = "exact" if math.isinf(self.psnr) else f"{self.psnr:.1f} dB"
+        return Row(f"{self.source} ({told})", self.reconstruction)
 
     @property
     def note(self) -> str:
         """How good the inversion is, in a line."""
-        return f"reconstruction: {self.psnr:.2f} dB PSNR; the autoencoder alone: {self.autoencoder_psnr:.2f} dB"
+        whole = "exact" if math.isinf(self.psnr) else f"{self.psnr:.2f} dB PSNR"
+        bound = "exact" if math.isinf(self.autoencoder_psnr) else f"{self.autoencoder_psnr:.2f} dB"
+        return f"reconstruction: {whole}; the autoencoder alone: {bound}"
 
     def edit(
         self, target: str, control: Control | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -130,3 +131,9 @@ def test_bad_tasks(
 ) -> None:
     with pytest.raises(ValueError, match=told):
         invert_image(edit_task(dit, ClassifierFree(3.0), **changes), Direct())
+
+
+def test_an_exact_reconstruction_is_called_so(dit: LatentDiffusion, edit_task: Callable[..., EditTask]) -> None:
+    inverted = replace(invert_image(edit_task(dit), Direct()), psnr=math.inf, autoencoder_psnr=math.inf)
+    assert inverted.note == "reconstruction: exact; the autoencoder alone: exact"
+    assert inverted.row.title.endswith(" (exact)")
