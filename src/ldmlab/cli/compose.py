@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from ldmlab.cli import catalogue, searchpath
 from ldmlab.cli.errors import UserError, one_line
-from ldmlab.cli.paths import conf_dir
+from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.suggest import hint
 
 
@@ -110,6 +113,41 @@ def hydra_at_conf(command: str) -> Iterator[None]:
     searchpath.register()
     with initialize_config_dir(str(conf_dir()), job_name=command, version_base="1.3"):
         yield
+
+
+@contextmanager
+def as_job(config: DictConfig, number: int | None = None) -> Iterator[Path]:
+    """Let references to what Hydra knows of a job (`${hydra:job.num}`) resolve inside the block; give its folder.
+
+    Args:
+        config: with Hydra's own node.
+        number: of the job in a sweep; None for a single run.
+
+    Raises:
+        UserError: the folder cannot be named.
+    """
+    settings = HydraConfig.instance()
+    outer = settings.cfg
+    try:
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.job.update(num=number or 0, id=str(number or 0))
+            settings.set_config(config)
+            folder = _folder(config, number is not None)
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.runtime.output_dir = str(folder)
+        settings.set_config(config)
+        yield folder
+    finally:
+        settings.cfg = outer
+
+
+def _folder(config: DictConfig, in_sweep: bool) -> Path:
+    keys = ("hydra.sweep.dir", "hydra.sweep.subdir") if in_sweep else ("hydra.run.dir",)
+    try:
+        parts = [str(OmegaConf.select(config, key, throw_on_missing=True)) for key in keys]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {one_line(str(error).splitlines()[0])}") from error
+    return Path(os.path.abspath(expand_home(os.path.join(*parts))))
 
 
 def parse_overrides(lines: Sequence[str]) -> list[Override]:

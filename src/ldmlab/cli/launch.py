@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.cli import searchpath
-from ldmlab.cli.arguments import Arguments, parse
+from ldmlab.cli.arguments import Arguments, parse, quoted
+from ldmlab.cli.compose import as_job
 from ldmlab.cli.errors import explain
-from ldmlab.cli.paths import conf_dir
+from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
+from ldmlab.cli.run_folder import RunFolder
 from ldmlab.cli.validate import validate, validate_sweep
 
 
@@ -37,31 +38,88 @@ def launch(command: str, argv: Sequence[str]) -> None:
     if command == "describe":
         arguments = replace(arguments, overrides=in_published_setting(arguments.overrides))
     check = validate_sweep if arguments.multirun else validate
-    check(command, arguments.overrides, not arguments.shows)
+    config = check(command, arguments.overrides, not arguments.shows)
+    searchpath.register()
+    if arguments.shows:
+        _through_hydra(command, arguments, lambda config: None)
+    else:
+        _launch(command, arguments, config)
+
+
+def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
+    """Let Hydra run the command, in a folder that is made, and taken back, by us."""
+    record = config.hydra.output_subdir
+    log = f"{config.hydra.job.name}.log"
+    folder: RunFolder | None = None
     failures: list[Exception] = []
 
     def job(config: DictConfig) -> None:
+        settings = HydraConfig.get()
+        if settings.mode == RunMode.MULTIRUN:
+            _run_in_sweep(
+                command, config, record, log
+            )  # Hydra goes on with the other jobs, and names those that failed
+            return
         try:
-            _run(command, config)
+            _run(command, config, folder)
         except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # Hydra goes on with the other jobs, and names those that failed
-            _forget_folder(error)
             failures.append(error)  # raised below, so that Hydra does not print its own line
 
-    searchpath.register()
+    place = [] if record is None else ["hydra.output_subdir=null"]
+    if arguments.multirun:
+        place += _sweep_at_home(config)
+    elif record is not None:
+        folder = RunFolder.claim(Path(config.hydra.runtime.output_dir), record, log)
+        place.append(f"hydra.run.dir={quoted(str(folder.path))}")
+    try:
+        _through_hydra(command, replace(arguments, overrides=[*arguments.overrides, *place]), job)
+        if failures:
+            raise failures[0]
+    except BaseException as error:
+        if folder is not None and (not isinstance(error, Exception) or explain(error) is not None):
+            folder.take_back()
+        raise
+
+
+def _sweep_at_home(config: DictConfig) -> list[str]:
+    """The folder of a sweep, where it starts with a `~` that Hydra would take by its letter."""
+    with as_job(config, 0):
+        folder = str(config.hydra.sweep.dir)
+    return [f"hydra.sweep.dir={quoted(expand_home(folder))}"] if folder.startswith("~") else []
+
+
+def _through_hydra(command: str, arguments: Arguments, job: Callable[[DictConfig], None]) -> None:
     with _command_line(command, arguments):
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
-    if failures:
-        raise failures[0]
 
 
-def _run(command: str, config: DictConfig) -> None:
+def _run_in_sweep(command: str, config: DictConfig, record: str | None, log: str) -> None:
+    """A job, whose folder Hydra has made. It stays, as part of the sweep; an earlier record comes back."""
     settings = HydraConfig.get()
-    if settings.mode == RunMode.MULTIRUN:
-        validate(command, [*settings.overrides.hydra, *settings.overrides.task])
+    validate(command, [*_lines(settings.overrides.hydra), *_lines(settings.overrides.task)], number=settings.job.num)
+    folder = None if record is None else RunFolder.claim(Path(settings.runtime.output_dir), record, log)
+    try:
+        _run(command, config, folder)
+    except Exception as error:
+        if folder is not None and folder.replaces and explain(error) is not None:
+            folder.take_back()
+        raise
+
+
+def _lines(overrides: Any) -> list[str]:
+    """Overrides as they were written: references in them are not to be filled in and read again."""
+    lines = OmegaConf.to_container(overrides, resolve=False)
+    assert isinstance(lines, list)
+    return [str(line) for line in lines]
+
+
+def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
+    settings = HydraConfig.get()
     if "output_dir" in config:
         config.output_dir = settings.runtime.output_dir
+    if folder is not None:
+        hydras_own = HydraConfig.instance().cfg
+        folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))
     module = f"{command}_" if iskeyword(command) else command
     import_module(f"ldmlab.cli.{module}").run(config)
 
@@ -80,22 +138,3 @@ def _command_line(command: str, arguments: Arguments) -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = environment
-
-
-def _forget_folder(error: Exception) -> None:
-    """Take away the folder of a run that bad input ended before it wrote anything of its own."""
-    settings = HydraConfig.get()
-    folder = Path(settings.runtime.output_dir)
-    if explain(error) is None or settings.output_subdir is None:
-        return
-    ours = {settings.output_subdir, f"{settings.job.name}.log"}
-    if folder.is_dir() and {entry.name for entry in folder.iterdir()} <= ours:
-        _stop_logging_to(folder)
-        shutil.rmtree(folder)
-
-
-def _stop_logging_to(folder: Path) -> None:
-    for handler in list(logging.getLogger().handlers):
-        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder.resolve():
-            logging.getLogger().removeHandler(handler)
-            handler.close()

@@ -1,8 +1,11 @@
-"""Where conf/ and experiments/ lie: at the top of a checkout, inside the package of a wheel."""
+"""Where conf/ and experiments/ lie: at the top of a checkout, inside the package of a wheel. And the home of a user."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from ldmlab.cli.errors import UserError
 
 
 def _home() -> Path:
@@ -24,3 +27,17 @@ def conf_dir() -> Path:
 def experiments_dir() -> Path:
     """The folder with the studies; Hydra's group `experiment`."""
     return _home() / "experiments"
+
+
+def expand_home(path: str) -> str:
+    """A path with `~` and `~user` as a shell would read them.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise UserError(
+            f"{path}: there is no user '{path[1:].partition('/')[0]}'; write ./{path} for a file of that name"
+        )
+    return expanded

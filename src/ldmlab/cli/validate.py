@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
-from ldmlab.cli.compose import Composer, hydra_at_conf, parse_overrides
+from ldmlab.cli.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.schema import SCHEMAS, takes_mapping
 from ldmlab.cli.suggest import hint
@@ -22,13 +22,17 @@ from ldmlab.cli.suggest import hint
 MISSING = "???"
 
 
-def validate(command: str, overrides: Sequence[str], complete: bool = True) -> None:
+def validate(command: str, overrides: Sequence[str], complete: bool = True, number: int | None = None) -> DictConfig:
     """Compose a command's config and check it.
 
     Args:
         command: the name of a yaml in conf/.
         overrides: Hydra's, without sweeps.
         complete: also refuse values that are missing or out of range; not wanted where a config is only shown.
+        number: of the job in a sweep; None for a single run.
+
+    Returns:
+        The config, with Hydra's own node, in which the folder of the run is `hydra.runtime.output_dir`.
 
     Raises:
         UserError: the first thing that is wrong.
@@ -42,23 +46,27 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True) -> N
         for override in composer.values:
             _check_override_key(keys, override.key_or_group)
         whole = composer.whole()
-    _check_keys(keys, _plain(whole), "the command line")
-    _check_types(command, schema, whole)
-    if complete:
-        _check_values(command, whole)
+        _check_keys(keys, _plain(whole), "the command line")
+        with as_job(whole, number):
+            _check_types(command, schema, whole)
+            if complete:
+                _check_values(command, whole)
+    return whole
 
 
-def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True) -> None:
-    """Check every job of a sweep before the first one starts; as `validate`."""
+def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True) -> DictConfig:
+    """Check every job of a sweep before the first one starts; as `validate`, with the config of the first."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     with hydra_at_conf(command):
         parsed = parse_overrides(overrides)
         if any(o.key_or_group == "hydra/sweeper" or (o.is_hydra_override() and o.is_sweep_override()) for o in parsed):
-            return  # such a sweep has its own idea of the jobs; each is checked when it starts
+            # such a sweep has its own idea of the jobs; each is checked when it starts
+            single = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
+            return validate(command, single, complete=False, number=0)
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
-    for job in jobs:
-        validate(command, job, complete)
+    configs = [validate(command, job, complete, number) for number, job in enumerate(jobs)]
+    return configs[0]
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
@@ -169,6 +177,8 @@ def _shown(value: Any) -> str:
 
 def _check_values(command: str, whole: DictConfig) -> None:
     own = OmegaConf.create(_plain(whole))
+    if "output_dir" in own:
+        own.output_dir = _resolved(whole, "output_dir")  # it alone may refer to Hydra's node, as the folder of the run
     try:
         missing = sorted(OmegaConf.missing_keys(own))
         plain = OmegaConf.to_container(own, resolve=True) if not missing else {}

@@ -106,12 +106,125 @@ def test_the_process_is_left_as_it_was(seen: list[DictConfig], monkeypatch: pyte
     assert "HYDRA_FULL_ERROR" not in os.environ
 
 
-def test_a_refused_run_leaves_neither_its_folder_nor_a_log_that_wants_it(body: Body, tmp_path: Path) -> None:
-    def refuse(config: DictConfig) -> None:
-        raise ValueError("seed=1: no")
+def refuse(config: DictConfig) -> None:
+    raise ValueError("seed=1: no")
 
-    body(refuse)
+
+def refused(*argv: str) -> None:
     with pytest.raises(ValueError, match="seed=1: no"):
-        launch("sample", ["output_dir=out"])
+        launch("sample", list(argv))
+
+
+def test_a_refused_run_leaves_neither_its_folders_nor_a_log_that_wants_them(body: Body, tmp_path: Path) -> None:
+    body(lambda config: (logging.getLogger().warning("about to fail"), refuse(config))[1])  # type: ignore[func-returns-value]
+    refused("output_dir=deep/down/out")
     logging.getLogger().warning("said after the run")
-    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.iterdir())
+    refused("output_dir=out", "hydra.output_subdir=settings")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["mine", ".", "link"])
+def test_a_folder_that_was_there_stays(name: str, body: Body, tmp_path: Path) -> None:
+    body(refuse)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine", target_is_directory=True)
+    refused(f"output_dir={name}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "mine"]
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_what_a_run_wrote_stays_with_its_config(body: Body, tmp_path: Path) -> None:
+    def write_and_refuse(config: DictConfig) -> None:
+        Path(config.output_dir, "picture.png").touch()
+        refuse(config)
+
+    body(write_and_refuse)
+    refused("output_dir=out")
+    assert (tmp_path / "out/picture.png").exists()
+    assert (tmp_path / "out/.hydra/config.yaml").exists()
+
+
+@pytest.mark.parametrize("sweep", [False, True])
+def test_a_refused_run_leaves_the_config_of_an_earlier_one(sweep: bool, body: Body, tmp_path: Path) -> None:
+    words = ["-m", "output_dir=out"] if sweep else ["output_dir=out/0"]
+    body(lambda config: Path(config.output_dir, "picture.png").touch())
+    launch("sample", [*words, "n=7"])
+    record = {path.name: path.read_bytes() for path in (tmp_path / "out/0/.hydra").iterdir()}
+    assert sorted(record) == ["config.yaml", "hydra.yaml", "overrides.yaml"]
+    body(refuse)
+    refused(*words, "n=8")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out/0/.hydra").iterdir()} == record
+    body(lambda config: None)
+    launch("sample", [*words, "n=8"])
+    assert OmegaConf.load(tmp_path / "out/0/.hydra/config.yaml").n == 8
+
+
+def test_an_interrupted_run_that_wrote_nothing_leaves_nothing(body: Body, tmp_path: Path) -> None:
+    def interrupt(config: DictConfig) -> None:
+        raise KeyboardInterrupt
+
+    body(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        launch("sample", ["output_dir=out"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bug_leaves_the_folder_to_look_into(body: Body, tmp_path: Path) -> None:
+    def fail(config: DictConfig) -> None:
+        raise KeyError("x")
+
+    body(fail)
+    with pytest.raises(KeyError):
+        launch("sample", ["output_dir=out"])
+    assert (tmp_path / "out/.hydra/config.yaml").exists()
+
+
+def test_nothing_runs_where_nothing_can_be_written(seen: list[DictConfig], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"output_dir=.*not a directory.*give another folder"):
+        launch("sample", ["output_dir=file"])
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folders"),
+    [
+        (
+            ["hydra.sweep.subdir='${hydra.job.override_dirname}'", "seed=1,2"],
+            ["output_dir=out,seed=1", "output_dir=out,seed=2"],
+        ),
+        (
+            [
+                "hydra.sweep.subdir=${hydra.job.override_dirname}",
+                "hydra.job.config.override_dirname.exclude_keys=[output_dir]",
+                'prompts=\'["a=b, \\"red\\" star"]\',\'["é (1)"]\'',
+            ],
+            None,
+        ),
+        (["hydra.sweep.subdir=n-${hydra:job.num}-${n}", "n=1,2"], ["n-0-1", "n-1-2"]),
+        (["hydra.sweep.subdir=${hydra.job.id}x", "hydra.job.name='a=b, c'", "n=1,2"], ["0x", "1x"]),
+    ],
+)
+def test_what_hydra_knows_of_a_job_names_its_folder(
+    overrides: list[str], folders: list[str] | None, seen: list[DictConfig], tmp_path: Path
+) -> None:
+    launch("sample", ["-m", "output_dir=out", *overrides])
+    assert len(seen) == 2
+    names = [str(Path(config.output_dir).relative_to(tmp_path / "out")) for config in seen]
+    assert folders is None or names == folders
+    assert all((tmp_path / "out" / name / ".hydra/config.yaml").exists() for name in names)
+
+
+def test_keys_may_refer_to_the_job(seen: list[DictConfig], tmp_path: Path) -> None:
+    launch("sample", ["output_dir=out", "ckpt=${hydra:runtime.output_dir}/a.ckpt"])
+    launch("sample", ["-m", "output_dir=out", "n=3,4", "ckpt=a-${hydra:job.num}.ckpt"])
+    launch(
+        "sample",
+        [
+            "output_dir=runs/${hydra.job.override_dirname}",
+            "seed=3",
+            "hydra.job.config.override_dirname.exclude_keys=[output_dir]",
+        ],
+    )
+    assert seen[3].output_dir == str(tmp_path / "runs/seed=3")
