@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "describe": {"counting"},
     "pipeline": MODELS,
     "interop": MODELS | {"files", "pipeline", "tensor_file"},
+    "models": MODELS | {"pipeline"},
     "training": MODELS
     | {"data", "files", "metrics", "editing", "pictures", "pipeline", "pretrained", "shapes", "tensor_file"},
 }

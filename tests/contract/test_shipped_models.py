@@ -11,10 +11,11 @@ from hydra import compose
 from hydra.utils import instantiate
 
 from ldmlab.cli import catalogue
-from ldmlab.cli.build import DIFFUSION_GROUPS, OBJECTIVE, load_autoencoder, load_latent_diffusion, plain, with_defaults
+from ldmlab.cli.build import load_autoencoder, load_latent_diffusion, plain, with_defaults
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.models.build import DIFFUSION_GROUPS, OBJECTIVE
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.verifier import look

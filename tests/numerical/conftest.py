@@ -13,9 +13,10 @@ from hydra import compose
 from hydra.utils import instantiate
 from torch import nn
 
-from ldmlab.cli.build import build_autoencoder, build_backbone, build_conditioner
+from ldmlab.cli.build import plain
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ def build(name: str, *overrides: str) -> Published:
     with hydra_at_conf("train"):
         config = compose("train", [f"experiment=published/{name}", *overrides])
     with torch.device("meta"):
-        autoencoder, conditioner = build_autoencoder(config.autoencoder), build_conditioner(config.conditioner)
+        autoencoder, conditioner = (
+            build_autoencoder(plain(config.autoencoder)),
+            build_conditioner(plain(config.conditioner)),
+        )
         grid, channels = config.data.image_size // autoencoder.factor, autoencoder.latent_channels
         conditioner.place(autoencoder, grid)
         variance = instantiate(config.objective).learns_variance
-        backbone = build_backbone(config.backbone, channels, grid, conditioner, variance)
+        backbone = build_backbone(plain(config.backbone), channels, grid, conditioner, variance)
         conditioner.prepare([""])
         cond = conditioner.null(1)
         inputs = (torch.empty(1, channels, grid, grid), torch.zeros(1, dtype=torch.long), cond)

@@ -10,8 +10,9 @@ from hydra import compose
 from torch import nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import build_autoencoder
+from ldmlab.cli.build import plain
 from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.models.build import build_autoencoder
 
 PUBLISHED = [
     # option, parameters, factor, latent channels
@@ -31,7 +32,7 @@ def configured(option: str) -> Autoencoder:
     with hydra_at_conf("train"):
         config = compose("train", ["model=autoencoder", f"autoencoder={option}"])
     with torch.device("meta"):
-        return build_autoencoder(config.autoencoder)
+        return build_autoencoder(plain(config.autoencoder))
 
 
 def count(module: nn.Module) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,22 @@ from torch import Tensor, nn
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.conditioners.base import Conditioner
-from ldmlab.diffusion.denoiser import Denoiser
-from ldmlab.diffusion.objectives import Objective
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
+from ldmlab.models.build import build_model, build_outline
+from ldmlab.models.limits import no_larger_than
+from ldmlab.models.plain_data import shown
+from ldmlab.models.stored import LENDER, require_stored
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
-from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint
+from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
 from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
 
-DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
-OBJECTIVE = {"_target_": "ldmlab.diffusion.objectives.Simple"}
-"""That of checkpoints which name none."""
 CONDITION_KEYS = ("captions", "labels")
 """What of a batch a conditioner may read."""
-MODEL_ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
 SHIPPED_MODEL = "shapes/dit"
-LENDER = "autoencoder_ckpt"
-"""The entry of a stored config that names the shipped model whose autoencoder an exported model reads."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +59,9 @@ def with_defaults(option: Mapping[str, Any], keys: Iterable[str]) -> dict[str, A
     return {**option, **later}
 
 
-def build_autoencoder(config: Mapping[str, Any]) -> Autoencoder:
-    """The autoencoder of a config's `autoencoder` group, untrained."""
-    return instantiate(config)
-
-
-def build_conditioner(config: Mapping[str, Any]) -> Conditioner:
-    """The conditioner of a config's `conditioner` group, untrained."""
-    return instantiate(config)
-
-
-def build_backbone(
-    config: Mapping[str, Any], channels: int, grid: int, conditioner: Conditioner, learns_variance: bool = False
-) -> nn.Module:
-    """The backbone of a config's `backbone` group, made to fit the latents, the conditioner and the objective.
-
-    Raises:
-        ValueError: the config asks for another number of channels beside the latents than the conditioner gives.
-    """
-    widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
-    if conditioner.concat_channels:
-        asked = config.get("concat_channels", 0)
-        if asked not in (0, conditioner.concat_channels):
-            raise ValueError(
-                f"backbone.concat_channels={asked}: the conditioner gives {conditioner.concat_channels}; leave it at 0"
-            )
-        widths["concat_channels"] = conditioner.concat_channels
-    return instantiate(config, channels=channels, grid=grid, out_channels=(1 + learns_variance) * channels, **widths)
+def from_user(section: Mapping[str, Any], kind: type, where: str, **given: Any) -> Any:
+    """A section of a composed config, which may name a class of the user's own; see `models.builder.build`."""
+    return instantiate(section, **given)
 
 
 def build_sampler(config: Mapping[str, Any], model: LatentDiffusion) -> Sampler:
@@ -133,54 +105,14 @@ def autoguidance(scale: float, ckpt: str) -> Autoguidance:
     return Autoguidance(scale, weak.denoiser, weak.conditioner, state_sha256(weak.autoencoder))
 
 
-def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder) -> LatentDiffusion:
-    """An untrained text-to-image model on the latents of an autoencoder.
-
-    Args:
-        config: plain `backbone`, `conditioner`, `schedule`, `parameterization`, `objective` (if any) and `image_size`.
-        autoencoder: trained.
+def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
+    """A checkpoint of ours, and the outline of its model, which the weights have been found to fit.
 
     Raises:
-        ValueError: the autoencoder's factor does not divide the image size.
-    """
-    size = config["image_size"]
-    if size % autoencoder.factor:
-        raise ValueError(
-            f"data.image_size={size}: the autoencoder's factor {autoencoder.factor} does not divide it; "
-            f"use a multiple of {autoencoder.factor}"
-        )
-    grid = size // autoencoder.factor
-    conditioner = build_conditioner(config["conditioner"])
-    conditioner.place(autoencoder, grid)
-    objective: Objective = instantiate(config.get("objective", OBJECTIVE))
-    channels = autoencoder.latent_channels
-    backbone = build_backbone(config["backbone"], channels, grid, conditioner, objective.learns_variance)
-    with torch.device("cpu"):  # levels are looked at, also where the rest is built on the meta device
-        schedule, parameterization = instantiate(config["schedule"]), instantiate(config["parameterization"])
-        denoiser = Denoiser(backbone, schedule, parameterization, objective)
-    return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
-
-
-def build_outline(config: Mapping[str, Any]) -> nn.Module:
-    """The model of a stored config without memory for its weights, to compare names and shapes with."""
-    with torch.device("meta"):
-        if config["model"] == "conditioner":
-            return nn.ModuleDict({"conditioner": build_conditioner(config["conditioner"])})
-        autoencoder = build_autoencoder(config["autoencoder"])
-        if config["model"] == "autoencoder":
-            return nn.ModuleDict({"autoencoder": autoencoder})
-        return build_latent_diffusion(config, autoencoder)
-
-
-def read_trusted(ckpt: str, ema: bool = True) -> Checkpoint:
-    """A checkpoint of ours whose config builds nothing but our own classes.
-
-    Raises:
-        ValueError: the file is absent, damaged, unsafe or not ours.
+        ValueError: the file is absent, damaged, unsafe or not ours, or its weights are of another architecture.
     """
     path, checkpoint = _read(ckpt, ema)
-    _trusted(checkpoint.config, path)
-    return checkpoint
+    return checkpoint, _outline(checkpoint.config, checkpoint.state, path)
 
 
 def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
@@ -194,7 +126,7 @@ def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, 
         ValueError: the file is absent, damaged, unsafe, or holds no such part.
     """
     path, checkpoint = _read(ckpt)
-    config = _trusted(checkpoint.config, path)
+    config = checkpoint.config
     if part not in config:
         raise ValueError(f"ckpt={path}: holds a {config['model']} and no {part}")
     prefix = f"{part}."
@@ -213,10 +145,12 @@ def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
     Args:
         ckpt: path, or name of a shipped model; None for the autoencoder of the default one.
     """
-    config, state, path = stored_part(ckpt, "autoencoder")
-    autoencoder = build_autoencoder(config)
-    load_weights(autoencoder, state, path)
-    return autoencoder.eval(), config
+    section, state, path = stored_part(ckpt, "autoencoder")
+    config = {"model": "autoencoder", "autoencoder": section}
+    model = _restored(config, {f"autoencoder.{name}": tensor for name, tensor in state.items()}, path)
+    autoencoder = model.get_submodule("autoencoder")
+    assert isinstance(autoencoder, Autoencoder)
+    return autoencoder.eval(), section
 
 
 def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
@@ -230,15 +164,15 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
         ValueError: the file is absent, damaged, unsafe or of another architecture.
     """
     path, checkpoint = _read(ckpt, ema)
-    config = _trusted(checkpoint.config, path)
+    config = checkpoint.config
     if config["model"] == "autoencoder":
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
     if config["model"] == "conditioner":
         raise ValueError(
             f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner_ckpt={path}"
         )
-    model = build_latent_diffusion(config, build_autoencoder(config["autoencoder"]))
-    load_weights(model, checkpoint.state, path)
+    model = _restored(config, checkpoint.state, path)
+    assert isinstance(model, LatentDiffusion)
     return Loaded(model.eval(), path, checkpoint)
 
 
@@ -265,70 +199,59 @@ def pick_device(name: str) -> torch.device:
 
 def is_shipped(ckpt: str | None) -> bool:
     """Whether this is the name of a model that comes with ldmlab."""
-    return ckpt is None or _shipped(ckpt).is_file()
+    return ckpt is None or ckpt in _shipped()
 
 
 def _read(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
-    """A checkpoint, with the autoencoder of the shipped model that it names where it was exported without."""
+    """A checkpoint of ours, with the autoencoder of the shipped model that it names where it was exported without."""
     path = _path(ckpt)
     checkpoint = read_checkpoint(path, ema)
-    lender = checkpoint.config.get(LENDER) if isinstance(checkpoint.config, dict) else None
+    with _about(path):
+        config = require_stored(checkpoint.config)
+    lender = config.get(LENDER)
     if lender is None:
         return path, checkpoint
-    if not is_shipped(lender):
+    if lender not in _shipped():
         raise ValueError(
-            f"ckpt={path}: reads the autoencoder of '{lender}', which does not come with this ldmlab; export the model "
-            "with export_autoencoder=true"
+            f"ckpt={path}: reads the autoencoder of {shown(lender)}, which does not come with this ldmlab; export the "
+            "model with export_autoencoder=true"
         )
-    borrowed = read_checkpoint(_shipped(lender)).state
+    borrowed = read_checkpoint(_shipped()[lender]).state
     state = {name: tensor for name, tensor in borrowed.items() if name.startswith("autoencoder.")}
     return path, replace(checkpoint, state=state | checkpoint.state)
+
+
+def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    """The model of a stored config with its weights. It has no memory before the weights are found to fit."""
+    _outline(config, state, path)
+    with _about(path):
+        model = build_model(config)
+    load_weights(model, state, path)
+    return model
+
+
+def _outline(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
+    with _about(path), no_larger_than(state):
+        outline = build_outline(config)
+    require_fit(outline.state_dict(), state, path)
+    return outline
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"ckpt={path}: {error}") from error
 
 
 def _path(ckpt: str | None) -> Path:
     """A file of the user's, or a shipped model by the name of the experiment that trained it."""
     name = SHIPPED_MODEL if ckpt is None else ckpt
-    return _shipped(name) if _shipped(name).is_file() and not Path(name).is_file() else Path(name)
+    return Path(name) if Path(name).is_file() else _shipped().get(name, Path(name))
 
 
-def _shipped(name: str) -> Path:
-    study, _, variant = name.rpartition("/")
-    return experiments_dir() / study / "weights" / f"{variant}.safetensors"
-
-
-def _trusted(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Refuse a stored config that would build anything but ldmlab's own classes: a checkpoint is a stranger's file.
-
-    Raises:
-        ValueError: it names another target, or holds no config of ours.
-    """
-    alone = config.get("model") if isinstance(config, dict) else None
-    needed = {"model", "image_size"}
-    needed |= {alone} if alone in ("autoencoder", "conditioner") else {"autoencoder", *DIFFUSION_GROUPS} - {"objective"}
-    if not isinstance(config, dict) or not needed <= {*config}:
-        raise ValueError(f"ckpt={path}: its config names no model; it was not written by `ldmlab train`")
-    for target in _targets(config):
-        if not _is_ours(target):
-            raise ValueError(f"ckpt={path}: refused, because its config would build '{target}', which is not ldmlab's")
-    return config
-
-
-def _is_ours(target: str) -> bool:
-    """Whether it is defined in a room of models. Being reachable is not enough: `ldmlab.cli.launch.os.system` is."""
-    module, _, name = target.rpartition(".")
-    if not module.startswith(MODEL_ROOMS):
-        return False
-    try:
-        found = getattr(import_module(module), name, None)
-    except ImportError:
-        return False
-    return getattr(found, "__module__", None) == module
-
-
-def _targets(node: Any) -> list[str]:
-    if isinstance(node, Mapping):
-        own = [str(value) for key, value in node.items() if key == "_target_"]
-        return own + [target for value in node.values() for target in _targets(value)]
-    if isinstance(node, list | tuple):
-        return [target for value in node for target in _targets(value)]
-    return []
+def _shipped() -> dict[str, Path]:
+    """The models that come with ldmlab, by the names of the experiments that trained them."""
+    return {f"{path.parents[1].name}/{path.stem}": path for path in experiments_dir().glob("*/weights/*.safetensors")}

@@ -14,9 +14,10 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import build_autoencoder, build_backbone, build_conditioner, load_autoencoder
+from ldmlab.cli.build import from_user, load_autoencoder
 from ldmlab.cli.model_table import Model, facts, plain, table
 from ldmlab.describe import Description, describe
+from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
 from ldmlab.types import Conditioning
 
 WIDE = 200
@@ -37,7 +38,7 @@ def run(cfg: DictConfig) -> None:
 
 def _autoencoder(cfg: DictConfig) -> Model:
     with torch.device("meta"):
-        autoencoder = build_autoencoder(cfg.autoencoder)
+        autoencoder = build_autoencoder(cfg.autoencoder, from_user)
         discriminator = instantiate(cfg.discriminator) if cfg.discriminator else None
     dtype = getattr(torch, cfg.dtype)
     passes, latent_shape = _autoencoder_passes(autoencoder, cfg.data.image_size, dtype)
@@ -54,10 +55,10 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     coding, latent_shape = _autoencoder_passes(autoencoder, cfg.data.image_size, dtype)
     channels, grid, _ = latent_shape
     with torch.device("meta"):
-        conditioner = build_conditioner(cfg.conditioner).to("meta")
+        conditioner = build_conditioner(cfg.conditioner, from_user).to("meta")
         conditioner.place(autoencoder, grid)
         learns_variance = instantiate(cfg.objective).learns_variance
-        backbone = build_backbone(cfg.backbone, channels, grid, conditioner, learns_variance)
+        backbone = build_backbone(cfg.backbone, channels, grid, conditioner, learns_variance, from_user)
     conditioner.prepare([""])
     cond = _with_concat(conditioner.null(1), backbone, grid)
     latents, timesteps = torch.empty(1, *latent_shape, device="meta"), torch.zeros(1, dtype=torch.long)
@@ -75,7 +76,7 @@ def _frozen_autoencoder(cfg: DictConfig) -> Autoencoder:
     if cfg.autoencoder_ckpt is not None or not cfg.get("autoencoder"):
         return load_autoencoder(cfg.autoencoder_ckpt)[0].requires_grad_(False)
     with torch.device("meta"):
-        return build_autoencoder(cfg.autoencoder).requires_grad_(False)
+        return build_autoencoder(cfg.autoencoder, from_user).requires_grad_(False)
 
 
 def _autoencoder_passes(

@@ -9,12 +9,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import build_outline, read_trusted
+from ldmlab.cli.build import read_trusted
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.interop.exporting import export_autoencoder, export_model
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.tensor_file import write_tensors
-from ldmlab.training.checkpoints import require_fit
 
 TORCH = {"format": "pt"}
 """Without it transformers refuses a safetensors file."""
@@ -25,9 +24,7 @@ def run(cfg: DictConfig) -> None:
     folder = Path(cfg.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"output={folder}: is there already; give a new folder")
-    checkpoint = read_trusted(cfg.ckpt, cfg.ema)
-    model = build_outline(checkpoint.config)
-    require_fit(model.state_dict(), checkpoint.state, Path(cfg.ckpt))
+    checkpoint, model = read_trusted(cfg.ckpt, cfg.ema)
     if isinstance(model, LatentDiffusion):
         files = export_model(checkpoint.config, checkpoint.state, model)
     else:

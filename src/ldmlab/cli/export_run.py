@@ -6,8 +6,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import LENDER, SHIPPED_MODEL
+from ldmlab.cli.build import SHIPPED_MODEL
 from ldmlab.cli.resume import CHECKPOINT
+from ldmlab.models.stored import LENDER
 from ldmlab.training.checkpoints import export_weights, read_checkpoint
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import build_outline, is_model_of_ours, stored_part
+from ldmlab.cli.build import is_model_of_ours, stored_part
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import ASKED, Imported, Part, assemble, convert
 from ldmlab.interop.source import read_source
+from ldmlab.models.build import build_outline
 from ldmlab.training.checkpoints import export_weights, require_fit
 
 

@@ -10,7 +10,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import OBJECTIVE, with_defaults
+from ldmlab.cli.build import with_defaults
+from ldmlab.models.build import OBJECTIVE
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoints import read_lightning, require_fit
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining

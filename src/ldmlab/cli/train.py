@@ -16,9 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ldmlab.cli.build import (
-    DIFFUSION_GROUPS,
-    build_autoencoder,
-    build_latent_diffusion,
+    from_user,
     is_shipped,
     load_autoencoder,
     pick_device,
@@ -32,6 +30,7 @@ from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
+from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoints import load_weights
@@ -87,7 +86,7 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
     config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
     make = instantiate(cfg.training, _partial_=True)
     return make(
-        autoencoder=build_autoencoder(cfg.autoencoder),
+        autoencoder=build_autoencoder(cfg.autoencoder, from_user),
         loss=instantiate(cfg.loss),
         discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
         optimizer=instantiate(cfg.optimizer),
@@ -110,7 +109,7 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
-    model = build_latent_diffusion(config, autoencoder)
+    model = build_latent_diffusion(config, autoencoder, from_user)
     config["conditioner"] = _movable(config["conditioner"])
     if cfg.conditioner_ckpt is not None:
         _, state, path = stored_part(cfg.conditioner_ckpt, "conditioner")

@@ -134,7 +134,7 @@ class FrozenCLIP(CLIPText):
         pooled: whether it gives `vector`.
     """
 
-    def __init__(self, model: str, weights: str | None, padding: Padding = "zero", pooled: bool = True) -> None:
+    def __init__(self, model: str, weights: Path | str | None, padding: Padding = "zero", pooled: bool = True) -> None:
         if model not in open_clip.list_models():
             raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
         if weights is not None and not Path(weights).is_file():
@@ -145,12 +145,12 @@ class FrozenCLIP(CLIPText):
         if weights is not None:
             self._fill(model, weights)
 
-    def _fill(self, model: str, weights: str) -> None:
+    def _fill(self, model: str, weights: Path | str) -> None:
         """Take the text tower out of a file of the whole of CLIP."""
         if is_sealed(Path(weights)):
             check(Path(weights), "conditioner.weights")
         try:
-            stored = open_clip.factory.load_state_dict(weights)
+            stored = open_clip.factory.load_state_dict(str(weights))
             imported = "conditioner.positions" in stored
             public = {
                 name: f"conditioner.{name}" if imported else _PUBLIC.get(name, name) for name in self.state_dict()

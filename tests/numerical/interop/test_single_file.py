@@ -15,10 +15,10 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ldmlab.cli.build import build_outline
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import assemble, convert
 from ldmlab.interop.source import read_source
+from ldmlab.models.build import build_outline
 from ldmlab.types import Conditioning
 
 Import = Callable[..., dict[str, Any]]

@@ -1,0 +1,112 @@
+"""Whole models from the sections of a plain config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.conditioners.base import Conditioner
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.objectives import Objective
+from ldmlab.diffusion.parameterizations import Parameterization
+from ldmlab.diffusion.schedules import NoiseSchedule
+from ldmlab.models.builder import build
+from ldmlab.pipeline import LatentDiffusion
+
+DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
+OBJECTIVE = {"_target_": "ldmlab.diffusion.objectives.Simple"}
+"""That of checkpoints which name none."""
+
+Make = Callable[..., Any]
+"""(section, kind, its name, further arguments) -> component, as `build` is; what reads a user's config may be freer."""
+
+
+def build_autoencoder(config: Mapping[str, Any], make: Make = build) -> Autoencoder:
+    """The autoencoder of a config's `autoencoder` section, untrained."""
+    autoencoder: Autoencoder = make(config, Autoencoder, "autoencoder")
+    return autoencoder
+
+
+def build_conditioner(config: Mapping[str, Any], make: Make = build) -> Conditioner:
+    """The conditioner of a config's `conditioner` section, untrained."""
+    conditioner: Conditioner = make(config, Conditioner, "conditioner")
+    return conditioner
+
+
+def build_backbone(
+    config: Mapping[str, Any],
+    channels: int,
+    grid: int,
+    conditioner: Conditioner,
+    learns_variance: bool = False,
+    make: Make = build,
+) -> nn.Module:
+    """The backbone of a config's `backbone` section, made to fit the latents, the conditioner and the objective.
+
+    Raises:
+        ValueError: the config asks for another number of channels beside the latents than the conditioner gives.
+    """
+    widths = {"context_width": conditioner.context_width, "vector_width": conditioner.vector_width}
+    if conditioner.concat_channels:
+        asked = config.get("concat_channels", 0)
+        if asked not in (0, conditioner.concat_channels):
+            raise ValueError(
+                f"backbone.concat_channels={asked}: the conditioner gives {conditioner.concat_channels}; leave it at 0"
+            )
+        widths["concat_channels"] = conditioner.concat_channels
+        config = {name: value for name, value in config.items() if name != "concat_channels"}
+    outputs = (1 + learns_variance) * channels
+    backbone: nn.Module = make(
+        config, nn.Module, "backbone", channels=channels, grid=grid, out_channels=outputs, **widths
+    )
+    return backbone
+
+
+def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder, make: Make = build) -> LatentDiffusion:
+    """An untrained text-to-image model on the latents of an autoencoder.
+
+    Args:
+        config: plain `backbone`, `conditioner`, `schedule`, `parameterization`, `objective` (if any) and `image_size`.
+        autoencoder: trained.
+        make: builds a section.
+
+    Raises:
+        ValueError: the autoencoder's factor does not divide the image size.
+    """
+    size = config["image_size"]
+    if size % autoencoder.factor:
+        raise ValueError(
+            f"data.image_size={size}: the autoencoder's factor {autoencoder.factor} does not divide it; "
+            f"use a multiple of {autoencoder.factor}"
+        )
+    grid = size // autoencoder.factor
+    conditioner = build_conditioner(config["conditioner"], make)
+    conditioner.place(autoencoder, grid)
+    objective: Objective = make(config.get("objective", OBJECTIVE), Objective, "objective")
+    channels = autoencoder.latent_channels
+    backbone = build_backbone(config["backbone"], channels, grid, conditioner, objective.learns_variance, make)
+    with torch.device("cpu"):  # levels are looked at, also where the rest is built on the meta device
+        schedule = make(config["schedule"], NoiseSchedule, "schedule")
+        parameterization = make(config["parameterization"], Parameterization, "parameterization")
+        denoiser = Denoiser(backbone, schedule, parameterization, objective)
+    return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
+
+
+def build_model(config: Mapping[str, Any]) -> nn.Module:
+    """What a stored config describes, with the names of its file: a whole model, or a part that stands alone."""
+    if config["model"] == "conditioner":
+        return nn.ModuleDict({"conditioner": build_conditioner(config["conditioner"])})
+    autoencoder = build_autoencoder(config["autoencoder"])
+    if config["model"] == "autoencoder":
+        return nn.ModuleDict({"autoencoder": autoencoder})
+    return build_latent_diffusion(config, autoencoder)
+
+
+def build_outline(config: Mapping[str, Any]) -> nn.Module:
+    """`build_model` without memory for its weights, to compare names and shapes with."""
+    with torch.device("meta"):
+        return build_model(config)
