@@ -50,10 +50,20 @@ def hinge_loss(real: Float[Tensor, "B 1 h w"], fake: Float[Tensor, "B 1 h w"]) -
 
 
 def adaptive_weight(
-    reconstruction: Float[Tensor, ""], adversarial: Float[Tensor, ""], last_layer: Tensor
+    reconstruction: Float[Tensor, ""], adversarial: Float[Tensor, ""], last_layer: Tensor, scale: float = 1.0
 ) -> Float[Tensor, ""]:
-    """|grad reconstruction| / (|grad adversarial| + 1e-4) at the decoder's last layer, at most 1e4 (Esser, eq. 7)."""
-    (reconstruction_grad,) = torch.autograd.grad(reconstruction, last_layer, retain_graph=True)
-    (adversarial_grad,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
-    weight = reconstruction_grad.norm() / (adversarial_grad.norm() + 1e-4)
-    return weight.clamp(0.0, 1e4).detach()
+    """|grad reconstruction| / (|grad adversarial| + 1e-4) at the decoder's last layer, at most 1e4 (Esser, eq. 7).
+
+    Args:
+        reconstruction: a loss.
+        adversarial: another.
+        last_layer: the weight at which their gradients are compared.
+        scale: of both losses while their gradients are taken, which fp16 would round to 0 otherwise. Where they overflow
+            the weight is 0.
+    """
+    reconstruction_norm, adversarial_norm = (
+        torch.autograd.grad(scale * loss, last_layer, retain_graph=True)[0].norm() / scale
+        for loss in (reconstruction, adversarial)
+    )
+    weight = reconstruction_norm / (adversarial_norm + 1e-4)
+    return weight.nan_to_num(nan=0.0).clamp(0.0, 1e4).detach()

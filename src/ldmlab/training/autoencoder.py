@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
@@ -17,6 +18,7 @@ from ldmlab.autoencoders.statistics import RunningStatistics
 from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
+from ldmlab.training.precision import loss_scale
 
 
 class AutoencoderTraining(L.LightningModule):
@@ -98,8 +100,6 @@ class AutoencoderTraining(L.LightningModule):
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
         self.manual_backward(loss)
-        if self.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), self.gradient_clip)
         optimizer.step()
         self._scheduler().step()
         error = (result.images.detach() - images).abs().mean()
@@ -114,7 +114,8 @@ class AutoencoderTraining(L.LightningModule):
         self.discriminator.requires_grad_(False)
         adversarial = -self.discriminator(reconstructions).mean()
         self.discriminator.requires_grad_(True)
-        weight = values * adaptive_weight(likelihood / values, adversarial, self.autoencoder.decoder.last_layer)
+        last_layer, scale = self.autoencoder.decoder.last_layer, loss_scale(self.trainer)
+        weight = values * adaptive_weight(likelihood / values, adversarial, last_layer, scale)
         self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
         return self.discriminator_weight * weight * adversarial
 
@@ -122,12 +123,17 @@ class AutoencoderTraining(L.LightningModule):
         assert self.discriminator is not None
         loss = hinge_loss(self.discriminator(images), self.discriminator(reconstructions))
         check_finite(loss, self.global_step)
-        # The plain optimizer: Lightning's wrapper would count this step in global_step.
+        # Through the precision's step, which unscales, and not Lightning's wrapper, which counts it in global_step.
         optimizer = self._optimizers(use_pl_optimizer=False)[1]
         optimizer.zero_grad()
         self.manual_backward(loss)
-        optimizer.step()
+        self.trainer.precision_plugin.optimizer_step(optimizer, self, closure=_nothing)
         self.log("train/discriminator", loss.detach(), batch_size=len(images))
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip the autoencoder's gradients, which any scaler has unscaled by now."""
+        if self.gradient_clip is not None and optimizer is self._optimizers(use_pl_optimizer=False)[0]:
+            torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), self.gradient_clip)
 
     def _weights(self, images: Tensor) -> dict[str, float]:
         """Of the bottleneck's terms at this step, against a likelihood that is summed over an image's values."""
@@ -169,3 +175,7 @@ class AutoencoderTraining(L.LightningModule):
     def _scheduler(self) -> Any:
         schedulers = self.lr_schedulers()
         return schedulers[0] if isinstance(schedulers, list) else schedulers
+
+
+def _nothing() -> None:
+    """There is nothing to compute inside a step: its gradients are there."""

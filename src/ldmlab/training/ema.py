@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 class EMA(nn.Module):
     """Averages parameters after each optimizer step, with decay min(decay, (1 + n) / (10 + n)) at update n.
 
-    The averages are buffers, so a checkpoint holds both the raw and the averaged weights.
+    The averages are buffers, so a checkpoint holds both the raw and the averaged weights. They are held in fp32 at
+    least, whatever the parameters are held in: in half precision a step of 1e-4 of the difference would round to none.
 
     Args:
         named_parameters: what to average; frozen parameters are left out.
@@ -31,7 +32,7 @@ class EMA(nn.Module):
         self._parameters_averaged: list[Tensor] = [parameter for _, parameter in named]
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         for name, parameter in named:
-            self.register_buffer(_buffer(name), parameter.detach().clone())
+            self.register_buffer(_buffer(name), parameter.detach().clone().to(_at_least_fp32(parameter.dtype)))
 
     @torch.no_grad()
     def update(self) -> None:
@@ -39,7 +40,9 @@ class EMA(nn.Module):
         self.updates += 1
         n = int(self.updates)
         decay = min(self.decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(self._averages(), self._parameters_averaged, 1 - decay)
+        averages = self._averages()
+        now = [p.to(average.dtype) for p, average in zip(self._parameters_averaged, averages, strict=True)]
+        torch._foreach_lerp_(averages, now, 1 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
@@ -54,6 +57,16 @@ class EMA(nn.Module):
         """The averages under the names of their parameters."""
         return dict(zip(self._names, self._averages(), strict=True))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> EMA:
+        """Move with the model, and stay in fp32 where it is made half."""
+
+        def keep(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == _at_least_fp32(moved.dtype) else tensor.to(moved.device)
+
+        super()._apply(keep, recurse)
+        return self
+
     def _averages(self) -> list[Tensor]:
         return [self.get_buffer(_buffer(name)) for name in self._names]
 
@@ -61,6 +74,10 @@ class EMA(nn.Module):
     def _exchange(self) -> None:
         for parameter, average in zip(self._parameters_averaged, self._averages(), strict=True):
             parameter.data, average.data = average.data, parameter.data
+
+
+def _at_least_fp32(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
 
 
 def _buffer(name: str) -> str:
