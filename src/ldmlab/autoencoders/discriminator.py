@@ -58,8 +58,8 @@ def adaptive_weight(
         reconstruction: a loss.
         adversarial: another.
         last_layer: the weight at which their gradients are compared.
-        scale: of both losses while their gradients are taken, which fp16 would round to 0 otherwise. Where they overflow
-            the weight is 0.
+        scale: of both losses while their gradients are taken, which fp16 would round to 0 otherwise. Where they
+            overflow, the weight is 0.
     """
     reconstruction_norm, adversarial_norm = (
         torch.autograd.grad(scale * loss, last_layer, retain_graph=True)[0].norm() / scale

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
@@ -19,7 +20,6 @@ from ldmlab.cli.build import (
     from_user,
     is_shipped,
     load_autoencoder,
-    pick_device,
     plain,
     stored_part,
 )
@@ -27,7 +27,7 @@ from ldmlab.cli.export_run import export_run
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, last_good, resume_from
 from ldmlab.cli.suitability import require_suitable
-from ldmlab.cli.trainer import make_trainer
+from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.problems import summarise
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
@@ -49,6 +49,7 @@ def run(cfg: DictConfig) -> None:
         raise ValueError(
             f"output_dir={folder}: holds a run already; go on with it by ckpt_path=last, or give another folder"
         )
+    trainer = make_trainer(cfg)
     L.seed_everything(cfg.seed, verbose=False)
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
@@ -58,19 +59,21 @@ def run(cfg: DictConfig) -> None:
     if ckpt is None and isinstance(module, LatentDiffusionTraining):
         require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
     with _wandb_finished():
-        trainer = _fit(cfg, module, data, ckpt)
+        _fit(trainer, cfg, module, data, ckpt)
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if trainer.is_global_zero:
         export_run(cfg, folder)
 
 
-def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None) -> L.Trainer:
+def _fit(
+    trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None
+) -> None:
     folder = Path(cfg.output_dir)
     try:
-        trainer = make_trainer(cfg, module, data, folder)
+        equip(trainer, cfg, module, data)
         if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
-            _cache_latents(data, module.model, cfg.trainer.accelerator)
+            _cache_latents(data, module.model, trainer.strategy.root_device)
         trainer.fit(module, data, ckpt_path=ckpt)
     except NonFiniteError as error:
         raise ValueError(f"{error}; {last_good(folder)}") from error
@@ -79,7 +82,6 @@ def _fit(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt
     except (SystemExit, KeyboardInterrupt) as error:  # how Lightning ends after Ctrl-C and SIGTERM
         log.warning("stopped early; %s", last_good(folder))
         raise KeyboardInterrupt from error
-    return trainer
 
 
 def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
@@ -142,9 +144,8 @@ def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:
     return {**conditioner, "weights": None}
 
 
-def _cache_latents(data: ShardDataModule, model: LatentDiffusion, accelerator: str) -> None:
+def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.device) -> None:
     """A conditioner that reads pictures gets them beside their latents."""
-    device = pick_device("cpu" if accelerator == "cpu" else "auto")
     autoencoder = model.autoencoder.to(device)
 
     def moments(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from ldmlab.cli.build import plain
@@ -19,47 +21,96 @@ from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
+from ldmlab.training.precision import precision_plugin, resolve_precision
+
+ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
 
 
-def make_trainer(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> L.Trainer:
-    """The Trainer of a run, with its callbacks and its logger, from the config's section `trainer`.
+RANKS = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""What launchers of several processes say of their number: torchrun, Slurm, MPI."""
+
+
+def make_trainer(cfg: DictConfig) -> L.Trainer:
+    """The Trainer of a run from the config's section `trainer`. Writes nothing, so that it comes before all else.
 
     Raises:
-        ValueError: a setting that it does not take, or a picture grid that could not be drawn.
+        ValueError: a setting that it does not take, or that no training here could go on with.
     """
-    callbacks: list[L.Callback] = [
-        RngState(),
-        Throughput(cfg.data.batch_size * cfg.trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
-        progress_callback(),
-        picture_grid(cfg, module, data, folder),
-        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
-    ]
     settings = plain(cfg.trainer)
-    settings["precision"] = _precision(settings["precision"])
+    precision = resolve_precision(settings.pop("precision"))
+    _require_one_process(settings)
+    _require_what_training_does_itself(cfg.model.name, settings, precision)
+    if isinstance(settings["val_check_interval"], float) and settings["check_val_every_n_epoch"] is None:
+        settings["check_val_every_n_epoch"] = 1  # a share is one of an epoch
+    if settings["devices"] == [0] and (settings["accelerator"] == "cpu" or not torch.cuda.is_available()):
+        settings["devices"] = 1  # Lightning counts CPUs, and does not number them
     try:
         trainer = L.Trainer(
             **settings,
             max_epochs=-1,
-            default_root_dir=folder,
+            default_root_dir=cfg.output_dir,
             logger=False,
-            callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
+            enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+            enable_progress_bar=False,
         )
-    except TypeError as error:
+    except (TypeError, ValueError, MisconfigurationException) as error:
         raise ValueError(f"trainer: {error}") from error
-    trainer.logger = _logger(cfg)  # after the settings are known to be good, since it writes to the folder
+    if trainer.world_size > 1:
+        raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")
+    trainer.strategy.precision_plugin = precision_plugin(precision, trainer.strategy.root_device.type)
     return trainer
 
 
-def _precision(name: str) -> str:
-    """bf16 on GPUs that have it, fp32 elsewhere, unless asked otherwise."""
-    if name != "auto":
-        return name
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "32-true"
+def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: ShardDataModule) -> None:
+    """Give a Trainer the callbacks of a run and its logger, which writes to the run's folder.
+
+    Raises:
+        ValueError: a picture grid that could not be drawn.
+    """
+    folder = Path(cfg.output_dir)
+    trainer.callbacks += [  # type: ignore[attr-defined]
+        RngState(),
+        Throughput(cfg.data.batch_size * trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
+        progress_callback(),
+        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
+        picture_grid(cfg, module, data, folder),
+    ]
+    trainer.logger = _logger(cfg)
+
+
+def _require_one_process(settings: dict[str, Any]) -> None:
+    for name in RANKS:
+        if os.environ.get(name, "1").strip() not in ("", "0", "1"):
+            raise ValueError(f"{name}={os.environ[name]}: this is one of several processes; {ONE_DEVICE}")
+    if settings["num_nodes"] != 1:
+        raise ValueError(f"trainer.num_nodes={settings['num_nodes']}: {ONE_DEVICE}")
+    if settings["strategy"] not in ("auto", "single_device"):
+        raise ValueError(f"trainer.strategy={settings['strategy']}: {ONE_DEVICE}, and leave trainer.strategy=auto")
+
+
+def _require_what_training_does_itself(model: str, settings: dict[str, Any], precision: str) -> None:
+    """An autoencoder has two optimizers, which Lightning neither clips nor accumulates for."""
+    if model != "autoencoder":
+        return
+    if settings["gradient_clip_val"] is not None:
+        raise ValueError(
+            f"trainer.gradient_clip_val={settings['gradient_clip_val']}: an autoencoder clips by its own norm; use "
+            "training.gradient_clip"
+        )
+    if settings["accumulate_grad_batches"] != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches={settings['accumulate_grad_batches']}: an autoencoder steps after each "
+            "batch; use a larger data.batch_size"
+        )
+    if precision == "bf16-true":
+        raise ValueError(
+            "trainer.precision=bf16-true: an autoencoder has no averaged weights to keep what bf16 rounds away; use "
+            "bf16-mixed"
+        )
 
 
 def _logger(cfg: DictConfig) -> Logger:

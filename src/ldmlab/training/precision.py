@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -39,15 +40,17 @@ def resolve_precision(name: str | int | None) -> str:
 
 
 def precision_plugin(name: str, device: str) -> Precision:
-    """What computes in a precision that `resolve_precision` gave.
+    """What computes in a precision.
 
     Args:
-        name: the precision.
+        name: as `resolve_precision` gave it.
         device: "cuda", "mps" or "cpu".
     """
     if name == "32-true":
         return Precision()
-    return HalfWeights(device) if name == "bf16-true" else Mixed(name, device)
+    if name == "bf16-true":
+        return HalfWeights(device)
+    return Mixed("16-mixed" if name == "16-mixed" else "bf16-mixed", device)
 
 
 class Mixed(MixedPrecision):
@@ -57,10 +60,12 @@ class Mixed(MixedPrecision):
     scale, and `GradScaler` steps them on gradients that were unscaled before, so neither has to be refused.
     """
 
-    def optimizer_step(self, optimizer: Any, model: L.LightningModule, closure: Callable[[], Any], **kwargs: Any) -> Any:
+    def optimizer_step(  # type: ignore[override]
+        self, optimizer: Any, model: L.LightningModule, closure: Callable[[], Any], **kwargs: Any
+    ) -> Any:
         """Step on gradients that are unscaled, and skip the step where they overflowed."""
         if self.scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            closure = _then(closure, lambda: self.scaler.unscale_(optimizer))
+            closure = _then(closure, partial(self.scaler.unscale_, optimizer))
         return super().optimizer_step(optimizer, model, closure, **kwargs)
 
     def clip_gradients(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:

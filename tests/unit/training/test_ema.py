@@ -163,3 +163,22 @@ def _holds_both(path: Path, module: LatentDiffusionTraining) -> None:
     moved = [name for name in averages if not torch.equal(raw.state[name], averaged.state[name])]
     assert any(name.startswith("conditioner.") for name in moved)
     assert any(name.startswith("denoiser.") for name in moved)
+
+
+@pytest.mark.parametrize("when", ["before", "after", "both"])
+def test_averages_of_half_weights_move_in_fp32(when: str) -> None:
+    """At decay 0.9999 a step is a ten-thousandth of the difference, less than bf16 tells apart."""
+    linear = nn.Linear(3, 2)
+    if when != "after":
+        linear.bfloat16()
+    ema = EMA(linear.named_parameters(), 0.9999)
+    ema.updates.fill_(10**6)
+    if when != "before":
+        nn.ModuleList([linear, ema]).bfloat16()
+    start = ema.averaged_state()["weight"].clone()
+    with torch.no_grad():
+        linear.weight.add_(1)
+    ema.update()
+    average = ema.averaged_state()["weight"]
+    assert (average.dtype, linear.weight.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(average - start, 1e-4 * (linear.weight.detach().float() - start), rtol=1e-2, atol=1e-7)
