@@ -48,6 +48,12 @@ OUTSIDE: dict[str, set[str]] = {
     "lightning_fabric": set(),
 }
 
+USED_WHERE_NEEDED = {
+    *("diffusers", "matplotlib", "open_clip", "scipy", "timm", "torchmetrics", "torchvision", "transformers"),
+    *("wandb", "xformers"),
+}
+"""Packages that take long to import, and that only some runs need: imported inside functions."""
+
 
 def room_of(path: Path) -> str:
     """The first part of a module's name below ldmlab."""
@@ -90,6 +96,14 @@ def test_every_room_is_in_the_table() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports(path: Path) -> None:
     assert violations(path) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_large_packages_are_imported_where_they_are_used(path: Path) -> None:
+    """Not when a module is: every command would wait for them."""
+    statements = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.partition(".")[0] for node in statements for name in imports(node, [])}
+    assert not names & USED_WHERE_NEEDED
 
 
 @pytest.mark.parametrize(

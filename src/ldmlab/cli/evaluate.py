@@ -24,8 +24,9 @@ from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.atomic import write_json
-from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.data.folders import heldout_folder
+from ldmlab.data.index import ShardIndex
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
@@ -44,8 +45,7 @@ def run(cfg: DictConfig) -> None:
     loaded = load_model(cfg.ckpt, cfg.ema)
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
-    data = ShardDataModule(cfg.path, cfg.batch_size, size, num_workers=0, heldout_path=cfg.heldout_path)
-    heldout = data.heldout_set
+    heldout = ShardDataset(ShardIndex.build(heldout_folder(cfg.path, cfg.heldout_path)), size)
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
     n = min(cfg.n, len(heldout))
     if n < 2:

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from ldmlab.cli import searchpath
+from ldmlab.cli import lean_imports, searchpath
 from ldmlab.cli.arguments import Arguments, parse, quoted
 from ldmlab.cli.compose import as_job
 from ldmlab.cli.errors import explain
@@ -120,6 +120,7 @@ def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
     if folder is not None:
         hydras_own = HydraConfig.instance().cfg
         folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))
+    lean_imports.install()
     module = f"{command}_" if iskeyword(command) else command
     import_module(f"ldmlab.cli.{module}").run(config)
 

@@ -10,10 +10,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
 
-import open_clip
 import torch
 from jaxtyping import Float, Int
-from open_clip.transformer import QuickGELU, TextTransformer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -52,11 +50,14 @@ class CLIPText(Conditioner):
         padding: Padding = "end",
         pooled: bool = False,
     ) -> None:
+        from open_clip.tokenizer import SimpleTokenizer
+        from open_clip.transformer import QuickGELU, TextTransformer
+
         super().__init__()
         if padding not in ("zero", "end"):
             raise ValueError(f"conditioner.padding={padding}: choose zero (open_clip) or end (Stable Diffusion)")
         activation = QuickGELU if quick_gelu else nn.GELU
-        self.tokenizer = open_clip.SimpleTokenizer()
+        self.tokenizer = SimpleTokenizer()
         words = self.tokenizer.vocab_size
         text = TextTransformer(length, words, width, heads, depth, output_dim=None, act_layer=activation)
         self.length = length
@@ -135,6 +136,8 @@ class FrozenCLIP(CLIPText):
     """
 
     def __init__(self, model: str, weights: Path | str | None, padding: Padding = "zero", pooled: bool = True) -> None:
+        import open_clip
+
         if model not in open_clip.list_models():
             raise ValueError(f"conditioner.model={model}: open_clip lacks it; choose one of open_clip.list_models()")
         if weights is not None and not Path(weights).is_file():
@@ -147,10 +150,12 @@ class FrozenCLIP(CLIPText):
 
     def _fill(self, model: str, weights: Path | str) -> None:
         """Take the text tower out of a file of the whole of CLIP."""
+        from open_clip.factory import load_state_dict
+
         if is_sealed(Path(weights)):
             check(Path(weights), "conditioner.weights")
         try:
-            stored = open_clip.factory.load_state_dict(str(weights))
+            stored = load_state_dict(str(weights))
             imported = "conditioner.positions" in stored
             public = {
                 name: f"conditioner.{name}" if imported else _PUBLIC.get(name, name) for name in self.state_dict()
@@ -174,7 +179,9 @@ _READ = {"context_length", "vocab_size", "width", "heads", "layers"}
 
 def _sizes(model: str) -> dict[str, Any]:
     """The text tower of an architecture, if it is CLIP's: BPE tokens, causal, read at the end mark."""
-    config = open_clip.get_model_config(model)
+    from open_clip import get_model_config
+
+    config = get_model_config(model)
     text = config["text_cfg"]
     if config.get("custom_text") or not set(text) <= _READ or text.get("vocab_size", 49408) != 49408:
         raise ValueError(f"conditioner.model={model}: its text tower is not CLIP's; choose one like ViT-L-14")

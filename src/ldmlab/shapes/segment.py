@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
-from scipy import ndimage
 
 WORKING_SIZE = 64
 """Pictures are brought to this side before they are looked at."""
@@ -65,6 +64,8 @@ def _components(distance: Float[np.ndarray, "S S"]) -> Int[np.ndarray, "S S"]:
 
     A pixel has to reach half of the strongest distance nearby, so that blur does not bridge two close objects.
     """
+    from scipy import ndimage
+
     strongest = ndimage.maximum_filter(distance, size=7)
     mask = (distance > FOREGROUND_DISTANCE) & (distance > 0.5 * strongest)
     labels, count = ndimage.label(mask)
@@ -77,6 +78,8 @@ def _components(distance: Float[np.ndarray, "S S"]) -> Int[np.ndarray, "S S"]:
 
 def _grow(labels: Int[np.ndarray, "S S"], reach: int = 3) -> Int[np.ndarray, "S S"]:
     """Give background pixels within `reach` to the nearest object: its blurred edge lies there."""
+    from scipy import ndimage
+
     if not labels.any():
         return labels
     away, (rows, columns) = ndimage.distance_transform_edt(labels == 0, return_indices=True)
@@ -87,6 +90,8 @@ def _solid_colour(
     pixels: Float[np.ndarray, "S S 3"], distance: Float[np.ndarray, "S S"], core: Bool[np.ndarray, "S S"]
 ) -> Float[np.ndarray, " rgb"]:
     """Take the median inside a component; where it is too thin to have an inside, of its strongest pixels."""
+    from scipy import ndimage
+
     inner = ndimage.binary_erosion(core)
     solid = inner if inner.sum() >= 8 else core & (distance >= np.quantile(distance[core], 0.3))
     colour: Float[np.ndarray, " rgb"] = np.median(pixels[solid], axis=0)

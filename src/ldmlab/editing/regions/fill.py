@@ -5,12 +5,15 @@ Shapes: fH x fW pixels.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from scipy.sparse import csr_matrix
-from scipy.sparse.linalg import splu
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 NEIGHBOURS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
@@ -26,6 +29,8 @@ def harmonic_fill(image: UInt8[Tensor, "3 fH fW"], mask: Bool[Tensor, "fH fW"]) 
 
     A hole at the picture's edge runs level into it. At least one pixel must be known.
     """
+    from scipy.sparse.linalg import splu
+
     hole = mask.cpu().numpy()
     if not hole.any():
         return image.clone()
@@ -39,6 +44,8 @@ def harmonic_fill(image: UInt8[Tensor, "3 fH fW"], mask: Bool[Tensor, "fH fW"]) 
 
 def _laplace(hole: np.ndarray, pixels: np.ndarray) -> tuple[csr_matrix, np.ndarray]:
     """The equations of the hole's U pixels: (U, U) for their neighbours inside, (U, 3) the sums of those known."""
+    from scipy.sparse import csr_matrix
+
     number = np.full(hole.shape, -1)
     number[hole] = np.arange(hole.sum())
     rows, columns = np.nonzero(hole)

@@ -1,0 +1,98 @@
+"""Lets the submodules of some packages be imported without the rest of the package.
+
+The root of torchmetrics imports every metric there is, and with them torchvision, scipy.signal and, where it is
+installed, transformers: twice what torch itself takes, and Lightning wants two names of it. The roots of open_clip and
+timm are like it, and a network each is wanted of them. Here such a root is empty at first; what is asked of it that
+neither a submodule nor the table below gives makes it run as it would have, so nothing is missing, only later.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+ROOTS: Mapping[str, Mapping[str, str]] = {
+    "open_clip": {},
+    "timm": {"__version__": "timm.version"},
+    "timm.data": dict.fromkeys(
+        (f"IMAGENET_{kind}_{figure}" for kind in ("DEFAULT", "INCEPTION") for figure in ("MEAN", "STD")),
+        "timm.data.constants",
+    ),
+    "timm.models": {},
+    "torchmetrics": {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.collections"},
+    "torchmetrics.functional": {},
+    "torchmetrics.functional.image": {},
+    "torchmetrics.image": {},
+    "torchmetrics.utilities": {},
+}
+"""Packages by name, and in which of their modules those names live that others import from the root."""
+
+
+def install() -> None:
+    """Find those packages so, from now on."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name in ROOTS else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Later(spec.loader)
+        return spec
+
+
+class _Later(Loader):
+    """Stands before the loader of a root."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Root(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ == "torchmetrics":
+            _begin_torchmetrics(module)
+
+
+class _Root(ModuleType):
+    """A package whose own code has not run yet."""
+
+    def __getattr__(self, name: str) -> Any:
+        home = ROOTS[self.__name__].get(name)
+        if home is not None:
+            return getattr(import_module(home), name)
+        if name.startswith("__"):
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' before it runs")
+        if find_spec(f"{self.__name__}.{name}") is not None:
+            return import_module(f"{self.__name__}.{name}")
+        self.run()
+        return getattr(self, name)
+
+    def run(self) -> None:
+        """Fill it as its own loader would have."""
+        assert self.__spec__ is not None
+        assert isinstance(self.__spec__.loader, _Later)
+        loader = self.__spec__.loader.loader
+        self.__class__ = ModuleType
+        self.__spec__.loader = self.__loader__ = loader
+        loader.exec_module(self)
+
+
+def _begin_torchmetrics(root: ModuleType) -> None:
+    """What the rest of the package takes for granted: its logger, and `utilities` before `metric`."""
+    vars(root)["_logger"] = logging.getLogger("torchmetrics")
+    vars(import_module("torchmetrics.utilities.imports"))["_MATPLOTLIB_AVAILABLE"] = False  # nothing here plots with it
+    utilities = import_module("torchmetrics.utilities")
+    assert isinstance(utilities, _Root)
+    utilities.run()
