@@ -6,6 +6,7 @@ Shapes: B batch, L tokens, D width.
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,12 +16,15 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ldmlab.attention.module import Attention
-from ldmlab.conditioners.base import Conditioner, expand_rows, require
+from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length, encode, fit_tokenizer, from_tensor, lengths, to_tensor
 from ldmlab.conditioners.words import PromptWords, from_offsets
 from ldmlab.types import Conditioning
 
 log = logging.getLogger(__name__)
+MOST_CAPTIONS = 100_000
+"""That a tokenizer is fitted to: more of them change its words little, and take time at every start."""
+CHUNK = 1024
 
 
 class EncoderBlock(nn.Module):
@@ -60,6 +64,8 @@ class TextTransformer(Conditioner):
         pooled: whether it gives `vector`.
     """
 
+    reads = frozenset({"captions"})
+
     def __init__(
         self,
         vocabulary: int = 1024,
@@ -90,14 +96,21 @@ class TextTransformer(Conditioner):
         nn.init.normal_(self.tokens.weight, std=1.0)
         nn.init.normal_(self.positions, std=0.3)
 
-    def prepare(self, captions: list[str]) -> None:
-        """Fit the tokenizer, unless one was loaded with the weights, and tell how many captions will be cut."""
+    def prepare(self, captions: Captions) -> None:
+        """Fit the tokenizer, unless one was loaded with the weights, and tell how many captions will be cut.
+
+        Of more than `MOST_CAPTIONS`, as many are drawn for both, always the same ones.
+        """
+        rows = _drawn(len(captions))
         if self.tokenizer is None:
-            self.tokenizer = fit_tokenizer(captions, self.vocabulary)
-        longer = sum(tokens > self.length for tokens in lengths(self.tokenizer, captions))
+            self.tokenizer = fit_tokenizer((captions[row] for row in rows), self.vocabulary)
+        longer = 0
+        for start in range(0, len(rows), CHUNK):
+            some = [captions[row] for row in rows[start : start + CHUNK]]
+            longer += sum(tokens > self.length for tokens in lengths(self.tokenizer, some))
         if longer:
             told = "%d of %d captions have more than conditioner.length=%d tokens and are cut"
-            log.warning(told, longer, len(captions), self.length)
+            log.warning(told, longer, len(rows), self.length)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Refuses a prompt that would be cut."""
@@ -143,6 +156,13 @@ class TextTransformer(Conditioner):
     def set_extra_state(self, state: Tensor) -> None:
         """Take over a tokenizer saved with weights."""
         self.tokenizer = from_tensor(state) if state.numel() else None
+
+
+def _drawn(count: int) -> Sequence[int]:
+    """The numbers of all captions, or of `MOST_CAPTIONS` of them in order."""
+    if count <= MOST_CAPTIONS:
+        return range(count)
+    return sorted(random.Random(0).sample(range(count), MOST_CAPTIONS))
 
 
 def _mean_of_real(states: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
