@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import suppress
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from ldmlab.data.png_chunks import pixels_alone
 from ldmlab.data.shard_scan import IMAGE_FORMATS
 
 WHITE = (255, 255, 255, 255)
@@ -30,14 +33,33 @@ def decode_image(payload: bytes, size: int) -> NDArray[np.uint8]:
 def decode_rgb(payload: bytes, background: tuple[int, int, int, int] = WHITE) -> Image.Image:
     """Decode to RGB as `decode_image` does, but at the image's own size and on any background.
 
+    Damaged metadata (an orientation, a profile, a text) cost themselves only.
+
     Raises:
         Exception: whatever the codec raises on damaged bytes.
     """
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return _decode(payload, background)
+        except Exception:
+            plain = pixels_alone(payload)
+            if plain is None:
+                raise
+        return _decode(plain, background)
+
+
+def _decode(payload: bytes, background: tuple[int, int, int, int]) -> Image.Image:
     with Image.open(BytesIO(payload), formats=IMAGE_FORMATS) as image:
         image.load()
         if "exif" in image.info:
-            ImageOps.exif_transpose(image, in_place=True)
+            _turn_upright(image)
         return _to_rgb(image, background)
+
+
+def _turn_upright(image: Image.Image) -> None:
+    """Apply the orientation, where it can be read: broken metadata say nothing against the pixels."""
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _to_rgb(image: Image.Image, background: tuple[int, int, int, int]) -> Image.Image:
