@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import shutil
@@ -171,27 +172,39 @@ def test_weights_that_do_not_fit_their_config(dit: Path, unet: Path, ldmlab: Com
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 10240])
-def test_empty_shard(content: bytes, train: Command, data: Path, tmp_path: Path) -> None:
-    (data / "train/00001.tar").write_bytes(content)
-    line = train(data).refusal()
-    assert f"shard {data / 'train/00001.tar'} is empty" in line
-    assert not (tmp_path / "run").exists()
-
-
-def test_truncated_shard(train: Command, data: Path, tmp_path: Path) -> None:
+def test_unusable_shards_stop_nothing_and_are_named(train: Command, data: Path, tmp_path: Path) -> None:
+    """One that is cut off gives what is whole in it."""
     shard = data / "train/00001.tar"
-    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
-    line = train(data).refusal()
-    assert f"shard {shard} is truncated at byte" in line
-    assert "write it again" in line
-    assert not (tmp_path / "run").exists()
+    with tarfile.open(shard) as archive:
+        within = archive.getmembers()[61].offset_data + 1
+    shard.write_bytes(shard.read_bytes()[:within])
+    for name, content in (("a", b""), ("b", b"<html>"), ("c", gzip.compress(bytes(9999)))):
+        (data / f"train/{name}.tar").write_bytes(content)
+    os.mkfifo(data / "train/d.tar")
+    done = train(data)
+    assert done.code == 0, done.err
+    log = (tmp_path / "run/train.log").read_text()
+    assert "samples in 2 shards" in log
+    for named in (
+        "1 truncated shard (first: 00001.tar/byte ",
+        "1 shard that differs from its _stats.json (first: 00001.tar: ",
+        "1 empty shard (first: a.tar: 0 bytes)",
+        "2 shard that is no tar (first: b.tar: a web page",
+        "1 shard that cannot be read (first: d.tar: a pipe)",
+    ):
+        assert named in log
+    for shard in (data / "train").glob("0*.tar"):
+        shard.write_bytes(b"")
+    line = train(data, "output_dir=" + str(tmp_path / "other")).refusal()
+    assert f"the shards in {data / 'train'} have no usable sample" in line
+    assert "c.tar" not in line
+    assert not (tmp_path / "other").exists()
 
 
-def test_shards_without_captions(train: Command, data: Path, tmp_path: Path) -> None:
+def test_shards_without_captions(train: Command, data: Path, autoencoder: Path, tmp_path: Path) -> None:
     for shard in (data / "train").glob("*.tar"):
         rewrite(shard, [(name, payload) for name, payload in members(shard) if not name.endswith(".txt")])
-    line = train(data).refusal()
+    line = train(data, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", kind="dit").refusal()
     assert f"the shards in {data / 'train'} have no captions (KEY.txt beside KEY.jpg)" in line
     assert not (tmp_path / "run").exists()
 

@@ -27,6 +27,7 @@ from ldmlab.data.atomic import write_json
 from ldmlab.data.dataset import ShardDataset, collate
 from ldmlab.data.folders import heldout_folder
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.needs import Needs
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.extractors import FeatureExtractor
@@ -45,7 +46,9 @@ def run(cfg: DictConfig) -> None:
     loaded = load_model(cfg.ckpt, cfg.ema)
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
-    heldout = ShardDataset(ShardIndex.build(heldout_folder(cfg.path, cfg.heldout_path)), size)
+    folder = heldout_folder(cfg.path, cfg.heldout_path)
+    index = ShardIndex.build(folder, needs=_needs(loaded.model), progress=partial(track, what="reading shards"))
+    heldout = ShardDataset(index, size)
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
     n = min(cfg.n, len(heldout))
     if n < 2:
@@ -62,6 +65,12 @@ def run(cfg: DictConfig) -> None:
     for note in notes:
         print(note)
     print(f"metrics: {folder / 'metrics.json'}")
+
+
+def _needs(model: LatentDiffusion | Autoencoder) -> Needs:
+    if isinstance(model, Autoencoder):
+        return Needs(captions=False)
+    return Needs.of(model.conditioner.reads, model.conditioner.classes)
 
 
 def _figures(
@@ -139,7 +148,7 @@ def _text_to_image(
     asked = [meta.get("asked") for meta in columns.pop("meta")]
     scenes = asked if all(asked) else None
     samples = _samples(cfg, model, columns, n)
-    return evaluate_samples(reference, samples, extractor, scenes, columns["captions"], cfg.seed, n, tell)
+    return evaluate_samples(reference, samples, extractor, scenes, columns.get("captions"), cfg.seed, n, tell)
 
 
 def _noted(

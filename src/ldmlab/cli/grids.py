@@ -61,13 +61,18 @@ def _samples(
     """Conditions, titles, sampler, guidance, seed."""
     if cfg.grid_prompts is None:
         batch: dict[str, Any] = dict(_first_samples(data, SAMPLES))
-        titles = batch["captions"]
+        titles = _titles(batch)
     else:
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
     model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
     return condition, titles, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), cfg.seed
+
+
+def _titles(batch: Mapping[str, Any]) -> list[str]:
+    """What stands over data's samples."""
+    return batch.get("captions") or [f"class {label}" for label in batch.get("labels", ())] or batch["keys"]
 
 
 def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:

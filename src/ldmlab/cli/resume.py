@@ -13,7 +13,7 @@ from torch import Tensor
 from ldmlab.cli.build import with_defaults
 from ldmlab.models.build import OBJECTIVE
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoints import read_lightning, require_fit
+from ldmlab.training.checkpoints import load_weights, read_lightning, require_fit
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 CHECKPOINT = "last.ckpt"
@@ -42,6 +42,7 @@ def resume_from(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTr
     require_fit(module.state_dict(), checkpoint["state_dict"], path)
     if isinstance(module, LatentDiffusionTraining):
         _require_same_autoencoder(module, checkpoint["state_dict"], path)
+        _take_conditioner(module, checkpoint["state_dict"], path)
     return str(path)
 
 
@@ -59,6 +60,13 @@ def _require_same_autoencoder(module: LatentDiffusionTraining, state: Mapping[st
     for name, value in module.model.autoencoder.state_dict().items():
         if not torch.equal(value, state[f"model.autoencoder.{name}"]):
             raise ValueError(f"ckpt_path={path}: was trained on another autoencoder; give its autoencoder_ckpt=")
+
+
+def _take_conditioner(module: LatentDiffusionTraining, state: Mapping[str, Tensor], path: Path) -> None:
+    """Its tokenizer is read before Lightning loads the rest, by the first look at what is to be drawn."""
+    prefix = "model.conditioner."
+    own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    load_weights(module.model.conditioner, own, path)
 
 
 def last_good(folder: Path) -> str:

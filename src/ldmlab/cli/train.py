@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ldmlab.cli.resume import CHECKPOINT, last_good, resume_from
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.needs import Needs
 from ldmlab.data.problems import summarise
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
 from ldmlab.pipeline import LatentDiffusion
@@ -52,11 +54,13 @@ def run(cfg: DictConfig) -> None:
     trainer = make_trainer(cfg)
     L.seed_everything(cfg.seed, verbose=False)
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
-    data.train_set  # noqa: B018 - reads the index, so that bad data fails before a model is built
-    log.info(data.train_set.index.summary())
+    data.progress = partial(track, what="reading shards")
+    data.require_shards()
     module = _autoencoder(cfg, data) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
     ckpt = resume_from(cfg, module)
+    log.info(data.train_set.index.summary())
     if ckpt is None and isinstance(module, LatentDiffusionTraining):
+        module.model.conditioner.prepare(data.train_set.index.captions)
         require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
     with _wandb_finished():
         _fit(trainer, cfg, module, data, ckpt)
@@ -85,6 +89,7 @@ def _fit(
 
 
 def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
+    data.needs = Needs(captions=False)
     config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
     make = instantiate(cfg.training, _partial_=True)
     return make(
@@ -116,7 +121,7 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     if cfg.conditioner_ckpt is not None:
         _, state, path = stored_part(cfg.conditioner_ckpt, "conditioner")
         load_weights(model.conditioner, state, path)
-    model.conditioner.prepare(list(data.train_set.index.captions))
+    data.needs = Needs.of(model.conditioner.reads, model.conditioner.classes)
     make = instantiate(cfg.training, _partial_=True)
     return make(
         model=model,

@@ -31,6 +31,14 @@ class LatentSpace(Protocol):
         """Mean and standard deviation of the normalised latents of images in [-1, 1]."""
 
 
+class Captions(Protocol):
+    """Text by number: a list, or a table that is too large for one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
 class Conditioner(nn.Module, ABC):
     """Turns a batch into what a backbone is told.
 
@@ -38,11 +46,15 @@ class Conditioner(nn.Module, ABC):
         context_width: D of the `context` that it gives; None where it gives none.
         vector_width: V of the `vector` that it gives; None where it gives none.
         concat_channels: Cc of the `concat` that it gives, known once it is placed; 0 where it gives none.
+        reads: the keys of a batch that `forward` reads.
+        classes: labels that it reads are below; None where it reads none.
     """
 
     context_width: int | None = None
     vector_width: int | None = None
     concat_channels: int = 0
+    reads: frozenset[str] = frozenset()
+    classes: int | None = None
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
@@ -96,7 +108,7 @@ class Conditioner(nn.Module, ABC):
         keep = torch.rand(count, device=device) >= p
         return cond.where(keep, self.null_beside(cond, count))
 
-    def prepare(self, captions: list[str]) -> None:
+    def prepare(self, captions: Captions) -> None:
         """Fit whatever is made from the training captions before training; nothing by default."""
 
     def device(self) -> torch.device:

@@ -22,6 +22,9 @@ class ClassLabel(Conditioner):
         null_class: whether the table has a row for "no class". That of the public LDM-8 has none: it cannot be guided.
     """
 
+    reads = frozenset({"labels"})
+    classes: int
+
     def __init__(self, classes: int, width: int, as_context: bool = False, null_class: bool = True) -> None:
         super().__init__()
         if classes < 1:

@@ -40,6 +40,8 @@ class CLIPText(Conditioner):
         pooled: whether it gives `vector`.
     """
 
+    reads = frozenset({"captions"})
+
     def __init__(
         self,
         width: int = 768,

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from ldmlab.conditioners.base import Conditioner, LatentSpace
+from ldmlab.conditioners.base import Captions, Conditioner, LatentSpace
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.pixels import signed
 from ldmlab.conditioners.words import PromptWords
@@ -42,6 +42,7 @@ class ImageConditioner(Conditioner):
         if self.text.concat_channels or isinstance(self.text, ImageConditioner):
             raise ValueError("conditioner.text: is conditioned on an image too; choose one that reads text, or none")
         self.context_width, self.vector_width = self.text.context_width, self.text.vector_width
+        self.reads, self.classes = self.text.reads | {"images"}, self.text.classes
         self._placed: tuple[LatentSpace, int] | None = None  # in a tuple, so that it is no submodule
 
     @abstractmethod
@@ -121,7 +122,7 @@ class ImageConditioner(Conditioner):
         """See `Conditioner.words`."""
         return self.text.words(prompt)
 
-    def prepare(self, captions: list[str]) -> None:
+    def prepare(self, captions: Captions) -> None:
         """See `Conditioner.prepare`."""
         self.text.prepare(captions)
 

@@ -14,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from ldmlab.data.dataset import ShardDataset, collate
 from ldmlab.data.folders import heldout_folder, train_folder
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index import Progress as ShardProgress
+from ldmlab.data.index import ShardIndex, find_shards
 from ldmlab.data.latents import CachedLatents, Moments, Progress, as_is, build_latent_cache
+from ldmlab.data.needs import Needs
 from ldmlab.data.sampling import GlobalBatches, ResumableLoader, fixed_loader
 
 
@@ -33,6 +35,10 @@ class ShardDataModule(LightningDataModule):
         seed: chooses the order of the training samples.
         val_samples: the first so many held-out samples are for validation.
         heldout_path: folder of held-out tars; by default `path/heldout` where it exists.
+
+    Attributes:
+        needs: what every sample must have; to be set before the first is read.
+        progress: wraps the iteration over shards that are indexed, as a progress bar does.
     """
 
     def __init__(
@@ -56,18 +62,24 @@ class ShardDataModule(LightningDataModule):
         self.seed = seed
         self.val_samples = val_samples
         self.heldout_path = heldout_folder(path, heldout_path)
+        self.needs = Needs()
+        self.progress: ShardProgress = iter
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
     @cached_property
     def train_set(self) -> ShardDataset:
         """The training images. ValueError where there are none."""
-        return ShardDataset(ShardIndex.build(train_folder(self.path)), self.image_size)
+        return self._read(train_folder(self.path))
 
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
-        return ShardDataset(ShardIndex.build(self.heldout_path), self.image_size)
+        return self._read(self.heldout_path)
+
+    def require_shards(self) -> None:
+        """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""
+        find_shards(train_folder(self.path))
 
     def setup(self, stage: str) -> None:
         """Read the indexes that a stage needs, so that bad data fails before anything is trained."""
@@ -143,6 +155,9 @@ class ShardDataModule(LightningDataModule):
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
         """Move the tensors; captions, keys and json stay as they are."""
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+    def _read(self, folder: Path) -> ShardDataset:
+        return ShardDataset(ShardIndex.build(folder, needs=self.needs, progress=self.progress), self.image_size)
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()

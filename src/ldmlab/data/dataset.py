@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NotRequired, TypedDict
 
@@ -17,29 +17,39 @@ from torch.utils.data import Dataset
 from ldmlab.data.decode import decode_image
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.shard_files import ShardFiles
 
 log = logging.getLogger(__name__)
 MAX_REPLACEMENTS = 32
 
 
 class ImageSample(TypedDict):
-    """One sample: image (3, H, W) in [-1, 1], its caption, key and json."""
+    """One sample: image (3, H, W) in [-1, 1], its caption ("" for none), label, key and json, and its row in the index.
+
+    A key is unique within a shard; the row says which sample it is.
+    """
 
     image: Tensor
     caption: str
+    label: int | None
     key: str
+    row: int
     meta: dict[str, Any]
 
 
-class ImageBatch(TypedDict):
-    """Images (B, 3, H, W) in [-1, 1], with B captions, keys and json dicts, and B labels where there are any."""
+class Conditions(TypedDict):
+    """B captions and B labels, where all samples of a batch have one."""
+
+    captions: NotRequired[list[str]]
+    labels: NotRequired[list[int]]
+
+
+class ImageBatch(Conditions):
+    """Images (B, 3, H, W) in [-1, 1], with the keys, rows and json of B samples."""
 
     images: Tensor
-    captions: list[str]
     keys: list[str]
+    rows: list[int]
     meta: list[dict[str, Any]]
-    labels: NotRequired[list[int]]
 
 
 class ShardDataset(Dataset[ImageSample]):
@@ -59,7 +69,7 @@ class ShardDataset(Dataset[ImageSample]):
             raise ValueError(f"image_size={image_size} must be at least 1: change it")
         self.index = index
         self.image_size = image_size
-        self.files = ShardFiles(index.root, index.shards)
+        self.files = index.files()
         self._corrupt = torch.zeros(len(index), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
@@ -74,7 +84,9 @@ class ShardDataset(Dataset[ImageSample]):
                 return ImageSample(
                     image=to_signed(pixels),
                     caption=self.index.captions[candidate],
+                    label=self.index.label(candidate),
                     key=self.index.keys[candidate],
+                    row=candidate,
                     meta=self.index.meta(candidate, self.files),
                 )
         raise ValueError(
@@ -113,20 +125,20 @@ def collate(samples: Sequence[ImageSample]) -> ImageBatch:
     """Stack samples to a batch."""
     batch = ImageBatch(
         images=torch.stack([sample["image"] for sample in samples]),
-        captions=[sample["caption"] for sample in samples],
         keys=[sample["key"] for sample in samples],
+        rows=[sample["row"] for sample in samples],
         meta=[sample["meta"] for sample in samples],
     )
-    labels = labels_of(batch["meta"])
-    if labels is not None:
-        batch["labels"] = labels
+    add_conditions(batch, [sample["caption"] for sample in samples], [sample["label"] for sample in samples])
     return batch
 
 
-def labels_of(meta: Sequence[Mapping[str, Any]]) -> list[int] | None:
-    """The class numbers that the samples' json holds as `label`; None where one has none."""
-    labels = [label for each in meta if isinstance(label := each.get("label"), int)]
-    return labels if len(labels) == len(meta) else None
+def add_conditions(batch: Conditions, captions: list[str], labels: list[int | None]) -> None:
+    """Give a batch its captions, and its labels, if every sample has one."""
+    if all(captions):
+        batch["captions"] = captions
+    if None not in labels:
+        batch["labels"] = [label for label in labels if label is not None]
 
 
 def _another(row: int, attempt: int, size: int) -> int:

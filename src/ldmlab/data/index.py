@@ -5,25 +5,50 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ldmlab.data import index_cache
+from ldmlab.data.labels import NONE
+from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
+from ldmlab.data.sample_table import FLAWS, SampleTable
 from ldmlab.data.shard_files import ShardFiles
-from ldmlab.data.shard_scan import MAX_PIXELS, Entry, ShardScan, Span, scan_shard
+from ldmlab.data.shard_scan import MAX_PIXELS, ShardScan, scan_shard
 from ldmlab.data.text_column import TextColumn
 
 log = logging.getLogger(__name__)
-ARRAYS = ("spans", "key_blob", "key_ends", "caption_blob", "caption_ends", "problem_blob", "problem_ends")
 REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+STATS = "_stats.json"
+Progress = Callable[[Sequence[Path]], Iterable[Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`size` bytes from byte `offset` of a shard."""
+
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A usable sample: its key, caption ("" for none) and label, and where in shard number `shard` its parts lie."""
+
+    shard: int
+    key: str
+    caption: str
+    label: int | None
+    image: Span
+    meta: Span | None
 
 
 @dataclass(frozen=True)
@@ -32,20 +57,25 @@ class ShardIndex:
 
     Attributes:
         root: the folder.
-        shards: file names of the tars; `sizes` are their bytes.
+        shards: file names of the tars that hold samples; `sizes` are their bytes, `times` when they were written (ns).
         spans: (N, 5) of shard number, image offset, image bytes, json offset, json bytes (-1, 0 without a json).
-        keys: of WebDataset: the members' name up to the first dot; unique.
-        captions: the stripped text of KEY.txt.
-        problems: what was found to be wrong, sample by sample.
+        keys: of WebDataset: the members' name up to the first dot; unique within a shard.
+        captions: the stripped text of KEY.txt, "" for none.
+        labels: (N,) KEY.cls or `label` in KEY.json, -1 for none.
+        problems: what was found to be wrong, sample by sample and shard by shard.
+        needs: what every sample has.
     """
 
     root: Path
     shards: tuple[str, ...]
     sizes: tuple[int, ...]
+    times: tuple[int, ...]
     spans: NDArray[np.int64]
     keys: TextColumn
     captions: TextColumn
+    labels: NDArray[np.int64]
     problems: tuple[Problem, ...]
+    needs: Needs
 
     @staticmethod
     def build(
@@ -53,26 +83,28 @@ class ShardIndex:
         cache: bool = True,
         keep: Callable[[dict[str, Any]], bool] | None = None,
         max_pixels: int = MAX_PIXELS,
+        needs: Needs = Needs(),  # noqa: B008 - frozen
+        progress: Progress = iter,
     ) -> ShardIndex:
-        """Index a folder of `*.tar`, or load the stored index if no tar has changed since.
+        """Index a folder of `*.tar`; shards that have not changed since the index was stored are not read again.
+
+        Whatever is wrong with a shard or a sample is among the `problems`, and the others are used.
 
         Args:
             root: the folder; the tars directly in it are read, in the order of their names.
-            cache: keep the index in `.ldmlab_index.npz` in the folder (silently not, where it is read-only).
+            cache: keep the scans in `.ldmlab_index.npz` in the folder (silently not, where it is read-only).
             keep: a filter on a sample's json (an empty dict where it has none).
             max_pixels: larger images are dropped unseen.
+            needs: what every sample must have.
+            progress: wraps the iteration over the shards that are read, as a progress bar does.
 
         Raises:
-            ValueError: no folder, no tars, an empty or truncated tar, or not one usable sample.
+            ValueError: no folder, no tars, or not one usable sample.
         """
-        paths = _find_shards(Path(root))
-        stamp = index_cache.stamp(paths, max_pixels)
-        arrays = index_cache.load(Path(root), stamp, ARRAYS) if cache else None
-        if arrays is None:
-            arrays = _scan(Path(root), paths, max_pixels)
-            if cache:
-                index_cache.save(Path(root), stamp, arrays)
-        index = _from_arrays(Path(root), paths, arrays)
+        root = Path(root)
+        paths, problems = find_shards(root)
+        scans = _scan(root, paths, max_pixels, cache, progress)
+        index = _assemble(root, scans, problems, needs)
         if index.problems:
             log.warning("%s: %s", root, index.summary())
         return index if keep is None else index.filter(keep)
@@ -84,19 +116,21 @@ class ShardIndex:
         """Return sample `row`, 0 <= row < N."""
         shard, image, image_size, meta, meta_size = map(int, self.spans[row])
         span = Span(meta, meta_size) if meta >= 0 else None
-        return Entry(shard, self.keys[row], self.captions[row], Span(image, image_size), span)
+        return Entry(shard, self.keys[row], self.captions[row], self.label(row), Span(image, image_size), span)
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[row] for row in range(len(self)))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 over the shards' names and sizes, and where the usable samples lie, their keys and captions.
 
-        For manifests and caches. Pixels are not read: they show in the sizes of the compressed images.
+        For manifests and caches; with the labels where they are needed. Pixels are not read: they show in the sizes of
+        the compressed images.
         """
         digest = hashlib.sha256(json.dumps([self.shards, self.sizes]).encode())
-        for part in (self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob):
+        parts: list[NDArray[Any]] = [self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob]
+        for part in parts if self.needs.classes is None else [*parts, self.labels]:
             digest.update(part.tobytes())
         return digest.hexdigest()
 
@@ -109,99 +143,149 @@ class ShardIndex:
         shards = f"{len(self.shards)} shard{'s' if len(self.shards) > 1 else ''}"
         return f"{len(self)} samples in {shards}, {summarise(self.problems)}"
 
+    def files(self) -> ShardFiles:
+        """Return the shards to read from, as they were when they were indexed."""
+        return ShardFiles(self.root, self.shards, tuple(zip(self.sizes, self.times, strict=True)))
+
+    def label(self, row: int) -> int | None:
+        """Return a sample's class number; None where it has none."""
+        label = int(self.labels[row])
+        return None if label == NONE else label
+
     def meta(self, row: int, files: ShardFiles) -> dict[str, Any]:
-        """Read a sample's json; an empty dict where it has none."""
+        """Read a sample's json; an empty dict where it has none. ValueError where it is not as it was indexed."""
         shard, _, _, offset, size = map(int, self.spans[row])
-        return json.loads(files.read(shard, offset, size)) if offset >= 0 else {}
+        if offset < 0:
+            return {}
+        try:
+            return dict(json.loads(files.read(shard, offset, size)))
+        except (ValueError, TypeError, RecursionError) as error:
+            if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+                raise
+            raise ValueError(
+                f"{self.root / self.shards[shard]}: the json of {self.keys[row]} is not where the index has it: delete"
+                f" {index_cache.NAME} in that folder"
+            ) from error
 
     def filter(self, keep: Callable[[dict[str, Any]], bool]) -> ShardIndex:
         """Return the samples whose json passes. ValueError where none does."""
-        files = ShardFiles(self.root, self.shards)
+        files = self.files()
         rows = [row for row in range(len(self)) if keep(self.meta(row, files))]
         if not rows:
             raise ValueError(f"the filter keeps none of the {len(self)} samples in {self.root}: loosen it")
         return self.select(rows)
 
-    def select(self, rows: Sequence[int]) -> ShardIndex:
+    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> ShardIndex:
         """Return some of the samples, in the order given."""
+        rows = np.asarray(rows, np.int64)
         return replace(
-            self, spans=self.spans[list(rows)], keys=self.keys.select(rows), captions=self.captions.select(rows)
+            self,
+            spans=self.spans[rows],
+            keys=self.keys.select(rows),
+            captions=self.captions.select(rows),
+            labels=self.labels[rows],
         )
 
 
-def _find_shards(root: Path) -> list[Path]:
+def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
+    """Return what is named as shards are, in order, and what the folder's other names say against it.
+
+    Raises:
+        ValueError: there is no folder, or nothing in it is named so.
+    """
     if not root.is_dir():
         raise ValueError(f"data folder {root} does not exist: {REMEDY}")
-    paths = sorted(path for path in root.glob("*.tar") if not path.name.startswith("."))
-    if not paths:
+    names = sorted(name for name in os.listdir(root) if not name.startswith("."))
+    shards = [name for name in names if name.endswith(".tar")]
+    packed = [name for name in names if name.endswith(COMPRESSED)]
+    if not shards and packed:
+        raise ValueError(f"data folder {root} has compressed shards alone (first: {packed[0]}): unpack them to *.tar")
+    if not shards:
         raise ValueError(f"data folder {root} has no shards (*.tar): {REMEDY}")
-    return paths
+    problems = [Problem(Defect.NO_ARCHIVE, name, detail="compressed: unpack it") for name in packed]
+    stems, finished = ({name.removesuffix(end) for name in names if name.endswith(end)} for end in (".tar", STATS))
+    if finished & stems:  # img2dataset writes NAME_stats.json last: a shard without it was interrupted
+        problems += [Problem(Defect.UNFINISHED_SHARD, f"{stem}.tar") for stem in sorted(stems - finished)]
+        problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems)]
+    return [root / name for name in shards], problems
 
 
-def _scan(root: Path, paths: list[Path], max_pixels: int) -> dict[str, NDArray[Any]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        scans = [scan_shard(path, number, max_pixels) for number, path in enumerate(paths)]
-    problems = [problem for scan in scans for problem in scan.problems] + _unfinished(paths)
-    entries, duplicates = _first_of_each_key(scans, paths)
-    problems += duplicates
-    if not entries:
-        raise ValueError(_why_nothing_usable(root, problems))
-    _refuse_truncated(root, problems)
-    keys, captions = (TextColumn.of(getattr(entry, name) for entry in entries) for name in ("key", "caption"))
-    lines = TextColumn.of(json.dumps([problem.defect, problem.shard, problem.key]) for problem in problems)
-    spans = np.array([_row(entry) for entry in entries], np.int64)
-    columns = keys.blob, keys.ends, captions.blob, captions.ends, lines.blob, lines.ends
-    return dict(zip(ARRAYS, (spans, *columns), strict=True))
+def _scan(root: Path, paths: list[Path], max_pixels: int, cache: bool, progress: Progress) -> dict[Path, ShardScan]:
+    """Return the scan of each shard, as stored or made anew; those made before an error or Ctrl-C are stored, too."""
+    stored = index_cache.load(root) if cache else {}
+    stamps = {path: index_cache.stamp(path, max_pixels) for path in paths}
+    scans = {path: stored[stamp] for path, stamp in stamps.items() if stamp in stored}
+    missing = [path for path in paths if path not in scans]
+    try:
+        for path in progress(missing) if missing else ():
+            scans[path] = scan_shard(path, max_pixels)
+    finally:
+        lasting = {stamp: scans[path] for path, stamp in stamps.items() if path in scans and stamp is not None}
+        lasting = {stamp: scan for stamp, scan in lasting.items() if scan.lasting}
+        if cache and lasting.keys() - stored.keys():
+            index_cache.save(root, lasting)
+    return {path: scans[path] for path in paths}
 
 
-def _from_arrays(root: Path, paths: list[Path], arrays: dict[str, NDArray[Any]]) -> ShardIndex:
-    spans, *columns = (arrays[name] for name in ARRAYS)
-    keys, captions, lines = (TextColumn(*columns[at : at + 2]) for at in (0, 2, 4))
-    problems = (json.loads(line) for line in lines)
-    return ShardIndex(
+def _assemble(root: Path, scans: Mapping[Path, ShardScan], problems: list[Problem], needs: Needs) -> ShardIndex:
+    problems = [problem for scan in scans.values() for problem in scan.problems] + problems
+    usable = {path: scan.table for path, scan in scans.items() if len(scan.table)}
+    if not usable:
+        raise ValueError(f"the shards in {root} have no usable sample ({summarise(problems)}): {REMEDY}")
+    table = SampleTable.joined(list(usable.values()))
+    shards = np.repeat(np.arange(len(usable)), [len(each) for each in usable.values()])
+    names = tuple(path.name for path in usable)
+    index = ShardIndex(
         root=root,
-        shards=tuple(path.name for path in paths),
-        sizes=tuple(path.stat().st_size for path in paths),
-        spans=spans,
-        keys=keys,
-        captions=captions,
-        problems=tuple(Problem(Defect(kind), shard, key) for kind, shard, key in problems),
+        shards=names,
+        sizes=tuple(scans[path].size for path in usable),
+        times=tuple(scans[path].time for path in usable),
+        spans=np.column_stack([shards, table.spans]),
+        keys=table.keys,
+        captions=table.captions,
+        labels=table.labels,
+        problems=(*problems, *_flaws(table, shards, names, needs)),
+        needs=needs,
     )
+    rows = np.flatnonzero(_fit(table, needs))
+    if not len(rows):
+        raise ValueError(_why_nothing_fits(root, table, index.problems, needs))
+    return index if len(rows) == len(index) else index.select(rows)
 
 
-def _row(entry: Entry) -> tuple[int, int, int, int, int]:
-    meta = entry.meta or Span(-1, 0)
-    return entry.shard, entry.image.offset, entry.image.size, meta.offset, meta.size
+def _fit(table: SampleTable, needs: Needs) -> NDArray[np.bool]:
+    """Which samples have what is needed."""
+    fit = np.ones(len(table), np.bool)
+    if needs.captions:
+        fit &= np.diff(table.captions.ends, prepend=0) > 0
+    if needs.classes is not None:
+        fit &= (table.labels != NONE) & (table.labels < needs.classes)
+    return fit
 
 
-def _first_of_each_key(scans: list[ShardScan], paths: list[Path]) -> tuple[list[Entry], list[Problem]]:
-    entries: dict[str, Entry] = {}
-    duplicates = []
-    for entry in (entry for scan in scans for entry in scan.entries):
-        if entries.setdefault(entry.key, entry) is not entry:
-            duplicates.append(Problem(Defect.DUPLICATE_KEY, paths[entry.shard].name, entry.key))
-    return list(entries.values()), duplicates
+def _flaws(table: SampleTable, shards: NDArray[np.int64], names: Sequence[str], needs: Needs) -> Iterator[Problem]:
+    """What is wrong with captions and labels, where they are needed."""
+
+    def problem(row: int, defect: Defect, detail: str = "") -> Problem:
+        return Problem(defect, names[shards[row]], table.keys[row], detail)
+
+    for needed, flaws in ((needs.captions, table.caption_flaws), (needs.classes is not None, table.label_flaws)):
+        for row in np.flatnonzero(flaws).tolist() if needed else ():
+            yield problem(row, FLAWS[flaws[row] - 1])
+    if needs.classes is not None:
+        for row in np.flatnonzero(table.labels >= needs.classes).tolist():
+            yield problem(row, Defect.NO_CLASS, f"label {table.labels[row]} of {needs.classes} classes")
 
 
-def _unfinished(paths: list[Path]) -> list[Problem]:
-    """img2dataset writes NAME_stats.json last: where other shards have one, a shard without it was interrupted."""
-    missing = [path for path in paths if not path.with_name(f"{path.stem}_stats.json").exists()]
-    if len(missing) == len(paths):
-        return []
-    return [Problem(Defect.UNFINISHED_SHARD, path.name) for path in missing]
-
-
-def _refuse_truncated(root: Path, problems: list[Problem]) -> None:
-    for problem in problems:
-        if problem.defect is Defect.TRUNCATED_SHARD:
-            raise ValueError(
-                f"shard {root / problem.shard} is truncated at {problem.key}, and what came after is lost: fetch or"
-                " write it again, or move it away to go on without it"
-            )
-
-
-def _why_nothing_usable(root: Path, problems: list[Problem]) -> str:
-    if {problem.defect for problem in problems} <= {Defect.MISSING_CAPTION, Defect.IGNORED_MEMBER}:
-        return f"the shards in {root} have no captions (KEY.txt beside KEY.jpg): {REMEDY}"
+def _why_nothing_fits(root: Path, table: SampleTable, problems: Sequence[Problem], needs: Needs) -> str:
+    if needs.captions and (table.caption_flaws == FLAWS.index(Defect.MISSING_CAPTION) + 1).all():
+        return (
+            f"the shards in {root} have no captions (KEY.txt beside KEY.jpg): {REMEDY}; or choose a conditioner that"
+            " reads none, such as class_label or none"
+        )
+    if needs.classes is not None and (table.label_flaws == FLAWS.index(Defect.MISSING_LABEL) + 1).all():
+        return (
+            f"the shards in {root} have no labels (KEY.cls, or `label` in KEY.json, with the number of the class): add"
+            " them, or choose another conditioner"
+        )
     return f"the shards in {root} have no usable sample ({summarise(problems)}): {REMEDY}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
 
 import torch
 from jaxtyping import Float
@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ldmlab.data.atomic import atomic_file
-from ldmlab.data.dataset import ImageBatch, ShardDataset, collate, labels_of
+from ldmlab.data.dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.sampling import fixed_loader
-from ldmlab.data.shard_files import ShardFiles
+from ldmlab.files import open_regular
 
 log = logging.getLogger(__name__)
 NAMES = ("mean", "std", "rows")
@@ -26,15 +26,14 @@ Moments = Callable[[Tensor], tuple[Tensor, Tensor]]
 Progress = Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]
 
 
-class LatentBatch(TypedDict):
+class LatentBatch(Conditions):
     """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; the rest as in `ImageBatch`."""
 
     moments: Tensor
     images: NotRequired[Tensor]
-    captions: list[str]
     keys: list[str]
+    rows: list[int]
     meta: list[dict[str, Any]]
-    labels: NotRequired[list[int]]
 
 
 class CachedLatents(Dataset[LatentBatch]):
@@ -58,7 +57,7 @@ class CachedLatents(Dataset[LatentBatch]):
         self.moments = moments
         self.rows = rows.tolist()
         self.images = images
-        self.files = ShardFiles(index.root, index.shards)
+        self.files = index.files()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,15 +71,13 @@ class CachedLatents(Dataset[LatentBatch]):
         rows = [self.rows[number] for number in numbers]
         batch = LatentBatch(
             moments=self.moments[numbers].float(),
-            captions=[self.index.captions[row] for row in rows],
             keys=[self.index.keys[row] for row in rows],
+            rows=rows,
             meta=[self.index.meta(row, self.files) for row in rows],
         )
         if self.images is not None:
             batch["images"] = torch.stack([self.images[row]["image"] for row in rows])
-        labels = labels_of(batch["meta"])
-        if labels is not None:
-            batch["labels"] = labels
+        add_conditions(batch, [self.index.captions[row] for row in rows], [self.index.label(row) for row in rows])
         return batch
 
 
@@ -119,10 +116,10 @@ def build_latent_cache(
         ValueError: the moments are not finite in float16.
     """
     facts = {"data": dataset.index.fingerprint, "size": str(dataset.image_size), "autoencoder": fingerprint}
-    tensors = _load(path, facts)
+    tensors = _load(path, facts, len(dataset))
     if tensors is None:
         loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False)
-        tensors = _encode(progress(loader), moments, dataset)
+        tensors = _encode(progress(loader), moments)
         _store(path, tensors, facts)
     replaced = int((tensors["rows"] != torch.arange(len(dataset))).sum())
     if replaced:
@@ -132,30 +129,51 @@ def build_latent_cache(
 
 
 @torch.no_grad()
-def _encode(batches: Iterable[ImageBatch], moments: Moments, dataset: ShardDataset) -> dict[str, Tensor]:
-    row_of = {key: row for row, key in enumerate(dataset.index.keys)}
+def _encode(batches: Iterable[ImageBatch], moments: Moments) -> dict[str, Tensor]:
     parts: dict[str, list[Tensor]] = {name: [] for name in NAMES}
     for batch in batches:
         mean, std = moments(batch["images"])
         parts["mean"].append(mean.to("cpu", torch.float16))
         parts["std"].append(std.to("cpu", torch.float16))
-        parts["rows"].append(torch.tensor([row_of[key] for key in batch["keys"]]))
+        parts["rows"].append(torch.tensor(batch["rows"]))
     tensors = {name: torch.cat(part) for name, part in parts.items()}
-    for name in ("mean", "std"):
-        if not tensors[name].isfinite().all():
-            raise ValueError(f"the autoencoder's latents are not finite in float16 ({name}): train it further")
+    _require_finite(tensors)
     return tensors
 
 
-def _load(path: Path, facts: dict[str, str]) -> dict[str, Tensor] | None:
+def _load(path: Path, facts: dict[str, str], count: int) -> dict[str, Tensor] | None:
+    """Read the moments of `count` images; None where they are absent, of other facts, or do not hold together."""
     try:
+        open_regular(path).close()
         with safe_open(path, "pt") as stored:
-            return {name: stored.get_tensor(name) for name in NAMES} if stored.metadata() == facts else None
+            if stored.metadata() != facts:
+                return None
+            tensors = {name: stored.get_tensor(name) for name in NAMES}
+        _require_moments(tensors, count)
     except FileNotFoundError:
         return None
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         log.warning("the latent cache %s is broken and made again: %s", path, error)
         return None
+    return tensors
+
+
+def _require_moments(tensors: dict[str, Tensor], count: int) -> None:
+    """Raise ValueError unless these are moments of `count` images: the file may be a stranger's, as the tars are."""
+    mean, std, rows = (tensors[name] for name in NAMES)
+    if (mean.dtype, std.dtype, rows.dtype) != (torch.float16, torch.float16, torch.int64):
+        raise ValueError("it holds other types")
+    if mean.ndim != 4 or mean.shape != std.shape or len(mean) != count or rows.shape != (count,):
+        raise ValueError("it holds other shapes")
+    if count and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+        raise ValueError("it holds rows of other images")
+    _require_finite(tensors)
+
+
+def _require_finite(tensors: dict[str, Tensor]) -> None:
+    for name in ("mean", "std"):
+        if not tensors[name].isfinite().all():
+            raise ValueError(f"the autoencoder's latents are not finite in float16 ({name}): train it further")
 
 
 def _store(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:

@@ -9,32 +9,59 @@ from enum import StrEnum
 
 
 class Defect(StrEnum):
-    """Kinds of problems. All but `IGNORED_MEMBER`, `UNFINISHED_SHARD` and the damages of an archive drop a sample."""
+    """Kinds of problems: of a sample, which is dropped unless the value's comment says otherwise, or of a shard."""
 
     MISSING_IMAGE = "missing image"
     UNDECODABLE_IMAGE = "undecodable image"
     OVERSIZED_IMAGE = "oversized image"
+    BROKEN_JSON = "broken json"
+    OVERSIZED_JSON = "oversized json"
+    DUPLICATE_KEY = "duplicate key"  # the first of each part is kept
+
     MISSING_CAPTION = "missing caption"
     EMPTY_CAPTION = "empty caption"
     UNDECODABLE_CAPTION = "caption that is not utf-8"
-    BROKEN_JSON = "broken json"
-    DUPLICATE_KEY = "duplicate key"
+    NUL_CAPTION = "caption with NUL characters"
+    OVERSIZED_CAPTION = "oversized caption"
+
+    MISSING_LABEL = "missing label"
+    BAD_LABEL = "label that is no integer of 0 or more"
+    OTHER_LABEL = "label in json other than in .cls"  # kept: the .cls counts
+    NO_CLASS = "label beyond the classes"
+
     IGNORED_MEMBER = "ignored member"
     DAMAGED_HEADER = "damaged tar header"
     TRUNCATED_SHARD = "truncated shard"
+    ZEROS = "stretch of zeros in place of data"
+    NO_END_MARK = "shard without an end mark"
+    EMPTY_SHARD = "empty shard"
+    NO_ARCHIVE = "shard that is no tar"
+    UNREADABLE_SHARD = "shard that cannot be read"
     UNFINISHED_SHARD = "shard without _stats.json"
+    OTHER_COUNT = "shard that differs from its _stats.json"
+    MISSING_SHARD = "_stats.json without a shard"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One defect: the shard's file name, and the sample's key (or byte offset, or member's name) where there is one."""
+    """One defect.
+
+    Attributes:
+        defect: its kind.
+        shard: the shard's file name.
+        key: the sample's key, or a byte offset or a member's name, where there is one.
+        detail: what else there is to say.
+    """
 
     defect: Defect
     shard: str
     key: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.shard}/{self.key}" if self.key else self.shard
+        place = f"{self.shard}/{self.key}" if self.key else self.shard
+        told = f"{place}: {self.detail}" if self.detail else place
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in told)  # names come from strangers
 
 
 def summarise(problems: Iterable[Problem]) -> str:

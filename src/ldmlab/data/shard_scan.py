@@ -2,95 +2,142 @@
 
 from __future__ import annotations
 
+import io
 import json
-import mmap
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from PIL import Image
 
+from ldmlab.data.file_view import CHUNK, FileView, SpanReader
+from ldmlab.data.labels import read_label
+from ldmlab.data.png_chunks import SIGNATURE, pixels_alone
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.tar_walk import Buffer, Damage, Member, walk
+from ldmlab.data.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, Row, SampleTable
+from ldmlab.data.shard_files import OURS
+from ldmlab.data.tar_walk import Damage, Member, walk
+from ldmlab.files import kind_of, read_regular
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
-PARTS = {"jpg": "image", "jpeg": "image", "png": "image", "webp": "image", "txt": "caption", "json": "meta"}
+PARTS = {
+    **dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image"),
+    "txt": "caption",
+    "json": "meta",
+    "cls": "label",
+}
 MAX_PIXELS = 2**26
 """Images with more pixels than this (67 megapixels) are refused before they are decoded."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`size` bytes from byte `offset` of a shard."""
-
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A usable sample: its key, its caption, and where in shard number `shard` its image and json lie."""
-
-    shard: int
-    key: str
-    caption: str
-    image: Span
-    meta: Span | None
+MOST_TEXT_BYTES = 2**16
+MOST_STATS_BYTES = 2**20
+STARTS = {
+    b"\x1f\x8b": "compressed by gzip: unpack it",
+    b"BZh": "compressed by bzip2: unpack it",
+    b"\xfd7zXZ\x00": "compressed by xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it",
+    b"PK\x03\x04": "a zip archive: unpack it, and pack it as tar",
+    b"version ": "a pointer of Git LFS: fetch the file with `git lfs pull`",
+    b"<": "a web page, such as a download that was refused: fetch it again",
+}
 
 
 @dataclass(slots=True)
 class ShardScan:
-    """The usable samples of a shard in file order, its problems, and how many members it holds."""
+    """What one shard holds.
 
-    entries: list[Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    members: int = 0
+    Attributes:
+        table: its samples in file order.
+        problems: what is wrong with it.
+        size: of the file in bytes, and `time` when it was written (ns).
+        lasting: only another file could give another scan.
+    """
+
+    table: SampleTable
+    problems: list[Problem]
+    size: int = 0
+    time: int = 0
+    lasting: bool = True
 
 
-def scan_shard(path: Path, number: int, max_pixels: int = MAX_PIXELS) -> ShardScan:
-    """Walk a tar, join its members by key (adjacent or not), and check each sample.
+def scan_shard(path: Path, max_pixels: int = MAX_PIXELS) -> ShardScan:
+    """Walk a tar, join its members by key (adjacent or not), and check each sample; whatever is wrong is named.
 
     Raises:
-        ValueError: the shard has no bytes or no members.
-        OSError: the shard cannot be read.
+        OSError: the process has too many files open, or no memory.
     """
-    size = path.stat().st_size
-    scan = ShardScan()
-    if size:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for key, parts in _join_members(data, path.name, scan).items():
-                checked = _check_sample(data, parts, key, number, max_pixels)
-                if isinstance(checked, Defect):
-                    scan.problems.append(Problem(checked, path.name, key))
-                else:
-                    scan.entries.append(checked)
-    if not scan.members and not scan.problems:
-        raise ValueError(
-            f"shard {path} is empty ({size} bytes, no samples): delete it, or write it again with"
-            " `ldmlab data dataset=shapes`"
-        )
-    return scan
+    scan = _Scan(path.name, max_pixels)
+    try:
+        with warnings.catch_warnings(action="ignore"), FileView(path) as data:
+            scan.read(data)
+            count = _promised(path)
+    except OSError as error:
+        if error.errno in OURS:
+            raise
+        problem = Problem(Defect.UNREADABLE_SHARD, path.name, detail=_why(error, path))
+        return ShardScan(SampleTable.of([]), [problem], lasting=False)
+    rows = [row for key, sample in scan.samples.items() if (row := scan.check(key, sample)) is not None]
+    found = sum("image" in sample for sample in scan.samples.values())
+    if count is not None and count != found and scan.samples:
+        scan.report(Defect.OTHER_COUNT, detail=f"{found} images of {count}")
+    return ShardScan(SampleTable.of(rows), scan.problems, len(data), data.time)
 
 
-def _join_members(data: Buffer, shard: str, scan: ShardScan) -> dict[str, dict[str, Span]]:
-    """Return the parts of each key; the first of each part counts, and the others are reported."""
-    samples: dict[str, dict[str, Span]] = {}
-    duplicates: dict[str, None] = {}
-    for item in walk(data):
-        if isinstance(item, Damage):
-            defect = Defect.TRUNCATED_SHARD if item.truncated else Defect.DAMAGED_HEADER
-            scan.problems.append(Problem(defect, shard, f"byte {item.offset}"))
-            continue
-        scan.members += 1
-        key, part = _split_name(item)
-        if part is None:
-            scan.problems.append(Problem(Defect.IGNORED_MEMBER, shard, item.name))
-        elif part in samples.setdefault(key, {}):
-            duplicates[key] = None
-        else:
-            samples[key][part] = Span(item.offset, item.size)
-    scan.problems.extend(Problem(Defect.DUPLICATE_KEY, shard, key) for key in duplicates)
-    return samples
+@dataclass(slots=True)
+class _Scan:
+    """A shard on its way through: what each key's parts hold, where they could be read, or what is wrong with them."""
+
+    shard: str
+    max_pixels: int
+    problems: list[Problem] = field(default_factory=list)
+    samples: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def report(self, defect: Defect, key: str = "", detail: str = "") -> None:
+        self.problems.append(Problem(defect, self.shard, key, detail))
+
+    def read(self, data: FileView) -> None:
+        """Go through the members; the first of each part of a key counts, and the others are reported."""
+        duplicates: dict[str, None] = {}
+        members = 0
+        for item in walk(data):
+            if isinstance(item, Damage):
+                self.report(item.defect, f"byte {item.offset}")
+                continue
+            members += 1
+            key, part = _split_name(item)
+            if part is None:
+                self.report(Defect.IGNORED_MEMBER, item.name)
+            elif part in self.samples.setdefault(key, {}):
+                duplicates[key] = None
+            else:
+                self.samples[key][part] = self._part(part, data, item)
+        if not members:
+            self.problems = [_what_else(data, self.shard)]
+        for key in duplicates:
+            self.report(Defect.DUPLICATE_KEY, key)
+
+    def _part(self, part: str, data: FileView, member: Member) -> Any:
+        if part == "image":
+            return _check_image(data, member, self.max_pixels) or (member.offset, member.size)
+        if part == "caption":
+            return _read_caption(data, member)
+        if part == "meta":
+            return _read_json(data, member)
+        return data[member.offset : member.offset + min(member.size, MOST_TEXT_BYTES)]
+
+    def check(self, key: str, sample: dict[str, Any]) -> Row | None:
+        """Return the sample's row; None, with a report, where it has no image that can be read, or a broken json."""
+        image, meta = sample.get("image", Defect.MISSING_IMAGE), sample.get("meta", ({}, -1, 0))
+        for part in (image, meta):
+            if isinstance(part, Defect):
+                self.report(part, key)
+                return None
+        caption = sample.get("caption", Defect.MISSING_CAPTION)
+        words, caption_flaw = ("", caption) if isinstance(caption, Defect) else (caption, None)
+        content, *place = meta
+        label, label_flaw = read_label(sample.get("label"), content)
+        return Row(key, words, caption_flaw, label, label_flaw, *image, *place)
 
 
 def _split_name(member: Member) -> tuple[str, str | None]:
@@ -101,42 +148,84 @@ def _split_name(member: Member) -> tuple[str, str | None]:
     return key, PARTS.get(extension.lower()) if member.regular and stem else None
 
 
-def _check_sample(data: Buffer, parts: dict[str, Span], key: str, number: int, max_pixels: int) -> Entry | Defect:
-    """Return the entry, or the first defect found."""
-    if "image" not in parts:
-        return Defect.MISSING_IMAGE
-    if "caption" not in parts:
-        return Defect.MISSING_CAPTION
+def _read_caption(data: FileView, member: Member) -> str | Defect:
+    if member.size > MOST_TEXT_BYTES:
+        return Defect.OVERSIZED_CAPTION
     try:
-        caption = _payload(data, parts["caption"]).decode("utf-8").strip()
+        caption = data[member.offset : member.offset + member.size].decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         return Defect.UNDECODABLE_CAPTION
-    if not caption:
-        return Defect.EMPTY_CAPTION
-    if "meta" in parts and not _is_json_object(_payload(data, parts["meta"])):
+    return Defect.NUL_CAPTION if "\0" in caption else caption or Defect.EMPTY_CAPTION
+
+
+def _read_json(data: FileView, member: Member) -> tuple[dict[str, Any], int, int] | Defect:
+    """Return what is read of it now, and where it is. It holds many columns, of which only the label is needed."""
+    if member.size > MOST_JSON_BYTES:
+        return Defect.OVERSIZED_JSON
+    try:
+        content = json.loads(data[member.offset : member.offset + member.size])
+    except (ValueError, RecursionError):
         return Defect.BROKEN_JSON
-    defect = check_image_header(_payload(data, parts["image"]), max_pixels)
-    return defect or Entry(number, key, caption, parts["image"], parts.get("meta"))
+    if not isinstance(content, dict):
+        return Defect.BROKEN_JSON
+    return {"label": content.get("label")}, member.offset, member.size
 
 
-def check_image_header(payload: bytes, max_pixels: int) -> Defect | None:
+def _check_image(data: FileView, member: Member, max_pixels: int) -> Defect | None:
+    if member.size > MOST_IMAGE_BYTES:
+        return Defect.OVERSIZED_IMAGE
+    defect = check_image_header(io.BufferedReader(SpanReader(data, member.offset, member.size)), max_pixels)
+    if defect is Defect.UNDECODABLE_IMAGE and data[member.offset : member.offset + len(SIGNATURE)] == SIGNATURE:
+        plain = pixels_alone(data[member.offset : member.offset + member.size])
+        return check_image_header(io.BytesIO(plain or b""), max_pixels)
+    return defect
+
+
+def check_image_header(file: BinaryIO, max_pixels: int) -> Defect | None:
     """Return what an image's header alone says against it: unreadable, or more pixels than allowed."""
     try:
-        with Image.open(BytesIO(payload), formats=IMAGE_FORMATS) as image:
+        with Image.open(file, formats=IMAGE_FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError:
         return Defect.OVERSIZED_IMAGE
+    except OSError as error:
+        if error.errno is not None:
+            raise  # of the disk, not of the image
+        return Defect.UNDECODABLE_IMAGE
     except Exception:  # a codec raises whatever it likes on damaged bytes
         return Defect.UNDECODABLE_IMAGE
     return Defect.OVERSIZED_IMAGE if width * height > max_pixels else None
 
 
-def _is_json_object(payload: bytes) -> bool:
+def stats_path(shard: Path) -> Path:
+    """Where img2dataset writes a shard's statistics, last of all."""
+    return shard.with_name(f"{shard.stem}_stats.json")
+
+
+def _promised(shard: Path) -> int | None:
+    """How many samples the shard's statistics say that it has; None where they say nothing of it."""
     try:
-        return isinstance(json.loads(payload), dict)
-    except (ValueError, RecursionError):
-        return False
+        stats = json.loads(read_regular(stats_path(shard), MOST_STATS_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    count = stats.get("successes") if isinstance(stats, dict) else None
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
-def _payload(data: Buffer, span: Span) -> bytes:
-    return data[span.offset : span.offset + span.size]
+def _what_else(data: FileView, shard: str) -> Problem:
+    """What a file is that holds no member of a tar."""
+    head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not data[:CHUNK].strip(b"\0"):
+        return Problem(Defect.EMPTY_SHARD, shard, detail=f"{len(data):,} bytes" + (", all zero" if len(data) else ""))
+    what = next((what for start, what in STARTS.items() if head.startswith(start)), "it has no tar header")
+    return Problem(Defect.NO_ARCHIVE, shard, detail=what)
+
+
+def _why(error: OSError, path: Path) -> str:
+    """Why a file cannot be read, in a few words."""
+    with suppress(OSError):
+        if (kind := kind_of(path)) is not None:
+            return kind
+    if isinstance(error, FileNotFoundError) and path.is_symlink():
+        return "a link to nothing"
+    return (error.strerror or str(error)).lower()

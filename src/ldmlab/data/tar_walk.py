@@ -7,17 +7,25 @@ Format: POSIX.1-2001 pax interchange format; GNU tar manual, "Basic Tar Format".
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ldmlab.data.file_view import CHUNK, FileView
+from ldmlab.data.problems import Defect
+
 BLOCK = 512
+RECORD = 20 * BLOCK
+"""Writers fill the last record of an archive with zeros."""
 MAGIC = b"ustar"
 MAGIC_OFFSET = 257
 REGULAR = b"0\x007"
 LONG_NAME, LONG_LINK, PAX, PAX_GLOBAL, FOLDER = b"L", b"K", b"x", b"g", b"5"
+LONGEST = 1 << 20
+"""Bytes that are read of a name."""
+CUT = bytes(16)
+"""What no image, text or json ends with, and a download does that was cut off in a file of its final size."""
 
-Buffer = bytes | mmap.mmap
+Buffer = bytes | FileView
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +40,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Bytes that could not be read as members: a bad header, or (`truncated`) an archive that ends too early."""
+    """Bytes that could not be read as members: a bad header, zeros, or an archive that ends too early or unmarked."""
 
     offset: int
-    truncated: bool = False
+    defect: Defect
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,33 +55,75 @@ class _Header:
 
 def walk(data: Buffer) -> Iterator[Member | Damage]:
     """Yield the members in file order, and a `Damage` where some may have been lost. Folders are passed over."""
-    position, name, size = 0, None, None
+    start, position, name, size = 0, 0, None, None
+    last: Member | None = None
+    ended = False
     while position + BLOCK <= len(data):
         header = _parse_header(data[position : position + BLOCK])
         if header is None:
             following = _next_header(data, position + BLOCK)
-            if any(data[position:following]):
-                yield Damage(position)
-            position, name, size = following, None, None
+            yield from _before_gap(data, last, position)
+            damage = _gap(data, start, position, following)
+            if damage is not None:
+                yield damage
+            else:
+                start = following  # of the next archive, where several were joined
+            ended = not any(data[following - BLOCK : following])
+            position, name, size, last = following, None, None, None
             continue
-        start, length = position + BLOCK, header.size if size is None else size
-        position = start + -(-length // BLOCK) * BLOCK
-        if start + length > len(data):
-            break
+        payload, length = position + BLOCK, header.size if size is None else size
+        position = payload + -(-length // BLOCK) * BLOCK
+        if last is not None:
+            yield last
+        last, ended = None, False
+        if payload + length > len(data):
+            yield Damage(len(data), Defect.TRUNCATED_SHARD)
+            return
         if header.kind == LONG_NAME:
-            name = _text(data[start : start + length])
+            name = _text(data[payload : payload + min(length, LONGEST)])
         elif header.kind == PAX:
             try:
-                name, size = _parse_pax(data[start : start + length])
+                name, size = _parse_pax(data[payload : payload + min(length, LONGEST)])
             except ValueError:
-                yield Damage(start)
+                yield Damage(payload, Defect.DAMAGED_HEADER)
                 name = ""
         elif header.kind not in (LONG_LINK, PAX_GLOBAL):
             if header.kind != FOLDER:
-                yield Member(header.name if name is None else name, start, length, header.kind in REGULAR)
+                last = Member(header.name if name is None else name, payload, length, header.kind in REGULAR)
             name, size = None, None
-    if any(data[-BLOCK:]):
-        yield Damage(len(data), truncated=True)
+    if last is not None:
+        yield last
+    if any(data[position:]):
+        yield Damage(len(data), Defect.TRUNCATED_SHARD)
+    elif position and not ended:
+        yield Damage(len(data), Defect.NO_END_MARK)
+
+
+def _before_gap(data: Buffer, last: Member | None, position: int) -> Iterator[Member | Damage]:
+    """Yield the member before bytes that are no header, unless it ends in zeros as they begin."""
+    if last is None:
+        return
+    end = last.offset + last.size
+    if last.size >= len(CUT) and data[end - len(CUT) : end] == CUT and not any(data[position : position + BLOCK]):
+        yield Damage(last.offset, Defect.ZEROS)
+    else:
+        yield last
+
+
+def _gap(data: Buffer, start: int, position: int, following: int) -> Damage | None:
+    """What is wrong with the bytes from `position` to the next header, of an archive that began at `start`.
+
+    Nothing, if they are the zeros that end an archive: two blocks, and what fills the record.
+    """
+    if not _all_zero(data, position, following):
+        return Damage(position, Defect.DAMAGED_HEADER)
+    whole = start + -(-(position - start + 2 * BLOCK) // RECORD) * RECORD
+    return Damage(position, Defect.ZEROS) if following > whole else None
+
+
+def _all_zero(data: Buffer, start: int, stop: int) -> bool:
+    parts = (data[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
+    return all(part.count(0) == len(part) for part in parts)
 
 
 def _parse_header(block: bytes) -> _Header | None:
@@ -90,13 +140,15 @@ def _parse_header(block: bytes) -> _Header | None:
 
 
 def _next_header(data: Buffer, start: int) -> int:
-    """Return the offset of the first valid header at or after `start`, or the end of the data."""
-    found = data.find(MAGIC, start + MAGIC_OFFSET)
-    while found != -1:
-        offset = found - MAGIC_OFFSET
-        if offset % BLOCK == 0 and _parse_header(data[offset : offset + BLOCK]) is not None:
-            return offset
-        found = data.find(MAGIC, found + 1)
+    """Return the offset of the first valid header at or after `start`, a block's begin, or the end of the data."""
+    for base in range(start, len(data), CHUNK):
+        chunk = data[base : base + CHUNK]
+        found = chunk.find(MAGIC, MAGIC_OFFSET)
+        while found != -1:
+            offset = found - MAGIC_OFFSET
+            if offset % BLOCK == 0 and _parse_header(chunk[offset : offset + BLOCK]) is not None:
+                return base + offset
+            found = chunk.find(MAGIC, found + 1)
     return len(data)
 
 
@@ -112,14 +164,17 @@ def _number(field: bytes) -> int | None:
 
 def _parse_pax(payload: bytes) -> tuple[str | None, int | None]:
     """Return (path, size) of records "LENGTH KEY=VALUE\\n"; ValueError where they are malformed."""
-    records = {}
-    while payload.rstrip(b"\0"):
-        length = int(payload.split(b" ", 1)[0])
-        record, payload = payload[:length], payload[length:]
-        if not record.endswith(b"\n") or b"=" not in record:
+    records, start = {}, 0
+    payload = payload.rstrip(b"\0")
+    while start < len(payload):
+        space = payload.index(b" ", start, start + 20)
+        end = start + int(payload[start:space])
+        record = payload[space + 1 : end]
+        if end > len(payload) or not record.endswith(b"\n") or b"=" not in record:
             raise ValueError("a pax record does not end where its length says")
-        key, value = record.split(b" ", 1)[1][:-1].split(b"=", 1)
+        key, value = record[:-1].split(b"=", 1)
         records[key] = value
+        start = end
     size = int(records[b"size"]) if b"size" in records else None
     if size is not None and size < 0:
         raise ValueError("a pax size is negative")

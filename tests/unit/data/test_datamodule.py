@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import json
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.needs import Needs
 from ldmlab.data.sampling import GlobalBatches
 
 SAMPLES, BATCH = 22, 4
@@ -254,6 +256,23 @@ def test_bad_arguments_fail_before_training(folder, options, words):
         _data(folder, **options).setup("fit")
 
 
+def test_samples_are_those_that_have_what_is_needed(tmp_path, write_tar, png):
+    parts = [("0.png", png(0)), ("0.txt", b"a"), ("1.png", png(1)), ("1.cls", b"1"), ("2.png", png(2)), ("2.cls", b"9")]
+    write_tar(tmp_path / "train" / "0.tar", parts)
+    for needs, keys in ((Needs(), ["0"]), (Needs(captions=False), ["0", "1", "2"]), (Needs.of(["labels"], 5), ["1"])):
+        data = _data(tmp_path)
+        data.needs = needs
+        assert list(data.train_set.index.keys) == keys
+
+
+def test_the_data_is_not_hashed_anew_at_every_save(folder, tmp_path, monkeypatch):
+    hashed = []
+    sha256 = hashlib.sha256
+    monkeypatch.setattr("ldmlab.data.index.hashlib.sha256", lambda *data: hashed.append(1) or sha256(*data))
+    _fit(Tiny(), _data(folder), epochs=1, callbacks=[SaveAt(tmp_path / f"{step}.ckpt", step) for step in range(1, 5)])
+    assert len(hashed) == 1
+
+
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path / 'none'} does not exist: write shards with `ldmlab data"):
-        _data(tmp_path / "none").setup("fit")
+        _data(tmp_path / "none").require_shards()

@@ -1,7 +1,10 @@
+import errno
 import io
 import logging
 import os
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,9 +12,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.data.dataset import ShardDataset, collate, to_signed
 from ldmlab.data.decode import decode_image
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.shard_files import ShardFiles
 
@@ -36,6 +40,7 @@ def test_sample_has_its_own_pixels_caption_key_and_json(tmp_path, write_shards):
         assert torch.equal(sample["image"], expected.view(3, 1, 1).expand(3, 8, 8))
         assert sample["caption"] == f"caption {number}"
         assert sample["key"] == f"{number:09d}" == sample["meta"]["key"]
+        assert sample["row"] == number
 
 
 def test_collate_stacks(tmp_path, write_shards):
@@ -45,6 +50,18 @@ def test_collate_stacks(tmp_path, write_shards):
     assert batch["captions"] == ["caption 2", "caption 0"]
     assert batch["keys"] == ["000000002", "000000000"]
     assert [meta["number"] for meta in batch["meta"]] == [2, 0]
+
+
+def test_captions_and_labels_are_given_where_every_sample_has_one(tmp_path, write_tar, png):
+    parts = [("0.png", png(0)), ("0.cls", b"4"), ("1.png", png(1)), ("1.txt", b"a"), ("1.json", b'{"label": 0}')]
+    write_tar(tmp_path / "0.tar", [*parts, ("2.png", png(2)), ("2.txt", b"b")])
+    dataset = ShardDataset(ShardIndex.build(tmp_path, needs=Needs(captions=False)), 8)
+    batches = {rows: collate([dataset[row] for row in rows]) for rows in ((0, 1), (1, 2), (0, 2))}
+    assert {rows: (batch.get("captions"), batch.get("labels")) for rows, batch in batches.items()} == {
+        (0, 1): (None, [4, 0]),
+        (1, 2): (["a", "b"], None),
+        (0, 2): (None, None),
+    }
 
 
 def test_pixels_span_minus_one_to_one(tmp_path, write_tar, members):
@@ -99,6 +116,78 @@ def test_exif_orientation_is_applied():
     pixels = decode_image(_encode(image, exif=exif), 8)
     assert pixels[:, 4:].max() == 0, "turned clockwise, the upper half is on the right"
     assert pixels[:, :4].min() == 255
+
+
+def _upper_half_black():
+    image = Image.new("RGB", (8, 8), "white")
+    image.paste("black", (0, 0, 8, 4))
+    return image
+
+
+BROKEN_EXIF = {
+    "no exif": b"Exif\0\0" + b"garbage" * 9,
+    "nothing": b"Exif\0\0",
+    "cut off": b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01",
+    "a chain without end": b"Exif\0\0II*\0\x08\0\0\0\0\0\x08\0\0\0",
+    "no such orientation": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0",
+    "orientation of no type": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x63\0\x01\0\0\0\x06\0\0\0\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_EXIF)
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "JPEG"])
+def test_broken_exif_says_nothing_against_the_pixels(image_format, kind, recwarn):
+    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100}}.get(image_format, {})
+    payload = _encode(_upper_half_black(), image_format, exif=BROKEN_EXIF[kind], **options)
+    whole = decode_image(_encode(_upper_half_black(), image_format, **options), 8)
+    assert np.array_equal(decode_image(payload, 8), whole)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP"])
+def test_orientation_is_applied_where_it_is_readable(image_format):
+    """The rest of the exif points beyond its end."""
+    orientation = b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+    elsewhere = b"\x0f\x01\x02\0\xff\xff\0\0\xff\xff\0\0"
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + elsewhere + orientation + bytes(4)
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    pixels = decode_image(_encode(_upper_half_black(), image_format, exif=exif, **options), 8)
+    assert pixels[:, 4:].max() == 0, "turned clockwise, the upper half is on the right"
+
+
+def _chunk(kind, body, broken=False):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body) ^ broken)
+
+
+BROKEN_CHUNKS = {
+    "profile": _chunk(b"iCCP", b"name\0\0garbage"),
+    "enormous profile": _chunk(b"iCCP", b"name\0\0" + zlib.compress(bytes(2**21))),
+    "enormous text": _chunk(b"zTXt", b"name\0\0" + zlib.compress(bytes(2**21))),
+    "xmp": _chunk(b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0garbage"),
+    "text with a wrong checksum": _chunk(b"tEXt", b"name\0text", broken=True),
+    "exif with a wrong checksum": _chunk(b"eXIf", b"II*\0", broken=True),
+    "resolution": _chunk(b"pHYs", b"\0"),
+    "gamma": _chunk(b"gAMA", b""),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_CHUNKS)
+@pytest.mark.parametrize("place", [33, -12], ids=["before", "after"])
+def test_a_broken_chunk_beside_the_pixels_says_nothing_against_them(tmp_path, write_tar, kind, place):
+    whole = _encode(_upper_half_black())
+    payload = whole[:place] + BROKEN_CHUNKS[kind] + whole[place:]
+    write_tar(tmp_path / "0.tar", [("0.png", payload), ("0.txt", b"a")])
+    dataset = _dataset(tmp_path)
+    assert torch.equal(dataset[0]["image"], to_signed(decode_image(whole, 8)))
+    assert not dataset.corrupt
+
+
+@pytest.mark.parametrize("keep", [45, 60, -200])
+def test_pixels_that_are_cut_off_are_not_mended(keep):
+    payload = _encode(Image.effect_noise((64, 64), 50))
+    broken = payload[:33] + BROKEN_CHUNKS["gamma"] + payload[33:keep]
+    with pytest.raises(Exception, match=r"[Tt]runcated|broken|identify"):
+        decode_image(broken, 64)
 
 
 def test_wide_image_is_cropped_in_the_centre():
@@ -190,6 +279,72 @@ def test_open_files_are_limited_and_closed(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before + 4
     del files
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def _remove(path):
+    path.unlink()
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def _overwrite(path):
+    """Of the same size."""
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, (1, 1))
+
+
+def _pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_remove, "was removed while it was in use"),
+        (_cut, "was changed while it was in use"),
+        (_overwrite, "was changed while it was in use"),
+        (_pipe, "cannot be read any more .is a pipe, no file"),
+    ],
+)
+def test_a_shard_that_goes_away_in_a_run_is_named(tmp_path, write_shards, spoil, words, workers):
+    dataset = _dataset(write_shards(tmp_path, [3, 3]))
+    if workers == 0:
+        dataset[0]
+    spoil(tmp_path / "00001.tar")
+    with pytest.raises(ValueError, match=rf"shard .*00001\.tar {words}.*: put it back as it was"):
+        list(DataLoader(dataset, 2, collate_fn=collate, num_workers=workers))
+
+
+def test_a_shard_that_is_cut_while_it_is_open_is_named(tmp_path, write_shards):
+    dataset = _dataset(write_shards(tmp_path, [3]))
+    dataset[0]
+    _cut(tmp_path / "00000.tar")
+    with pytest.raises(ValueError, match=r"00000\.tar was changed while it was in use"):
+        dataset[2]
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_a_disk_that_goes_away_is_told_with_the_shard(tmp_path, write_shards, monkeypatch, number):
+    dataset = _dataset(write_shards(tmp_path, [3]))
+    dataset[0]
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pread", fail)
+    with pytest.raises(ValueError, match=rf"00000\.tar cannot be read any more \({os.strerror(number).lower()}\)"):
+        dataset[1]
+
+
+def test_an_index_that_points_elsewhere_is_told(tmp_path, write_shards):
+    index = ShardIndex.build(write_shards(tmp_path, [3]))
+    index.spans[1, 3] += 7
+    with pytest.raises(ValueError, match=r"the json of 000000001 is not where the index has it: delete \.ldmlab_index"):
+        ShardDataset(index, 8)[1]
 
 
 def test_image_size_is_checked(tmp_path, write_shards):

@@ -1,12 +1,19 @@
+import errno
+import gzip
 import io
+import json
+import os
 import random
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from ldmlab.data import file_view
 from ldmlab.data import index as index_module
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
 from ldmlab.data.shard_files import ShardFiles
 from ldmlab.data.shard_scan import scan_shard
@@ -52,16 +59,17 @@ def test_json_is_optional_and_extensions_ignore_case(tmp_path, write_tar, png):
     assert [(e.key, e.caption, m) for e, _, m in _read_all(index)] == [("a/1", "one", {})]
 
 
-def test_duplicate_keys_keep_the_first(tmp_path, write_tar, members):
+def test_keys_are_unique_within_a_shard_only(tmp_path, write_tar, members):
     again = [(name, payload.replace(b"caption", b"again")) for name, payload in members(0)]
     write_tar(tmp_path / "0.tar", [*members(0), *again])
     write_tar(tmp_path / "1.tar", [*again, *members(1)])
     index = ShardIndex.build(tmp_path)
-    assert [(entry.key, entry.caption) for entry in index] == [(f"{n:09d}", f"caption {n}") for n in range(2)]
-    assert [(p.defect, p.shard) for p in index.problems] == [
-        (Defect.DUPLICATE_KEY, "0.tar"),
-        (Defect.DUPLICATE_KEY, "1.tar"),
+    assert [(entry.shard, entry.key, entry.caption) for entry in index] == [
+        (0, "000000000", "caption 0"),
+        (1, "000000000", "again 0"),
+        (1, "000000001", "caption 1"),
     ]
+    assert index.problems == (Problem(Defect.DUPLICATE_KEY, "0.tar", "000000000"),)
 
 
 def _bomb():
@@ -87,6 +95,9 @@ def _gif():
         (".txt", None, Defect.MISSING_CAPTION),
         (".txt", b" \n", Defect.EMPTY_CAPTION),
         (".txt", "caf\u00e9".encode("latin-1"), Defect.UNDECODABLE_CAPTION),
+        (".txt", "a star".encode("utf-16-le"), Defect.NUL_CAPTION),
+        (".txt", b"a" * 70_000, Defect.OVERSIZED_CAPTION),
+        (".json", b'{"a": "' + b"a" * 2**20 + b'"}', Defect.OVERSIZED_JSON),
         (".json", b'{"key": ', Defect.BROKEN_JSON),
         (".json", b"[1]", Defect.BROKEN_JSON),
         (".json", b"[" * 100_000, Defect.BROKEN_JSON),
@@ -124,13 +135,13 @@ def test_shard_without_stats_is_named_where_others_have_them(tmp_path, write_sha
     assert index.problems == (Problem(Defect.UNFINISHED_SHARD, "00001.tar"),)
 
 
-def test_truncated_shard_is_refused_by_name(tmp_path, write_shards):
+def test_truncated_shard_gives_its_whole_samples_and_is_named(tmp_path, write_shards):
     path = write_shards(tmp_path, [5, 2]) / "00000.tar"
-    path.write_bytes(path.read_bytes()[: 3 * 3 * 2 * BLOCK + 700])
-    with pytest.raises(ValueError, match=r"shard .*00000\.tar is truncated at byte \d+"):
-        ShardIndex.build(tmp_path)
-    path.rename(tmp_path / "00000.tar.broken")
-    assert [entry.key for entry in ShardIndex.build(tmp_path)] == ["000000005", "000000006"]
+    cut = 3 * 3 * 2 * BLOCK + 530
+    path.write_bytes(path.read_bytes()[:cut])
+    index = ShardIndex.build(tmp_path)
+    assert [entry.key for entry in index] == [f"{n:09d}" for n in (0, 1, 2, 5, 6)]
+    assert index.problems == (Problem(Defect.TRUNCATED_SHARD, "00000.tar", f"byte {cut}"),)
 
 
 def _spans(data, members_per_sample=3):
@@ -144,6 +155,10 @@ def _spans(data, members_per_sample=3):
     return samples
 
 
+def _rows(table):
+    return zip(table.keys, table.captions, table.spans.tolist(), strict=True)
+
+
 def test_fuzzed_tar_never_pairs_wrongly_and_keeps_every_untouched_sample(tmp_path, write_shards):
     path = write_shards(tmp_path, [12]) / "00000.tar"
     original = path.read_bytes()
@@ -155,7 +170,7 @@ def test_fuzzed_tar_never_pairs_wrongly_and_keeps_every_untouched_sample(tmp_pat
         for place in places:
             data[place] ^= rng.randrange(1, 256)
         path.write_bytes(data)
-        found = {entry.key: entry for entry in scan_shard(path, 0).entries}
+        found = {row[0]: row for row in _rows(scan_shard(path).table)}
         assert set(found) <= set(truth)
         for key, members in truth.items():
             begin, end = members["png"].offset - BLOCK, members["txt"].offset + BLOCK
@@ -163,9 +178,11 @@ def test_fuzzed_tar_never_pairs_wrongly_and_keeps_every_untouched_sample(tmp_pat
         for key, entry in found.items():
             members = truth[key]
             text = members["txt"]
-            assert entry.caption == bytes(data[text.offset : text.offset + text.size]).decode().strip()
-            assert (entry.image.offset, entry.image.size) == (members["png"].offset, members["png"].size)
-            assert entry.meta is None or entry.meta.offset == members["json"].offset
+            _, caption, (image, image_size, meta, _) = entry
+            intact = bytes(data[text.offset : text.offset + text.size]).decode(errors="replace").strip()
+            assert caption in ("", intact)
+            assert (image, image_size) == (members["png"].offset, members["png"].size)
+            assert meta in (-1, members["json"].offset)
 
 
 def test_damaged_header_is_counted_and_costs_one_sample(tmp_path, write_shards):
@@ -194,7 +211,6 @@ def _not_a_tar(folder, write_tar, members):
 
 
 def _empty_tar(folder, write_tar, members):
-    write_tar(folder / "0.tar", members(0))
     write_tar(folder / "1.tar", [])
 
 
@@ -209,9 +225,9 @@ def _empty_file(folder, write_tar, members):
         (lambda folder, *_: folder.rmdir(), "does not exist"),
         (_no_captions, "have no captions"),
         (_all_bad, "have no usable sample.*undecodable image"),
-        (_not_a_tar, "have no usable sample.*damaged tar header"),
-        (_empty_tar, r"1\.tar is empty"),
-        (_empty_file, r"0\.tar is empty"),
+        (_not_a_tar, "have no usable sample.*no tar .first: 0.tar: a web page"),
+        (_empty_tar, r"1 empty shard \(first: 1\.tar: 10,240 bytes, all zero\)"),
+        (_empty_file, r"1 empty shard \(first: 0\.tar: 0 bytes\)"),
     ],
 )
 def test_unusable_folder_is_one_line_with_path_and_fix(tmp_path, write_tar, members, make, words):
@@ -224,7 +240,7 @@ def test_unusable_folder_is_one_line_with_path_and_fix(tmp_path, write_tar, memb
     assert str(folder) in message
     assert "`ldmlab data dataset=shapes`" in message
     assert "\n" not in message
-    assert not list(folder.glob(".*")) if folder.exists() else True
+    assert {path.name for path in folder.glob(".*")} <= {".ldmlab_index.npz"}
 
 
 @pytest.fixture
@@ -308,3 +324,339 @@ def test_filter_reads_the_json(tmp_path, write_shards):
 def test_summary_counts_kinds_most_frequent_first():
     problems = [Problem(Defect.EMPTY_CAPTION, "0.tar", "a")] + [Problem(Defect.BROKEN_JSON, "1.tar", k) for k in "bc"]
     assert summarise(problems) == "3 problems: 2 broken json (first: 1.tar/b), 1 empty caption (first: 0.tar/a)"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_caption(tmp_path, write_tar, members):
+    write_tar(tmp_path / "0.tar", _with(members(0), ".txt", b"\xef\xbb\xbfa star"))
+    assert ShardIndex.build(tmp_path)[0].caption == "a star"
+
+
+def test_json_with_odd_values_is_no_defect(tmp_path, write_tar, members):
+    """NaN is what tables without a value become; width and height are not what is read."""
+    write_tar(tmp_path / "0.tar", _with(members(0), ".json", b'{"punsafe": NaN, "width": "x", "height": -1}'))
+    assert ShardIndex.build(tmp_path).problems == ()
+
+
+def _pipe(path):
+    os.mkfifo(path)
+
+
+def _gzip(path):
+    path.write_bytes(gzip.compress(bytes(10_000)))
+
+
+def _lfs(path):
+    path.write_bytes(b"version 1\noid sha256:0\nsize 9\n")
+
+
+UNUSABLE = {
+    "no bytes": (lambda path: path.touch(), Defect.EMPTY_SHARD, "0 bytes"),
+    "zeros": (lambda path: path.write_bytes(bytes(300_000)), Defect.EMPTY_SHARD, "300,000 bytes, all zero"),
+    "web page": (lambda path: path.write_bytes(b"\n<!DOCTYPE html>"), Defect.NO_ARCHIVE, "a web page"),
+    "gzip": (_gzip, Defect.NO_ARCHIVE, "compressed by gzip: unpack it"),
+    "lfs": (_lfs, Defect.NO_ARCHIVE, "a pointer of Git LFS"),
+    "text": (lambda path: path.write_bytes(b"hello " * 900), Defect.NO_ARCHIVE, "it has no tar header"),
+    "folder": (lambda path: path.mkdir(), Defect.UNREADABLE_SHARD, "a folder"),
+    "pipe": (_pipe, Defect.UNREADABLE_SHARD, "a pipe"),
+    "link": (lambda path: path.symlink_to("nowhere"), Defect.UNREADABLE_SHARD, "a link to nothing"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), Defect.UNREADABLE_SHARD, "a device"),
+}
+
+
+def test_unusable_shards_are_named_as_what_they_are_in_one_pass(tmp_path, write_shards, scans):
+    write_shards(tmp_path, [3])
+    for name, (make, *_) in UNUSABLE.items():
+        make(tmp_path / f"{name}.tar")
+        (tmp_path / f"{name}_stats.json").write_text("{}")
+    index = ShardIndex.build(tmp_path)
+    assert len(index) == 3
+    assert index.shards == ("00000.tar",)
+    told = {problem.shard: (problem.defect, problem.detail) for problem in index.problems}
+    assert len(told) == len(index.problems) == len(UNUSABLE)
+    for name, (_, defect, detail) in UNUSABLE.items():
+        assert told[f"{name}.tar"][0] is defect
+        assert told[f"{name}.tar"][1].startswith(detail)
+    assert len(scans) == 1 + len(UNUSABLE)
+    assert len(ShardIndex.build(tmp_path)) == 3
+    assert len(scans) == 1 + len(UNUSABLE) + 4, "what could not be read may be readable now"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EACCES, "permission denied"), (errno.ESTALE, "stale file handle")]
+)
+def test_what_the_system_refuses_is_named(tmp_path, write_shards, monkeypatch, number, words):
+    write_shards(tmp_path, [2, 2])
+
+    def refuse(path):
+        if path.name == "00001.tar":
+            raise OSError(number, os.strerror(number), str(path))
+        return open(path, "rb")
+
+    monkeypatch.setattr(file_view, "open_regular", refuse)
+    index = ShardIndex.build(tmp_path)
+    assert len(index) == 2
+    assert index.problems == (Problem(Defect.UNREADABLE_SHARD, "00001.tar", detail=words),)
+
+
+def test_too_many_open_files_are_no_defect_of_a_shard(tmp_path, write_shards, monkeypatch):
+    def refuse(path):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(file_view, "open_regular", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        ShardIndex.build(write_shards(tmp_path, [2]))
+
+
+def test_counts_are_compared_with_the_statistics(tmp_path, write_shards):
+    write_shards(tmp_path, [5, 2, 3])
+    (tmp_path / "00000_stats.json").write_text('{"count": 80, "successes": 70}')
+    (tmp_path / "00001_stats.json").write_text('{"count": 2, "successes": 2}')
+    (tmp_path / "00007_stats.json").write_text('{"successes": 1}')
+    index = ShardIndex.build(tmp_path)
+    assert index.problems == (
+        Problem(Defect.OTHER_COUNT, "00000.tar", detail="5 images of 70"),
+        Problem(Defect.MISSING_SHARD, "00007_stats.json"),
+    )
+    assert "1 shard that differs from its _stats.json (first: 00000.tar: 5 images of 70)" in index.summary()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[1]", b"{", b"[" * 100_000, b'{"successes": "x"}', b"{}" + b" " * 2**21, None]
+)
+def test_statistics_that_say_nothing_are_no_obstacle(tmp_path, write_shards, content):
+    path = write_shards(tmp_path, [2]) / "00000_stats.json"
+    path.unlink()
+    if content is None:
+        os.mkfifo(path)
+    else:
+        path.write_bytes(content)
+    assert ShardIndex.build(tmp_path).problems == ()
+
+
+def test_a_tail_of_zeros_is_found_without_statistics(tmp_path, write_shards):
+    path = write_shards(tmp_path, [20]) / "00000.tar"
+    data = path.read_bytes()
+    cut = 10 * 6 * BLOCK + BLOCK + 40  # within the pixels of sample 10
+    path.write_bytes(data[:cut] + bytes(len(data) - cut))
+    index = ShardIndex.build(tmp_path)
+    assert len(index) == 10
+    assert index.count(Defect.ZEROS) == 2
+    assert {problem.shard for problem in index.problems} == {"00000.tar"}
+
+
+def test_compressed_shards_beside_others_are_named(tmp_path, write_shards):
+    write_shards(tmp_path, [2])
+    (tmp_path / "00001.tar.gz").touch()
+    assert ShardIndex.build(tmp_path).problems == (
+        Problem(Defect.NO_ARCHIVE, "00001.tar.gz", detail="compressed: unpack it"),
+    )
+    (tmp_path / "00000.tar").unlink()
+    with pytest.raises(ValueError, match=r"compressed shards alone \(first: 00001\.tar\.gz\): unpack them"):
+        ShardIndex.build(tmp_path)
+
+
+def test_an_added_or_changed_shard_costs_a_scan_of_that_shard(tmp_path, write_shards, write_tar, members, scans):
+    write_shards(tmp_path, [3, 2, 2])
+    shown = []
+
+    def progress(paths):
+        shown.append(len(paths))
+        return iter(paths)
+
+    def build():
+        scans.clear()
+        return [entry.key for entry in ShardIndex.build(tmp_path, progress=progress)], list(scans)
+
+    assert build() == ([f"{n:09d}" for n in range(7)], ["00000.tar", "00001.tar", "00002.tar"])
+    write_tar(tmp_path / "00000b.tar", members(70))
+    assert build() == ([f"{n:09d}" for n in (0, 1, 2, 70, 3, 4, 5, 6)], ["00000b.tar"])
+    write_tar(tmp_path / "00001.tar", members(80))
+    (tmp_path / "00000.tar").unlink()
+    assert build() == ([f"{n:09d}" for n in (70, 80, 5, 6)], ["00001.tar"])
+    assert build()[1] == []
+    assert shown == [3, 1, 1]
+
+
+def test_an_interrupted_scan_is_kept(tmp_path, write_shards, scans):
+    write_shards(tmp_path, [1, 1, 1])
+
+    def interrupted(paths):
+        yield from paths[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ShardIndex.build(tmp_path, progress=interrupted)
+    assert len(ShardIndex.build(tmp_path)) == 3
+    assert scans == ["00000.tar", "00001.tar", "00002.tar"]
+
+
+@pytest.mark.parametrize(
+    ("cls", "label", "expected", "defect"),
+    [
+        (None, 3, 3, None),
+        (None, 0, 0, None),
+        (b" 4\n", None, 4, None),
+        (b"4", 4, 4, None),
+        (b"4", 3, 4, Defect.OTHER_LABEL),
+        (b"4", "x", 4, None),
+        (None, None, None, Defect.MISSING_LABEL),
+        (None, "1", None, Defect.BAD_LABEL),
+        (None, 1.0, None, Defect.BAD_LABEL),
+        (None, -1, None, Defect.BAD_LABEL),
+        (None, True, None, Defect.BAD_LABEL),
+        (None, [1], None, Defect.BAD_LABEL),
+        (None, float("nan"), None, Defect.BAD_LABEL),
+        (None, 2**70, None, Defect.BAD_LABEL),
+        (None, 7, None, Defect.NO_CLASS),
+        (b"7", 7, None, Defect.NO_CLASS),
+        (b"-1", 1, None, Defect.BAD_LABEL),
+        (b"1.0", 1, None, Defect.BAD_LABEL),
+        (b"\xd9\xa1", 1, None, Defect.BAD_LABEL),
+        (b"cat", 1, None, Defect.BAD_LABEL),
+        (b"", 1, None, Defect.BAD_LABEL),
+        (b"9" * 5000, 1, None, Defect.BAD_LABEL),
+    ],
+)
+def test_labels_are_checked_where_they_are_needed(tmp_path, write_tar, png, cls, label, expected, defect):
+    parts = [("bad.png", png(0)), ("bad.json", json.dumps({"label": label}).encode())]
+    parts += [("bad.cls", cls)] if cls is not None else []
+    write_tar(tmp_path / "0.tar", [*parts, ("good.png", png(1)), ("good.cls", b"1")])
+    index = ShardIndex.build(tmp_path, needs=Needs(captions=False, classes=5))
+    wanted = {"bad": expected, "good": 1} if expected is not None else {"good": 1}
+    assert {entry.key: entry.label for entry in index} == wanted
+    assert [(problem.defect, problem.shard, problem.key) for problem in index.problems] == (
+        [(defect, "0.tar", "bad")] if defect else []
+    )
+    assert ShardIndex.build(tmp_path, needs=Needs(captions=False)).problems == ()
+
+
+def test_captions_are_not_missed_where_nothing_reads_them(tmp_path, write_shards, write_tar, members):
+    write_shards(tmp_path / "some", [2])
+    write_tar(tmp_path / "some" / "00001.tar", _with(members(9), ".txt", None))
+    assert len(ShardIndex.build(tmp_path / "some")) == 2
+    every = ShardIndex.build(tmp_path / "some", needs=Needs(captions=False))
+    assert [entry.caption for entry in every] == ["caption 0", "caption 1", ""]
+    assert every.count(Defect.MISSING_CAPTION) == 0
+
+
+@pytest.mark.parametrize(
+    ("needs", "words"),
+    [
+        (Needs(), "have no captions .* choose a conditioner that reads none, such as class_label or none"),
+        (Needs(captions=False, classes=3), "have no labels .KEY.cls, or `label` in KEY.json"),
+    ],
+)
+def test_data_without_what_is_needed_is_refused_in_one_line(tmp_path, write_tar, png, needs, words):
+    write_tar(tmp_path / "0.tar", [("a.png", png(0)), ("b.png", png(1))])
+    with pytest.raises(ValueError, match=words):
+        ShardIndex.build(tmp_path, needs=needs)
+
+
+def test_labels_beyond_the_classes_are_told(tmp_path, write_tar, png):
+    write_tar(tmp_path / "0.tar", [("a.png", png(0)), ("a.cls", b"12")])
+    with pytest.raises(ValueError, match=r"1 label beyond the classes \(first: 0\.tar/a: label 12 of 10 classes\)"):
+        ShardIndex.build(tmp_path, needs=Needs(captions=False, classes=10))
+
+
+def test_the_fingerprint_follows_labels_where_they_are_needed(tmp_path, write_tar, png):
+    needs = Needs(captions=False, classes=9)
+    for number in (1, 2):
+        write_tar(tmp_path / str(number) / "0.tar", [("a.png", png(0)), ("a.cls", b"%d" % number)])
+    one, two = (tmp_path / str(number) for number in (1, 2))
+    assert ShardIndex.build(one, needs=needs).fingerprint != ShardIndex.build(two, needs=needs).fingerprint
+    anyhow = Needs(captions=False)
+    assert ShardIndex.build(one, needs=anyhow).fingerprint == ShardIndex.build(two, needs=anyhow).fingerprint
+
+
+def test_the_header_of_an_image_is_read_without_its_pixels(tmp_path, write_tar, monkeypatch):
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (512, 512), random.Random(0).randbytes(512 * 512 * 3)).save(buffer, "PNG")
+    samples = [((f"{n}.png", buffer.getvalue()), (f"{n}.txt", b"x")) for n in range(9)]
+    write_tar(tmp_path / "0.tar", [member for sample in samples for member in sample])
+    sizes = []
+    read = file_view.FileView._read
+
+    def counted(view, start, stop):
+        sizes.append(stop - start)
+        return read(view, start, stop)
+
+    monkeypatch.setattr(file_view.FileView, "_read", counted)
+    assert len(ShardIndex.build(tmp_path)) == 9
+    assert sum(sizes) < 9 * 40_000 < len(buffer.getvalue())
+
+
+def _stored(folder):
+    with np.load(folder / ".ldmlab_index.npz") as stored:
+        return dict(stored)
+
+
+def _store(folder, arrays, save=np.savez):
+    save(folder / ".ldmlab_index.npz", **arrays)
+
+
+SPOILED = {
+    "image outside": ("spans", lambda a: a + np.array([10**9, 0, 0, 0])),
+    "image before": ("spans", lambda a: a * [[-1, 1, 1, 1]]),
+    "image of terabytes": ("spans", lambda a: a + np.array([0, 2**62, 0, 0])),
+    "json outside": ("spans", lambda a: a + np.array([0, 0, 10**9, 0])),
+    "other type": ("spans", lambda a: a.astype(np.float64)),
+    "other shape": ("spans", lambda a: a[:, :3]),
+    "labels of another type": ("labels", lambda a: a.astype(np.int8)),
+    "fewer": ("labels", lambda a: a[:-1]),
+    "no such flaw": ("caption_flaws", lambda a: a + 200),
+    "ends that fall": ("keys_ends", lambda a: a[::-1].copy()),
+    "ends beyond": ("keys_ends", lambda a: a + 1),
+    "no utf-8": ("captions_blob", lambda a: a | 0x80),
+    "more samples than there are": ("counts", lambda a: a * 10**12),
+    "negative counts": ("counts", lambda a: -a),
+    "a problem of no kind": ("", None),
+    "objects": ("labels", lambda a: a.astype(object)),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILED)
+def test_a_stored_index_that_does_not_hold_together_is_not_believed(tmp_path, write_shards, scans, kind):
+    """It may be a stranger's, and say anything."""
+    write_shards(tmp_path, [2, 2])
+    (tmp_path / "00001_stats.json").unlink()
+    first = ShardIndex.build(tmp_path)
+    name, spoil = SPOILED[kind]
+    name = name.replace("key_", "keys_").replace("captions_blob", "captions_blob")
+    arrays = _stored(tmp_path)
+    if kind == "a problem of no kind":
+        arrays |= {"counts": arrays["counts"] + [[0, 1], [0, 0]], "problems_ends": np.array([9])}
+        arrays |= {"problems_blob": np.frombuffer(b'["x", ""]', np.uint8)}
+    else:
+        arrays[name] = spoil(arrays[name])
+    _store(tmp_path, arrays)
+    _same(ShardIndex.build(tmp_path), first)
+    assert len(scans) == 4
+
+
+def test_a_compressed_index_is_not_unpacked(tmp_path, write_shards, scans):
+    write_shards(tmp_path, [2])
+    ShardIndex.build(tmp_path)
+    _store(tmp_path, _stored(tmp_path) | {"bomb": np.zeros(10**7, np.uint8)}, np.savez_compressed)
+    ShardIndex.build(tmp_path)
+    assert len(scans) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "link to a file of mine"])
+def test_no_pipe_or_link_in_the_place_of_the_index_is_written_through(tmp_path, write_shards, kind):
+    folder, mine = write_shards(tmp_path / "data", [2]), tmp_path / "mine"
+    stored = folder / ".ldmlab_index.npz"
+    if kind == "pipe":
+        os.mkfifo(stored)
+    else:
+        stored.symlink_to(mine)
+    if kind == "link to a file of mine":
+        mine.write_text("mine")
+    assert len(ShardIndex.build(folder)) == 2
+    assert mine.exists() == (kind == "link to a file of mine")
+    assert not mine.exists() or mine.read_text() == "mine"
+    assert stored.is_file()
+    assert not stored.is_symlink()
+
+
+def test_names_from_strangers_do_not_speak_to_the_terminal():
+    assert str(Problem(Defect.IGNORED_MEMBER, "0.tar", "a\x1b[2J\nb")) == "0.tar/a\\x1b[2J\\nb"

@@ -1,8 +1,10 @@
 import logging
+import os
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
 from ldmlab.data.dataset import ShardDataset
@@ -130,6 +132,61 @@ def test_corrupt_image_keeps_latent_and_caption_together(tmp_path, write_tar, me
     assert number != 3
     assert sample["captions"] == [f"caption {number}"]
     assert sample["moments"][0, 0, 0, 0] == pytest.approx(number / 127.5 - 1, abs=1e-3)
+
+
+def test_keys_that_two_shards_share_are_told_apart(tmp_path, write_tar, members):
+    """As two downloads in one folder do; the image of the second's first sample is corrupt."""
+    for shard in range(2):
+        parts = []
+        for number in range(4):
+            (image, pixels), (json, meta), (text, _) = members(number)
+            pixels = members(number + 100 * shard)[0][1]
+            cut = pixels[:45] if (shard, number) == (1, 0) else pixels
+            parts += [(image, cut), (json, meta), (text, f"shard {shard}, {number}".encode())]
+        write_tar(tmp_path / f"{shard}.tar", parts)
+    dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
+    assert len(dataset) == 8
+    cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae", batch_size=3)
+    for row in range(8):
+        batch = cached[row]
+        shard, number = map(int, batch["captions"][0].removeprefix("shard ").split(", "))
+        assert (shard, number) == divmod(row, 4) if row != 4 else (shard, number) != (1, 0)
+        assert batch["rows"] == [4 * shard + number]
+        assert batch["moments"][0, 0, 0, 0] == pytest.approx((number + 100 * shard) / 127.5 - 1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: {"rows": t["rows"] + 10},
+        lambda t: {"rows": t["rows"] - 1},
+        lambda t: {"rows": t["rows"].int()},
+        lambda t: {"rows": t["rows"][:5]},
+        lambda t: {name: t[name][:5] for name in t},
+        lambda t: {"std": t["std"][:, :1]},
+        lambda t: {"mean": t["mean"].float()},
+        lambda t: {"mean": t["mean"] * float("nan")},
+        lambda t: {"mean": t["mean"].flatten(1), "std": t["std"].flatten(1)},
+    ],
+)
+def test_a_cache_that_does_not_fit_is_made_again(dataset, tmp_path, spoil):
+    """It may be a stranger's, and say anything."""
+    path = tmp_path / "l.safetensors"
+    first = build_latent_cache(dataset, Encoder(), path, "ae")
+    with safe_open(path, "pt") as stored:
+        facts = stored.metadata()
+    tensors = load_file(path)
+    save_file({name: tensor.contiguous() for name, tensor in (tensors | spoil(tensors)).items()}, path, facts)
+    encoder = Encoder()
+    assert torch.equal(build_latent_cache(dataset, encoder, path, "ae").moments, first.moments)
+    assert encoder.calls == 1
+
+
+def test_a_pipe_in_the_place_of_the_cache_is_replaced(dataset, tmp_path):
+    path = tmp_path / "l.safetensors"
+    os.mkfifo(path)
+    build_latent_cache(dataset, Encoder(), path, "ae")
+    assert len(load_file(path)) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -1,8 +1,11 @@
 import tarfile
+import time
 
 import pytest
 
-from ldmlab.data.tar_walk import Damage, Member, walk
+from ldmlab.data.file_view import FileView
+from ldmlab.data.problems import Defect
+from ldmlab.data.tar_walk import BLOCK, RECORD, Damage, Member, walk
 
 NAMES = ["a.txt", "folder/b.txt", "x" * 150 + "/c.txt", "y" * 90 + "/" + "z" * 90 + ".txt", "mit-Umlaut-ä.txt"]
 
@@ -35,6 +38,8 @@ def test_base_256_size_and_pax_size(tmp_path, write_tar):
     header[148:156] = b" " * 8
     header[148:156] = f"{sum(header[:512]):06o}\0 ".encode()
     assert list(walk(bytes(header))) == [Member("a.txt", 512, 5)]
+    del header[1024:]
+    assert list(walk(bytes(header))) == [Member("a.txt", 512, 5), Damage(1024, Defect.NO_END_MARK)]
 
 
 def test_concatenated_archives_are_one(tmp_path, write_tar):
@@ -46,7 +51,7 @@ def test_long_name_is_not_given_to_the_member_after_a_damage(tmp_path, write_tar
     members = [("l" * 120 + ".txt", b"one"), ("short.txt", b"two")]
     data = bytearray(write_tar(tmp_path / "t.tar", members).read_bytes())
     data[1024 + 130] ^= 1  # the real header behind the long name
-    assert list(walk(bytes(data))) == [Damage(1024), Member("short.txt", 2560, 3)]
+    assert list(walk(bytes(data))) == [Damage(1024, Defect.DAMAGED_HEADER), Member("short.txt", 2560, 3)]
 
 
 def test_damaged_pax_record_loses_its_member_only(tmp_path, write_tar):
@@ -72,7 +77,7 @@ def test_nothing_is_no_damage(data):
 
 def test_garbage_is_damage():
     garbage = bytes(range(1, 256)) * 41
-    assert list(walk(garbage)) == [Damage(0), Damage(len(garbage), truncated=True)]
+    assert list(walk(garbage)) == [Damage(0, Defect.DAMAGED_HEADER), Damage(len(garbage), Defect.NO_END_MARK)]
 
 
 def test_every_cut_keeps_the_whole_members_before_it(tmp_path, write_tar):
@@ -83,5 +88,87 @@ def test_every_cut_keeps_the_whole_members_before_it(tmp_path, write_tar):
         found = list(walk(data[:cut]))
         kept = [m for m in whole if m.offset + m.size <= cut]
         assert [item for item in found if isinstance(item, Member)] == kept
-        if cut <= content - (1024 - 700):
-            assert found[-1] == Damage(cut, truncated=True)
+        if cut <= content:
+            assert found[-1].defect in (Defect.TRUNCATED_SHARD, Defect.NO_END_MARK)
+            assert found[-1].offset == cut
+
+
+def _archive(path, write_tar, count=40, size=700):
+    return write_tar(path, [(f"{n}.bin", bytes([65 + n]) * size) for n in range(count)]).read_bytes()
+
+
+@pytest.mark.parametrize("where", ["payload", "header", "between"])
+def test_a_tail_of_zeros_is_no_end(tmp_path, write_tar, where):
+    """As of a download into a file of its final size that was cut off."""
+    data = bytearray(_archive(tmp_path / "t.tar", write_tar))
+    whole = list(walk(bytes(data)))
+    third = whole[3]
+    cut = {"payload": third.offset + 300, "header": third.offset - 200, "between": third.offset - BLOCK}[where]
+    data[cut:] = bytes(len(data) - cut)
+    found = list(walk(bytes(data)))
+    assert found[:3] == whole[:3]
+    assert {item.defect for item in found[3:]} & {Defect.ZEROS, Defect.DAMAGED_HEADER}
+    assert not [item for item in found[3:] if isinstance(item, Member)]
+
+
+def test_a_hole_of_zeros_is_named_and_what_follows_is_kept(tmp_path, write_tar):
+    """As of a download in several pieces."""
+    data = bytearray(_archive(tmp_path / "t.tar", write_tar))
+    whole = list(walk(bytes(data)))
+    start, end = whole[5].offset + 100, whole[20].offset - BLOCK
+    data[start:end] = bytes(end - start)
+    found = list(walk(bytes(data)))
+    assert [item for item in found if isinstance(item, Member)] == whole[:5] + whole[20:]
+    assert Damage(whole[5].offset, Defect.ZEROS) in found
+
+
+def test_the_last_member_is_not_taken_for_whole_where_zeros_begin_in_it(tmp_path, write_tar):
+    """Too few are missing for the tail to be longer than a writer's."""
+    data = bytearray(_archive(tmp_path / "t.tar", write_tar, count=3))
+    last = list(walk(bytes(data)))[-1]
+    data[last.offset + 600 :] = bytes(len(data) - last.offset - 600)
+    assert list(walk(bytes(data)))[2:] == [Damage(last.offset, Defect.ZEROS)]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 20])
+def test_an_end_may_be_as_short_as_one_block_and_fill_its_record(tmp_path, write_tar, blocks):
+    data = _archive(tmp_path / "t.tar", write_tar, count=3)
+    end = 3 * (BLOCK + 1024)
+    assert len(data) % RECORD == 0
+    assert all(isinstance(item, Member) for item in walk(data[: end + blocks * BLOCK]))
+
+
+def test_a_file_is_walked_as_its_bytes_are(tmp_path, write_tar):
+    data = bytearray(_archive(tmp_path / "t.tar", write_tar, size=9000))
+    data[10 * 9728 + 3] ^= 1
+    (tmp_path / "t.tar").write_bytes(data)
+    with FileView(tmp_path / "t.tar") as view:
+        assert list(walk(view)) == list(walk(bytes(data)))
+        assert [view[at : at + 3] for at in (0, 8191, 9, 20_000)] == [data[at : at + 3] for at in (0, 8191, 9, 20_000)]
+
+
+def test_a_file_that_shrinks_is_an_error_and_no_signal(tmp_path, write_tar):
+    _archive(tmp_path / "t.tar", write_tar)
+    with FileView(tmp_path / "t.tar") as view:
+        (tmp_path / "t.tar").write_bytes(b"")
+        with pytest.raises(OSError, match="became shorter while it was read"):
+            list(walk(view))
+
+
+def _pax(tmp_path, record):
+    path = tmp_path / "t.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("p" * 120))
+    data = bytearray(path.read_bytes())
+    payload = record * (2**20 // len(record))
+    data[124:136] = f"{len(payload):011o}\0".encode()
+    data[148:156] = b" " * 8
+    data[148:156] = f"{sum(data[:512]):06o}\0 ".encode()
+    return bytes(data[:512]) + payload + bytes(-len(payload) % 512) + bytes(data[1024:1536]) + bytes(1024)
+
+
+@pytest.mark.parametrize("record", [b"6 a=b\n", b"0 a=b\n", b"-6 a=b\n", b" ", b"9" * 512])
+def test_a_hostile_pax_header_takes_no_longer_than_its_length(tmp_path, record):
+    start = time.process_time()
+    assert [type(item) for item in walk(_pax(tmp_path, record))][-1] is Member
+    assert time.process_time() - start < 5

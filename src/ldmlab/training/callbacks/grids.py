@@ -101,7 +101,7 @@ def task_drawer(batch: Mapping[str, Any], sampler: Sampler, guidance: Guidance, 
     """For each sample of a batch what its picture is without a model, what the averaged weights draw, and the truth.
 
     Args:
-        batch: "images" and "captions", and what else an `ImageConditioner` reads.
+        batch: "images" and "keys", "captions" where there are any, and what else an `ImageConditioner` reads.
         sampler: the method.
         guidance: the method.
         seed: the same noise every time.
@@ -115,7 +115,8 @@ def task_drawer(batch: Mapping[str, Any], sampler: Sampler, guidance: Guidance, 
         with module.ema.swapped():
             drawn = conditioner.finish(batch, module.model.sample(batch, seeds, sampler, guidance))
         given = to_uint8(conditioner.naive(batch)).cpu()
-        titles = [title for caption in batch["captions"] for title in (conditioner.shows, caption, "truth")]
+        names = batch.get("captions") or batch["keys"]
+        titles = [title for name in names for title in (conditioner.shows, name, "truth")]
         return torch.stack([given, drawn, to_uint8(truth).cpu()], dim=1).flatten(0, 1), titles
 
     return draw
