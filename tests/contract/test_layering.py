@@ -17,6 +17,7 @@ ROOMS: dict[str, set[str]] = {
     "files": set(),
     "tensor_file": {"files"},
     "shapes": set(),
+    "torch_file": set(),
     "pretrained": {"files", "types"},
     "attention": {"types"},
     "diffusion": {"types"},
@@ -32,10 +33,22 @@ ROOMS: dict[str, set[str]] = {
     "counting": {"attention", "types"},
     "describe": {"counting"},
     "pipeline": MODELS,
-    "interop": MODELS | {"files", "pipeline", "tensor_file"},
+    "interop": MODELS | {"files", "models", "pipeline", "tensor_file", "torch_file"},
     "models": MODELS | {"pipeline"},
     "training": MODELS
-    | {"data", "files", "metrics", "editing", "pictures", "pipeline", "pretrained", "shapes", "tensor_file"},
+    | {
+        "data",
+        "files",
+        "metrics",
+        "editing",
+        "models",
+        "pictures",
+        "pipeline",
+        "pretrained",
+        "shapes",
+        "tensor_file",
+        "torch_file",
+    },
 }
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}

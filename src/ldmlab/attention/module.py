@@ -39,6 +39,8 @@ class Attention(nn.Module):
         name: str = "",
     ) -> None:
         super().__init__()
+        if heads < 1 or (head_width is not None and head_width < 1):
+            raise ValueError(f"heads={heads}, head_width={head_width}: attention has at least one head of width one")
         if head_width is None and width % heads:
             raise ValueError(f"heads={heads} does not divide width={width}; choose a divisor of the width")
         inner = heads * (head_width or width // heads)

@@ -65,6 +65,10 @@ class Autoencoder(nn.Module, ABC):
 
     def __init__(self, latent_channels: int, factor: int) -> None:
         super().__init__()
+        if factor < 1 or latent_channels < 1:
+            raise ValueError(
+                f"autoencoder: a factor of {factor} and {latent_channels} latent channels; give 1 at least"
+            )
         self.latent_channels = latent_channels
         self.factor = factor
         self.register_buffer("latent_mean", torch.zeros(latent_channels))

@@ -23,7 +23,7 @@ from ldmlab.guidance.base import Guidance
 from ldmlab.models.build import build_model, build_outline
 from ldmlab.models.limits import no_larger_than
 from ldmlab.models.plain_data import shown
-from ldmlab.models.stored import LENDER, require_stored
+from ldmlab.models.stored import LENDER, require_sound, require_stored
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
@@ -226,7 +226,7 @@ def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path
     _outline(config, state, path)
     with _about(path):
         model = build_model(config)
-    load_weights(model, state, path)
+        load_weights(model, state, path)
     return model
 
 
@@ -234,6 +234,8 @@ def _outline(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path)
     with _about(path), no_larger_than(state):
         outline = build_outline(config)
     require_fit(outline.state_dict(), state, path)
+    with _about(path):
+        require_sound(outline.state_dict(), state)
     return outline
 
 
@@ -243,7 +245,7 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"ckpt={path}: {error}") from error
+        raise ValueError(f"ckpt={path}: {str(error).removeprefix(f'ckpt={path}: ')}") from error
 
 
 def _path(ckpt: str | None) -> Path:

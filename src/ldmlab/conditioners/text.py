@@ -154,8 +154,17 @@ class TextTransformer(Conditioner):
         return torch.empty(0, dtype=torch.uint8) if self.tokenizer is None else to_tensor(self.tokenizer)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over a tokenizer saved with weights."""
+        """Take over a tokenizer saved with weights.
+
+        Raises:
+            ValueError: it is broken, or has words that the table has no row for.
+        """
         self.tokenizer = from_tensor(state) if state.numel() else None
+        highest = max(self.tokenizer.get_vocab().values()) if self.tokenizer is not None else 0
+        if highest >= self.vocabulary:
+            raise ValueError(
+                f"conditioner: its tokenizer has a word {highest}, and conditioner.vocabulary={self.vocabulary} rows"
+            )
 
 
 def _drawn(count: int) -> Sequence[int]:

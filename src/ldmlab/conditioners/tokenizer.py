@@ -6,8 +6,10 @@ never held fall apart into known pieces. BERT's WordPiece is read for public wei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int, UInt8
@@ -17,6 +19,10 @@ from torch import Tensor
 PAD, BEGIN, END = "<pad>", "<begin>", "<end>"
 PAD_ID, BEGIN_ID, END_ID = 0, 1, 2
 BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
+MARKS = (PAD, BEGIN, END)
+BERT_MARKS = (BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN)
+MOST_BYTES = 1 << 25
+"""Of a stored tokenizer."""
 
 
 def fit_tokenizer(captions: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -32,17 +38,30 @@ def fit_tokenizer(captions: Iterable[str], vocabulary: int) -> Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocabulary < len(alphabet) + 3:
         raise ValueError(f"conditioner.vocabulary={vocabulary}: use at least {len(alphabet) + 3} (bytes, 3 specials)")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _byte_level(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[PAD, BEGIN, END],
+        special_tokens=[*MARKS],
         initial_alphabet=sorted(alphabet),
         show_progress=False,
     )
     tokenizer.train_from_iterator(captions, trainer)
+    return tokenizer
+
+
+def _byte_level(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _wordpiece(words: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(words, unk_token=BERT_UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 
 
@@ -55,19 +74,15 @@ def read_wordpiece(path: Path) -> Tokenizer:
     if not path.is_file():
         raise ValueError(f"tokenizer={path}: no such file; give the vocab.txt of bert-base-uncased")
     words = {word: number for number, word in enumerate(path.read_text(encoding="utf-8").splitlines())}
-    for mark in (BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN):
+    for mark in BERT_MARKS:
         if mark not in words:
             raise ValueError(f"tokenizer={path}: lacks '{mark}'; give the vocab.txt of bert-base-uncased")
-    tokenizer = Tokenizer(models.WordPiece(words, unk_token=BERT_UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
+    return _wordpiece(words)
 
 
 def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
     """The ids of padding, begin and end."""
-    names = (PAD, BEGIN, END) if tokenizer.token_to_id(PAD) is not None else (BERT_PAD, BERT_BEGIN, BERT_END)
+    names = MARKS if tokenizer.token_to_id(PAD) is not None else BERT_MARKS[:3]
     pad, begin, end = (tokenizer.get_vocab()[name] for name in names)
     return pad, begin, end
 
@@ -78,8 +93,61 @@ def to_tensor(tokenizer: Tokenizer) -> UInt8[Tensor, " bytes"]:
 
 
 def from_tensor(data: UInt8[Tensor, " bytes"]) -> Tokenizer:
-    """The inverse of `to_tensor`."""
-    return Tokenizer.from_str(bytes(data.cpu().tolist()).decode())
+    """The inverse of `to_tensor`.
+
+    Of the JSON, which may be a stranger's, words and merges are read and nothing else: how text is normalised and split
+    is as `fit_tokenizer` and `read_wordpiece` make it, since patterns and replacements of a file could run without end.
+
+    Raises:
+        ValueError: it holds neither of the two.
+    """
+    try:
+        model = _model_of(data)
+        words, wordpiece = _words_of(model), model.get("type") == "WordPiece"
+        for mark in BERT_MARKS if wordpiece else MARKS:
+            _require(mark in words, f"it lacks '{mark}'")
+        if wordpiece:
+            return _wordpiece(words)
+        tokenizer = _byte_level(models.BPE(words, _merges_of(model, words)))
+    except Exception as error:  # the library raises Exception itself
+        raise ValueError(f"conditioner: its tokenizer is broken ({str(error)[:100]})") from error
+    tokenizer.add_special_tokens([*MARKS])
+    return tokenizer
+
+
+def _model_of(data: Tensor) -> dict[str, Any]:
+    _require(data.dtype == torch.uint8 and data.ndim == 1, "it is no row of bytes")
+    _require(len(data) <= MOST_BYTES, f"it has more than {MOST_BYTES} bytes")
+    try:
+        model = json.loads(data.cpu().numpy().tobytes())["model"]
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deep") from error
+    _require(isinstance(model, dict), "it has no model")
+    return dict(model)
+
+
+def _words_of(model: Mapping[str, Any]) -> dict[str, int]:
+    """Words and their numbers, each once."""
+    words = model.get("vocab")
+    _require(isinstance(words, dict) and all(type(number) is int for number in words.values()), "it has no vocabulary")
+    assert isinstance(words, dict)
+    numbers = {*words.values()}
+    _require(len(numbers) == len(words) and min(numbers, default=-1) >= 0, "its words are not numbered")
+    return words
+
+
+def _merges_of(model: Mapping[str, Any], words: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Pairs of words that are a word; older files hold each as a string. Of others the library panics."""
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+    for pair in pairs:
+        fits = isinstance(pair, list) and len(pair) == 2 and all(isinstance(word, str) for word in pair)
+        _require(fits and all(word in words for word in (*pair, "".join(pair))), "its merges are of no words")
+    return [(first, second) for first, second in pairs]
+
+
+def _require(fits: bool, told: str) -> None:
+    if not fits:
+        raise ValueError(told)
 
 
 def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:

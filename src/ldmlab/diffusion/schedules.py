@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ldmlab.types import Level
 
+MOST_TIMESTEPS = 100_000
 FAR = 1e4
 """Stands for an infinite log-SNR where distances between log-SNRs are taken."""
 
@@ -93,8 +94,8 @@ def _from_betas(betas: Float64[Tensor, " T"], zero_terminal_snr: bool) -> NoiseS
 
 
 def _check_timesteps(timesteps: int) -> None:
-    if timesteps < 2:
-        raise ValueError(f"schedule.timesteps={timesteps}: a schedule needs at least 2 timesteps")
+    if not 2 <= timesteps <= MOST_TIMESTEPS:
+        raise ValueError(f"schedule.timesteps={timesteps}: a schedule has 2 to {MOST_TIMESTEPS} timesteps")
 
 
 def _check(timesteps: int, beta_start: float, beta_end: float) -> None:

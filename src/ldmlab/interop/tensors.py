@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ldmlab.tensor_file import check, is_sealed
+from ldmlab.torch_file import read_torch, require_tensors
 
 SAFETENSORS = ".safetensors"
 PICKLES = (".ckpt", ".pt", ".pth", ".bin")
@@ -99,7 +98,7 @@ def read_tensors(path: Path, ema: bool = True) -> Tensors:
     if path.suffix == SAFETENSORS:
         return _safetensors(path)
     if path.suffix in PICKLES:
-        return from_state(path, _state_dict(path, _unpickled(path), ema))
+        return from_state(path, _state_dict(path, read_torch(path, "path", STAND_INS, mmap=True), ema))
     raise ValueError(f"path={path}: files ending in '{path.suffix}' are no weights; give {', '.join(SUFFIXES)}")
 
 
@@ -122,37 +121,9 @@ def _safetensors(path: Path) -> Tensors:
     return Tensors(path, shapes, stored.get_tensor)
 
 
-def _unpickled(path: Path) -> Any:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"damaged at '{damaged}'")
-        with torch.serialization.safe_globals(STAND_INS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"path={path}: refused, because reading it would run code or build objects other than tensors "
-            f"({_culprit(error)}); convert it to safetensors where you trust it"
-        ) from error
-    except Exception as error:  # a damaged archive or a pickle made by hand raises anything
-        raise ValueError(f"path={path}: this is no checkpoint of PyTorch, or it is cut off ({error})") from error
-
-
-def _culprit(error: Exception) -> str:
-    """The name that torch refuses, out of its long message."""
-    words = str(error).split()
-    return words[words.index("GLOBAL") + 1] if "GLOBAL" in words else "its pickle is not plain data"
-
-
 def _state_dict(path: Path, content: Any, ema: bool) -> dict[str, Tensor]:
     """The weights in a file: itself, or its entry `state_dict`, or what DiT's training calls `ema` and `model`."""
     for entry in ("state_dict", *(("ema", "model") if ema else ("model", "ema"))):
         if isinstance(content, dict) and isinstance(content.get(entry), dict):
             content = content[entry]
-    if not isinstance(content, dict) or not content:
-        raise ValueError(f"path={path}: holds no named tensors; give a state dict")
-    for name, value in content.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(f"path={path}: '{name}' is a {type(value).__name__}, not a tensor; give a state dict")
-    return {str(name): value for name, value in content.items()}
+    return require_tensors(content, path, "path")

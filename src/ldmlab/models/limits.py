@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as registry
 
 MOST_TENSORS = 20_000
-SPARE_TENSORS = 2000
+SPARE_TENSORS = 500
 """So that what differs a little from its file is told by the names of its tensors."""
 SPARE_VALUES = 1 << 25
 """Of tables that follow from the config and are in no file: positions, masks."""

@@ -29,6 +29,8 @@ def read_json(text: str) -> Any:
         data = json.loads(text, object_pairs_hook=_unique)
     except RecursionError as error:
         raise ValueError(f"is nested more than {MOST_DEPTH} deep") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is no JSON ({error})") from error
     require_plain(data)
     return data
 

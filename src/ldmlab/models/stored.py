@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from ldmlab.models.build import DIFFUSION_GROUPS
 from ldmlab.models.plain_data import require_plain, shown
 
 LENDER = "autoencoder_ckpt"
 """The entry that names the shipped model whose autoencoder an exported model reads."""
-LARGEST_IMAGE = 8192
+LARGEST_IMAGE = 4096
 """Pixels of a side."""
 ALONE = ("autoencoder", "conditioner")
+KINDS = ("latent_diffusion", *ALONE)
 
 
 def require_stored(config: Any) -> dict[str, Any]:
@@ -23,7 +28,7 @@ def require_stored(config: Any) -> dict[str, Any]:
     require_plain(config)
     kind = config.get("model") if isinstance(config, dict) else None
     parts = {kind} if kind in ALONE else {"autoencoder", *DIFFUSION_GROUPS} - {"objective"}
-    if not isinstance(config, dict) or not isinstance(kind, str) or not {*parts, "image_size"} <= {*config}:
+    if kind not in KINDS or not {*parts, "image_size"} <= {*config}:
         raise ValueError("its config names no model; it was not written by `ldmlab train`")
     size = config["image_size"]
     if type(size) is not int or not 1 <= size <= LARGEST_IMAGE:
@@ -31,3 +36,24 @@ def require_stored(config: Any) -> dict[str, Any]:
     if not isinstance(config.get(LENDER), str | None):
         raise ValueError(f"{LENDER}={shown(config[LENDER])}: is no name of a model")
     return config
+
+
+def require_sound(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+    """Refuse weights that no model computes with, though their names and shapes fit.
+
+    Args:
+        own: the model's state dict; on the meta device will do.
+        state: the file's.
+
+    Raises:
+        ValueError: numbers of another kind (whole, real), none at all, NaN or infinity; the first tensor is named.
+    """
+    for name, tensor in state.items():
+        if name.endswith("_extra_state"):
+            continue
+        if tensor.is_floating_point() != own[name].is_floating_point() or tensor.is_complex():
+            raise ValueError(f"'{name}' holds {tensor.dtype}, and the model {own[name].dtype}")
+        if not tensor.numel():
+            raise ValueError(f"'{name}' is empty")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"'{name}' holds NaN or infinite values; use an earlier checkpoint")

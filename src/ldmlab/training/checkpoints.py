@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ldmlab.data.atomic import atomic_file
+from ldmlab.models.plain_data import read_json
 from ldmlab.pretrained.weights import sha256_of
 from ldmlab.tensor_file import check, write_tensors
+from ldmlab.torch_file import read_torch, require_tensors
 
 FORMAT = "ldmlab"
 UNSEALED = {"format", "config", "ema"}
@@ -50,22 +50,7 @@ def read_lightning(path: Path) -> dict[str, Any]:
         ValueError: the file is absent, damaged, or holds more than plain data.
     """
     _require_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except Exception as error:  # a damaged archive raises anything from BadZipFile to NotImplementedError
-        raise ValueError(f"ckpt={path}: this is no checkpoint, or it is cut off ({error})") from error
-    if damaged is not None:
-        raise ValueError(f"ckpt={path}: the file is damaged at '{damaged}'; use another checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"ckpt={path}: refused, because reading it would run code or build objects other than tensors; "
-            "convert it to safetensors where you trust it"
-        ) from error
-    except Exception as error:  # a pickle made by hand raises whatever its maker likes
-        raise ValueError(f"ckpt={path}: this is no checkpoint ({error})") from error
+    checkpoint = read_torch(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f"ckpt={path}: this is no training checkpoint of ldmlab")
     return checkpoint
@@ -98,18 +83,22 @@ def _read_exported(path: Path, ema: bool) -> Checkpoint:
         raise ValueError(f"ckpt={path}: these weights were not exported by ldmlab, so what they belong to is not known")
     if seal.digest is None and set(metadata) != UNSEALED:
         raise ValueError(f"ckpt={path}: the file is damaged (its header lacks its digest); get it anew")
-    if metadata["ema"] == "true" and not ema:
+    try:
+        config, data = read_json(metadata.get("config", "null")), _facts(read_json(metadata.get("data", "null")))
+    except ValueError as error:
+        raise ValueError(f"ckpt={path}: its config {error}") from error
+    averaged = metadata.get("ema") == "true"
+    if averaged and not ema:
         raise ValueError(f"ckpt={path}: holds averaged weights alone; for ema=false give the run's last.ckpt")
     state = {name: t.float() if t.dtype == torch.float16 else t for name, t in state.items()}
-    data = _facts(json.loads(metadata.get("data", "null")))
-    return Checkpoint(json.loads(metadata["config"]), state, metadata["ema"] == "true", seal.sha256, data)
+    return Checkpoint(config, state, averaged, seal.sha256, data)
 
 
 def _read_training(path: Path, ema: bool) -> Checkpoint:
     checkpoint = read_lightning(path)
     if "config" not in checkpoint or "state_dict" not in checkpoint:
         raise ValueError(f"ckpt={path}: this is no training checkpoint of ldmlab (it has no 'config')")
-    state = checkpoint["state_dict"]
+    state = require_tensors(checkpoint["state_dict"], path)
     prefix = "model." if any(name.startswith("model.") for name in state) else ""
     weights = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     averages = {

@@ -1,0 +1,76 @@
+"""Files of `torch.save` that may be a stranger's: read as plain data and tensors, never as code, in bounded memory."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SHARED = 2
+"""Times that the tensors of a file may be as large as the file: some share their memory."""
+
+
+def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mmap: bool = False) -> Any:
+    """What a zip archive of PyTorch holds, on the CPU.
+
+    Args:
+        path: the file.
+        key: the setting that named it, for messages.
+        stand_ins: (class, name) of what may be named in the pickle, and the harmless class that takes its place.
+        mmap: read tensors when they are used.
+
+    Raises:
+        ValueError: the file is damaged, or holds more than plain data and tensors.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
+            damaged = archive.testzip() if packed is None else None
+    except Exception as error:  # a damaged archive raises anything from BadZipFile to NotImplementedError
+        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch, or it is cut off ({error})") from error
+    if packed is not None:
+        raise ValueError(f"{key}={path}: is packed at '{packed.filename}', which PyTorch never does; save it anew")
+    if damaged is not None:
+        raise ValueError(f"{key}={path}: the file is damaged at '{damaged}'; use another checkpoint")
+    try:
+        with torch.serialization.safe_globals([*stand_ins]):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{key}={path}: refused, because reading it would run code or build objects other than tensors "
+            f"({_culprit(error)}); convert it to safetensors where you trust it"
+        ) from error
+    except Exception as error:  # a pickle made by hand raises whatever its maker likes
+        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({error})") from error
+
+
+def require_tensors(state: Any, path: Path, key: str = "ckpt") -> dict[str, Tensor]:
+    """A state dict whose tensors are what they seem: dense, in memory, and together no larger than their file.
+
+    Raises:
+        ValueError: one is not; it is named.
+    """
+    if not isinstance(state, Mapping) or not state:
+        raise ValueError(f"{key}={path}: holds no named tensors; give a state dict")
+    left = SHARED * path.stat().st_size
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise ValueError(f"{key}={path}: '{name}' is a {type(tensor).__name__}, not a tensor; give a state dict")
+        dense = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        left -= tensor.numel() * tensor.element_size()
+        if not isinstance(name, str) or not dense or left < 0:
+            raise ValueError(
+                f"{key}={path}: '{str(name)[:60]}' is no plain tensor, or larger than the file; save it anew"
+            )
+    return dict(state)
+
+
+def _culprit(error: Exception) -> str:
+    """The name that torch refuses, out of its long message."""
+    words = str(error).split()
+    return words[words.index("GLOBAL") + 1] if "GLOBAL" in words else "its pickle is not plain data"
