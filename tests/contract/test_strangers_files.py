@@ -352,8 +352,51 @@ def test_tensors_that_no_model_computes_with_are_refused(
         load_model(str(path))
 
 
+def test_a_tokenizer_with_more_words_than_the_table_has_rows_is_refused(
+    weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    words = json.loads(bytes(weights["conditioner._extra_state"].tolist()))
+    words["model"]["vocab"]["far"] = HUGE
+    data = torch.frombuffer(bytearray(json.dumps(words).encode()), dtype=torch.uint8)
+    for tokenizer in (data, data[:-5], torch.zeros(3)):
+        path = write(tmp_path / "a.safetensors", CONFIG, {**weights, "conditioner._extra_state": tokenizer})
+        with refused(path):
+            load_model(str(path))
+
+
 @pytest.mark.parametrize("state", [None, [], {}, {5: torch.ones(1)}, {"a": 1}, "state", torch.ones(1)], ids=str)
 def test_what_is_no_state_dict_is_refused(state: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "a.ckpt", CONFIG, state)
     with refused(path):
         load_model(str(path))
+
+
+COMMANDS = {
+    "sample": ("a red star", "ckpt={}"),
+    "evaluate": ("ckpt={}", "path={shards}"),
+    "edit": ("source=a red star", "target=a blue star", "ckpt={}"),
+    "attention": ("prompt=a red star", "ckpt={}"),
+    "benchmark": ("ckpt={}",),
+    "export": ("{}",),
+    "describe": ("experiment=shapes/dit", "autoencoder_ckpt={}"),
+    "import": ("{}", "autoencoder_ckpt={}"),
+    "train autoencoder_ckpt": ("experiment=shapes/dit", "data.path={shards}", "autoencoder_ckpt={}"),
+    "train conditioner_ckpt": ("experiment=shapes/dit", "data.path={shards}", "conditioner_ckpt={}"),
+    "sample guidance": ("a red star", "guidance=autoguidance", "guidance.ckpt={}"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_that_opens_a_file_of_ours_refuses_it_in_one_line(
+    command: str,
+    weights: dict[str, torch.Tensor],
+    shards: Path,
+    ldmlab: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "a.safetensors", changed(*CHANGES[0]), weights)
+    words = [word.replace("{}", str(path)).replace("{shards}", str(shards)) for word in COMMANDS[command]]
+    assert str(path) in ldmlab(command.partition(" ")[0], *words).refusal()
+    assert not (tmp_path / "touched").exists()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from ldmlab.conditioners.tokenizer import (
     BEGIN_ID,
@@ -117,3 +121,78 @@ def test_wordpiece_needs_berts_vocabulary(tmp_path: Path) -> None:
         read_wordpiece(tmp_path / "words.txt")
     with pytest.raises(ValueError, match=r"tokenizer=.*absent: no such file"):
         read_wordpiece(tmp_path / "absent")
+
+
+def as_tensor(content: Any) -> Tensor:
+    text = content if isinstance(content, str) else json.dumps(content)
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def bpe(**changes: Any) -> dict[str, Any]:
+    """A whole tokenizer's JSON with entries of its model set."""
+    whole: dict[str, Any] = json.loads(fit_tokenizer(PROMPTS, 300).to_str())
+    return {**whole, "model": {**whole["model"], **changes}}
+
+
+MARKED = {"<pad>": 0, "<begin>": 1, "<end>": 2}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        "5",
+        "[" * 100_000,
+        {"model": None},
+        {"model": []},
+        {"model": {}},
+        bpe(vocab=None),
+        bpe(vocab="/etc/passwd", merges="/etc/passwd"),
+        bpe(vocab={"a": 0}),
+        bpe(vocab={**MARKED, "a": 2}),
+        bpe(vocab={**MARKED, "a": -1}),
+        bpe(vocab={**MARKED, "a": "3"}),
+        bpe(vocab={**MARKED, "a": 10**30}),
+        bpe(merges=None),
+        bpe(merges=[["a"]]),
+        bpe(merges=[["a", "absent"]]),
+        bpe(merges=["a b c"]),
+        bpe(merges=[5]),
+        bpe(merges=[["\u0120a", "\u0120a"]]),  # two words whose joint is none
+        {"model": {"type": "WordPiece", "vocab": {"[PAD]": 0}}},
+    ],
+    ids=range(21),
+)
+def test_a_broken_tokenizer_is_refused(content: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="conditioner: its tokenizer is broken"):
+        from_tensor(as_tensor(content))
+    assert capfd.readouterr().err == ""  # of some the library panics, aloud
+
+
+@pytest.mark.parametrize("tensor", [torch.zeros(3), torch.zeros(3, 3, dtype=torch.uint8), torch.tensor(5)])
+def test_a_tokenizer_is_a_row_of_bytes(tensor: Tensor) -> None:
+    with pytest.raises(ValueError, match="its tokenizer is broken"):
+        from_tensor(tensor)
+
+
+def test_of_a_stored_tokenizer_words_and_merges_are_read_and_nothing_else() -> None:
+    """A file's own replacements could make a prompt as long as they like, and its patterns run without end."""
+    hostile = bpe()
+    blow_up = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 100}
+    hostile["normalizer"] = {"type": "Sequence", "normalizers": [blow_up] * 8}
+    hostile["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"Regex": "(a+)+$"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    hostile["truncation"] = {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 0}
+    good = fit_tokenizer(PROMPTS, 300)
+    assert from_tensor(as_tensor(hostile)).to_str() == good.to_str() == from_tensor(to_tensor(good)).to_str()
+
+
+def test_merges_of_older_files_are_strings() -> None:
+    whole = bpe()
+    older = bpe(merges=[" ".join(pair) for pair in whole["model"]["merges"]])
+    assert from_tensor(as_tensor(older)).to_str() == fit_tokenizer(PROMPTS, 300).to_str()
