@@ -72,9 +72,10 @@ def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: 
         ValueError: a picture grid that could not be drawn.
     """
     folder = Path(cfg.output_dir)
+    logged_every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     trainer.callbacks += [  # type: ignore[attr-defined]
         RngState(),
-        Throughput(cfg.data.batch_size * trainer.accumulate_grad_batches, cfg.trainer.log_every_n_steps),
+        Throughput(cfg.data.batch_size * trainer.accumulate_grad_batches, logged_every),
         progress_callback(),
         LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
         picture_grid(cfg, module, data, folder),

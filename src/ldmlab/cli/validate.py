@@ -1,7 +1,8 @@
 """Refuses a composed config whose keys or types are not those of the yaml. Imports nothing heavy.
 
 The yaml is the schema. A key exists if and only if the yaml of the command or of a chosen option has it; its default
-says its type. Two values leave more open: `null` takes any scalar or list, and an empty mapping `{}` takes any keys.
+says its type. Where a component takes other types as well, or its default is `null`, the constructor's signature says
+which: only then is it imported. A command's own `null` takes any scalar or list, and an empty mapping `{}` any keys.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pydantic import ValidationError
 
 from ldmlab.cli.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
-from ldmlab.cli.schema import SCHEMAS, takes_mapping
+from ldmlab.cli.schema import SCHEMAS, SET_BY_LDMLAB, TRAINER_TYPES, takes_mapping
+from ldmlab.cli.signatures import annotation, fits, in_words
 from ldmlab.cli.suggest import hint
 
 MISSING = "???"
@@ -82,14 +84,19 @@ def _check_override_key(keys: Mapping[str, Any], path: str) -> None:
         if isinstance(node, Mapping) and part in node:
             node = node[part]
         elif not (isinstance(node, Mapping) and not node):
-            raise UserError(f"unknown key '{path}'{hint(path, _paths(keys))}")
+            raise UserError(f"unknown key '{path}'{_instead(path, keys)}")
         else:
             return
 
 
 def _check_keys(keys: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
     for path in _extra(keys, given):
-        raise UserError(f"unknown key '{path}' (in {where}){hint(path, _paths(keys))}")
+        raise UserError(f"unknown key '{path}' (in {where}){_instead(path, keys)}")
+
+
+def _instead(path: str, keys: Mapping[str, Any]) -> str:
+    """The end of a line about a key that is not there: what else does it, or the nearest key."""
+    return f": {SET_BY_LDMLAB[path]}" if path in SET_BY_LDMLAB else hint(path, _paths(keys))
 
 
 def _extra(keys: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -116,13 +123,52 @@ def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
         section = OmegaConf.select(whole, path)
         if not isinstance(section, DictConfig):
             raise UserError(f"{path}={_shown(section)}: this is a section; set its keys as {path}.KEY=VALUE")
+    unsure = []
     for path in _paths(_plain(schema)):
         default, value = _resolved(schema, path), _resolved(whole, path)
         if default is None and isinstance(value, Mapping) and takes_mapping(command, path):
             continue
         wanted = _mismatch(default, value)
-        if wanted is not None:
-            raise UserError(f"{path}={_shown(value)}: this key takes {wanted}, as its default {_shown(default)}")
+        if _declared(whole, path) and (wanted is not None or not _vouches(default, value)):
+            unsure.append((path, default, value, wanted))
+        else:
+            _require(path, default, value, wanted)
+    for path, default, value, wanted in unsure:  # last, since components are imported for it
+        _require(path, default, value, _mismatch_of_signature(whole, path, value, wanted))
+
+
+def _vouches(default: Any, value: Any) -> bool:
+    """Whether a default says enough of a value that is of its kind: not `null`, nor a list of another length."""
+    if isinstance(default, list) and isinstance(value, list):
+        return len(default) == len(value)
+    return default is not None or value is None
+
+
+def _require(path: str, default: Any, value: Any, wanted: str | None) -> None:
+    if wanted is not None:
+        beside = "" if default is None else f", as its default {_shown(default)}"
+        raise UserError(f"{path}={_shown(value)}: this key takes {wanted}{beside}")
+
+
+def _declared(whole: DictConfig, path: str) -> str | None:
+    """The component whose signature has the key, if it is one's."""
+    section, _, name = path.rpartition(".")
+    if not section or name.startswith("_"):
+        return None
+    return "lightning.Trainer" if section == "trainer" else OmegaConf.select(whole, f"{section}._target_")
+
+
+def _mismatch_of_signature(whole: DictConfig, path: str, value: Any, otherwise: str | None) -> str | None:
+    """What the signature takes where `value` is something else; `otherwise` where it says nothing."""
+    section, _, name = path.rpartition(".")
+    target = _declared(whole, path)
+    wanted = TRAINER_TYPES.get(name) if section == "trainer" else annotation(str(target), name)
+    if wanted is None:
+        return otherwise
+    if fits(value, wanted):
+        return None
+    words = in_words(wanted)
+    return otherwise if otherwise is not None and otherwise.startswith(words.partition(",")[0]) else words
 
 
 def _sections(keys: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -152,3 +152,34 @@ def test_an_empty_mapping_takes_any_keys() -> None:
 )
 def test_types_follow_the_default(default: object, value: object, fits: bool) -> None:
     assert (_mismatch(default, value) is None) is fits
+
+
+def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
+    values = [
+        "trainer.devices=[0]",
+        "trainer.precision=32",
+        "trainer.val_check_interval=0.5",
+        "trainer.max_time=1:00:00",
+    ]
+    values += ["trainer.limit_train_batches=10", "trainer.deterministic=warn", "optimizer.lr=1", "optimizer.fused=true"]
+    values += ["optimizer.betas=[0,0.9]", "guidance.guided_channels=3", "conditioner.head_width=8"]
+    validate("train", values)
+    validate("train", ["trainer.devices=auto", "trainer.max_time={hours: 2}", "trainer.limit_train_batches=0.5"])
+    validate("sample", ["guidance=interval", "guidance.high=null"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("trainer.devices=1.5", "this key takes a list, written [A,B] or text or a whole number, as its default 1"),
+        ("trainer.gradient_clip_val=abc", "this key takes a number or null"),
+        ("trainer.logger=false", "unknown key 'trainer.logger': choose one by logger=csv or logger=wandb"),
+        ("+trainer.fast_dev_run=true", "unknown key 'trainer.fast_dev_run': use trainer.max_steps=1"),
+        ("optimizer.fused=abc", "this key takes true or false or null"),
+        ("optimizer.weight_decay=null", "this key takes a number, as its default 0.0"),
+        ("optimizer.betas=[0.9]", "this key takes a list of 2"),
+        ("data.heldout_path=3", "this key takes text or null"),
+    ],
+)
+def test_types_that_no_signature_has_are_refused(refused: Refused, override: str, told: str) -> None:
+    assert told in refused("train", override)
