@@ -36,8 +36,8 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     kind = _KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode))
     if kind is not None:
         os.close(descriptor)
-        number = errno.EISDIR if kind == "a folder" else errno.EINVAL
-        raise OSError(number, f"is {kind}, no file", os.fspath(path))
+        folder = OSError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise folder if kind == "a folder" else OSError(errno.EINVAL, f"is {kind}, no file", os.fspath(path))
     return os.fdopen(descriptor, "rb")
 
 

@@ -11,11 +11,15 @@ from typing import NoReturn
 
 from ldmlab.cli import catalogue
 from ldmlab.cli.errors import UserError
+from ldmlab.cli.paths import expand_home
 from ldmlab.cli.suggest import hint, nearest
 
 PROMPT_KEYS = ("prompt", "source", "target", "negative_prompt")
 """Keys whose value is text of any kind."""
 _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
+_QUOTED = r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"""
+_HOME = re.compile(rf"""{_QUOTED}|(?P<before>^|[,\[]\s*)(?P<path>~[^,\[\]{{}}\"']*)""")
+"""A path that begins in somebody's home, and text in quotes, which stays as it is."""
 _HYDRA_FLAGS = ("cfg", "package", "resolve", "info", "multirun")
 
 
@@ -54,6 +58,7 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
     if not parsed.multirun:
         overrides = [_with_prompt_quoted(override) for override in overrides]
+    overrides = [_at_home(override) for override in overrides]
     if words and command == "sample":
         overrides.append(_prompts_override(words, overrides))
     elif words and command == "import":
@@ -113,16 +118,27 @@ def _with_prompt_quoted(override: str) -> str:
     return f"{key}={quoted(value)}"
 
 
+def _at_home(override: str) -> str:
+    """With the user's home in the place of a `~` that begins a value; Hydra cannot read one."""
+    key, equals, value = override.partition("=")
+    return key + equals + _HOME.sub(_expanded, value)
+
+
+def _expanded(found: re.Match[str]) -> str:
+    return found[0] if found["path"] is None else f"{found['before']}{quoted(expand_home(found['path']))}"
+
+
 def _path_override(words: Sequence[str], overrides: Iterable[str]) -> str:
     if len(words) > 1 or any(override.lstrip("+").startswith("path=") for override in overrides):
         raise UserError(f"'{words[-1]}': one checkpoint is imported at a time; give one path")
     return f"path={quoted(words[0])}"
 
 
-def _search_path(folder: Path) -> str:
+def _search_path(given: Path) -> str:
+    folder = Path(expand_home(str(given)))
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: no such folder")
-    return f"hydra.searchpath=[{quoted(f'file://{folder.resolve()}')}]"
+    return f"hydra.searchpath=[{quoted(f'folder://{folder.resolve()}')}]"
 
 
 def _meant(command: str, word: str) -> str:

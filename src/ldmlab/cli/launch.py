@@ -24,6 +24,7 @@ from ldmlab.cli.errors import explain
 from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.run_folder import RunFolder
+from ldmlab.cli.user_files import expand_paths
 from ldmlab.cli.validate import validate, validate_sweep
 
 
@@ -117,6 +118,7 @@ def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
     settings = HydraConfig.get()
     if "output_dir" in config:
         config.output_dir = settings.runtime.output_dir
+    expand_paths(config)
     if folder is not None:
         hydras_own = HydraConfig.instance().cfg
         folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))

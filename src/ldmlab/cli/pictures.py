@@ -6,7 +6,6 @@ Shapes: H x W pixels.
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,9 +16,12 @@ from torch import Tensor
 from ldmlab.cli.errors import UserError
 from ldmlab.data.decode import WHITE, decode_rgb
 from ldmlab.data.shard_scan import IMAGE_FORMATS
+from ldmlab.files import read_regular
 
 MOST_PIXELS = 2**26
 """Larger pictures are refused before they are decoded."""
+MOST_BYTES = 2**29
+"""Of a file, however it is packed."""
 BLACK = (0, 0, 0, 255)
 HALF = 128
 
@@ -61,7 +63,7 @@ def fit_mask(mask: Bool[Tensor, "H W"], size: int) -> Bool[Tensor, "size size"]:
 def _read(path: str, key: str, background: tuple[int, int, int, int]) -> Image.Image:
     where = f"{key}={path}"
     try:
-        payload = Path(path).read_bytes()
+        payload = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise UserError(f"{where}: {(error.strerror or str(error)).lower()}; give a JPEG, PNG or WebP file") from error
     _check_size(path, where)

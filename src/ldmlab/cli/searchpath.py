@@ -1,6 +1,8 @@
-"""Shows Hydra the folder experiments/ as its config group `experiment`."""
+"""Shows Hydra the folder experiments/ as its config group `experiment`, and folders of the user's."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
@@ -8,10 +10,39 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig
 
+from ldmlab.cli.bounds import check_yaml
+from ldmlab.cli.errors import UserError
 from ldmlab.cli.paths import experiments_dir
 
 GROUP = "experiment"
+
+
+class FolderSource(FileConfigSource):
+    """A folder of config groups whose files are looked at before they are read."""
+
+    @staticmethod
+    def scheme() -> str:
+        """The prefix of its entry in the search path."""
+        return "folder"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read `GROUP/OPTION`.
+
+        Raises:
+            UserError: the file holds something else than keys of reasonable size.
+        """
+        path = Path(self.path, self._normalize_file_name(config_path))
+        if path.exists():
+            check_yaml(path)
+        try:
+            result = super().load_config(config_path)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+        if not isinstance(result.config, DictConfig):
+            raise UserError(f"{path}: holds a list; write KEY: VALUE")
+        return result
 
 
 class ExperimentSource(ConfigSource):
@@ -19,7 +50,7 @@ class ExperimentSource(ConfigSource):
 
     def __init__(self, provider: str, path: str) -> None:
         super().__init__(provider=provider, path=path)
-        self._folder = FileConfigSource(provider, self.path)
+        self._folder = FolderSource(provider, self.path)
 
     @staticmethod
     def scheme() -> str:
@@ -63,6 +94,7 @@ class ExperimentsSearchPath(SearchPathPlugin):
 def register() -> None:
     """Tell Hydra; to be called before it composes. Again does no harm."""
     plugins = Plugins.instance()
+    plugins.register(FolderSource)
     plugins.register(ExperimentSource)
     plugins.register(ExperimentsSearchPath)
 

@@ -15,11 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from ldmlab.cli.bounds import bounded
 from ldmlab.cli.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.schema import SCHEMAS, SET_BY_LDMLAB, TRAINER_TYPES, takes_mapping
 from ldmlab.cli.signatures import annotation, fits, in_words
 from ldmlab.cli.suggest import hint
+from ldmlab.cli.user_files import check_files
 
 MISSING = "???"
 
@@ -39,7 +41,7 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
     Raises:
         UserError: the first thing that is wrong.
     """
-    with hydra_at_conf(command):
+    with bounded(), hydra_at_conf(command):
         composer = Composer(command, overrides)
         chosen = composer.chosen()
         schema = composer.schema(chosen)
@@ -60,13 +62,15 @@ def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True
     """Check every job of a sweep before the first one starts; as `validate`, with the config of the first."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    with hydra_at_conf(command):
+    with bounded(), hydra_at_conf(command):
         parsed = parse_overrides(overrides)
-        if any(o.key_or_group == "hydra/sweeper" or (o.is_hydra_override() and o.is_sweep_override()) for o in parsed):
-            # such a sweep has its own idea of the jobs; each is checked when it starts
-            single = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-            return validate(command, single, complete=False, number=0)
-        jobs = BasicSweeper.split_arguments(parsed, None)[0]
+        own = any(
+            o.key_or_group == "hydra/sweeper" or (o.is_hydra_override() and o.is_sweep_override()) for o in parsed
+        )
+        jobs = [] if own else BasicSweeper.split_arguments(parsed, None)[0]
+    if own:  # such a sweep has its own idea of the jobs; each is checked when it starts
+        single = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
+        return validate(command, single, complete=False, number=0)
     configs = [validate(command, job, complete, number) for number, job in enumerate(jobs)]
     return configs[0]
 
@@ -240,3 +244,4 @@ def _check_values(command: str, whole: DictConfig) -> None:
         first = error.errors()[0]
         told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
         raise UserError(f"{first['loc'][0]}={_shown(first['input'])}: {told}") from error
+    check_files(command, plain)

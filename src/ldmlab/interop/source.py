@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ldmlab.files import read_text
 from ldmlab.interop import process
 from ldmlab.interop.process import Section
 from ldmlab.interop.recognise import Found, recognise
@@ -128,7 +129,7 @@ def _weights(folder: Path, ema: bool) -> Path:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (ValueError, OSError) as error:
         raise ValueError(f"path={path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

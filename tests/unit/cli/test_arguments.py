@@ -90,4 +90,4 @@ def test_config_dir_joins_the_search_path(tmp_path: Path) -> None:
     folder = tmp_path / "with space, and comma"
     folder.mkdir()
     line = parse("train", ["--config-dir", str(folder)]).overrides[0]
-    assert read_back(line) == [f"file://{folder}"]
+    assert read_back(line) == [f"folder://{folder}"]
