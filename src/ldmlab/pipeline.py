@@ -156,7 +156,11 @@ class LatentDiffusion(nn.Module):
             denoise = chosen.bind(self.denoiser, cond, uncond)
             shape = latent_shape or self.latent_shape
             noise = PictureNoise([seeds[i] for i in rows], shape, self.autoencoder.latent_mean.device)
-            chunks.append(self.decode(run(Chunk(rows, cond, denoise, noise)))[:count].cpu())
+            latents = run(Chunk(rows, cond, denoise, noise))
+            if shape == self.latent_shape:
+                chunks.append(self.decode(latents)[:count].cpu())
+            else:  # one by one, because of their size
+                chunks += [self.decode(one).cpu() for one in latents[:count].split(1)]
         return torch.cat(chunks)
 
     @torch.no_grad()

@@ -95,7 +95,7 @@ def hole(tmp_path: Path) -> Path:
     """A mask of the photo's size."""
     path = tmp_path / "hole.png"
     mask = Image.new("L", (140, 100))
-    mask.paste(255, (50, 30, 90, 70))
+    mask.paste(255, (65, 45, 80, 55))
     mask.save(path)
     return path
 
@@ -126,6 +126,26 @@ def test_editing_pictures(
     count = 4 if "strength_grid" in " ".join(words) else 1 if "method=fixed_seed" in words else 2
     assert len(list((tmp_path / "out").glob("0*_edit*.png"))) == count
     assert (tmp_path / "out/contact_sheet.png").is_file()
+    if not {"image={picture}", "mask={hole}"} <= {*words}:
+        return
+    assert "100 x 140 pixels: 48 windows of the model's 32 x 32, of which " in done.out
+    photo, mask = np.asarray(Image.open(picture)), np.asarray(Image.open(hole)) > 0
+    for path in (tmp_path / "out").glob("0*_edit.png"):
+        edited = np.asarray(Image.open(path))
+        assert np.array_equal(edited[~mask], photo[~mask])
+        assert not np.array_equal(edited[mask], photo[mask])
+
+
+def test_what_works_at_the_models_size_says_so(picture: Path, dit: Path, ldmlab: Command, tmp_path: Path) -> None:
+    hole = tmp_path / "mask.png"
+    Image.new("L", (10, 20), 255).save(hole)
+    model = f"ckpt={dit / 'model.safetensors'}"
+    done = ldmlab("edit", *WORDS, "method=mask_blend", f"mask={hole}", model, f"output_dir={tmp_path / 'out'}")
+    assert "mask: 20 x 10 pixels; its centre is taken, scaled to the model's 32 x 32" in done.out
+    done = ldmlab("edit", *WORDS, "method=fixed_seed", f"image={picture}", model, f"output_dir={tmp_path / 'fixed'}")
+    assert "image: 100 x 140 pixels; its centre is taken, scaled to the model's 32 x 32" in done.out
+    words = ("method=sdedit", "target=a star", f"image={hole}", "overlap=0.3", f"output_dir={tmp_path / 'refused'}")
+    assert "overlap=0.3: a picture of [20,10] pixels has a single window" in ldmlab("edit", *words, model).refusal()
 
 
 def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
@@ -144,8 +164,9 @@ def test_a_picture_is_inverted_and_edited(
     done = ldmlab("edit", *WORDS, *words, f"output_dir={tmp_path / 'out'}")
     assert done.code == 0, done.err
     told = done.out.splitlines()
-    assert told[0].startswith("reconstruction: ")
-    assert "dB PSNR; the autoencoder alone: " in told[0]
+    assert told[0] == f"image: 100 x 140 pixels; its centre is taken, scaled to the model's {SIDE} x {SIDE}"
+    assert told[1].startswith("reconstruction: ")
+    assert "dB PSNR; the autoencoder alone: " in told[1]
     assert [path.name for path in sorted((tmp_path / "out").glob("0*.png"))] == [
         "00000_edit_0.png",
         "00000_edit_1.png",

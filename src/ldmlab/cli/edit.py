@@ -78,10 +78,8 @@ def _task(cfg: DictConfig, method: EditMethod) -> EditTask:
     for prompts in filter(None, (sources, targets)):
         model.conditioner.batch(prompts[:1])  # refuses a prompt before anything is drawn
     sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
-    if not method.own_size:
-        size = model.latent_shape[1] * model.autoencoder.factor
-        image = None if image is None else fit_picture(image, size)
-        mask = None if mask is None else fit_mask(mask, size)
+    if image is None or not method.own_size:
+        image, mask = _fitted(image, mask, model.latent_shape[1] * model.autoencoder.factor)
     seeds = picture_seeds(cfg.seed, cfg.n)
     return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size, print)
 
@@ -94,6 +92,18 @@ def _given(cfg: DictConfig) -> tuple[Tensor | None, Tensor | None]:
         sizes = [f"{rows} x {columns}" for rows, columns in (mask.shape, image.shape[-2:])]
         raise ValueError(f"mask={cfg.mask}: is {sizes[0]} pixels and the image {sizes[1]}; give a mask of its size")
     return image, mask
+
+
+def _fitted(image: Tensor | None, mask: Tensor | None, side: int) -> tuple[Tensor | None, Tensor | None]:
+    """Both at the model's size, and a line where that is not their own."""
+    for key, given in (("image", image), ("mask", mask)):
+        if given is not None and given.shape[-2:] != (side, side):
+            rows, columns = given.shape[-2:]
+            print(f"{key}: {rows} x {columns} pixels; its centre is taken, scaled to the model's {side} x {side}")
+    return (
+        None if image is None else fit_picture(image, side),
+        None if mask is None else fit_mask(mask, side),
+    )
 
 
 def _write(folder: Path, edited: Edited) -> None:

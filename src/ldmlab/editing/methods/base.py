@@ -109,7 +109,7 @@ class EditMethod(ABC):
     Attributes:
         needs: those of "source", "target", "image" and "mask" without which it cannot work.
         takes: those that it makes use of where they are given.
-        own_size: whether it takes an image at its own size, rather than at the model's.
+        own_size: whether it takes an image, and the mask over it, at its own size rather than at the model's.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -6,10 +6,12 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.editing.methods.demands import check_mask, leave_something, prompts, require_size, title
+from ldmlab.editing.methods.demands import check_mask, leave_something, prompts, title
 from ldmlab.editing.regions.composite import check_feather, composite
 from ldmlab.editing.regions.fill import harmonic_fill
 from ldmlab.editing.regions.redraw import Redraw, redraw
+from ldmlab.editing.regions.section import Section, section
+from ldmlab.editing.regions.windows import check_overlap
 
 
 class Inpaint(EditMethod):
@@ -19,22 +21,28 @@ class Inpaint(EditMethod):
         resample: see `Blended`.
         jump: see `Blended`.
         feather: see `composite`.
-        overlap: see `windowed`; only a picture larger than the model's own has windows.
+        overlap: see `section`; only a picture larger than the model's own has windows.
+
+    Raises:
+        ValueError: a setting is out of its range.
     """
 
     needs = frozenset({"image", "mask"})
     takes = frozenset({"target"})
+    own_size = True
 
-    def __init__(self, resample: int = 5, jump: int = 5, feather: int = 0, overlap: float = 0.5) -> None:
+    def __init__(self, resample: int = 5, jump: int = 5, feather: int = 0, overlap: float | None = None) -> None:
         check_feather(feather)
-        self.settings = Redraw(resample, jump, overlap=overlap)
+        check_overlap(overlap)
+        self.settings = Redraw(resample, jump)
         self.feather = feather
+        self.overlap = overlap
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
         image, mask = given(task)
         leave_something(mask, "use `ldmlab sample`, or method=sdedit to keep its layout")
-        after, note = filled(task, image, mask, self.settings, self.feather)
+        after, note = filled(task, image, mask, self.settings, self.feather, self.overlap)
         return Edited(Row("image", image[None]), [Row(title(task), after)], [note])
 
 
@@ -42,29 +50,58 @@ def given(task: EditTask) -> tuple[UInt8[Tensor, "3 fH fW"], Bool[Tensor, "fH fW
     """The picture and the mask, checked.
 
     Raises:
-        ValueError: the model cannot draw the picture's size, or the mask is of another or marks nothing.
+        ValueError: the mask is of another size than the picture, or marks nothing.
     """
     assert task.image is not None
     assert task.mask is not None
-    require_size(task.model, task.image.shape[-2:], "image")
     check_mask(task.mask, task.image.shape[-2:])
     return task.image, task.mask
 
 
 def filled(
-    task: EditTask, image: UInt8[Tensor, "3 fH fW"], mask: Bool[Tensor, "fH fW"], settings: Redraw, feather: int
+    task: EditTask,
+    image: UInt8[Tensor, "3 fH fW"],
+    mask: Bool[Tensor, "fH fW"],
+    settings: Redraw,
+    feather: int,
+    overlap: float | None,
 ) -> tuple[UInt8[Tensor, "N 3 fH fW"], str]:
     """The picture with its hole drawn once for each seed, and a line on what was kept.
 
     The encoder is shown a smooth surface in place of the hole, because latents beside it would tell what was there.
     """
-    surface = harmonic_fill(image, mask)[None]
-    drawn = redraw(
-        task.model, surface, mask, prompts(task), task.seeds, task.sampler, task.guidance, settings, task.batch_size
-    )
-    away = (drawn.float() - image.float()).abs()[..., ~mask].mean()
+    part = section(task.model, image.shape[-2:], mask, overlap)
+    tell_windows(task, part)
+    inside = part.cut_mask(mask)
+    surface = harmonic_fill(part.cut(image[None])[0], inside)[None]
+    drawn = drawn_anew(task, part, surface, inside, settings)
+    away = sum(float((each.float() - surface[0].float()).abs()[:, ~inside].mean()) for each in drawn) / len(drawn)
     note = (
         f"{mask.float().mean():.0%} of the pixels drawn; all others are the image's (before they were put back, "
         f"{away:.1f} of 255 away on average)"
     )
-    return composite(drawn, surface, mask, feather), note
+    return part.put_back(composite(drawn, surface, inside, feather), image[None]), note
+
+
+def drawn_anew(
+    task: EditTask,
+    part: Section,
+    pictures: UInt8[Tensor, "#N 3 sH sW"],
+    inside: Bool[Tensor, "*N sH sW"] | None,
+    settings: Redraw,
+) -> UInt8[Tensor, "N 3 sH sW"]:
+    """A section of pictures as `redraw` makes it."""
+    batch, guidance, windows = prompts(task), task.guidance, part.windows if part.of > 1 else None
+    return redraw(
+        task.model, pictures, inside, batch, task.seeds, task.sampler, guidance, settings, task.batch_size, windows
+    )
+
+
+def tell_windows(task: EditTask, part: Section) -> None:
+    """Say how a picture is drawn that is not of the model's size."""
+    size, own = part.size, tuple(cells * part.factor for cells in task.model.latent_shape[1:])
+    if part.of > 1:
+        drawn = "" if len(part.windows) == part.of else f", of which {len(part.windows)} are drawn"
+        task.tell(f"{size[0]} x {size[1]} pixels: {part.of} windows of the model's {own[0]} x {own[1]}{drawn}")
+    elif size != own:
+        task.tell(f"{size[0]} x {size[1]} pixels: drawn on the model's {own[0]} x {own[1]}, and cut out of it")

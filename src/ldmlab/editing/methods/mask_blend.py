@@ -17,6 +17,7 @@ from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_b
 from ldmlab.editing.methods.inpaint import filled, given
 from ldmlab.editing.regions.composite import check_feather, composite, latent_mask
 from ldmlab.editing.regions.redraw import Redraw
+from ldmlab.editing.regions.windows import check_overlap
 
 
 class MaskBlend(EditMethod):
@@ -25,17 +26,21 @@ class MaskBlend(EditMethod):
 
     Args:
         feather: see `composite`.
+        overlap: see `section`; only a given picture larger than the model's own has windows.
 
     Raises:
-        ValueError: the feather is negative.
+        ValueError: a setting is out of its range.
     """
 
     needs = frozenset({"mask", "target"})
     takes = frozenset({"image", "source"})
+    own_size = True
 
-    def __init__(self, feather: int = 0) -> None:
+    def __init__(self, feather: int = 0, overlap: float | None = None) -> None:
         check_feather(feather)
+        check_overlap(overlap)
         self.feather = feather
+        self.overlap = overlap
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
@@ -44,9 +49,11 @@ class MaskBlend(EditMethod):
             refuse_both(task)
             image, mask = given(task)
             leave_something(mask, "use method=fixed_seed")
-            after, note = filled(task, image, mask, Redraw(), self.feather)
+            after, note = filled(task, image, mask, Redraw(), self.feather, self.overlap)
             return Edited(Row("image", image[None]), [Row(targets[0], after)], [note])
         sources = task.prompts("source")
+        if self.overlap is not None:
+            raise ValueError(f"overlap={self.overlap}: a drawn picture is the model's size; leave it out")
         before, after = mask_blend(task, sources, targets, self.feather)
         return Edited(Row(sources[0], before), [Row(targets[0], after)])
 

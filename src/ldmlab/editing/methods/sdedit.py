@@ -8,9 +8,12 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.editing.methods.demands import check_mask, prompts, refuse_both, require_size, title
+from ldmlab.editing.methods.demands import check_mask, refuse_both, title
+from ldmlab.editing.methods.inpaint import drawn_anew, tell_windows
 from ldmlab.editing.regions.composite import check_feather, composite
-from ldmlab.editing.regions.redraw import Redraw, redraw
+from ldmlab.editing.regions.redraw import Redraw
+from ldmlab.editing.regions.section import section
+from ldmlab.editing.regions.windows import check_overlap
 
 
 class SDEdit(EditMethod):
@@ -19,41 +22,47 @@ class SDEdit(EditMethod):
     Args:
         strength: share of the sampler's steps that are made, in (0, 1]; the image is noised to where they begin.
         strength_grid: strengths to try, one row each, in place of `strength`.
-        feather: see `composite`; used where there is a mask.
-        overlap: see `windowed`; only a picture larger than the model's own has windows.
+        feather: see `composite`; only a mask has a rim.
+        overlap: see `section`; only a picture larger than the model's own has windows.
 
     Raises:
         ValueError: a setting is out of its range.
     """
 
     takes = frozenset({"image", "source", "target", "mask"})
+    own_size = True
 
     def __init__(
         self,
         strength: float = 0.6,
         strength_grid: Sequence[float] | None = None,
         feather: int = 0,
-        overlap: float = 0.5,
+        overlap: float | None = None,
     ) -> None:
         check_feather(feather)
+        check_overlap(overlap)
         if strength_grid is not None and not strength_grid:
             raise ValueError("strength_grid=[]: give at least one strength, or null for strength alone")
         strengths = [strength] if strength_grid is None else strength_grid
-        self.settings = [Redraw(strength=each, overlap=overlap) for each in strengths]
+        self.settings = [Redraw(strength=each) for each in strengths]
         self.feather = feather
+        self.overlap = overlap
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""
         before, shows = _before(task)
-        mask, batch = task.mask, prompts(task)
+        mask = task.mask
         if mask is not None:
             check_mask(mask, before.shape[-2:])
+        elif self.feather:
+            raise ValueError(f"feather={self.feather}: there is no mask, so no rim; give mask=PATH, or leave it out")
+        part = section(task.model, before.shape[-2:], mask, self.overlap)
+        tell_windows(task, part)
+        known, inside = part.cut(before), None if mask is None else part.cut_mask(mask)
 
         def after(settings: Redraw) -> UInt8[Tensor, "N 3 fH fW"]:
-            drawn = redraw(
-                task.model, before, mask, batch, task.seeds, task.sampler, task.guidance, settings, task.batch_size
-            )
-            return drawn if mask is None else composite(drawn, before, mask, self.feather)
+            drawn = drawn_anew(task, part, known, inside, settings)
+            return part.put_back(drawn if inside is None else composite(drawn, known, inside, self.feather), before)
 
         rows = [Row(f"strength {settings.strength:g}: {title(task)}", after(settings)) for settings in self.settings]
         return Edited(Row(shows, before), rows)
@@ -63,7 +72,6 @@ def _before(task: EditTask) -> tuple[UInt8[Tensor, "#N 3 fH fW"], str]:
     """The picture that is given, or one drawn for each seed."""
     if task.image is not None:
         refuse_both(task)
-        require_size(task.model, task.image.shape[-2:], "image")
         return task.image[None], "image"
     sources = task.prompts("source")
     return task.draw(sources), sources[0]

@@ -10,6 +10,7 @@ from ldmlab.editing.methods.inpaint import filled
 from ldmlab.editing.regions.canvas import check_place, on_canvas
 from ldmlab.editing.regions.composite import check_feather
 from ldmlab.editing.regions.redraw import Redraw
+from ldmlab.editing.regions.windows import check_overlap
 
 
 class Uncrop(EditMethod):
@@ -21,7 +22,7 @@ class Uncrop(EditMethod):
         resample: see `Blended`.
         jump: see `Blended`.
         feather: see `composite`.
-        overlap: see `windowed`.
+        overlap: see `section`; only a canvas larger than the model's own has windows.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -38,21 +39,23 @@ class Uncrop(EditMethod):
         resample: int = 5,
         jump: int = 5,
         feather: int = 0,
-        overlap: float = 0.5,
+        overlap: float | None = None,
     ) -> None:
         if len(canvas) != 2:
             raise ValueError(f"canvas={list(canvas)}: give [ROWS,COLUMNS] in pixels, for example canvas=[64,96]")
         check_place(place)
         check_feather(feather)
+        check_overlap(overlap)
         self.canvas = (canvas[0], canvas[1])
         self.place = place
-        self.settings = Redraw(resample, jump, overlap=overlap)
+        self.settings = Redraw(resample, jump)
         self.feather = feather
+        self.overlap = overlap
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`; the image is of any size that the canvas holds."""
         assert task.image is not None
         require_size(task.model, self.canvas, "canvas")
         picture, mask = on_canvas(task.image, self.canvas, self.place)
-        after, note = filled(task, picture, mask, self.settings, self.feather)
+        after, note = filled(task, picture, mask, self.settings, self.feather, self.overlap)
         return Edited(Row("image", picture[None]), [Row(title(task), after)], [note])

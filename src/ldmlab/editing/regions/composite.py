@@ -46,8 +46,9 @@ def composite(
     inside = mask.reshape(-1, 1, *mask.shape[-2:])
     if feather == 0:
         return torch.where(inside, drawn, known)
-    weight = feathered(inside, feather)
-    mixed = (weight * drawn.float() + (1 - weight) * known.float()).round().to(torch.uint8)
+    weight = feathered(inside, feather).expand(len(drawn), 1, *mask.shape[-2:])
+    each = zip(weight, drawn, known.expand_as(drawn), strict=True)  # one by one, since floats take four times the room
+    mixed = torch.stack([(w * new.float() + (1 - w) * old.float()).round().to(torch.uint8) for w, new, old in each])
     return torch.where(inside, mixed, known)
 
 

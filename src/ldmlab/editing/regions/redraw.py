@@ -16,7 +16,7 @@ from torch import Tensor
 from ldmlab.diffusion.process import add_noise
 from ldmlab.editing.regions.blended import Blended, check_resampling
 from ldmlab.editing.regions.composite import latent_mask
-from ldmlab.editing.regions.windows import check_overlap, windowed
+from ldmlab.editing.regions.windows import Window, windowed
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import Chunk, LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
@@ -31,20 +31,17 @@ class Redraw:
         jump: see `Blended`.
         strength: None to start from pure noise; otherwise the share of the steps that are made, from the picture noised
             to where they begin (SDEdit, Meng et al. 2022).
-        overlap: of the windows of a canvas larger than the model's grid, see `windowed`.
 
     Raises:
-        ValueError: a count below 1, a strength outside (0, 1], or an overlap outside [0, 1).
+        ValueError: a count below 1, or a strength outside (0, 1].
     """
 
     resample: int = 1
     jump: int = 1
     strength: float | None = None
-    overlap: float = 0.5
 
     def __post_init__(self) -> None:
         check_resampling(self.resample, self.jump)
-        check_overlap(self.overlap)
         if self.strength is not None and not 0 < self.strength <= 1:
             raise ValueError(
                 f"strength={self.strength}: a share of the steps above 0 and up to 1; the more, the freer of the image"
@@ -66,6 +63,7 @@ def redraw(
     guidance: Guidance,
     settings: Redraw,
     batch_size: int = 64,
+    windows: Sequence[Window] | None = None,
 ) -> UInt8[Tensor, "N 3 fH fW"]:
     """Draw what is inside the mask, as decoded: the known pixels went through the autoencoder, see `composite`.
 
@@ -80,22 +78,20 @@ def redraw(
         guidance: the method.
         settings: how.
         batch_size: pictures at once on a GPU.
+        windows: of a canvas that is not the model's grid, see `windowed`: at least those over the mask.
     """
     known = model.encode(pictures)
     inside = None if mask is None else latent_mask(mask, model.autoencoder.factor).to(known.device)
     levels = sampler.levels(model.denoiser.schedule)
     levels = levels[settings.first_step(len(levels) - 1) :]
-    channels, *window = model.latent_shape
-    shape = (channels, known.shape[-2], known.shape[-1])
+    shape = (known.shape[1], known.shape[2], known.shape[3])
 
     def run(chunk: Chunk) -> Tensor:
         latents = _of(known, chunk.rows)
         method = sampler
         if inside is not None:
             method = Blended(sampler, latents, _of(inside, chunk.rows), settings.resample, settings.jump)
-        denoise = chunk.denoise
-        if shape != model.latent_shape:
-            denoise = windowed(denoise, (window[0], window[1]), settings.overlap)
+        denoise = chunk.denoise if windows is None else windowed(chunk.denoise, windows)
         x = chunk.noise.draw()
         if settings.strength is not None:
             x = add_noise(latents.expand_as(x), x, levels[0])

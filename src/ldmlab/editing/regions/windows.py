@@ -9,47 +9,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.types import Estimate, Level
 
+OVERLAP = 0.5
+"""Where none is asked for."""
+Window = tuple[slice, slice]
+"""Its rows and columns, in latents."""
 
-def windowed(denoise: GuidedDenoiser, window: tuple[int, int], overlap: float = 0.5) -> GuidedDenoiser:
-    """Estimates on any canvas of at least the window's size; on one of that very size, those of `denoise` itself.
+
+def windowed(denoise: GuidedDenoiser, windows: Sequence[Window]) -> GuidedDenoiser:
+    """Estimates on a canvas, from those in its windows; 0 where there is no window. An only one is of the whole canvas.
 
     MultiDiffusion takes the mean of the windows' next x. A step of first order is affine in the clean estimate with
     the same weights everywhere, so the mean of the estimates is the same, and serves every other sampler too.
 
     Args:
         denoise: on the model's grid (h, w).
-        window: h and w.
-        overlap: least share of a window's side that it has in common with its neighbour.
-
-    Raises:
-        ValueError: the overlap is outside [0, 1).
+        windows: of that size, see `windows_over`.
     """
-    check_overlap(overlap)
 
     def estimate(x: Tensor, level: Level) -> Estimate:
-        tiles = _tiles(x.shape[-2], x.shape[-1], window, overlap)
-        parts = [denoise.estimate(x[..., rows, columns], level) for rows, columns in tiles]
-        mixes = [part.variance_mix for part in parts if part.variance_mix is not None]
-        denoised = _mean([part.denoised for part in parts], tiles, x)
-        return Estimate(denoised, _mean(mixes, tiles, x) if mixes else None)
+        denoised, mix = _Mean(x), _Mean(x)
+        for window in windows:
+            part = denoise.estimate(x[..., *window], level)
+            denoised.add(part.denoised, window)
+            if part.variance_mix is not None:
+                mix.add(part.variance_mix, window)
+        return Estimate(denoised.value(), mix.value() if mix.windows else None)
 
     return GuidedDenoiser(estimate)
 
 
-def check_overlap(overlap: float) -> None:
+def check_overlap(overlap: float | None) -> None:
     """Refuse a share outside [0, 1).
 
     Raises:
         ValueError: it is one.
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap={overlap}: a share of the window's side in [0, 1); 0.5 is usual")
+    if overlap is not None and not 0 <= overlap < 1:
+        raise ValueError(f"overlap={overlap}: a share of the window's side in [0, 1); {OVERLAP} is usual")
 
 
 def starts(side: int, window: int, overlap: float) -> list[int]:
@@ -65,17 +68,37 @@ def starts(side: int, window: int, overlap: float) -> list[int]:
     return [round(index * (side - window) / gaps) for index in range(gaps + 1)] if gaps else [0]
 
 
-def _tiles(height: int, width: int, window: tuple[int, int], overlap: float) -> list[tuple[slice, slice]]:
+def windows_over(canvas: Sequence[int], window: Sequence[int], overlap: float = OVERLAP) -> list[Window]:
+    """The windows that cover a canvas.
+
+    Args:
+        canvas: H and W, at least the window's.
+        window: h and w.
+        overlap: least share of a window's side that it has in common with its neighbour.
+
+    Raises:
+        ValueError: the overlap is outside [0, 1), or the canvas is smaller than the window.
+    """
+    check_overlap(overlap)
     return [
         (slice(top, top + window[0]), slice(left, left + window[1]))
-        for top in starts(height, window[0], overlap)
-        for left in starts(width, window[1], overlap)
+        for top in starts(canvas[0], window[0], overlap)
+        for left in starts(canvas[1], window[1], overlap)
     ]
 
 
-def _mean(parts: Sequence[Tensor], tiles: Sequence[tuple[slice, slice]], canvas: Tensor) -> Float[Tensor, "B C H W"]:
-    total, count = parts[0].new_zeros(canvas.shape), parts[0].new_zeros(canvas.shape[-2:])
-    for part, (rows, columns) in zip(parts, tiles, strict=True):
-        total[..., rows, columns] += part
-        count[rows, columns] += 1
-    return total / count
+class _Mean:
+    """Of what windows say of a canvas, added up as it comes."""
+
+    def __init__(self, canvas: Float[Tensor, "B C H W"]) -> None:
+        self.windows = 0
+        self._total = torch.zeros_like(canvas)
+        self._count = canvas.new_zeros(canvas.shape[-2:])
+
+    def add(self, part: Float[Tensor, "B C h w"], window: Window) -> None:
+        self.windows += 1
+        self._total[..., *window] += part
+        self._count[window] += 1
+
+    def value(self) -> Float[Tensor, "B C H W"]:
+        return self._total / self._count.clamp(min=1)

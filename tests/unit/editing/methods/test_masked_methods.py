@@ -114,6 +114,68 @@ def test_uncropping_keeps_the_picture_where_it_is_put(
     assert edited.before.pictures.shape == (1, 3, *canvas)
 
 
+def within(height: int, width: int) -> Tensor:
+    """A mask in the middle of a picture."""
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[height // 3 : height // 2, width // 3 : width // 2 + 1] = True
+    return mask
+
+
+@pytest.mark.parametrize("method", [Inpaint(2, 2), MaskBlend(feather=2), SDEdit(0.7)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize("size", [(24, 40), (17, 31), (9, 7), (9, 40)], ids=str)
+def test_pictures_of_any_size_come_back_whole(
+    method: EditMethod, size: tuple[int, int], small_model: LatentDiffusion
+) -> None:
+    image, mask, told = photo(*size), within(*size), list[str]()
+    edited = method.edit(task(small_model, image=image, mask=mask, tell=told.append))
+    after = edited.after[0].pictures
+    assert after.shape == (2, 3, *size)
+    assert same_outside(after, image, mask)
+    assert not torch.equal(after[0], after[1])
+    assert not same_outside(after, image, ~mask)
+    assert told[0].startswith(f"{size[0]} x {size[1]} pixels: ")
+
+
+@pytest.mark.parametrize("size", [(24, 40), (17, 31), (9, 7)], ids=str)
+def test_sdedit_of_a_whole_picture_of_any_size(size: tuple[int, int], small_model: LatentDiffusion) -> None:
+    image = photo(*size)
+    weak, strong = (row.pictures for row in SDEdit(strength_grid=[0.3, 1]).edit(task(small_model, image=image)).after)
+    assert weak.shape == strong.shape == (2, 3, *size)
+    assert not torch.equal(weak, strong)
+    assert not any(torch.equal(weak[..., edge, :], image[:, edge].expand(2, -1, -1)) for edge in (0, -1))
+
+
+@pytest.mark.parametrize("build", [Inpaint, MaskBlend, SDEdit], ids=lambda build: build.__name__)
+def test_the_overlap_of_windows_matters(build: Any, small_model: LatentDiffusion) -> None:
+    given = task(small_model, image=photo(32, 48), mask=within(32, 48))
+    usual, half, none, most = (build(overlap=share).edit(given).after[0].pictures for share in (None, 0.5, 0.0, 0.75))
+    assert torch.equal(usual, half)
+    assert not torch.equal(half, none)
+    assert not torch.equal(half, most)
+
+
+def test_a_small_mask_costs_few_windows_and_a_small_part_of_a_large_picture(
+    small_model: LatentDiffusion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is neither encoded nor drawn nor decoded, nor does it take part in what is."""
+    seen: list[torch.Size] = []
+    encode, decode = small_model.encode, small_model.decode
+    monkeypatch.setattr(small_model, "encode", lambda pictures: seen.append(pictures.shape) or encode(pictures))
+    monkeypatch.setattr(small_model, "decode", lambda latents: seen.append(latents.shape) or decode(latents))
+    image, mask, told = photo(1000, 2000), torch.zeros(1000, 2000, dtype=torch.bool), list[str]()
+    mask[500:504, 900:903] = True
+    after = Inpaint(1).edit(task(small_model, image=image, mask=mask, tell=told.append)).after[0].pictures
+    assert same_outside(after, image, mask)
+    assert [tuple(shape) for shape in seen] == [(1, 3, 32, 32), (1, 4, 16, 16), (1, 4, 16, 16)]
+    (line,) = told
+    assert line.startswith("1000 x 2000 pixels: ")
+    assert int(line.split("of which ")[1].split()[0]) <= 9
+    elsewhere = image.clone()
+    elsewhere[:, :400], elsewhere[:, 600:] = 0, 255
+    again = Inpaint(1).edit(task(small_model, image=elsewhere, mask=mask)).after[0].pictures
+    assert torch.equal(again[..., mask], after[..., mask])
+
+
 class Watched(DDIM):
     """Notes what it starts from."""
 
@@ -201,8 +263,12 @@ EMPTY, FULL = torch.zeros_like(HOLE), torch.ones_like(HOLE)
         (Inpaint(), {"image": photo(), "mask": HOLE[:8]}, r"^mask=\[8,16\]: the picture is \[16,16\]"),
         (Inpaint(), {"image": photo(), "mask": EMPTY}, r"^mask: marks no pixel"),
         (Inpaint(), {"image": photo(), "mask": FULL}, r"^mask: marks every pixel"),
-        (Inpaint(), {"image": photo(16, 17), "mask": HOLE}, r"^image=\[16,17\]: .* the next that fit are \[16,18\]"),
-        (Inpaint(), {"image": photo(8, 20), "mask": HOLE}, r"^image=\[8,20\]: .* the next that fit are \[16,20\]"),
+        (Inpaint(), {"image": photo(16, 17), "mask": HOLE}, r"^mask=\[16,16\]: the picture is \[16,17\]"),
+        (Inpaint(overlap=0.2), {"image": photo(), "mask": HOLE}, r"^overlap=0.2: a picture of \[16,16\] pixels has a"),
+        (Uncrop([16, 16], overlap=0.5), {"image": photo(8, 8)}, r"^overlap=0.5: a picture of \[16,16\] pixels has a"),
+        (SDEdit(overlap=0.0), {"source": SOURCE}, r"^overlap=0.0: a picture of \[16,16\] pixels has a single window"),
+        (SDEdit(feather=2), {"image": photo()}, r"^feather=2: there is no mask, so no rim"),
+        (MaskBlend(overlap=0.5), {"source": SOURCE, "mask": HOLE}, r"^overlap=0.5: a drawn picture is the model's"),
         (Uncrop([16, 24]), {}, r"^image: this method needs one"),
         (Uncrop([16, 24]), {"image": photo(), "mask": HOLE}, r"^mask: this method makes no use of it"),
         (Uncrop([16, 23]), {"image": photo()}, r"^canvas=\[16,23\]: .* multiples of 2.* \[16,24\]"),
