@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -72,6 +73,19 @@ class _ExcessError(BaseException):
     """Past the handlers of the libraries in between."""
 
 
+@dataclass
+class _Watch:
+    """What a block may take until it has to end."""
+
+    deadline: float
+    limit: int
+
+    def look(self, number: int, frame: FrameType | None) -> None:
+        """Called every now and then."""
+        if time.process_time() > self.deadline or _held() > self.limit:
+            raise _ExcessError
+
+
 @contextmanager
 def _watched() -> Iterator[None]:
     """Look at time and memory every now and then, in processor time, which other programs do not take.
@@ -81,19 +95,29 @@ def _watched() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    deadline, limit = time.process_time() + SECONDS, _held() + MEMORY
-
-    def look(number: int, frame: FrameType | None) -> None:
-        if time.process_time() > deadline or _held() > limit:
-            raise _ExcessError
-
-    before = signal.signal(signal.SIGVTALRM, look)
+    before = signal.signal(signal.SIGVTALRM, _Watch(time.process_time() + SECONDS, _held() + MEMORY).look)
     signal.setitimer(signal.ITIMER_VIRTUAL, INTERVAL, INTERVAL)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
+
+
+@contextmanager
+def unbounded() -> Iterator[None]:
+    """Inside a bounded block, what is no composing: importing a component takes what its packages take."""
+    interval = signal.setitimer(signal.ITIMER_VIRTUAL, 0)[1]
+    started, held = time.process_time(), _held()
+    try:
+        yield
+    finally:
+        look = signal.getsignal(signal.SIGVTALRM)
+        watch = getattr(look, "__self__", None)
+        if isinstance(watch, _Watch):
+            watch.deadline += time.process_time() - started
+            watch.limit += _held() - held
+            signal.setitimer(signal.ITIMER_VIRTUAL, interval, interval)
 
 
 def _held() -> int:

@@ -98,10 +98,17 @@ class Composer:
         """Keep the part of Hydra's message that is about the user's words."""
         foreign = next((o for o in self.choices if f"override '{o.key_or_group}'" in str(error)), None)
         if foreign is not None:
-            groups = [group.name for group in catalogue.groups(self.command)]
-            return f"'{self.command}' has no group '{foreign.key_or_group}' here{hint(foreign.key_or_group, groups)}"
+            return f"'{self.command}' has no group '{foreign.key_or_group}' here{self._whence(foreign.key_or_group)}"
         message = str(error).partition("\nTo append")[0].partition("\n    full_key")[0]
         return one_line(message.removesuffix(".").replace("Could not override", "unknown key"))
+
+    def _whence(self, name: str) -> str:
+        """The end of a line about a group that is not there: the choice that brings it in, or the nearest group."""
+        groups = catalogue.groups(self.command)
+        where = next((group.where for group in groups if group.name == name and group.where), None)
+        if where is None:
+            return hint(name, [group.name for group in groups])
+        return f"; it comes with {where.replace(', ', ' or ')}"
 
 
 @contextmanager

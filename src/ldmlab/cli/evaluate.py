@@ -22,6 +22,7 @@ from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model,
 from ldmlab.cli.progress import track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
+from ldmlab.cli.unread import refuse_choices
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.atomic import write_json
 from ldmlab.data.dataset import ShardDataset, collate
@@ -44,6 +45,8 @@ def run(cfg: DictConfig) -> None:
     """Measure, print a table, write metrics.json."""
     device = pick_device(cfg.device)
     loaded = load_model(cfg.ckpt, cfg.ema)
+    if isinstance(loaded.model, Autoencoder):
+        refuse_choices(("sampler", "guidance", "pictures_per_caption"), "an autoencoder is measured by what it returns")
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
     folder = heldout_folder(cfg.path, cfg.heldout_path)

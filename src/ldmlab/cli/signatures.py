@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from ldmlab.cli.bounds import unbounded
+
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 WORDS: dict[Any, str] = {
     bool: "true or false",
@@ -28,7 +30,8 @@ def annotation(target: str, name: str) -> Any:
     from hydra.utils import get_object
 
     try:
-        parameter = inspect.signature(get_object(target), eval_str=True).parameters[name]
+        with unbounded():
+            parameter = inspect.signature(get_object(target), eval_str=True).parameters[name]
         TypeAdapter(parameter.annotation, config=STRICT)
     except Exception:  # whatever goes wrong on importing a user's module is told when it is built
         return None

@@ -21,6 +21,7 @@ from ldmlab.cli.errors import UserError
 from ldmlab.cli.schema import SCHEMAS, SET_BY_LDMLAB, TRAINER_TYPES, takes_mapping
 from ldmlab.cli.signatures import annotation, fits, in_words
 from ldmlab.cli.suggest import hint
+from ldmlab.cli.unread import check_choices
 from ldmlab.cli.user_files import check_files
 
 MISSING = "???"
@@ -55,6 +56,7 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
             _check_types(command, schema, whole)
             if complete:
                 _check_values(command, whole)
+                check_choices(command, (o.key_or_group for o in (*composer.choices, *composer.values)), whole)
     return whole
 
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ldmlab.cli import bounds
-from ldmlab.cli.bounds import bounded, check_yaml
+from ldmlab.cli.bounds import bounded, check_yaml, unbounded
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.validate import validate, validate_sweep
 
@@ -85,6 +86,26 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
     with pytest.raises(UserError, match=r"takes more than 4 s or 0\.0625 GiB to compose"), bounded():
         grow()
+
+
+def test_what_is_imported_on_the_way_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "SECONDS", 0.3)
+    with bounded(), unbounded():
+        spin(0.8)
+    with pytest.raises(UserError, match="to compose"), bounded():
+        import_and_compose()
+
+
+def import_and_compose() -> None:
+    with unbounded():
+        spin(0.1)
+    spin(5)
+
+
+def spin(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 def test_files_are_named_that_are_no_yaml(tmp_path: Path) -> None:
