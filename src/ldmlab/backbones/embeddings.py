@@ -45,11 +45,12 @@ def grid_positions(rows: int, columns: int, width: int) -> Float[Tensor, "N widt
     """
     if width % 4:
         raise ValueError(f"backbone.width={width}: 2D sine-cosine positions need a multiple of 4")
-    y, x = torch.meshgrid(
-        torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
-    )
-    halves = [sinusoidal(axis.flatten(), width // 2).roll(width // 4, dims=-1) for axis in (x, y)]
-    return torch.cat(halves, dim=-1).float()
+    with torch.device("cpu"):  # also for an outline: on its device, PyTorch would import its compiler to compute this
+        y, x = torch.meshgrid(
+            torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
+        )
+        halves = [sinusoidal(axis.flatten(), width // 2).roll(width // 4, dims=-1) for axis in (x, y)]
+    return torch.cat(halves, dim=-1).float().to(torch.get_default_device())
 
 
 class VectorProjection(nn.Module):

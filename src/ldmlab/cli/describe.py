@@ -18,6 +18,7 @@ from ldmlab.cli.build import from_user, load_autoencoder
 from ldmlab.cli.model_table import Model, facts, plain, table
 from ldmlab.describe import Description, describe
 from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
+from ldmlab.models.outline import without_memory
 from ldmlab.types import Conditioning
 
 WIDE = 200
@@ -37,7 +38,7 @@ def run(cfg: DictConfig) -> None:
 
 
 def _autoencoder(cfg: DictConfig) -> Model:
-    with torch.device("meta"):
+    with without_memory():
         autoencoder = build_autoencoder(cfg.autoencoder, from_user)
         discriminator = instantiate(cfg.discriminator) if cfg.discriminator else None
     dtype = getattr(torch, cfg.dtype)
@@ -54,7 +55,7 @@ def _latent_diffusion(cfg: DictConfig) -> Model:
     autoencoder = _frozen_autoencoder(cfg)
     coding, latent_shape = _autoencoder_passes(autoencoder, cfg.data.image_size, dtype)
     channels, grid, _ = latent_shape
-    with torch.device("meta"):
+    with without_memory():
         conditioner = build_conditioner(cfg.conditioner, from_user).to("meta")
         conditioner.place(autoencoder, grid)
         learns_variance = instantiate(cfg.objective).learns_variance
@@ -75,7 +76,7 @@ def _frozen_autoencoder(cfg: DictConfig) -> Autoencoder:
     """From its checkpoint; else the architecture that the config names, without weights; else the shipped one."""
     if cfg.autoencoder_ckpt is not None or not cfg.get("autoencoder"):
         return load_autoencoder(cfg.autoencoder_ckpt)[0].requires_grad_(False)
-    with torch.device("meta"):
+    with without_memory():
         return build_autoencoder(cfg.autoencoder, from_user).requires_grad_(False)
 
 

@@ -15,6 +15,7 @@ from ldmlab.diffusion.objectives import Objective
 from ldmlab.diffusion.parameterizations import Parameterization
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.models.builder import build
+from ldmlab.models.outline import without_memory
 from ldmlab.pipeline import LatentDiffusion
 
 DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
@@ -108,5 +109,5 @@ def build_model(config: Mapping[str, Any]) -> nn.Module:
 
 def build_outline(config: Mapping[str, Any]) -> nn.Module:
     """`build_model` without memory for its weights, to compare names and shapes with."""
-    with torch.device("meta"):
+    with without_memory():
         return build_model(config)
