@@ -22,6 +22,7 @@ from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.models.build import build_model, build_outline
 from ldmlab.models.limits import no_larger_than
+from ldmlab.models.outline import Uninitialised
 from ldmlab.models.plain_data import shown
 from ldmlab.models.stored import LENDER, require_sound, require_stored
 from ldmlab.pipeline import LatentDiffusion
@@ -224,7 +225,7 @@ def _read(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
 def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
     """The model of a stored config with its weights. It has no memory before the weights are found to fit."""
     _outline(config, state, path)
-    with _about(path):
+    with _about(path), Uninitialised():
         model = build_model(config)
         load_weights(model, state, path)
     return model

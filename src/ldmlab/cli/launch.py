@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.utils import run_job
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ldmlab.cli import lean_imports, searchpath
 from ldmlab.cli.arguments import Arguments, parse, quoted
-from ldmlab.cli.compose import as_job
+from ldmlab.cli.compose import as_job, hydra_at_conf
 from ldmlab.cli.errors import explain
 from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
@@ -73,7 +76,10 @@ def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
         folder = RunFolder.claim(Path(config.hydra.runtime.output_dir), record, log)
         place.append(f"hydra.run.dir={quoted(str(folder.path))}")
     try:
-        _through_hydra(command, replace(arguments, overrides=[*arguments.overrides, *place]), job)
+        if arguments.multirun or arguments.flags:
+            _through_hydra(command, replace(arguments, overrides=[*arguments.overrides, *place]), job)
+        else:
+            _through_hydras_job(command, config, folder, job)
         if failures:
             raise failures[0]
     except BaseException as error:
@@ -92,6 +98,24 @@ def _sweep_at_home(config: DictConfig) -> list[str]:
 def _through_hydra(command: str, arguments: Arguments, job: Callable[[DictConfig], None]) -> None:
     with _command_line(command, arguments):
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=command)(job)()
+
+
+def _through_hydras_job(
+    command: str, config: DictConfig, folder: RunFolder | None, job: Callable[[DictConfig], None]
+) -> None:
+    """What `hydra.main` does once it has composed a config; this one is composed, and doing so takes a while."""
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.mode = RunMode.RUN
+        config.hydra.output_subdir = None
+        if folder is not None:
+            config.hydra.run.dir = str(folder.path)
+    with hydra_at_conf(command):
+        callbacks = Callbacks(config)
+        callbacks.on_run_start(config=config, config_name=command)
+        context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
+        done = run_job(job, config, "hydra.run.dir", None, context)
+        callbacks.on_run_end(config=config, config_name=command, job_return=done)
+        _ = done.return_value  # raises what a callback made of the job
 
 
 def _run_in_sweep(command: str, config: DictConfig, record: str | None, log: str) -> None:

@@ -15,7 +15,7 @@ Device = Literal["auto", "cpu", "cuda"]
 class Keys(BaseModel):
     """Keys that no group brings in; others are refused."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class DataKeys(Keys):

@@ -1,4 +1,4 @@
-"""Models that have shapes and no memory."""
+"""Models made without what their weights will replace: memory, or initial values."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+RANDOM = ("normal_", "uniform_")
+"""The methods of tensors that torch.nn.init fills them with."""
+
 
 @contextmanager
 def without_memory() -> Iterator[None]:
     """Modules that are made inside are outlines, on the meta device."""
-    with torch.device("meta"), _NotFilled():
+    with torch.device("meta"), Uninitialised():
         yield
 
 
-class _NotFilled(TorchFunctionMode):
-    """Fills nothing with random numbers: there is nothing to fill, and PyTorch would import its compiler to do so."""
+class Uninitialised(TorchFunctionMode):
+    """Leaves weights as they are, when weights are to be loaded, or when there are none.
+
+    Nothing is drawn from the global generator. On the meta device PyTorch would import its compiler to initialise.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         given: Mapping[str, Any] = kwargs or {}
-        if func.__name__ == "normal_":
+        if getattr(func, "__module__", None) == "torch.nn.init" or func.__name__ in RANDOM:
             return args[0] if args else given["tensor"]
         return func(*args, **given)

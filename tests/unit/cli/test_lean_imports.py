@@ -27,6 +27,9 @@ for command in {LIGHT_COMMANDS}:
     import_module(f"ldmlab.cli.{{command}}")
 loaded = [name for name in {HEAVY} if name in sys.modules]
 assert not loaded, f"for {LIGHT_COMMANDS}: {{loaded}}"
+from ldmlab.cli.build import load_latent_diffusion
+load_latent_diffusion(None)
+assert "torch._dynamo" not in sys.modules, "a model is built without PyTorch's compiler"
 import ldmlab.cli.evaluate, ldmlab.cli.train
 import ldmlab.training.csv_log
 loaded = {{name for name in {HEAVY} if name in sys.modules}} - {{"lightning", "torchmetrics"}}
