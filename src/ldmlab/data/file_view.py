@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import io
 import os
+from collections import deque
 from pathlib import Path
 
 from ldmlab.files import open_regular
 
 WINDOW = 8192
-"""Bytes of a small read, so that a header, what follows it and the next header come together."""
+"""Bytes of a small read, so that a header, what follows it and the next header come together. The last two are kept."""
 CHUNK = 1 << 20
 
 
@@ -26,7 +27,7 @@ class FileView:
         self._path = path
         status = os.fstat(self._file.fileno())
         self._size, self.time = status.st_size, status.st_mtime_ns
-        self._start, self._window = 0, b""
+        self._windows: deque[tuple[int, bytes]] = deque([(0, b"")], maxlen=2)
 
     def __len__(self) -> int:
         return self._size
@@ -35,9 +36,12 @@ class FileView:
         start, stop, _ = span.indices(self._size)
         if stop - start > WINDOW:
             return self._read(start, stop)
-        if not (self._start <= start and stop <= self._start + len(self._window)):
-            self._start, self._window = start, self._read(start, min(start + WINDOW, self._size))
-        return self._window[start - self._start : stop - self._start]
+        for first, window in self._windows:
+            if first <= start and stop <= first + len(window):
+                return window[start - first : stop - first]
+        window = self._read(start, min(start + WINDOW, self._size))
+        self._windows.appendleft((start, window))
+        return window[: stop - start]
 
     def __enter__(self) -> FileView:
         return self

@@ -32,6 +32,8 @@ MAX_PIXELS = 2**26
 """Images with more pixels than this (67 megapixels) are refused before they are decoded."""
 MOST_TEXT_BYTES = 2**16
 MOST_STATS_BYTES = 2**20
+HEADER = 4096
+"""Bytes of an image that are read at once."""
 STARTS = {
     b"\x1f\x8b": "compressed by gzip: unpack it",
     b"BZh": "compressed by bzip2: unpack it",
@@ -174,7 +176,7 @@ def _read_json(data: FileView, member: Member) -> tuple[dict[str, Any], int, int
 def _check_image(data: FileView, member: Member, max_pixels: int) -> Defect | None:
     if member.size > MOST_IMAGE_BYTES:
         return Defect.OVERSIZED_IMAGE
-    defect = check_image_header(io.BufferedReader(SpanReader(data, member.offset, member.size)), max_pixels)
+    defect = check_image_header(io.BufferedReader(SpanReader(data, member.offset, member.size), HEADER), max_pixels)
     if defect is Defect.UNDECODABLE_IMAGE and data[member.offset : member.offset + len(SIGNATURE)] == SIGNATURE:
         plain = pixels_alone(data[member.offset : member.offset + member.size])
         return check_image_header(io.BytesIO(plain or b""), max_pixels)

@@ -582,7 +582,7 @@ def test_the_header_of_an_image_is_read_without_its_pixels(tmp_path, write_tar, 
 
     monkeypatch.setattr(file_view.FileView, "_read", counted)
     assert len(ShardIndex.build(tmp_path)) == 9
-    assert sum(sizes) < 9 * 40_000 < len(buffer.getvalue())
+    assert sum(sizes) < 9 * 20_000 < len(buffer.getvalue())
 
 
 def _stored(folder):
