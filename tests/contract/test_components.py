@@ -202,7 +202,8 @@ def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
     weights = {*conditioner.state_dict()}
     conditioner.place(Latents(), 4)
     assert {*conditioner.state_dict()} == weights
-    batch = conditioner.complete({"captions": captions, "labels": [0, 1, 4], "images": torch.zeros(3, 3, 16, 16)})
+    everything = {"captions": captions, "labels": [0, 1, 4], "images": torch.zeros(3, 3, 16, 16)}
+    batch = conditioner.complete({key: everything[key] for key in conditioner.reads})
     cond, null = conditioner(batch), conditioner.null(3)
     for field in fields(Conditioning):
         mine, theirs = getattr(cond, field.name), getattr(null, field.name)
@@ -211,11 +212,13 @@ def test_conditioner(kind: type[Conditioner], tmp_path: Path) -> None:
     for width, tensor in ((conditioner.context_width, cond.context), (conditioner.vector_width, cond.vector)):
         assert width == (None if tensor is None else tensor.shape[-1])
     assert conditioner.concat_channels == (0 if cond.concat is None else cond.concat.shape[1])
+    assert ("labels" in conditioner.reads) == (conditioner.classes is not None)
+    for key in conditioner.reads:
+        with pytest.raises(ValueError, match=f"reads '{key}', which the data lacks"):
+            conditioner({other: value for other, value in batch.items() if other != key})
     dropped = conditioner.drop(cond, 1.0, 3)
     torch.testing.assert_close(dropped.vector, null.vector)
-    if any(getattr(cond, field.name) is not None for field in fields(Conditioning)):
-        with pytest.raises(ValueError, match="which the data lacks"):
-            conditioner({})
+    assert bool(conditioner.reads) == any(getattr(cond, field.name) is not None for field in fields(Conditioning))
 
 
 def build_autoencoder(kind: type[Autoencoder], **changes: Any) -> Autoencoder:

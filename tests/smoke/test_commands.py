@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -266,16 +268,39 @@ def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
     assert not list((tmp_path / "run").glob(".*.tmp"))
 
 
+def relabel(shard: Path, labels: dict[int, Any]) -> None:
+    """Take the captions out of a shard, and give some of its samples other labels."""
+    with tarfile.open(shard) as archive:
+        content = [(info.name, archive.extractfile(info).read()) for info in archive]  # type: ignore[union-attr]
+    with tarfile.open(shard, "w") as archive:
+        for place, (name, payload) in enumerate(content):
+            if name.endswith(".json") and place // 3 in labels:
+                payload = json.dumps({"label": labels[place // 3]}).encode()
+            if not name.endswith(".txt"):
+                info = tarfile.TarInfo(name)
+                info.size = len(payload)
+                archive.addfile(info, io.BytesIO(payload))
+
+
 def test_class_labels_from_data_to_figures(
     shards: Path, autoencoder: Path, tiny: Tiny, ldmlab: Command, tmp_path: Path
 ) -> None:
-    """Shards whose json has labels train a class-conditional model; its prompts are class numbers."""
+    """Pictures with labels and without captions train a class-conditional model; its prompts are class numbers.
+
+    What has no label to learn from is left out before training, and named.
+    """
+    shards = shutil.copytree(shards, tmp_path / "data", ignore=shutil.ignore_patterns(".*", "latents-*"))
+    for shard in shards.rglob("*.tar"):
+        relabel(shard, {3: "1", 5: 1.0, 7: -1, 9: 32, 11: None} if shard.name == "00001.tar" else {})
     folder = tmp_path / "run"
     words = [word for word in tiny["dit"] if not word.startswith(("experiment=", "conditioner.", "grid_prompts"))]
     classes = ("conditioner=class_label", "conditioner.classes=32", "conditioner.width=32", "grid_prompts=null")
     ckpt = f"autoencoder_ckpt={autoencoder / 'model.safetensors'}"
     done = ldmlab("train", *words, *classes, ckpt, f"data.path={shards}", f"output_dir={folder}")
     assert done.code == 0, done.err
+    log = (folder / "train.log").read_text()
+    assert "59 samples in 2 shards, 5 problems: 3 label that is no integer of 0 or more (first: 00001.tar/00001" in log
+    assert "1 label beyond the classes (first: 00001.tar/0000109: label 32 of 32 classes)" in log
     model = f"ckpt={folder / 'model.safetensors'}"
     done = ldmlab("sample", "3", "31", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
     assert done.code == 0, done.err

@@ -7,7 +7,8 @@ import io
 import pytest
 import torch
 
-from ldmlab.conditioners.text import TextTransformer
+from ldmlab.conditioners.text import MOST_CAPTIONS, TextTransformer
+from ldmlab.conditioners.tokenizer import to_tensor
 
 
 def test_fields_and_widths(text: TextTransformer, captions: list[str]) -> None:
@@ -133,6 +134,38 @@ def test_too_long_a_caption_of_the_data_is_cut_and_counted(
     cond = text({"captions": [long, long + "above a red circle"]})
     assert bool(cond.context_mask.all())
     assert torch.equal(cond.context[0], cond.context[1])
+
+
+class Counted:
+    """So many captions, which are counted as they are read."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.read = count, list[int]()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int, /) -> str:
+        self.read.append(index)
+        return f"a star with number {index}"
+
+
+def test_a_bounded_sample_of_many_captions_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    """Always the same one, in order, once for the tokenizer and once for the lengths; a short list is read whole."""
+    kept, read = [], []
+    for count in (10**9, 10**9, MOST_CAPTIONS // 100):
+        captions = Counted(count)
+        conditioner = TextTransformer(vocabulary=320, length=4, width=16, depth=1, heads=2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("ldmlab.conditioners.text.MOST_CAPTIONS", MOST_CAPTIONS // 100)
+            conditioner.prepare(captions)
+        kept.append(to_tensor(conditioner.tokenizer))  # type: ignore[arg-type]
+        read.append(captions.read)
+    assert torch.equal(kept[0], kept[1])
+    assert read[0] == read[1] == sorted(set(read[0])) * 2
+    assert read[2] == [*range(MOST_CAPTIONS // 100)] * 2
+    assert len(read[0]) == 2 * (MOST_CAPTIONS // 100)
+    assert f"{MOST_CAPTIONS // 100} of {MOST_CAPTIONS // 100} captions have more than" in caplog.text
 
 
 def test_too_long_a_prompt_of_a_user_is_refused(text: TextTransformer) -> None:
