@@ -6,6 +6,7 @@ Shapes: H x W pixels.
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ldmlab.cli.errors import UserError
 from ldmlab.data.decode import WHITE, decode_rgb
+from ldmlab.data.png_chunks import pixels_alone
 from ldmlab.data.shard_scan import IMAGE_FORMATS
 from ldmlab.files import read_regular
 
@@ -22,6 +24,9 @@ MOST_PIXELS = 2**26
 """Larger pictures are refused before they are decoded."""
 MOST_BYTES = 2**29
 """Of a file, however it is packed."""
+REMEDY = "give a JPEG, PNG or WebP file"
+OTHERS = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
+"""The first bytes of files that a user may take for pictures."""
 BLACK = (0, 0, 0, 255)
 HALF = 128
 
@@ -65,30 +70,55 @@ def _read(path: str, key: str, background: tuple[int, int, int, int]) -> Image.I
     try:
         payload = read_regular(path, MOST_BYTES)
     except OSError as error:
-        raise UserError(f"{where}: {(error.strerror or str(error)).lower()}; give a JPEG, PNG or WebP file") from error
-    _check_size(path, where)
+        raise UserError(f"{where}: {(error.strerror or str(error)).lower()}; {REMEDY}") from error
+    _check_header(payload, where)
     try:
         return decode_rgb(payload, background)
     except Exception as error:  # codecs raise what they like on damaged bytes
         raise UserError(f"{where}: damaged ({error}); save the picture again") from error
 
 
-def _check_size(path: str, where: str) -> None:
-    """Read the header alone."""
+def _check_header(payload: bytes, where: str) -> None:
+    """Refuse what is no single picture of a size that can be drawn, before any pixel is decoded."""
     try:
-        with (
-            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
-            Image.open(path, formats=IMAGE_FORMATS) as image,
-        ):
-            width, height = image.size
+        width, height, frames = _header(payload)
     except UnidentifiedImageError as error:
-        raise UserError(f"{where}: holds no picture; give a JPEG, PNG or WebP file") from error
+        raise UserError(f"{where}: {_what(payload)}; {REMEDY}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{where}: an enormous picture; scale it down to {MOST_PIXELS:,} pixels at most") from error
     except Exception as error:
         raise UserError(f"{where}: damaged ({error}); save the picture again") from error
     if width * height > MOST_PIXELS:
         raise UserError(f"{where}: {width} x {height} is too large; scale it down to {MOST_PIXELS:,} pixels at most")
+    if frames > 1:
+        raise UserError(f"{where}: an animation of {frames} frames; save one of them as a picture of its own")
+
+
+def _header(payload: bytes) -> tuple[int, int, int]:
+    """Width, height and frames; with metadata that cannot be read left out."""
+    try:
+        return _opened(payload)
+    except Image.DecompressionBombError:
+        raise
+    except Exception:
+        plain = pixels_alone(payload)
+        if plain is None:
+            raise
+    return _opened(plain)
+
+
+def _opened(payload: bytes) -> tuple[int, int, int]:
+    with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(payload), formats=IMAGE_FORMATS) as image:
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # cameras put a preview behind a photo
+        return image.width, image.height, frames
+
+
+def _what(payload: bytes) -> str:
+    """What a file is that is not read, where its first bytes say so."""
+    if payload[4:8] == b"ftyp":
+        return "an HEIC or AVIF picture or a film, which are not read"
+    found = (name for magic, name in OTHERS.items() if payload.startswith(magic))
+    return next((f"a {name} file, which is not read" for name in found), "holds no picture")
 
 
 def _pixels(image: Image.Image) -> UInt8[Tensor, "3 H W"]:

@@ -75,6 +75,49 @@ def test_an_upright_photo(tmp_path: Path) -> None:
     assert read_picture(str(tmp_path / "photo.jpg")).shape == (3, 8, 4)
 
 
+def chunk(kind: bytes, body: bytes, right: bool = True) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body) ^ (not right))
+
+
+@pytest.mark.parametrize("read", [read_picture, read_mask])
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp"])
+@pytest.mark.parametrize("body", [b"II*\0\xff\xff\xff\x7f", b"nonsense", b"MM\0*\0\0\0\x08\xff\xff"])
+def test_a_broken_exif_says_nothing_against_the_pixels(name: str, body: bytes, read: object, tmp_path: Path) -> None:
+    white = Image.new("RGB", (8, 4), "white")
+    white.save(tmp_path / name, exif=b"Exif\0\0" + body)
+    seen = read(str(tmp_path / name))  # type: ignore[operator]
+    assert seen.shape[-2:] == (4, 8)
+    assert bool((seen == seen.new_full((), 255 if seen.dtype == torch.uint8 else 1)).all())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [chunk(b"eXIf", b"II*", right=False), chunk(b"iCCP", b"profile\0\0junk"), chunk(b"zTXt", b"text\0\0junk")],
+    ids=["eXIf", "iCCP", "zTXt"],
+)
+def test_nor_do_other_broken_metadata(broken: bytes, tmp_path: Path) -> None:
+    pixels = noise(6, 9)
+    payload = Path(saved(tmp_path, Image.fromarray(pixels))).read_bytes()
+    (tmp_path / "broken.png").write_bytes(payload[:33] + broken + payload[33:])  # behind the header
+    picture = read_picture(str(tmp_path / "broken.png"))
+    assert np.array_equal(picture.permute(1, 2, 0).numpy(), pixels)
+
+
+def test_the_photo_of_a_camera_that_puts_a_preview_behind_it(tmp_path: Path) -> None:
+    photo, preview = Image.new("RGB", (16, 8), "white"), Image.new("RGB", (4, 2))
+    photo.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
+    assert read_picture(str(tmp_path / "photo.jpg")).unique().tolist() == [255]
+
+
+def test_a_palette_with_transparency(tmp_path: Path) -> None:
+    palette = Image.new("P", (4, 1))
+    palette.putpalette([10, 20, 30, 255, 255, 255])
+    palette.putdata([0, 1, 1, 0])
+    palette.save(tmp_path / "palette.png", transparency=bytes([0, 255]))
+    assert read_picture(str(tmp_path / "palette.png")).unique().tolist() == [255]
+    assert read_mask(str(tmp_path / "palette.png")).tolist() == [[False, True, True, False]]
+
+
 def test_pictures_are_fitted_as_the_training_data_are(tmp_path: Path) -> None:
     path = saved(tmp_path, Image.fromarray(noise(20, 30)))
     fitted = fit_picture(read_picture(path), 16)
@@ -100,11 +143,18 @@ def test_refusals_are_one_line_with_the_key(read: object, tmp_path: Path) -> Non
     cut.write_bytes(Path(saved(tmp_path, Image.fromarray(noise(64, 64)))).read_bytes()[:2000])
     folder.mkdir()
     gif = saved(tmp_path, Image.new("L", (4, 4)), "moving.gif")
+    heic = str(tmp_path / "photo.heic")
+    Path(heic).write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    moving = str(tmp_path / "moving.webp")
+    frames = [Image.fromarray(noise(8, 8, seed)) for seed in range(3)]
+    frames[0].save(moving, save_all=True, append_images=frames[1:])
     cases = {
         str(tmp_path / "none.png"): "no such file",
         str(folder): "is a directory",
         str(text): "holds no picture",
-        gif: "holds no picture",
+        gif: "a GIF file, which is not read",
+        heic: "an HEIC or AVIF picture or a film, which are not read",
+        moving: "an animation of 3 frames; save one of them",
         str(cut): "damaged",
         header_only(tmp_path, 8200, 8200): "too large",
     }
