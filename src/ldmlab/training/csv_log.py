@@ -1,26 +1,159 @@
-"""Metrics as a table in the run's folder."""
+"""Metrics as a table in the run's folder, which no kill can spoil."""
 
 from __future__ import annotations
 
 import csv
+import io
+import logging
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.core.saving import save_hparams_to_yaml
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ldmlab.data.atomic import atomic_file
+
+log = logging.getLogger(__name__)
+
+STEP = "step"
 
 
-def csv_logger(folder: str, flush_every_n_steps: int = 50) -> CSVLogger:
-    """A logger that writes `metrics.csv`. A resumed run adds to it; Lightning's own would delete it.
+def csv_logger(folder: str) -> TableLogger:
+    """A logger that writes `metrics.csv`; a resumed run adds to it.
 
     Args:
         folder: the run's output folder.
-        flush_every_n_steps: how often rows reach the disk.
     """
-    path = Path(folder) / "metrics.csv"
-    earlier = path.read_text() if path.is_file() else ""
-    logger = CSVLogger(folder, name="", version="", flush_logs_every_n_steps=flush_every_n_steps)
-    writer = logger.experiment
-    if earlier and isinstance(writer, ExperimentWriter):
-        path.write_text(earlier)
-        writer.metrics_keys = next(csv.reader(earlier.splitlines()))
-    return logger
+    return TableLogger(Path(folder))
+
+
+class Table:
+    """A CSV file with one row a step, in rising order.
+
+    A row is handed to the system as soon as it is known, and lives through the death of the process. What comes later
+    for the same step (a validation's figures) is written over the last row; nothing before that is ever touched. A new
+    column makes a new file, which takes the place of the old one whole.
+
+    Args:
+        path: the file. One that is there is gone on with, but for a last line that was cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._columns = [STEP]
+        self._row: dict[str, str] = {}
+        self._start = self._end = 0
+        self._read(before=None)
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write values of a step, the last one or a later one. Those that its row has already stay as they are."""
+        if self._row.get(STEP) != str(step):
+            self._start, self._row = self._end, {STEP: str(step)}
+        self._row = {name: str(value) for name, value in values.items()} | self._row
+        new = sorted(set(self._row) - set(self._columns))
+        if new or not self.path.is_file():
+            self._widen(new)
+        with open(self.path, "r+b") as file:
+            file.seek(self._start)
+            file.write(_line(self._row.get(name, "") for name in self._columns))
+            file.truncate()
+            self._end = file.tell()
+
+    def go_back_to(self, step: int) -> None:
+        """Drop the rows from a step on: they are about to be written again."""
+        self._read(before=step)
+
+    def _read(self, before: int | None) -> None:
+        """Find the last row, of those before a step, and cut off what follows it."""
+        if not self.path.is_file():
+            return
+        with open(self.path, "r+b") as file:
+            header = file.readline()
+            whole = header.endswith(b"\n")
+            self._columns, self._row = _cells(header) if whole else [STEP], {}
+            self._start = self._end = len(header) if whole else 0
+            for line in file:
+                row = dict(zip(self._columns, _cells(line), strict=False))
+                step = row.get(STEP, "")
+                if not line.endswith(b"\n") or (before is not None and step.isdecimal() and int(step) >= before):
+                    break
+                self._row = {name: value for name, value in row.items() if value}
+                self._start, self._end = self._end, self._end + len(line)
+            file.truncate(self._end)
+        if not whole:
+            self.path.unlink()
+
+    def _widen(self, new: Iterable[str]) -> None:
+        """Give the rows before the last one further columns."""
+        before = self.path.read_bytes()[: self._start] if self.path.is_file() else b""
+        self._columns = [*self._columns, *new]
+        rows = csv.DictReader(io.StringIO(before.decode(), newline=""))
+        with atomic_file(self.path) as file:
+            file.write(_line(self._columns))
+            for row in rows:
+                file.write(_line(row.get(name) or "" for name in self._columns))
+            self._start = file.tell()
+
+
+def _cells(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode(errors="replace").rstrip("\r\n")]), [])
+
+
+def _line(cells: Iterable[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
+
+
+class TableLogger(Logger):
+    """Lightning's logger over a `Table`, with the settings in `hparams.yaml` beside it.
+
+    Args:
+        folder: where both are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table = Table(folder / "metrics.csv")
+        self._failed = False
+
+    @property
+    def name(self) -> str:
+        """None: the folder is the run's own."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """None, likewise."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Write the settings."""
+        save_hparams_to_yaml(self.folder / "hparams.yaml", params)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write a step's figures. Where that fails (a full disk), training goes on without them."""
+        assert step is not None
+        try:
+            self.table.add(step, metrics)
+        except OSError as error:
+            if not self._failed:
+                log.warning("%s: rows are missing from step %d on: %s", self.table.path, step, error)
+            self._failed = True
+
+    @rank_zero_only
+    def go_back_to(self, step: int) -> None:
+        """Drop the rows from a step on: they are about to be written again."""
+        self.table.go_back_to(step)
