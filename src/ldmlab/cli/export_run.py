@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from ldmlab.cli.build import SHIPPED_MODEL
-from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.models.stored import LENDER
-from ldmlab.training.checkpoints import export_weights, read_checkpoint
+from ldmlab.training.checkpoints import Checkpoint, export_weights, read_checkpoint
+
+MODEL = "model.safetensors"
 
 
-def export_run(cfg: DictConfig, folder: Path) -> None:
-    """Write the averaged weights of the last checkpoint, and what they belong to."""
-    checkpoint = read_checkpoint(folder / CHECKPOINT)
-    state = {k: v for k, v in checkpoint.state.items() if _belongs(cfg.model.name, k)}
-    path = folder / "model.safetensors"
-    config = checkpoint.config
-    if not cfg.get("export_autoencoder", True):
-        state = {name: tensor for name, tensor in state.items() if not name.startswith("autoencoder.")}
-        config = {**config, LENDER: cfg.autoencoder_ckpt or SHIPPED_MODEL}
-    export_weights(path, state, config, checkpoint.ema, cfg.export_half, checkpoint.data)
+def export_run(cfg: DictConfig, checkpoint: Path) -> None:
+    """Write the averaged weights of a training checkpoint, and what they belong to, into the run's folder."""
+    path, model = Path(cfg.output_dir) / MODEL, _model(cfg, checkpoint)
+    export_weights(path, model.state, model.config, model.ema, cfg.export_half, model.data)
     print(f"model: {path}")
 
 
-def _belongs(model: str, name: str) -> bool:
-    return model != "autoencoder" or name.startswith("autoencoder.")
+def is_exported(cfg: DictConfig, checkpoint: Path) -> bool:
+    """Whether the model of a checkpoint is in the run's folder."""
+    model = _model(cfg, checkpoint)
+    try:
+        found = read_checkpoint(Path(cfg.output_dir) / MODEL)
+    except ValueError:
+        return False
+    if (found.config, found.ema, set(found.state)) != (model.config, model.ema, set(model.state)):
+        return False
+    half = cfg.export_half
+    return all(torch.equal(t.half().float() if half else t, found.state[name]) for name, t in model.state.items())
+
+
+def _model(cfg: DictConfig, path: Path) -> Checkpoint:
+    """What is exported of a checkpoint."""
+    stored = read_checkpoint(path)
+    state = {name: t for name, t in stored.state.items() if _belongs(cfg, name)}
+    lent = {} if cfg.get("export_autoencoder", True) else {LENDER: cfg.autoencoder_ckpt or SHIPPED_MODEL}
+    return replace(stored, state=state, config={**stored.config, **lent})
+
+
+def _belongs(cfg: DictConfig, name: str) -> bool:
+    is_autoencoders = name.startswith("autoencoder.")
+    return is_autoencoders if cfg.model.name == "autoencoder" else cfg.export_autoencoder or not is_autoencoders

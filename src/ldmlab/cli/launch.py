@@ -27,8 +27,10 @@ from ldmlab.cli.errors import explain
 from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.run_folder import RunFolder
+from ldmlab.cli.signals import STOP
 from ldmlab.cli.user_files import expand_paths
 from ldmlab.cli.validate import validate, validate_sweep
+from ldmlab.data.folder_lock import folder_lock
 
 
 def launch(command: str, argv: Sequence[str]) -> None:
@@ -143,12 +145,23 @@ def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
     if "output_dir" in config:
         config.output_dir = settings.runtime.output_dir
     expand_paths(config)
-    if folder is not None:
-        hydras_own = HydraConfig.instance().cfg
-        folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))
-    lean_imports.install()
-    module = f"{command}_" if iskeyword(command) else command
-    import_module(f"ldmlab.cli.{module}").run(config)
+    with _alone(command, config):
+        if folder is not None:
+            hydras_own = HydraConfig.instance().cfg
+            folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))
+        lean_imports.install()
+        module = f"{command}_" if iskeyword(command) else command
+        import_module(f"ldmlab.cli.{module}").run(config)
+
+
+@contextmanager
+def _alone(command: str, config: DictConfig) -> Iterator[None]:
+    """A training run has its folder to itself, and ends well where a signal asks for it."""
+    if command != "train":
+        yield
+        return
+    with STOP.heeded(), folder_lock(Path(config.output_dir), "output_dir"):
+        yield
 
 
 @contextmanager

@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from ldmlab import __version__
 from ldmlab.cli import manual
 from ldmlab.cli.errors import UserError, explain
+from ldmlab.cli.signals import Stopped
 from ldmlab.cli.suggest import hint
 
 HELP = {"-h", "--help"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 130 when interrupted."""
+    """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 128 + n when signal n ended it."""
     try:
         _dispatch(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
+    except (Exception, KeyboardInterrupt, SystemExit, Stopped) as error:
         return _report(error)
     return 0
 
@@ -44,6 +45,9 @@ def _dispatch(argv: list[str]) -> None:
 
 def _report(error: BaseException) -> int:
     """Tell the user, and return the exit code."""
+    if isinstance(error, Stopped):
+        print(f"ldmlab: {error}", file=sys.stderr)
+        return error.code
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         print("ldmlab: interrupted", file=sys.stderr)
         return 130

@@ -24,9 +24,10 @@ from ldmlab.cli.build import (
     plain,
     stored_part,
 )
-from ldmlab.cli.export_run import export_run
+from ldmlab.cli.export_run import MODEL, export_run, is_exported
 from ldmlab.cli.progress import quiet_lightning, track
-from ldmlab.cli.resume import CHECKPOINT, last_good, resume_from
+from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
+from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.data.datamodule import ShardDataModule
@@ -35,6 +36,7 @@ from ldmlab.data.problems import summarise
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.checkpoints import load_weights
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
@@ -43,49 +45,77 @@ from ldmlab.training.state import state_sha256
 log = logging.getLogger(__name__)
 
 
+Training = AutoencoderTraining | LatentDiffusionTraining
+
+
 def run(cfg: DictConfig) -> None:
-    """Train, and export the averaged weights as `model.safetensors` at the end."""
+    """Train, and export the averaged weights as `model.safetensors` at the end. What is cheap to refuse comes first."""
     quiet_lightning()
     folder = Path(cfg.output_dir)
-    if cfg.ckpt_path is None and (folder / CHECKPOINT).exists():
-        raise ValueError(
-            f"output_dir={folder}: holds a run already; go on with it by ckpt_path=last, or give another folder"
-        )
+    try:
+        _run(cfg, folder)
+    except Stopped as stop:
+        raise Stopped(stop.number, last_good(folder)) from None
+
+
+def _run(cfg: DictConfig, folder: Path) -> None:
+    start = find_start(cfg)
     trainer = make_trainer(cfg)
     L.seed_everything(cfg.seed, verbose=False)
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.progress = partial(track, what="reading shards")
     data.require_shards()
     module = _autoencoder(cfg, data) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
-    ckpt = resume_from(cfg, module)
+    module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
     log.info(data.train_set.index.summary())
-    if ckpt is None and isinstance(module, LatentDiffusionTraining):
+    module.trained_on = _facts(cfg, data)
+    if start is not None:
+        require_same_run(cfg, module, data, start)
+    elif isinstance(module, LatentDiffusionTraining):
         module.model.conditioner.prepare(data.train_set.index.captions)
         require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
+    if start is not None and _has_ended(cfg, start):
+        return
     with _wandb_finished():
-        _fit(trainer, cfg, module, data, ckpt)
+        _fit(trainer, cfg, module, data, start)
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if trainer.is_global_zero:
-        export_run(cfg, folder)
+        export_run(cfg, start.path if start and start.steps >= cfg.trainer.max_steps else folder / CHECKPOINT)
 
 
-def _fit(
-    trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, ckpt: str | None
-) -> None:
+def _has_ended(cfg: DictConfig, start: Start) -> bool:
+    """Whether a checkpoint has all steps, and all that follows the last one is done as well."""
+    if start.steps < cfg.trainer.max_steps:
+        return False
+    told = f"has {start.steps} steps already; raise trainer.max_steps to train on"
+    if not start.own:
+        raise ValueError(f"ckpt_path={start.path}: {told}")
+    if not is_exported(cfg, start.path):
+        return False
+    print(f"{start.path}: {told}; model: {start.path.with_name(MODEL)}")
+    return True
+
+
+def _fit(trainer: L.Trainer, cfg: DictConfig, module: Training, data: ShardDataModule, start: Start | None) -> None:
     folder = Path(cfg.output_dir)
     try:
         equip(trainer, cfg, module, data)
         if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
             _cache_latents(data, module.model, trainer.strategy.root_device)
-        trainer.fit(module, data, ckpt_path=ckpt)
+        with STOP.deferred():
+            trainer.fit(module, data, ckpt_path=None if start is None else start.path)
+        asked = STOP.asked()
+        if asked is not None:
+            raise asked
+        if start is not None and start.steps >= cfg.trainer.max_steps:
+            finish(trainer, module, data)
+    except SystemExit as error:  # Lightning's answer to SIGTERM, where it comes before the first step
+        raise STOP.asked() or error from None
     except NonFiniteError as error:
         raise ValueError(f"{error}; {last_good(folder)}") from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
-    except (SystemExit, KeyboardInterrupt) as error:  # how Lightning ends after Ctrl-C and SIGTERM
-        log.warning("stopped early; %s", last_good(folder))
-        raise KeyboardInterrupt from error
 
 
 def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
@@ -98,7 +128,6 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
         discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
         optimizer=instantiate(cfg.optimizer),
         model_config=config,
-        trained_on=_facts(cfg, data),
     )
 
 
@@ -128,7 +157,6 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
         optimizer=instantiate(cfg.optimizer),
         timestep_sampling=instantiate(cfg.timestep_sampling),
         model_config=config,
-        trained_on=_facts(cfg, data),
     )
 
 

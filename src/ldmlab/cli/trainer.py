@@ -16,7 +16,9 @@ from omegaconf import DictConfig
 from ldmlab.cli.build import plain
 from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
+from ldmlab.cli.signals import STOP
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import Throughput, progress_callback
 from ldmlab.training.callbacks.rng import RngState
@@ -77,8 +79,10 @@ def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: 
         RngState(),
         Throughput(cfg.data.batch_size * trainer.accumulate_grad_batches, logged_every),
         progress_callback(),
-        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every),
+        Heeding(),
+        LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every, STOP.asked),
         picture_grid(cfg, module, data, folder),
+        GoingOn(),
     ]
     trainer.logger = _logger(cfg)
 
@@ -112,6 +116,14 @@ def _require_what_training_does_itself(model: str, settings: dict[str, Any], pre
             "trainer.precision=bf16-true: an autoencoder has no averaged weights to keep what bf16 rounds away; use "
             "bf16-mixed"
         )
+
+
+class Heeding(L.Callback):
+    """Takes signals back from Lightning, whose own handlers end a run before it is saved."""
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """It sets them just before."""
+        STOP.hold()
 
 
 def _logger(cfg: DictConfig) -> Logger:

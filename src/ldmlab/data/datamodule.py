@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ from ldmlab.data.index import ShardIndex, find_shards
 from ldmlab.data.latents import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.needs import Needs
 from ldmlab.data.sampling import GlobalBatches, ResumableLoader, fixed_loader
+
+log = logging.getLogger(__name__)
+
+OF_THE_DATA = ("samples", "data")
+"""What of the order of the batches the samples decide."""
 
 
 class ShardDataModule(LightningDataModule):
@@ -39,6 +46,7 @@ class ShardDataModule(LightningDataModule):
     Attributes:
         needs: what every sample must have; to be set before the first is read.
         progress: wraps the iteration over shards that are indexed, as a progress bar does.
+        allow_other_data: go on from a checkpoint although the samples are no longer the same.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class ShardDataModule(LightningDataModule):
         self.heldout_path = heldout_folder(path, heldout_path)
         self.needs = Needs()
         self.progress: ShardProgress = iter
+        self.allow_other_data = False
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -141,16 +150,36 @@ class ShardDataModule(LightningDataModule):
         return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the finished batches. ValueError where this run would order its batches otherwise."""
-        if not self._fitting():
-            return
-        for name, value in self._order_facts().items():
-            if state_dict[name] != value:
-                raise ValueError(
-                    f"the checkpoint was trained with {name}={state_dict[name]}, this run has {name}={value}:"
-                    " resume with the same, or start a new run"
-                )
-        self._start = state_dict["batches"]
+        """Go on after the finished batches. ValueError as in `require_same_order`."""
+        if self._fitting():
+            if self.require_same_order(state_dict):
+                told = "%s: %s samples when the checkpoint was saved, %d now; the run goes on with batch %d of these"
+                log.warning(told, self.path, state_dict["samples"], len(self.train_set), state_dict["batches"])
+            self._start = state_dict["batches"]
+
+    def require_same_order(self, state_dict: Mapping[str, Any]) -> bool:
+        """Refuse to go on where this run would order its batches otherwise than the one that was saved.
+
+        With `allow_other_data` the samples may be others. Batch k is then the one that a run on the samples of now
+        would have had from its begin.
+
+        Returns:
+            Whether they are others.
+
+        Raises:
+            ValueError: what has changed.
+        """
+        facts = self._order_facts()
+        changed = [name for name, value in facts.items() if state_dict.get(name) != value]
+        others = bool(changed) and {*changed} <= {*OF_THE_DATA}
+        if changed and not (others and self.allow_other_data):
+            name = changed[0]
+            fix = ", or go on with the data of now by allow_other_data=true" if others else ""
+            raise ValueError(
+                f"the checkpoint was trained with {name}={state_dict.get(name)}, this run has {name}={facts[name]}:"
+                f" resume with the same, or start a new run{fix}"
+            )
+        return others
 
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
         """Move the tensors; captions, keys and json stay as they are."""

@@ -6,6 +6,7 @@ Random bits: Philox 4x32-10 keyed by (seed, epoch) (Salmon et al. 2011, "Paralle
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sized
 from typing import Any
 
@@ -108,6 +109,7 @@ class ResumableLoader(DataLoader[Any]):
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(batches.seed),
+            worker_init_fn=leave_signals,
         )
         self.batches = batches
         self.finished = finished
@@ -126,6 +128,12 @@ class ResumableLoader(DataLoader[Any]):
         self.batches.start = state["batches"]
 
 
+def leave_signals(worker: int) -> None:
+    """Let a worker go on where a signal reaches all processes of a run: its parent decides when it has read enough."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
+
+
 def fixed_loader(
     dataset: Dataset[Any], collate_fn: Callable[[Any], Any], batch_size: int, num_workers: int, pin_memory: bool
 ) -> DataLoader[Any]:
@@ -138,4 +146,5 @@ def fixed_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         generator=torch.Generator().manual_seed(0),
+        worker_init_fn=leave_signals,
     )

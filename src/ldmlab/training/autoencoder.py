@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning as L
@@ -19,6 +19,7 @@ from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.precision import loss_scale
+from ldmlab.training.state import optimizer_names
 
 
 class AutoencoderTraining(L.LightningModule):
@@ -40,6 +41,8 @@ class AutoencoderTraining(L.LightningModule):
         learning_rate_decay: "constant" or "cosine".
         gradient_clip: largest gradient norm of the autoencoder; None for no limit.
         model_config: what built the autoencoder, stored in every checkpoint as it is.
+
+    Attributes:
         trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
@@ -59,7 +62,6 @@ class AutoencoderTraining(L.LightningModule):
         learning_rate_decay: str = "constant",
         gradient_clip: float | None = None,
         model_config: Mapping[str, Any] | None = None,
-        trained_on: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -78,7 +80,7 @@ class AutoencoderTraining(L.LightningModule):
         self.learning_rate_decay = learning_rate_decay
         self.gradient_clip = gradient_clip
         self.model_config = dict(model_config or {})
-        self.trained_on = None if trained_on is None else dict(trained_on)
+        self.trained_on: dict[str, Any] | None = None
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
@@ -152,18 +154,28 @@ class AutoencoderTraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The autoencoder's with the learned variance, and the discriminator's."""
+        optimizers = self.new_optimizers()
+        constant = learning_rate_factor(0, self.trainer.max_steps, "constant")
+        factors = (self.learning_rate(self.trainer.max_steps), constant)
+        return optimizers, [Schedule(*pair) for pair in zip(optimizers, factors, strict=False)]
+
+    def new_optimizers(self) -> list[Optimizer]:
+        """Those optimizers, without a state."""
         optimizers = [self.make_optimizer([*self.autoencoder.parameters(), *self.loss.parameters()])]
         if self.discriminator is not None:
             optimizers.append(self.make_optimizer(list(self.discriminator.parameters())))
-        factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
-        constant = learning_rate_factor(0, self.trainer.max_steps, "constant")
-        return optimizers, [Schedule(*pair) for pair in zip(optimizers, (factor, constant), strict=False)]
+        return optimizers
+
+    def learning_rate(self, steps: int) -> Callable[[int], float]:
+        """The autoencoder's factor at each step of a run of so many. ValueError where there are too few."""
+        return learning_rate_factor(self.warmup_steps, steps, self.learning_rate_decay)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the model is and was trained on, with the latent statistics of now; refuse what is not finite."""
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
         checkpoint["data"] = self.trained_on
+        checkpoint["optimizers"] = optimizer_names(self.trainer.optimizers)
         if self.statistics.batches > 0:
             self.autoencoder.set_statistics(*self.statistics.result())
             checkpoint["state_dict"] = self.state_dict()

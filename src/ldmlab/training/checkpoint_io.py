@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,46 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from ldmlab.data.atomic import atomic_file
 from ldmlab.training.checkpoints import read_lightning
 
+PREVIOUS = "previous.ckpt"
+"""The name of the checkpoint before the newest."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints through a temporary file in the same folder, synced and renamed."""
+    """Lightning's checkpoints through a temporary file in the same folder, synced and renamed.
+
+    The one before stays as `previous.ckpt`, if it is known to be whole: read or written by this process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole: set[Path] = set()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint; on any error the one before stays."""
+        """Write a checkpoint; on any error, and at a kill at any moment, those before stay."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+            if path.absolute() in self._whole and path.is_file():
+                _keep(path)
+        self._whole.add(path.absolute())
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Read a checkpoint without running code."""
-        return read_lightning(Path(path))
+        checkpoint = read_lightning(Path(path))
+        self._whole.add(Path(path).absolute())
+        return checkpoint
+
+
+def _keep(path: Path) -> None:
+    """Give the file at a path its second name; where the file system has no such links, its only one."""
+    previous = path.with_name(PREVIOUS)
+    link = path.with_name(f".{PREVIOUS}.{secrets.token_hex(8)}.tmp")
+    try:
+        os.link(path, link)
+    except OSError:
+        os.replace(path, previous)
+    else:
+        os.replace(link, previous)

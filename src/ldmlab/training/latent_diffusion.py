@@ -16,6 +16,7 @@ from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
+from ldmlab.training.state import optimizer_names
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -35,6 +36,8 @@ class LatentDiffusionTraining(L.LightningModule):
         warmup_steps: linear warm-up of the learning rate.
         learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
         model_config: what built the model, stored in every checkpoint as it is.
+
+    Attributes:
         trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
@@ -49,7 +52,6 @@ class LatentDiffusionTraining(L.LightningModule):
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
         model_config: Mapping[str, Any] | None = None,
-        trained_on: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= condition_dropout < 1:
@@ -63,7 +65,7 @@ class LatentDiffusionTraining(L.LightningModule):
         self.warmup_steps = warmup_steps
         self.learning_rate_decay = learning_rate_decay
         self.model_config = dict(model_config or {})
-        self.trained_on = None if trained_on is None else dict(trained_on)
+        self.trained_on: dict[str, Any] | None = None
         self.ema = EMA(model.named_parameters(), ema_decay)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
@@ -82,12 +84,17 @@ class LatentDiffusionTraining(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer over everything that is trained, stepped with its learning rate."""
-        optimizer = self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])
-        factor = learning_rate_factor(self.warmup_steps, self.trainer.max_steps, self.learning_rate_decay)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": Schedule(optimizer, factor), "interval": "step"},
-        }
+        [optimizer] = self.new_optimizers()
+        schedule = Schedule(optimizer, self.learning_rate(self.trainer.max_steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def new_optimizers(self) -> list[Optimizer]:
+        """That optimizer, without a state."""
+        return [self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])]
+
+    def learning_rate(self, steps: int) -> Callable[[int], float]:
+        """Its factor at each step of a run of so many. ValueError where there are too few."""
+        return learning_rate_factor(self.warmup_steps, steps, self.learning_rate_decay)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update the averages once an optimizer step."""
@@ -99,6 +106,7 @@ class LatentDiffusionTraining(L.LightningModule):
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
         checkpoint["data"] = self.trained_on
+        checkpoint["optimizers"] = optimizer_names(self.trainer.optimizers)
 
     def _losses(
         self,

@@ -1,10 +1,12 @@
-"""What identifies weights."""
+"""What identifies weights, and what trains them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 from torch import nn
+from torch.optim import Optimizer
 
 
 def state_sha256(module: nn.Module) -> str:
@@ -14,3 +16,8 @@ def state_sha256(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def optimizer_names(optimizers: Iterable[Optimizer]) -> list[str]:
+    """Their classes."""
+    return [f"{type(each).__module__}.{type(each).__qualname__}" for each in optimizers]

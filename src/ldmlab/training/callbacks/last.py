@@ -1,36 +1,71 @@
-"""The one checkpoint that a run keeps."""
+"""The checkpoints that a run keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from ldmlab.training.callbacks.going_on import validation_is_due, write_row
+
 
 class LastCheckpoint(Checkpoint):
-    """Replaces a checkpoint, whole, every n steps and at the last step.
+    """Replaces a checkpoint, whole, every n steps, at the last step, and when the run is asked to stop.
 
-    Always at the end of a batch, so that a run that is made longer counts its steps as one that never stopped.
+    Always as at the end of a batch, so that a run that is made longer counts its steps as one that never stopped.
 
     Args:
         path: the checkpoint.
         every_n_steps: how often.
+        asked: gives what to raise once the step is finished and saved, if the run is to stop.
     """
 
-    def __init__(self, path: Path, every_n_steps: int) -> None:
+    def __init__(
+        self, path: Path, every_n_steps: int, asked: Callable[[], BaseException | None] = lambda: None
+    ) -> None:
         self.path = path
         self.every_n_steps = every_n_steps
-        self._saved = 0
+        self.asked = asked
+        self._saved = self._step = 0
+        self._loops: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """The step that a run goes on from needs no saving."""
-        self._saved = trainer.global_step
+        self._saved = self._step = trainer.global_step
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Stop, if that is asked for and nothing would be lost."""
+        self._stop(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Save when it is time, once a step."""
+        """Save when it is time, once a step; between the batches of one step there is nothing to save."""
         step = trainer.global_step
-        if (step % self.every_n_steps == 0 or step == trainer.max_steps) and step != self._saved:
-            self._saved = step
-            trainer.save_checkpoint(self.path, weights_only=False)
+        stepped, self._step = step != self._step, step
+        due = step % self.every_n_steps == 0 or step == trainer.max_steps or self.asked() is not None
+        self._loops = trainer.fit_loop.state_dict() if stepped and validation_is_due(trainer) else None
+        if stepped and due:
+            write_row(trainer, last=step == trainer.max_steps)
+            self._save(trainer)
+
+    def on_validation_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """A validation need not end before a run stops: it is made up for when the run goes on."""
+        if self.asked() is not None and self._loops is not None and self._saved != trainer.global_step:
+            self._save(trainer)
+        self._stop(trainer)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Within a validation, save where the run was before it."""
+        if trainer.validating and self._loops is not None:
+            checkpoint["loops"]["fit_loop"] = self._loops
+
+    def _save(self, trainer: L.Trainer) -> None:
+        self._saved = trainer.global_step
+        trainer.save_checkpoint(self.path, weights_only=False)
+
+    def _stop(self, trainer: L.Trainer) -> None:
+        error = self.asked()
+        if error is not None and self._saved == trainer.global_step:
+            raise error

@@ -1,0 +1,75 @@
+"""What a run owes when it goes on: the rows that it writes again, the validation that it was killed before."""
+
+from __future__ import annotations
+
+import lightning as L
+from torch import Tensor
+
+from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.training.callbacks.grids import PictureGrid
+from ldmlab.training.csv_log import TableLogger
+
+
+class GoingOn(L.Callback):
+    """Puts the table of metrics back to the step of the checkpoint, and makes up for a validation that was due there.
+
+    To be called after all other callbacks, which validation calls as well.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Before the first step."""
+        for logger in tables(trainer):
+            logger.go_back_to(trainer.global_step)
+        if trainer.global_step > 0 and validation_is_due(trainer):
+            _validate(trainer)
+
+
+def finish(trainer: L.Trainer, module: L.LightningModule, data: ShardDataModule) -> None:
+    """Do again what follows the last step, with a run that has been restored there: validation, and pictures."""
+    if validation_is_due(trainer) and data.heldout_path.is_dir():
+        trainer.validate(module, data, verbose=False)
+    module.to(trainer.strategy.root_device)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, PictureGrid):
+            callback.on_train_batch_end(trainer, module)
+
+
+def validation_is_due(trainer: L.Trainer) -> bool:
+    """Whether one follows the batch that training has come to."""
+    return trainer.fit_loop.epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+
+
+def write_row(trainer: L.Trainer, last: bool) -> None:
+    """Write a step's figures before its checkpoint: who is killed in between goes on after the step.
+
+    Args:
+        trainer: at the end of a step.
+        last: whether it is the run's last step, whose figures are always written.
+    """
+    connector = trainer._logger_connector
+    figures = connector.metrics["log"]
+    if connector.should_update_logs:
+        row = {name: value.item() if isinstance(value, Tensor) else value for name, value in figures.items()}
+        for logger in tables(trainer):
+            logger.log_metrics(
+                {"epoch": trainer.current_epoch, **row}, trainer.fit_loop.epoch_loop._batches_that_stepped
+            )
+    elif last:
+        connector.log_metrics(figures)
+
+
+def tables(trainer: L.Trainer) -> list[TableLogger]:
+    """The loggers that write `metrics.csv`."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TableLogger)]
+
+
+def _validate(trainer: L.Trainer) -> None:
+    """As Lightning's loop does after a batch. It will count this validation itself, when it passes over its place."""
+    loop, connector = trainer.fit_loop.epoch_loop.val_loop, trainer._logger_connector
+    first, counted = connector._first_loop_iter, loop.batch_progress.state_dict()
+    loop.restarting = False
+    trainer.validating = True
+    loop.run()
+    trainer.training = True
+    connector._first_loop_iter = first
+    loop.batch_progress.load_state_dict(counted)
