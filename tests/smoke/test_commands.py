@@ -338,9 +338,10 @@ def test_class_labels_from_data_to_figures(
 def test_several_pictures_a_caption_measure_how_they_differ(
     dit: Path, shards: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
-    words = (f"ckpt={dit / 'model.safetensors'}", f"path={shards}", "n=8", "pictures_per_caption=3", "sampler.steps=2")
+    words = (f"ckpt={dit / 'model.safetensors'}", "n=8", "pictures_per_caption=3", "sampler.steps=2")
     done = ldmlab("evaluate", *words, f"output_dir={tmp_path}")
     assert done.code == 0, done.err
+    assert f"path={shards}: what {dit / 'model.safetensors'} was trained on" in done.out
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert result["metrics"]["n_fake"] == result["metrics"]["n_real"] == 8
     assert result["metrics"]["diversity_within_caption"] > 0

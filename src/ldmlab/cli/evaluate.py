@@ -22,11 +22,11 @@ from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model,
 from ldmlab.cli.progress import track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
+from ldmlab.cli.trained_on import heldout_reference, tell_of_seen
 from ldmlab.cli.unread import refuse_choices
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.atomic import write_json
 from ldmlab.data.dataset import ShardDataset, collate
-from ldmlab.data.folders import heldout_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.diffusion.likelihood import bits_per_dim
@@ -49,16 +49,18 @@ def run(cfg: DictConfig) -> None:
         refuse_choices(("sampler", "guidance", "pictures_per_caption"), "an autoencoder is measured by what it returns")
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
-    folder = heldout_folder(cfg.path, cfg.heldout_path)
-    index = ShardIndex.build(folder, needs=_needs(loaded.model), progress=partial(track, what="reading shards"))
+    needs = _needs(loaded.model)
+    folder = heldout_reference(cfg, loaded, needs, print)
+    index = ShardIndex.build(folder, needs=needs, progress=partial(track, what="reading shards"))
     heldout = ShardDataset(index, size)
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
     n = min(cfg.n, len(heldout))
     if n < 2:
-        raise ValueError(f"path={cfg.path}: {n} held-out sample is too few to measure; give at least 2")
+        raise ValueError(f"path={folder}: {n} held-out sample is too few to measure; give at least 2")
     if n < cfg.n:
         print(f"n={cfg.n}: there are {n} held-out samples, so {n} are measured")
     notes: list[str] = []
+    tell_of_seen(loaded, index, notes.append)
     figures = _figures(cfg, loaded.model, heldout, extractor, n, notes.append)
     result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)), notes)
     folder = Path(cfg.output_dir)

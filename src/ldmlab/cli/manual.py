@@ -145,7 +145,7 @@ PAGES = {
             "extractor=inception gives the FID that papers report.",
         ),
         examples=(
-            ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on data/shapes"),
+            ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on the data it was trained on"),
             ("ldmlab evaluate ckpt=shapes/unet n=200 guidance.scale=2", "the shipped UNet, guided less"),
             ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
             ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.trained_on import require_shapes
 from ldmlab.data.atomic import atomic_file
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
 from ldmlab.pictures.png import write_png
@@ -32,13 +33,16 @@ def run(cfg: DictConfig) -> None:
     """Draw `n` pictures, dealt to the prompts in turn, and write them, a contact sheet and a denoising strip."""
     prompts = _prompts(cfg.prompts)
     captions = [prompts[index % len(prompts)] for index in range(cfg.n)]
-    model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    model = loaded.model
     assert isinstance(model, LatentDiffusion)
     if model.conditioner.concat_channels:
         raise ValueError(
             f"ckpt={cfg.ckpt}: this model draws from a picture; give it one: "
             "ldmlab edit method=image_to_image image=PATH"
         )
+    if cfg.prompts is None:
+        require_shapes(cfg.ckpt, loaded)
     model.conditioner(model.conditioner.batch(prompts))  # refuses a prompt before anything is written
     model.to(pick_device(cfg.device))
     strip: list[Tensor] = []

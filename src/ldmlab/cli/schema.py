@@ -67,7 +67,7 @@ class SampleKeys(ModelKeys):
 class EvaluateKeys(ModelKeys):
     """`ldmlab evaluate`."""
 
-    path: Path
+    path: Path | None
     heldout_path: Path | None
     metric: Literal["pictures", "vlb"]
     bound_steps: Annotated[int, Field(ge=2)] | None
