@@ -325,6 +325,7 @@ def test_class_labels_from_data_to_figures(
     log = (folder / "train.log").read_text()
     assert "59 samples in 2 shards, 5 problems: 3 label that is no integer of 0 or more (first: 00001.tar/00001" in log
     assert "1 label beyond the classes (first: 00001.tar/0000109: label 32 of 32 classes)" in log
+    assert (folder / "data_problems.csv").read_text().count("\n") == 6
     model = f"ckpt={folder / 'model.safetensors'}"
     done = ldmlab("sample", "3", "31", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
     assert done.code == 0, done.err

@@ -32,7 +32,7 @@ from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import summarise
+from ldmlab.data.problems import summarise, write_problems
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
@@ -43,7 +43,7 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.state import state_sha256
 
 log = logging.getLogger(__name__)
-
+PROBLEMS = "data_problems.csv"
 
 Training = AutoencoderTraining | LatentDiffusionTraining
 
@@ -103,6 +103,9 @@ def _fit(trainer: L.Trainer, cfg: DictConfig, module: Training, data: ShardDataM
         equip(trainer, cfg, module, data)
         if isinstance(module, LatentDiffusionTraining) and cfg.cache_latents:
             _cache_latents(data, module.model, trainer.strategy.root_device)
+        if problems := data.train_set.index.problems:
+            write_problems(folder / PROBLEMS, problems)
+            log.info("every problem of the data is named in %s", folder / PROBLEMS)
         with STOP.deferred():
             trainer.fit(module, data, ckpt_path=None if start is None else start.path)
         asked = STOP.asked()

@@ -23,11 +23,12 @@ from ldmlab.data.sample_table import FLAWS, SampleTable
 from ldmlab.data.shard_files import ShardFiles
 from ldmlab.data.shard_scan import MAX_PIXELS, ShardScan, scan_shard
 from ldmlab.data.text_column import TextColumn
+from ldmlab.files import read_text
 
 log = logging.getLogger(__name__)
 REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-STATS = "_stats.json"
+STATS, DATASET = "_stats.json", "dataset.json"
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
@@ -194,7 +195,7 @@ def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
         ValueError: there is no folder, or nothing in it is named so.
     """
     if not root.is_dir():
-        raise ValueError(f"data folder {root} does not exist: {REMEDY}")
+        raise ValueError(f"data folder {root} {'is no folder' if root.exists() else 'does not exist'}: {REMEDY}")
     names = sorted(name for name in os.listdir(root) if not name.startswith("."))
     shards = [name for name in names if name.endswith(".tar")]
     packed = [name for name in names if name.endswith(COMPRESSED)]
@@ -207,7 +208,20 @@ def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
     if finished & stems:  # img2dataset writes NAME_stats.json last: a shard without it was interrupted
         problems += [Problem(Defect.UNFINISHED_SHARD, f"{stem}.tar") for stem in sorted(stems - finished)]
         problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems)]
+    planned = _planned(root)
+    if planned is not None and planned > len(shards):
+        told = f"{len(shards)} of {planned} were written: run `ldmlab data` again"
+        problems.append(Problem(Defect.MISSING_SHARD, DATASET, detail=told))
     return [root / name for name in shards], problems
+
+
+def _planned(split: Path) -> int | None:
+    """How many shards `ldmlab data` was to write to this folder; None where it did not."""
+    try:
+        facts = json.loads(read_text(split.parent / DATASET))
+        return -(-int(facts["counts"][split.name]) // int(facts["shard_size"]))
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
+        return None
 
 
 def _scan(root: Path, paths: list[Path], max_pixels: int, cache: bool, progress: Progress) -> dict[Path, ShardScan]:

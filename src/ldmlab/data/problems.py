@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+
+from ldmlab.data.atomic import atomic_file
 
 
 class Defect(StrEnum):
@@ -39,7 +44,7 @@ class Defect(StrEnum):
     UNREADABLE_SHARD = "shard that cannot be read"
     UNFINISHED_SHARD = "shard without _stats.json"
     OTHER_COUNT = "shard that differs from its _stats.json"
-    MISSING_SHARD = "_stats.json without a shard"
+    MISSING_SHARD = "missing shard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,16 @@ class Problem:
         place = f"{self.shard}/{self.key}" if self.key else self.shard
         told = f"{place}: {self.detail}" if self.detail else place
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in told)  # names come from strangers
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> None:
+    """Write each as a row of a csv table, atomically."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("problem", "shard", "key", "detail"))
+    rows.writerows((str(each.defect), each.shard, each.key, each.detail) for each in problems)
+    with atomic_file(path) as file:
+        file.write(text.getvalue().encode())
 
 
 def summarise(problems: Iterable[Problem]) -> str:

@@ -26,6 +26,7 @@ from PIL import Image
 
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.data.samples import Sample, SampleSource
+from ldmlab.files import read_text
 
 LAYOUT_VERSION = 1
 _ENCODERS: dict[str, dict[str, Any]] = {
@@ -77,10 +78,10 @@ class ShardWriter:
         """Return the statistics of a complete shard, None if it is absent, incomplete or of another configuration."""
         tar, path = self._paths(split, shard)
         try:
-            stats = json.loads(path.read_text())
+            stats = json.loads(read_text(path))
             whole = stats["tar_bytes"] == tar.stat().st_size
             mine = stats["fingerprint"] == fingerprint(self.source, self.shard_size)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return stats if whole and mine else None
 

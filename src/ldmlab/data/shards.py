@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ldmlab.data.atomic import write_json
 from ldmlab.data.samples import SPLITS, SampleSource
 from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
+from ldmlab.files import read_text
 
 Job = tuple[str, int]
 
@@ -84,7 +85,7 @@ def _claim(writer: ShardWriter, counts: dict[str, int]) -> None:
     """Make the folders and mark them as ours, or refuse a folder that holds something else."""
     root, path = writer.root, writer.root / "dataset.json"
     advice = "choose another folder, or delete this one to write it anew"
-    if path.exists():
+    if os.path.lexists(path):
         if _read_fingerprint(path) != fingerprint(writer.source, writer.shard_size):
             raise ValueError(f"{root} holds a dataset of another configuration (see {path}); {advice}")
     elif any(tar for split in SPLITS for tar in (root / split).glob("*.tar")):
@@ -97,8 +98,8 @@ def _claim(writer: ShardWriter, counts: dict[str, int]) -> None:
 
 def _read_fingerprint(path: Path) -> str | None:
     try:
-        return str(json.loads(path.read_text())["fingerprint"])
-    except (ValueError, KeyError, TypeError):
+        return str(json.loads(read_text(path))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

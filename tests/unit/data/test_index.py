@@ -14,7 +14,7 @@ from ldmlab.data import file_view
 from ldmlab.data import index as index_module
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Defect, Problem, summarise
+from ldmlab.data.problems import Defect, Problem, summarise, write_problems
 from ldmlab.data.shard_files import ShardFiles
 from ldmlab.data.shard_scan import scan_shard
 from ldmlab.data.tar_walk import BLOCK, Member, walk
@@ -321,6 +321,14 @@ def test_filter_reads_the_json(tmp_path, write_shards):
         ShardIndex.build(tmp_path, keep=lambda meta: False)
 
 
+def test_problems_are_named_one_by_one_in_a_table(tmp_path):
+    problems = [Problem(Defect.BROKEN_JSON, "0.tar", "a,b"), Problem(Defect.EMPTY_SHARD, "1.tar", detail="0 bytes")]
+    write_problems(tmp_path / "p.csv", problems)
+    assert (tmp_path / "p.csv").read_text() == (
+        'problem,shard,key,detail\nbroken json,0.tar,"a,b",\nempty shard,1.tar,,0 bytes\n'
+    )
+
+
 def test_summary_counts_kinds_most_frequent_first():
     problems = [Problem(Defect.EMPTY_CAPTION, "0.tar", "a")] + [Problem(Defect.BROKEN_JSON, "1.tar", k) for k in "bc"]
     assert summarise(problems) == "3 problems: 2 broken json (first: 1.tar/b), 1 empty caption (first: 0.tar/a)"
@@ -442,6 +450,19 @@ def test_a_tail_of_zeros_is_found_without_statistics(tmp_path, write_shards):
     assert len(index) == 10
     assert index.count(Defect.ZEROS) == 2
     assert {problem.shard for problem in index.problems} == {"00000.tar"}
+
+
+def test_a_dataset_that_was_not_written_to_its_end_is_named(tmp_path, write_shards):
+    write_shards(tmp_path / "train", [2, 2])
+    facts = {"counts": {"train": 9}, "shard_size": 2, "complete": False}
+    (tmp_path / "dataset.json").write_text(json.dumps(facts))
+    told = "2 of 5 were written: run `ldmlab data` again"
+    assert ShardIndex.build(tmp_path / "train").problems == (
+        Problem(Defect.MISSING_SHARD, "dataset.json", detail=told),
+    )
+    for other in ('{"counts": {"train": 4}, "shard_size": 2}', '{"counts": {"train": 9}, "shard_size": 0}', "[]", "x"):
+        (tmp_path / "dataset.json").write_text(other)
+        assert ShardIndex.build(tmp_path / "train").problems == ()
 
 
 def test_compressed_shards_beside_others_are_named(tmp_path, write_shards):

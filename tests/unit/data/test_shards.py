@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,25 @@ def test_formats(tmp_path: Path, image_format: str) -> None:
     difference = np.abs(np.asarray(image, dtype=float) - np.asarray(source.sample("train", 0).image))
     assert difference.max() == 0 if image_format != "jpg" else difference.mean() < 5
     assert not (tmp_path / "heldout").exists()
+
+
+def test_no_pipe_is_waited_for_and_no_link_written_through(dataset: Path, tmp_path: Path) -> None:
+    """In the place of what is read and written beside the shards."""
+    root, mine = shutil.copytree(dataset, tmp_path / "data"), tmp_path / "mine"
+    mine.write_text("mine")
+    stats = root / "train/00001_stats.json"
+    stats.unlink()
+    os.mkfifo(stats)
+    tar = root / "train/00002.tar"
+    tar.unlink()
+    tar.symlink_to(mine)
+    write(root)
+    assert tars(root) == tars(dataset)
+    assert (mine.read_text(), tar.is_symlink()) == ("mine", False)
+    (root / "dataset.json").unlink()
+    os.mkfifo(root / "dataset.json")
+    with pytest.raises(ValueError, match="holds a dataset of another configuration"):
+        write(root)
 
 
 def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
