@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from ldmlab.types import Conditioning
 
+MOST_POSITIONS = 1 << 25
+"""Values in a table; it follows from a config, which may be a stranger's, and not from the weights."""
+
 
 def sinusoidal(positions: Float[Tensor, " N"], width: int, max_period: float = 10000.0) -> Float[Tensor, "N width"]:
     """[cos, sin] of positions times width/2 frequencies that fall geometrically from 1 towards 1 / max_period."""
@@ -45,6 +48,8 @@ def grid_positions(rows: int, columns: int, width: int) -> Float[Tensor, "N widt
     """
     if width % 4:
         raise ValueError(f"backbone.width={width}: 2D sine-cosine positions need a multiple of 4")
+    if rows * columns * width > MOST_POSITIONS:
+        raise ValueError(f"backbone.width={width}: {rows}x{columns} positions of it are more than memory is taken for")
     with torch.device("cpu"):  # also for an outline: on its device, PyTorch would import its compiler to compute this
         y, x = torch.meshgrid(
             torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"

@@ -232,7 +232,7 @@ def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path
 
 
 def _outline(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
-    with _about(path), no_larger_than(state):
+    with _about(path), no_larger_than(tensor.numel() for tensor in state.values()):
         outline = build_outline(config)
     require_fit(outline.state_dict(), state, path)
     with _about(path):

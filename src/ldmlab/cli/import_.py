@@ -7,11 +7,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import is_model_of_ours, stored_part
+from ldmlab.cli.build import is_model_of_ours, plain, stored_part
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import ASKED, Imported, Part, assemble, convert
+from ldmlab.interop.process import option
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
+from ldmlab.models.limits import no_larger_than
+from ldmlab.models.stored import require_sound, require_stored
 from ldmlab.training.checkpoints import export_weights, require_fit
 
 
@@ -27,10 +30,12 @@ def run(cfg: DictConfig) -> None:
     parts, ignored = convert(source, hints)
     for name in ASKED:
         ckpt = cfg[f"{name}_ckpt"]
+        if ckpt is not None and "backbone" not in parts:
+            raise ValueError(f"{name}_ckpt={ckpt}: path={path} holds no backbone that would take it; leave it out")
         if ckpt is not None:
             parts[name] = _other(name, ckpt, hints, ignored)
-    imported = assemble(source, parts, ignored, cfg.image_size)
-    _require_whole(imported, path)
+    imported = assemble(source, parts, ignored, hints)
+    require_whole(imported, path)
     output.parent.mkdir(parents=True, exist_ok=True)
     export_weights(output, imported.state, imported.config, imported.ema, cfg.half)
     for line in imported.summary:
@@ -39,8 +44,18 @@ def run(cfg: DictConfig) -> None:
 
 
 def _hints(cfg: DictConfig) -> Hints:
+    chosen = cfg.get("parameterization")
     tokenizer = None if cfg.tokenizer is None else Path(cfg.tokenizer)
-    return Hints(cfg.heads, cfg.head_width, cfg.latent_scale, cfg.quick_gelu, tokenizer)
+    return Hints(
+        heads=cfg.heads,
+        head_width=cfg.head_width,
+        latent_scale=cfg.latent_scale,
+        quick_gelu=cfg.quick_gelu,
+        tokenizer=tokenizer,
+        image_size=cfg.image_size,
+        parameterization=None if chosen is None else option(plain(chosen)),
+        zero_terminal_snr=cfg.zero_terminal_snr,
+    )
 
 
 def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> Part:
@@ -55,9 +70,13 @@ def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> Part:
     return parts[name]
 
 
-def _require_whole(imported: Imported, path: Path) -> None:
+def require_whole(imported: Imported, path: Path) -> None:
     """Hold the tensors against the model that a command would build from the config."""
     try:
-        require_fit(build_outline(imported.config).state_dict(), imported.state, path)
+        config = require_stored(imported.config)
+        with no_larger_than(tensor.numel() for tensor in imported.state.values()):
+            own = build_outline(config).state_dict()
+        require_fit(own, imported.state, path)
+        require_sound(own, imported.state)
     except ValueError as error:
         raise ValueError(f"the parts do not fit each other: {error}") from error

@@ -139,8 +139,9 @@ class ImportKeys(Keys):
     image_size: Count | None
     heads: Count | None
     head_width: Count | None
-    latent_scale: Annotated[float, Field(gt=0)] | None
+    latent_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     quick_gelu: bool | None
+    zero_terminal_snr: bool | None
     ema: bool
     half: bool
 

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Int, UInt8
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
+from ldmlab.files import read_text
+
 PAD, BEGIN, END = "<pad>", "<begin>", "<end>"
 PAD_ID, BEGIN_ID, END_ID = 0, 1, 2
 BERT_PAD, BERT_BEGIN, BERT_END, BERT_UNKNOWN = "[PAD]", "[CLS]", "[SEP]", "[UNK]"
@@ -73,7 +75,13 @@ def read_wordpiece(path: Path) -> Tokenizer:
     """
     if not path.is_file():
         raise ValueError(f"tokenizer={path}: no such file; give the vocab.txt of bert-base-uncased")
-    words = {word: number for number, word in enumerate(path.read_text(encoding="utf-8").splitlines())}
+    try:
+        text = read_text(path, MOST_BYTES)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"tokenizer={path}: cannot be read ({error}); give the vocab.txt of bert-base-uncased"
+        ) from error
+    words = {word: number for number, word in enumerate(text.splitlines())}
     for mark in BERT_MARKS:
         if mark not in words:
             raise ValueError(f"tokenizer={path}: lacks '{mark}'; give the vocab.txt of bert-base-uncased")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +12,21 @@ from torch import nn
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.interop.autoencoder_names import LAYOUTS, OLD_ATTENTION
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed, require_settings
+from ldmlab.interop.family import (
+    Component,
+    Family,
+    Hints,
+    Parts,
+    Settings,
+    count,
+    prefixed,
+    read_setting,
+    require_settings,
+)
 from ldmlab.interop.latents import statistics_of
 from ldmlab.interop.mapping import LINEAR, SAME, Link, Rules, rename
 from ldmlab.interop.tensors import Tensors
+from ldmlab.models.plain_data import shown
 
 KL_SCALE = 0.18215
 """1 / the standard deviation of Stable Diffusion's latents; also what diffusers takes where a config gives none."""
@@ -94,12 +106,12 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
             "residual_blocks": count(tensors, conv1),
             "latent_channels": latent_channels,
             "attention_factors": [2**i for i in attends],
-            "norm_groups": settings.get("norm_num_groups", 32),
+            "norm_groups": read_setting(tensors, settings, "norm_num_groups") or 32,
         }
         is_vq = "quantize.embedding.weight" in tensors
         released = (levels, latent_channels) == STABLE_DIFFUSION
         known = 1.0 if is_vq and layout == "compvis" else KL_SCALE if released or settings else None
-        scale = hints.latent_scale or settings.get("scaling_factor") or known
+        scale = hints.unless("latent_scale", _stated_scale(tensors, settings), tensors.source) or known
         if scale is None:
             raise ValueError(
                 f"path={tensors.source}: neither it nor a config tells the scale of its latents; give latent_scale, "
@@ -114,6 +126,18 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
         return {"autoencoder": Component(AutoencoderVQ, common | own, constants=statistics | unused)}
 
     return describe
+
+
+def _stated_scale(tensors: Tensors, settings: Settings) -> float | None:
+    """The factor that a file says itself.
+
+    Raises:
+        ValueError: it is no factor.
+    """
+    scale = settings.get("scaling_factor")
+    if scale is not None and (type(scale) not in (int, float) or not 0 < scale < math.inf):
+        raise ValueError(f"path={tensors.source}: has scaling_factor={shown(scale)}, where a number above 0 belongs")
+    return scale
 
 
 _MOST_LEVELS = 16

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ldmlab.conditioners.clip import CLIPText
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed, require_settings
+from ldmlab.interop.family import (
+    Component,
+    Family,
+    Hints,
+    Parts,
+    Settings,
+    count,
+    prefixed,
+    read_setting,
+    require_settings,
+)
 from ldmlab.interop.mapping import Link, Rules, rename, renamed, unstacked
 from ldmlab.interop.tensors import Tensors
 
@@ -44,30 +54,31 @@ def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hi
     require_settings(tensors, settings, {"hidden_act": ("quick_gelu", "gelu"), "layer_norm_eps": (1e-5,)})
     names = (f"{prefix}embeddings.token_embedding.weight", f"{prefix}embeddings.position_embedding.weight")
     depth = count(tensors, f"{prefix}encoder.layers.{{}}.layer_norm1.weight")
-    quick = settings.get("hidden_act", "quick_gelu") == "quick_gelu"
-    return _parts(tensors, names, depth, settings.get("num_attention_heads"), hints, quick, "end")
+    stated = settings["hidden_act"] == "quick_gelu" if "hidden_act" in settings else None
+    quick = hints.unless("quick_gelu", stated, tensors.source)
+    heads = read_setting(tensors, settings, "num_attention_heads")
+    return _parts(tensors, names, depth, heads, quick is not False, "end")
 
 
 def _describe_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
-    if hints.quick_gelu is None:
+    quick = hints.ask("quick_gelu")
+    if quick is None:
         raise ValueError(
             f"path={tensors.source}: open_clip's files do not say which activation they were trained with; give "
             "quick_gelu=true for OpenAI's weights, quick_gelu=false for most others"
         )
     names = ("token_embedding.weight", "positional_embedding")
-    return _parts(tensors, names, count(tensors, "transformer.resblocks.{}.ln_1.weight"), None, hints, False, "zero")
+    return _parts(tensors, names, count(tensors, "transformer.resblocks.{}.ln_1.weight"), None, quick, "zero")
 
 
-def _parts(
-    tensors: Tensors, names: tuple[str, str], depth: int, heads: int | None, hints: Hints, quick: bool, padding: str
-) -> Parts:
+def _parts(tensors: Tensors, names: tuple[str, str], depth: int, heads: int | None, quick: bool, padding: str) -> Parts:
     width = tensors.shapes[names[0]][1]
     settings: dict[str, Any] = {
         "width": width,
         "depth": depth,
         "heads": heads or max(1, width // HEAD_WIDTH),
         "length": tensors.shapes[names[1]][0],
-        "quick_gelu": quick if hints.quick_gelu is None else hints.quick_gelu,
+        "quick_gelu": quick,
         "padding": padding,
         "pooled": False,
     }

@@ -45,17 +45,16 @@ def _bert_table(parts: Parts) -> list[Link]:
 
 def _describe_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """Its words are in no checkpoint: they are those of bert-base-uncased."""
-    if hints.tokenizer is None:
+    words = hints.ask("tokenizer")
+    if words is None:
         raise ValueError(
             f"path={tensors.source}: this model reads prompts in the words of bert-base-uncased, which the file lacks; "
             "give tokenizer=vocab.txt, a word a line"
         )
     vocabulary, width = tensors.shapes["transformer.token_emb.weight"]
-    tokenizer = read_wordpiece(hints.tokenizer)
+    tokenizer = read_wordpiece(words)
     if tokenizer.get_vocab_size() != vocabulary:
-        raise ValueError(
-            f"tokenizer={hints.tokenizer}: has {tokenizer.get_vocab_size()} words and the model {vocabulary}"
-        )
+        raise ValueError(f"tokenizer={words}: has {tokenizer.get_vocab_size()} words and the model {vocabulary}")
     own = {
         "vocabulary": vocabulary,
         "length": tensors.shapes["transformer.pos_emb.emb.weight"][0],

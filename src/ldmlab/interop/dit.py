@@ -11,7 +11,7 @@ from torch import Tensor
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.embeddings import grid_positions
 from ldmlab.conditioners.class_label import ClassLabel
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, require_settings
+from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, read_setting, require_settings
 from ldmlab.interop.mapping import Form, Link, Rules, rename, stacked
 from ldmlab.interop.tensors import Tensors
 
@@ -108,7 +108,7 @@ def _describe_original(tensors: Tensors, settings: Settings, hints: Hints) -> Pa
         "mlp_ratio": shapes["blocks.0.mlp.fc1.weight"][0] / width,
     }
     grid = round(tokens**0.5) * shapes["x_embedder.proj.weight"][2]
-    heads = hints.heads or RELEASED_HEADS.get(width) or _unknown_heads(tensors, width)
+    heads = hints.ask("heads") or RELEASED_HEADS.get(width) or _unknown_heads(tensors, width)
     names = ("x_embedder.proj.weight", "final_layer.linear.weight", "y_embedder.embedding_table.weight")
     return _parts(tensors, names, sizes | {"heads": heads}, grid)
 
@@ -121,10 +121,11 @@ def _describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> P
         "depth": count(tensors, "transformer_blocks.{}.attn1.to_q.weight"),
         "mlp_ratio": tensors.shapes[f"{first}.ff.net.0.proj.weight"][0] / width,
     }
-    heads = hints.heads or settings.get("num_attention_heads") or RELEASED_HEADS.get(width)
+    stated = read_setting(tensors, settings, "num_attention_heads")
+    heads = hints.unless("heads", stated, tensors.source) or RELEASED_HEADS.get(width)
     names = ("pos_embed.proj.weight", "proj_out_2.weight", f"{first}.norm1.emb.class_embedder.embedding_table.weight")
     sizes["heads"] = heads or _unknown_heads(tensors, width)
-    return _parts(tensors, names, sizes, settings.get("sample_size", 32))
+    return _parts(tensors, names, sizes, read_setting(tensors, settings, "sample_size") or 32)
 
 
 def _parts(tensors: Tensors, names: tuple[str, str, str], sizes: dict[str, Any], grid: int) -> Parts:

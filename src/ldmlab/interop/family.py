@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -14,19 +14,55 @@ from torch import Tensor, nn
 
 from ldmlab.interop.mapping import Link, Rules
 from ldmlab.interop.tensors import Tensors
+from ldmlab.models.plain_data import shown
 
 Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Hints:
-    """What a user may say where the weights themselves do not tell. None takes what is known of the family."""
+    """What a user may say where the weights themselves do not tell. None takes what is known of the family.
+
+    A hint that nothing asks for is a mistake, and so is one that a file answers itself: `used` counts those asked for.
+    """
 
     heads: int | None = None
     head_width: int | None = None
     latent_scale: float | None = None
     quick_gelu: bool | None = None
     tokenizer: Path | None = None
+    image_size: int | None = None
+    parameterization: str | None = None
+    zero_terminal_snr: bool | None = None
+    used: set[str] = field(default_factory=set, compare=False)
+
+    def ask(self, name: str) -> Any:
+        """The hint, or None."""
+        self.used.add(name)
+        return getattr(self, name)
+
+    def unless(self, name: str, stated: Any, source: Path) -> Any:
+        """What a file says itself, else the hint, or None.
+
+        Raises:
+            ValueError: the file says it, and the hint too.
+        """
+        given = self.ask(name)
+        if stated is not None and given is not None:
+            raise ValueError(f"{name}={given}: path={source} says {shown(stated)} itself; leave {name} out")
+        return given if stated is None else stated
+
+    def require_used(self) -> None:
+        """Refuse hints that nothing asked for.
+
+        Raises:
+            ValueError: the first is named.
+        """
+        for each in fields(self):
+            if each.name != "used" and each.name not in self.used and getattr(self, each.name) is not None:
+                raise ValueError(
+                    f"{each.name}={getattr(self, each.name)}: nothing in this import reads it; leave it out"
+                )
 
 
 @dataclass(frozen=True)
@@ -104,9 +140,21 @@ def require_settings(tensors: Tensors, settings: Settings, allowed: Mapping[str,
         value = settings.get(key, values[0])
         if value not in values:
             raise ValueError(
-                f"path={tensors.source}: its config has {key}={value}, which ldmlab's model lacks; "
+                f"path={tensors.source}: its config has {key}={shown(value)}, which ldmlab's model lacks; "
                 f"only {' or '.join(map(str, values))} can be imported"
             )
+
+
+def read_setting(tensors: Tensors, settings: Settings, key: str) -> int | None:
+    """A whole number above 0 that a config.json says, or None.
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = settings.get(key)
+    if value is not None and (type(value) is not int or value < 1):
+        raise ValueError(f"path={tensors.source}: its config has {key}={shown(value)}, where a whole number belongs")
+    return value
 
 
 def count(tensors: Tensors, name: str) -> int:

@@ -17,6 +17,8 @@ from ldmlab.interop.mapping import account, from_public
 from ldmlab.interop.process import LATENT_DIFFUSION, STABLE_DIFFUSION, Section
 from ldmlab.interop.recognise import Found
 from ldmlab.interop.source import Source
+from ldmlab.models.builder import TROUBLE
+from ldmlab.models.limits import no_larger_than
 
 PARTS = {"backbone": "denoiser.backbone.", "autoencoder": "autoencoder.", "conditioner": "conditioner."}
 """The parts of a model, and what stands before their tensors' names in the whole."""
@@ -67,8 +69,6 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
     Raises:
         ValueError: a tensor is missing, left over or of another shape.
     """
-    if hints.latent_scale is None:
-        hints = replace(hints, latent_scale=source.latent_scale)
     parts: dict[str, Part] = {}
     ignored = source.ignored.copy()
     for found in source.found:
@@ -82,9 +82,17 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
 
 
 def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
-    components = found.family.describe(found.tensors, found.settings, hints)
-    table = found.family.table(components)
-    own = {f"{part}.{name}": value for part, c in components.items() for name, value in c.outline.state_dict().items()}
+    try:
+        with no_larger_than(shape.numel() for shape in found.tensors.shapes.values()):
+            components = found.family.describe(found.tensors, found.settings, hints)
+            table = found.family.table(components)
+        outlines = {part: component.outline.state_dict() for part, component in components.items()}
+    except TROUBLE as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({told})"
+        ) from error
+    own = {f"{part}.{name}": value for part, outline in outlines.items() for name, value in outline.items()}
     ignored = account(table, own, found.tensors, found.family.ignored)
     state = from_public(table, found.tensors)
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
@@ -97,19 +105,26 @@ def _part(found: Found, part: str, component: Component, state: Mapping[str, Ten
 
 
 def _plain(tensor: Tensor) -> Tensor:
-    """Half and whole precision stay as they are; what numpy does not know becomes whole."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float64) else tensor
+    """Half and whole precision stay as they are; other precisions become whole."""
+    kept = tensor.dtype in (torch.float16, torch.float32) or not tensor.is_floating_point()
+    return tensor if kept else tensor.float()
 
 
-def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], image_size: int | None) -> Imported:
+def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], hints: Hints) -> Imported:
     """A whole model, or an autoencoder or a conditioner alone where there is nothing else.
 
     Raises:
-        ValueError: a part is missing.
+        ValueError: a part is missing, or a hint is of no use.
     """
+    imported = _assemble(source, parts, ignored, hints)
+    hints.require_used()
+    return imported
+
+
+def _assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], hints: Hints) -> Imported:
     if "backbone" not in parts:
         kind = "autoencoder" if "autoencoder" in parts else "conditioner"
-        alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": image_size or 256}
+        alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": 256}
         return Imported(alone, _state(parts), source.ema, [*_summary(parts, ignored)])
     if "conditioner" not in parts and parts["backbone"].widths.get("context_width") is None:
         parts = {**parts, "conditioner": Part("no condition", NO_CONDITION, {}, {})}
@@ -117,8 +132,8 @@ def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], i
         if name not in parts:
             raise ValueError(f"path={source.path}: holds no {name}, without which a model is not whole; give {asked}")
     factor = 2 ** (len(parts["autoencoder"].config["multipliers"]) - 1) * parts["autoencoder"].config.get("patch", 1)
-    size = image_size or parts["backbone"].widths["grid"] * factor
-    process_config = _process(source, parts)
+    size = hints.ask("image_size") or parts["backbone"].widths["grid"] * factor
+    process_config = _process(source, parts, hints)
     parts = _with_picture(parts, factor)
     config: dict[str, Any] = {name: part.config for name, part in parts.items()} | process_config
     config |= {"model": "latent_diffusion", "image_size": size}
@@ -144,17 +159,25 @@ def _with_picture(parts: Mapping[str, Part], factor: int) -> Mapping[str, Part]:
 NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
 
 
-def _process(source: Source, parts: Mapping[str, Part]) -> dict[str, Section]:
-    """What the source says of its process, or what is known of its family."""
+def _process(source: Source, parts: Mapping[str, Part], hints: Hints) -> dict[str, Section]:
+    """What the source says of its process, else the hints, else what is known of its family."""
     widths = parts["backbone"].widths
     reads_text = any(kind in parts["conditioner"].config["_target_"] for kind in ("CLIP", "TextTransformer"))
     start, end = STABLE_DIFFUSION if reads_text else LATENT_DIFFUSION
     default = process.schedule("scaled_linear", timesteps=1000, beta_start=start, beta_end=end)
     if parts["backbone"].config["_target_"].endswith("DiT"):
         default = process.schedule("linear", timesteps=1000, beta_start=1e-4, beta_end=0.02)
+    schedule = source.schedule or default
+    stated = source.zero_terminal_snr
+    if stated is None and source.schedule is not None:
+        stated = source.schedule.get("zero_terminal_snr", None)
+    if hints.unless("zero_terminal_snr", stated, source.path):
+        schedule = {**schedule, "zero_terminal_snr": True}
+    said = source.parameterization
+    hint = hints.unless("parameterization", said and process.option(said), source.path)
     return {
-        "schedule": source.schedule or default,
-        "parameterization": source.parameterization or process.parameterization(),
+        "schedule": schedule,
+        "parameterization": said or process.parameterization(process.OPTIONS[hint or "epsilon"]),
         "objective": process.objective(widths["out_channels"] == 2 * widths["channels"]),
     }
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ldmlab.diffusion import schedules
 from ldmlab.diffusion.schedules import NoiseSchedule
+from ldmlab.models.plain_data import shown
 
 Section = dict[str, Any]
 
@@ -20,6 +21,19 @@ POWERS = {"linear": 1.0, "scaled_linear": 0.5}
 """The power of beta that rises linearly."""
 DIFFUSERS = {"linear": "linear", "scaled_linear": "scaled_linear", "squaredcos_cap_v2": "cosine"}
 PREDICTIONS = {"epsilon": "Epsilon", "v_prediction": "Velocity", "sample": "CleanLatents"}
+OPTIONS = {"epsilon": "Epsilon", "velocity": "Velocity", "x0": "CleanLatents", "flow_velocity": "FlowVelocity"}
+"""Parameterizations that a public model may have, by the names of our config options."""
+OTHER_PROCESSES = ("FlowMatch", "EDM", "VQDiffusion", "ScoreSde", "CogVideoX", "Cosine")
+"""How schedulers begin whose process is not that of betas."""
+
+
+ENDINGS: tuple[tuple[str, dict[str, float]], ...] = (
+    ("scaled_linear", {"beta_start": STABLE_DIFFUSION[0], "beta_end": STABLE_DIFFUSION[1]}),
+    ("scaled_linear", {"beta_start": LATENT_DIFFUSION[0], "beta_end": LATENT_DIFFUSION[1]}),
+    ("linear", {"beta_start": 1e-4, "beta_end": 0.02}),
+    ("cosine", {}),
+)
+"""The schedules whose betas are known when they were rescaled to end in pure noise."""
 
 
 def schedule(kind: str, **arguments: Any) -> Section:
@@ -30,6 +44,19 @@ def schedule(kind: str, **arguments: Any) -> Section:
 def parameterization(name: str = "Epsilon") -> Section:
     """The config section of a parameterization."""
     return {"_target_": f"ldmlab.diffusion.parameterizations.{name}"}
+
+
+def option(section: Section) -> str:
+    """The name of a parameterization's config option.
+
+    Raises:
+        ValueError: no public model has it.
+    """
+    kind = section["_target_"].rpartition(".")[2]
+    found = next((name for name, ours in OPTIONS.items() if ours == kind), None)
+    if found is None:
+        raise ValueError(f"parameterization={kind}: no public model predicts that; choose one of {', '.join(OPTIONS)}")
+    return found
 
 
 def objective(learns_variance: bool) -> Section:
@@ -43,6 +70,8 @@ def from_betas(betas: Tensor, source: Path) -> Section:
     Raises:
         ValueError: it is none of ours.
     """
+    if betas.ndim != 1 or not 2 <= len(betas) <= schedules.MOST_TIMESTEPS or not betas.is_floating_point():
+        raise ValueError(f"path={source}: its 'betas' are of shape {tuple(betas.shape)}, no schedule")
     betas = betas.double()
     start, end = float(f"{float(betas[0]):.5g}"), float(f"{float(betas[-1]):.5g}")
     for kind, power in POWERS.items():
@@ -51,6 +80,11 @@ def from_betas(betas: Tensor, source: Path) -> Section:
             return schedule(kind, timesteps=len(betas), beta_start=start, beta_end=end)
     if torch.allclose(schedules.cosine(len(betas)).betas, betas, rtol=1e-3, atol=0):
         return schedule("cosine", timesteps=len(betas))
+    for kind, ends in ENDINGS:
+        section = schedule(kind, timesteps=len(betas), **ends, zero_terminal_snr=True)
+        table = getattr(schedules, kind)(len(betas), **ends, zero_terminal_snr=True)
+        if torch.allclose(table.betas, betas, rtol=1e-3, atol=1e-6):
+            return section
     raise ValueError(f"path={source}: its 'betas' rise neither linearly, nor in their root, nor as the cosine schedule")
 
 
@@ -61,19 +95,24 @@ def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[Section, Se
         ValueError: it asks for what ldmlab lacks; the key is named.
     """
     kind, prediction = config.get("beta_schedule", "linear"), config.get("prediction_type", "epsilon")
+    name = config.get("_class_name", "")
+    if not isinstance(name, str) or name.startswith(OTHER_PROCESSES):
+        raise ValueError(f"path={source}: its scheduler is {shown(name)}, whose process ldmlab's schedules do not give")
     if config.get("trained_betas") is not None:
         raise ValueError(
             f"path={source}: its scheduler has trained_betas, a table that none of ldmlab's schedules gives"
         )
-    if kind not in DIFFUSERS:
-        raise ValueError(f"path={source}: its scheduler has beta_schedule={kind}; use {', '.join(DIFFUSERS)}")
-    if prediction not in PREDICTIONS:
-        raise ValueError(f"path={source}: its scheduler has prediction_type={prediction}; use {', '.join(PREDICTIONS)}")
-    arguments = {"timesteps": config.get("num_train_timesteps", 1000)}
+    if not isinstance(kind, str) or kind not in DIFFUSERS:
+        raise ValueError(f"path={source}: its scheduler has beta_schedule={shown(kind)}; use {', '.join(DIFFUSERS)}")
+    if not isinstance(prediction, str) or prediction not in PREDICTIONS:
+        raise ValueError(
+            f"path={source}: its scheduler has prediction_type={shown(prediction)}; use {', '.join(PREDICTIONS)}"
+        )
+    arguments: dict[str, Any] = {"timesteps": config.get("num_train_timesteps", 1000)}
     if kind != "squaredcos_cap_v2":
         arguments |= {"beta_start": config.get("beta_start", 1e-4), "beta_end": config.get("beta_end", 0.02)}
-    if config.get("rescale_betas_zero_snr", False):
-        arguments["zero_terminal_snr"] = True
+    if config.get("rescale_betas_zero_snr"):
+        arguments["zero_terminal_snr"] = config["rescale_betas_zero_snr"]
     return schedule(DIFFUSERS[kind], **arguments), parameterization(PREDICTIONS[prediction])
 
 

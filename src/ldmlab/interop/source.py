@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ldmlab.files import read_text
 from ldmlab.interop import process
+from ldmlab.interop.autoencoder import AUTOENCODERS as AUTOENCODER_FAMILIES
+from ldmlab.interop.markers import read_marks
 from ldmlab.interop.process import Section
 from ldmlab.interop.recognise import Found, recognise
 from ldmlab.interop.single_file import WHOLE, take_apart
 from ldmlab.interop.tensors import SUFFIXES, Tensors, read_tensors
+from ldmlab.models.plain_data import read_json, shown
 
 BACKBONES, AUTOENCODERS, ENCODERS = ("unet", "transformer"), ("vae", "vqvae"), ("text_encoder",)
 UNUSED = {
@@ -35,7 +37,7 @@ class Source:
         found: its parts.
         schedule: that it was trained on, if it says so.
         parameterization: if it says so.
-        latent_scale: if it says so.
+        zero_terminal_snr: whether its schedule ends in pure noise, if it says so.
         ignored: how many tensors or files are not used, for each reason.
         ema: whether averaged weights were taken where there are raw ones as well.
     """
@@ -44,7 +46,7 @@ class Source:
     found: list[Found]
     schedule: Section | None = None
     parameterization: Section | None = None
-    latent_scale: float | None = None
+    zero_terminal_snr: bool | None = None
     ignored: Counter[str] = field(default_factory=Counter)
     ema: bool = False
 
@@ -59,29 +61,32 @@ def read_source(path: Path, ema: bool = True) -> Source:
         if (path / "model_index.json").is_file():
             return _pipeline(path, ema)
         return Source(path, [_component(path, ema)])
-    tensors = read_tensors(path, ema)
-    if any(name.startswith(WHOLE) for name in tensors):
-        return _single_file(path, tensors, ema)
-    return Source(path, [recognise(tensors)])
+    marks, tensors = read_marks(read_tensors(path, ema))
+    whole = any(name.startswith(WHOLE) for name in tensors)
+    source = _single_file(path, tensors, ema) if whole else Source(path, [recognise(tensors)])
+    if marks.keys:
+        source.ignored["marks of the diffusion process, which are heeded"] += marks.keys
+    stated = None if marks.prediction is None else process.parameterization(marks.prediction)
+    return replace(source, parameterization=stated, zero_terminal_snr=marks.zero_terminal_snr)
 
 
 def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
     parts = take_apart(tensors, ema)
-    betas = "betas" in tensors
-    return Source(
-        path,
-        parts.found,
-        schedule=process.from_betas(tensors.load("betas"), path) if betas else None,
-        latent_scale=float(tensors.load("scale_factor")) if "scale_factor" in tensors else None,
-        ignored=parts.ignored,
-        ema=parts.ema,
-    )
+    found = parts.found
+    if "scale_factor" in tensors:
+        scale = tensors.load("scale_factor")
+        if scale.numel() != 1:
+            raise ValueError(f"path={path}: its 'scale_factor' is of shape {tuple(scale.shape)}, no number")
+        told = {"scaling_factor": float(scale)}
+        found = [replace(part, settings=told) if part.family in AUTOENCODER_FAMILIES else part for part in found]
+    betas = process.from_betas(tensors.load("betas"), path) if "betas" in tensors else None
+    return Source(path, found, schedule=betas, ignored=parts.ignored, ema=parts.ema)
 
 
 def _pipeline(path: Path, ema: bool) -> Source:
     """A folder whose model_index.json names its components; those that are null are not there."""
     index = _read_json(path / "model_index.json")
-    named = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
+    named = [name for name, value in index.items() if isinstance(value, list) and _names_class(path, name, value)]
     found = []
     ignored: Counter[str] = Counter()
     for name in named:
@@ -90,12 +95,19 @@ def _pipeline(path: Path, ema: bool) -> Source:
         elif name in UNUSED:
             ignored[UNUSED[name]] += 1
         elif name != "scheduler":
-            kind = index.get("_class_name", "its pipeline")
+            kind = shown(index.get("_class_name", "its pipeline"))
             raise ValueError(f"path={path}: '{name}' of {kind} is a part that ldmlab's models lack")
     if not found:
         raise ValueError(f"path={path}: its model_index.json names no model")
     schedule, parameterization = _scheduler(path)
     return Source(path, found, schedule, parameterization, ignored=ignored)
+
+
+def _names_class(path: Path, name: str, value: list[Any]) -> bool:
+    """Whether an entry names a library and a class; it names nothing as [null, null]."""
+    if len(value) != 2 or not all(isinstance(word, str | None) for word in value):
+        raise ValueError(f"path={path}: its model_index.json has '{name}' as {shown(value)}, no library and class")
+    return value[0] is not None
 
 
 def _scheduler(path: Path) -> tuple[Section | None, Section | None]:
@@ -129,7 +141,7 @@ def _weights(folder: Path, ema: bool) -> Path:
 
 def _read_json(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(read_text(path))
+        content = read_json(read_text(path))
     except (ValueError, OSError) as error:
         raise ValueError(f"path={path}: cannot be read as JSON ({error})") from error
     if not isinstance(content, dict):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,14 @@ class Tensors:
         prefix: what stands before the names in the file.
         shapes: of every tensor.
         load: reads one by its name.
+        metadata: what a safetensors file says besides.
     """
 
     source: Path
     shapes: Mapping[str, torch.Size]
     load: Callable[[str], Tensor]
     prefix: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shapes", Shapes(self.shapes, self.source, self.prefix))
@@ -76,6 +78,10 @@ class Tensors:
         """Those whose names begin with none of the prefixes."""
         names = {name: shape for name, shape in self.shapes.items() if not name.startswith(prefixes)}
         return Tensors(self.source, names, self.load, self.prefix)
+
+    def without(self, names: Collection[str]) -> Tensors:
+        """Those that are not called so."""
+        return replace(self, shapes={name: shape for name, shape in self.shapes.items() if name not in names})
 
     def renamed(self, names: Mapping[str, str]) -> Tensors:
         """The same tensors where `names` (new: old) says what they are called here."""
@@ -110,15 +116,15 @@ def from_state(source: Path, state: Mapping[str, Tensor]) -> Tensors:
 def _safetensors(path: Path) -> Tensors:
     try:
         stored = safe_open(path, "pt")
-        ours = (stored.metadata() or {}).get("format") == "ldmlab"
+        metadata = stored.metadata() or {}
         shapes = {name: torch.Size(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ValueError(f"path={path}: this is no safetensors file, or it is cut off ({error})") from error
     if is_sealed(path):
         check(path, "path")
-    if ours:
+    if metadata.get("format") == "ldmlab":
         raise ValueError(f"path={path}: is in ldmlab's format already; give it to a command as ckpt={path}")
-    return Tensors(path, shapes, stored.get_tensor)
+    return Tensors(path, shapes, stored.get_tensor, metadata=metadata)
 
 
 def _state_dict(path: Path, content: Any, ema: bool) -> dict[str, Tensor]:

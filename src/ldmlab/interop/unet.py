@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldmlab.backbones.unet import UNet
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, require_settings
+from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, read_setting, require_settings
 from ldmlab.interop.tensors import Tensors
 from ldmlab.interop.unet_tables import compvis_table, diffusers_table
+from ldmlab.models.plain_data import shown
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,21 @@ def describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Pa
         embedding="down_blocks.0.resnets.0.time_emb_proj.weight",
     )
     extra = _given_heads(tensors, settings)
-    if settings.get("sample_size"):
-        extra["grid"] = settings["sample_size"]
+    grid = read_setting(tensors, settings, "sample_size")
+    if grid is not None:
+        extra["grid"] = grid
     return _describe(tensors, names, hints, extra)
 
 
 def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
     """What a config.json says; diffusers takes `attention_head_dim` for the number of heads where there is no other."""
     given = settings.get("num_attention_heads") or settings.get("attention_head_dim")
-    if isinstance(given, list | tuple):
+    numbers = given if isinstance(given, list) else [given]
+    if given and not all(type(number) is int and number > 0 for number in numbers):
+        raise ValueError(
+            f"path={tensors.source}: its config has attention_head_dim={shown(given)}, no numbers of heads"
+        )
+    if isinstance(given, list):
         widths = {f / heads for f, heads in zip(settings.get("block_out_channels", given), given, strict=True)}
         if len(set(given)) > 1 and len(widths) == 1:
             return {"heads": None, "head_width": int(widths.pop())}
@@ -95,6 +102,8 @@ def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, 
     sites = {names.middle: widths[-1]} | {names.attention(i, 0): widths[i] for i in attends}
     context = None if plain else _context(tensors, sites)
     known = KNOWN.get((features, context), UNKNOWN)
+    stated = settings.get("heads") or settings.get("head_width")
+    split = {name: hints.unless(name, stated, tensors.source) for name in ("heads", "head_width")}
     settings = {
         "model_channels": features,
         "multipliers": [width // features for width in widths],
@@ -107,7 +116,7 @@ def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, 
         "residual_resampling": False,
         **known.heads,
         **settings,
-        **({"heads": hints.heads, "head_width": hints.head_width} if hints.heads or hints.head_width else {}),
+        **(split if any(split.values()) and not stated else {}),
     }
     if "heads" not in settings:
         told = "without a context" if context is None else f"with a context of {context}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,14 +18,18 @@ MODULES_PER_TENSOR = 16
 
 
 @contextmanager
-def no_larger_than(state: Mapping[str, Tensor]) -> Iterator[None]:
+def no_larger_than(sizes: Iterable[int]) -> Iterator[None]:
     """While modules are made, count their tensors and stop once there are more, or larger ones, than a file holds.
+
+    Args:
+        sizes: values of each tensor in the file.
 
     Raises:
         ValueError: so it is.
     """
-    tensors = min(len(state), MOST_TENSORS) + SPARE_TENSORS
-    values = sum(tensor.numel() for tensor in state.values()) + SPARE_VALUES
+    stored = [*sizes]
+    tensors = min(len(stored), MOST_TENSORS) + SPARE_TENSORS
+    values = sum(stored) + SPARE_VALUES
     modules = tensors * MODULES_PER_TENSOR
     made = {"tensors": 0, "values": 0, "modules": 0}
 

@@ -65,7 +65,7 @@ def shown(value: Any) -> str:
         return f"a {type(value).__name__}"
     if isinstance(value, int) and abs(value) > MOST:
         return f"{'-' * (value < 0)}{MOST} and more"
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = str(value) if str(value).isprintable() else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

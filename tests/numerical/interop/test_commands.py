@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,10 @@ from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.cli.build import load_autoencoder, load_latent_diffusion
+from ldmlab.cli.import_ import require_whole
+from ldmlab.interop.family import Hints
+from ldmlab.interop.importing import assemble, convert
+from ldmlab.interop.source import read_source
 from ldmlab.training.checkpoints import export_weights
 
 Command = Callable[..., Any]
@@ -323,6 +328,64 @@ def test_refused(how: str, told: str, stable_diffusion: Path, ldmlab: Command, t
     assert not (folder / "harm").exists()
 
 
+def import_folder(folder: Path) -> None:
+    source = read_source(folder)
+    require_whole(assemble(source, *convert(source, Hints()), Hints()), folder)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("model_index.json", {"unet": []}),
+        ("model_index.json", {"unet": ["diffusers"]}),
+        ("model_index.json", {"unet": [1, 2]}),
+        ("model_index.json", {"../unet": ["diffusers", "UNet2DConditionModel"]}),
+        ("model_index.json", {"unet": "${oc.env:HOME}"}),
+        ("unet/config.json", {"sample_size": "64"}),
+        ("unet/config.json", {"sample_size": 10**9}),
+        ("unet/config.json", {"sample_size": [16, 16]}),
+        ("unet/config.json", {"attention_head_dim": 0}),
+        ("unet/config.json", {"attention_head_dim": -8}),
+        ("unet/config.json", {"attention_head_dim": [0, 8, 8]}),
+        ("unet/config.json", {"attention_head_dim": {"a": 1}}),
+        ("unet/config.json", {"attention_head_dim": [4, 8, 8], "block_out_channels": 5}),
+        ("unet/config.json", {"norm_num_groups": [32]}),
+        ("vae/config.json", {"norm_num_groups": "16"}),
+        ("vae/config.json", {"norm_num_groups": 7}),
+        ("vae/config.json", {"scaling_factor": 0}),
+        ("vae/config.json", {"scaling_factor": "1"}),
+        ("vae/config.json", {"scaling_factor": float("nan")}),
+        ("text_encoder/config.json", {"num_attention_heads": 10**9}),
+        ("text_encoder/config.json", {"hidden_act": ["gelu"]}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": "1000"}),
+        ("scheduler/scheduler_config.json", {"beta_start": float("nan")}),
+        ("scheduler/scheduler_config.json", {"beta_schedule": []}),
+        ("scheduler/scheduler_config.json", {"prediction_type": {}}),
+        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": "yes"}),
+        ("scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler"}),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense(file: str, change: dict[str, Any], stable_diffusion: Path, tmp_path: Path) -> None:
+    """In one line that names the file's folder, before any weights are read."""
+    folder = tmp_path / "sd"
+    shutil.copytree(stable_diffusion, folder, copy_function=os.link)
+    content = json.loads((folder / file).read_text())
+    (folder / file).unlink()
+    (folder / file).write_text(json.dumps(content | change))
+    with pytest.raises(ValueError, match=r"path=|do not fit each other|norm_groups") as raised:
+        import_folder(folder)
+    assert len(str(raised.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '{"a":' * 100_000, "5", "[]", '{"unet": NaN, "unet": 1}'])
+def test_settings_that_are_no_json(text: str, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(text)
+    with pytest.raises(ValueError, match=r"path=.*model_index\.json: "):
+        read_source(tmp_path)
+
+
 def test_embedders_trained_apart(dit_folder: Path, ldmlab: Command, tmp_path: Path) -> None:
     """Each block of diffusers' DiT owns one; ours is one for all."""
     folder = tmp_path / "dit"
@@ -335,7 +398,9 @@ def test_embedders_trained_apart(dit_folder: Path, ldmlab: Command, tmp_path: Pa
     assert "class_embedder.embedding_table.weight' and those of the other blocks differ" in refusal
 
 
-def test_mistakes_on_the_command_line(sd: Path, stable_diffusion: Path, ldmlab: Command, tmp_path: Path) -> None:
+def test_mistakes_on_the_command_line(
+    sd: Path, stable_diffusion: Path, dit_folder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
     for words, told in (
         (["import"], "no value for path; give path=VALUE"),
         (["import", "/nowhere/x.safetensors"], "path=/nowhere/x.safetensors: no such file"),
@@ -345,6 +410,25 @@ def test_mistakes_on_the_command_line(sd: Path, stable_diffusion: Path, ldmlab: 
         (["import", stable_diffusion, "output=x.bin"], "output=x.bin: give another file"),
         (["import", stable_diffusion, "image_size=33"], "the autoencoder's factor 2 does not divide it"),
         (["import", stable_diffusion, "heads=0"], "heads=0: input should be greater than or equal to 1"),
+        (["import", stable_diffusion, "heads=4"], "heads=4: path="),
+        (["import", stable_diffusion, "head_width=4"], "head_width=4: path="),
+        (["import", stable_diffusion, "latent_scale=1"], "says 0.18215 itself; leave latent_scale out"),
+        (["import", stable_diffusion, "quick_gelu=false"], "says True itself; leave quick_gelu out"),
+        (["import", stable_diffusion, "parameterization=velocity"], "says epsilon itself"),
+        (["import", stable_diffusion, "parameterization=flow"], "group 'parameterization' has no option 'flow'"),
+        (["import", stable_diffusion, "tokenizer=x"], "tokenizer=x: nothing in this import reads it"),
+        (["import", stable_diffusion / "vae", "image_size=64"], "image_size=64: nothing in this import reads it"),
+        (["import", stable_diffusion / "vae", "parameterization=x0"], "parameterization=x0: nothing in this import"),
+        (["import", stable_diffusion / "vae", f"autoencoder_ckpt={sd}"], "holds no backbone that would take it"),
+        (["import", stable_diffusion / "vae", f"conditioner_ckpt={sd}"], "holds no backbone that would take it"),
+        (
+            ["import", dit_folder / "transformer", f"autoencoder_ckpt={sd}", "latent_scale=1"],
+            "latent_scale=1: nothing in this import reads it",
+        ),
+        (
+            ["import", dit_folder / "transformer", f"autoencoder_ckpt={sd}", "head_width=8"],
+            "head_width=8: nothing in this import reads it",
+        ),
         (["export", f"ckpt={sd}"], "no value for output"),
         (["export", f"ckpt={sd}", f"output={sd.parent}"], "is there already; give a new folder"),
         (["export", f"ckpt={sd}", "output=x", "format=onnx"], "format=onnx: input should be 'diffusers'"),

@@ -15,10 +15,12 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import assemble, convert
+from ldmlab.interop.importing import Imported, assemble, convert
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
+from ldmlab.pipeline import LatentDiffusion
 from ldmlab.types import Conditioning
 
 Import = Callable[..., dict[str, Any]]
@@ -158,7 +160,7 @@ def test_stable_diffusion(
 
 def test_summary_and_process(whole: dict[str, Tensor], tmp_path: Path) -> None:
     source = read_source(saved(whole | {"scale_factor": torch.tensor(0.25)}, tmp_path / "sd.safetensors"))
-    made = assemble(source, *convert(source, Hints(heads=8)), image_size=16)
+    made = assemble(source, *convert(source, Hints(heads=8)), Hints(image_size=16))
     assert made.config["schedule"] == {
         "_target_": "ldmlab.diffusion.schedules.scaled_linear",
         "timesteps": 1000,
@@ -240,7 +242,7 @@ def test_inpainting(vqvae: Any, tmp_path: Path) -> None:
     state |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
     state |= {f"cond_stage_model.{name}": tensor.clone() for name, tensor in first_stage.items()}
     source = read_source(saved(state, tmp_path / "inpainting.safetensors"))
-    made = assemble(source, *convert(source, Hints(heads=8)), image_size=None)
+    made = assemble(source, *convert(source, Hints(heads=8)), Hints())
     target = "ldmlab.conditioners.{}"
     without_text = {"_target_": target.format("none.NoCondition")}
     told = {"_target_": target.format("inpainting.Inpainting"), "layout": "ldm", "text": without_text}
@@ -261,7 +263,7 @@ def test_classes_and_a_codebook(unet: Any, vqvae: Any, imported: Import, relativ
     state["cond_stage_model.embedding.weight"] = table
     path = saved(state, tmp_path / "cin.safetensors")
     source = read_source(path)
-    made = assemble(source, *convert(source, Hints(heads=8)), image_size=None)
+    made = assemble(source, *convert(source, Hints(heads=8)), Hints())
     assert "loss and discriminator" in "\n".join(made.summary)
     assert made.config["schedule"]["beta_end"] == 0.0195
     assert made.state["autoencoder.latent_std"].tolist() == [1.0] * 3
@@ -337,3 +339,68 @@ def test_prompt_model(imported: Import, relative_error: Error, tmp_path: Path) -
     assert relative_error(cond.context.double(), bert(state, ids, 2)) < 1e-5
     assert cond.vector is None
     assert cond.context_mask is None
+
+
+ZERO_SNR = scaled_linear(zero_terminal_snr=True).betas.float()
+
+
+@pytest.mark.parametrize(
+    ("changes", "metadata", "hints", "wanted"),
+    [
+        ({}, {}, {}, ("Epsilon", False)),
+        ({}, {}, {"parameterization": "velocity"}, ("Velocity", False)),
+        ({}, {}, {"parameterization": "velocity", "zero_terminal_snr": True}, ("Velocity", True)),
+        ({"v_pred": torch.empty(0)}, {}, {}, ("Velocity", False)),
+        ({"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}, {}, {}, ("Velocity", True)),
+        ({}, {"modelspec.prediction_type": "v"}, {}, ("Velocity", False)),
+        ({"betas": ZERO_SNR}, {}, {"parameterization": "x0"}, ("CleanLatents", True)),
+    ],
+    ids=range(7),
+)
+def test_what_a_file_was_trained_to_predict(
+    changes: dict[str, Tensor],
+    metadata: dict[str, str],
+    hints: dict[str, Any],
+    wanted: tuple[str, bool],
+    whole: dict[str, Tensor],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "sd.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in (whole | changes).items()}, path, metadata)
+    source = read_source(path)
+    made = assemble(source, *convert(source, Hints(heads=8, latent_scale=1.0)), Hints(**hints))
+    prediction = made.config["parameterization"]["_target_"].rpartition(".")[2]
+    model = build_outline(made.config)
+    assert isinstance(model, LatentDiffusion)
+    assert (prediction, model.denoiser.schedule.ends_in_noise) == wanted
+    told = f"{sum(not t.numel() for t in changes.values())} x marks of the diffusion process, which are heeded"
+    assert (told in "\n".join(made.summary)) == ("v_pred" in changes)
+
+
+def made_of(path: Path, hints: Hints) -> Imported:
+    source = read_source(path)
+    return assemble(source, *convert(source, Hints(heads=8)), hints)
+
+
+@pytest.mark.parametrize(
+    ("changes", "hints", "told"),
+    [
+        ({"v_pred": torch.empty(0)}, {"parameterization": "epsilon"}, "parameterization=epsilon: .* says velocity"),
+        ({"ztsnr": torch.empty(0)}, {"zero_terminal_snr": False}, "zero_terminal_snr=False: .* says True"),
+        ({}, {"tokenizer": Path("vocab.txt")}, "tokenizer=vocab.txt: nothing in this import reads it"),
+        ({"scale_factor": torch.zeros(2)}, {}, r"'scale_factor' is of shape \(2,\), no number"),
+        ({"scale_factor": torch.tensor(float("nan"))}, {}, "has scaling_factor=nan, where a number above 0"),
+        ({"scale_factor": torch.tensor(0)}, {}, "has scaling_factor=0.0, where a number above 0"),
+        ({"betas": torch.zeros(0)}, {}, r"'betas' are of shape \(0,\), no schedule"),
+        ({"betas": torch.zeros(5, 5)}, {}, r"'betas' are of shape \(5, 5\), no schedule"),
+        ({"betas": torch.full((10,), float("nan"))}, {}, "'betas' rise neither"),
+    ],
+    ids=range(9),
+)
+def test_what_a_file_says_itself_is_no_hint_and_has_to_make_sense(
+    changes: dict[str, Tensor], hints: dict[str, Any], told: str, whole: dict[str, Tensor], tmp_path: Path
+) -> None:
+    scale = {"scale_factor": torch.tensor(0.25)}
+    path = saved(whole | scale | changes, tmp_path / "sd.safetensors")
+    with pytest.raises(ValueError, match=told):
+        made_of(path, Hints(**hints))
