@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
-from rich.console import Console
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
+from ldmlab.cli.progress import passes
 from ldmlab.data.atomic import atomic_file
 from ldmlab.editing.maps.map_groups import cross_sites, grouping
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> None:
     model.to(pick_device(cfg.device))
     sampler = build_sampler(cfg.sampler, model)
     group = grouping(cfg.by, sampler.steps, cfg.step_bins, _list(cfg.sites), known)
-    with Console(stderr=True).status("drawing"):
+    with passes(model.denoiser.backbone, "drawing"):
         pictures, maps = sample_with_maps(
             model,
             model.conditioner.batch([cfg.prompt] * cfg.n),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device, plain
 from ldmlab.cli.edit import build_method
-from ldmlab.cli.progress import track
+from ldmlab.cli.progress import passes, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.editing.methods.base import EditMethod, EditTask
@@ -59,10 +59,11 @@ def run(cfg: DictConfig) -> None:
     task = EditTask(
         model, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), [], batch_size=cfg.batch_size
     )
-    cases, looked_at = _cases(cfg, task)
-    task = replace(task, seeds=[case.seed for case in cases], sources=[case.edit.source for case in cases])
-    after = _edited(cfg, method, task, cases)
-    baseline = task.draw([case.edit.plain_target for case in cases])
+    with passes(model.denoiser.backbone, "drawing"):
+        cases, looked_at = _cases(cfg, task)
+        task = replace(task, seeds=[case.seed for case in cases], sources=[case.edit.source for case in cases])
+        after = _edited(cfg, method, task, cases)
+        baseline = task.draw([case.edit.plain_target for case in cases])
     verdicts, plain_verdicts = _verdicts(cases, after), _verdicts(cases, baseline)
     figures = _figures(cases, verdicts, plain_verdicts) | {"judged": len(cases), "drawn": looked_at}
     result = record(figures, _manifest(cfg, loaded, len(cases)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from ldmlab.cli.progress import progress
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.data.shards import write_shards
 
@@ -15,7 +16,7 @@ def run(cfg: DictConfig) -> None:
     """Write what is not there yet and say what was done."""
     source = instantiate(cfg.dataset)
     with folder_lock(Path(cfg.path), "path"):
-        report = write_shards(source, Path(cfg.path), cfg.shard_size, cfg.workers)
+        report = write_shards(source, Path(cfg.path), cfg.shard_size, cfg.workers, progress)
     counts = ", ".join(f"{count} {split}" for split, count in report.counts.items())
     print(
         f"{report.root}: {counts} samples; {report.written} shards written, {report.kept} kept, "

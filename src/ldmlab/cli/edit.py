@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
+from ldmlab.cli.progress import passes
 from ldmlab.cli.records import peak_memory
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
@@ -30,7 +31,8 @@ def run(cfg: DictConfig) -> None:
     method = build_method(cfg)
     method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
     task = _task(cfg, method)
-    edited = method.edit(task)
+    with passes(task.model.denoiser.backbone, "drawing"):
+        edited = method.edit(task)
     _write(Path(cfg.output_dir), edited)
     for note in edited.notes:
         print(note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
@@ -19,7 +20,7 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device
-from ldmlab.cli.progress import track
+from ldmlab.cli.progress import counting, progress, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
 from ldmlab.cli.trained_on import heldout_reference, tell_of_seen
@@ -106,15 +107,17 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     levels = every_level(schedule) if cfg.bound_steps is None else DDPM(cfg.bound_steps, "linspace").levels(schedule)
     bits: dict[str, float] = {}
     seeds = iter(picture_seeds(cfg.seed, n))
-    for batch in _batches(heldout, n, cfg.batch_size):
-        images = batch["images"].to(model.autoencoder.latent_mean.device)
-        own = list(islice(seeds, len(images)))
-        latents = model.autoencoder.moments(images)[0]
-        cond = model.conditioner(complete_each(model.conditioner, batch, own))
-        noise = PictureNoise(own, latents.shape[1:], latents.device)
-        bar = partial(track, what="bounding")
-        for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, bar).items():
-            bits[name] = bits.get(name, 0.0) + float(values.double().sum())
+    batches = _batches(heldout, n, cfg.batch_size)
+    with progress("bounding", len(batches) * (len(levels) - 1)) as advance:
+        for batch in batches:
+            images = batch["images"].to(model.autoencoder.latent_mean.device)
+            own = list(islice(seeds, len(images)))
+            latents = model.autoencoder.moments(images)[0]
+            cond = model.conditioner(complete_each(model.conditioner, batch, own))
+            noise = PictureNoise(own, latents.shape[1:], latents.device)
+            counted = partial(counting, advance)
+            for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, counted).items():
+                bits[name] = bits.get(name, 0.0) + float(values.double().sum())
     return {f"bits_per_dim/{name}": total / n for name, total in bits.items()} | {"n": float(n)}
 
 
@@ -174,10 +177,12 @@ def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, li
     """Pictures for n conditions, a batch at a time."""
     sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
     seeds = picture_seeds(cfg.seed, n)
-    for start in track(range(0, n, cfg.batch_size), "sampling"):
-        part = slice(start, start + cfg.batch_size)
-        batch = {key: values[part] for key, values in condition.items()}
-        yield model.sample(batch, seeds[part], sampler, guidance, cfg.batch_size)
+    parts = [slice(start, min(start + cfg.batch_size, n)) for start in range(0, n, cfg.batch_size)]
+    chunks = sum(math.ceil((part.stop - part.start) / model.rows(cfg.batch_size)) for part in parts)
+    with progress("sampling", chunks * sampler.steps) as advance:
+        for part in parts:
+            batch = {key: values[part] for key, values in condition.items()}
+            yield model.sample(batch, seeds[part], sampler, guidance, cfg.batch_size, lambda *_: advance(1))
 
 
 def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:

@@ -1,21 +1,83 @@
-"""Progress on the terminal."""
+"""Progress on stderr: a bar on a terminal, lines with count, speed and time left elsewhere."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import track as rich_track
+from ldmlab.training.pace import Pace, draws_bars
+
+if TYPE_CHECKING:
+    from torch import nn
 
 T = TypeVar("T")
 
 
 def track(items: Iterable[T], what: str) -> Iterator[T]:
-    """Iterate under a progress bar on stderr."""
-    return iter(rich_track(items, what, console=Console(stderr=True)))
+    """Iterate, and tell how far it has come."""
+    with progress(what, len(items) if isinstance(items, Sized) else None) as advance:
+        yield from counting(advance, items)
+
+
+def counting(advance: Callable[[int], None], items: Iterable[T]) -> Iterator[T]:
+    """Iterate over a part of what a `progress` tells of."""
+    for item in items:
+        yield item
+        advance(1)
+
+
+@contextmanager
+def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Tell how far something has come, as the function that is given counts it.
+
+    Args:
+        what: is done, for example "sampling".
+        total: count at the end; None where it is not known.
+        done: count at the start.
+    """
+    tell = _bar if draws_bars(sys.stderr) else _lines
+    with tell(what, total, done) as advance:
+        yield advance
+
+
+@contextmanager
+def passes(network: nn.Module, what: str) -> Iterator[None]:
+    """Tell how many passes a network has made, where nothing else counts what goes on inside."""
+    with progress(f"{what}, in passes") as advance:
+        hook = network.register_forward_hook(lambda *_: advance(1))
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
+@contextmanager
+def _bar(what: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def _lines(what: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
+    """The first one early, and one at the end."""
+    pace = Pace(total, done)
+
+    def advance(count: int) -> None:
+        pace.done += count
+        if pace.done != total and pace.is_due():
+            print(f"{what}: {pace.told()}", file=sys.stderr, flush=True)
+
+    yield advance
+    print(f"{what}: {pace.count()} in {pace.taken()}", file=sys.stderr, flush=True)
 
 
 NOISE = (

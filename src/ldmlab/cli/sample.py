@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
-from rich.console import Console
-from rich.progress import Progress
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.progress import progress
 from ldmlab.cli.trained_on import require_shapes
 from ldmlab.data.atomic import atomic_file
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
@@ -69,12 +68,11 @@ def _prompts(prompts: str | ListConfig | None) -> list[str]:
 def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: list[Tensor]) -> Tensor:
     sampler = instantiate(cfg.sampler)
     chunks = math.ceil(cfg.n / model.rows(cfg.batch_size))
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("sampling", total=chunks * sampler.steps)
+    with progress("sampling", chunks * sampler.steps) as advance:
         steps = _strip_steps(sampler.steps)
 
         def on_step(step: int, latents: Tensor) -> None:
-            progress.advance(task)
+            advance(1)
             if step in steps and len(strip) < len(steps):
                 strip.append(model.decode(latents[:1])[0].cpu())
 

@@ -9,15 +9,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ldmlab.data.atomic import write_json
 from ldmlab.data.samples import SPLITS, SampleSource
@@ -25,6 +23,7 @@ from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
 from ldmlab.files import read_text
 
 Job = tuple[str, int]
+Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], object]]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class DatasetReport:
 
 
 def write_shards(
-    source: SampleSource, root: Path, shard_size: int = 1000, workers: int = 1, progress: bool = True
+    source: SampleSource, root: Path, shard_size: int = 1000, workers: int = 1, progress: Progress | None = None
 ) -> DatasetReport:
     """Write all shards that are not complete yet, then `dataset.json` with `complete: true`.
 
@@ -49,7 +48,7 @@ def write_shards(
         root: folder of the dataset; made if absent.
         shard_size: samples a shard.
         workers: processes; with more than one they are spawned, so a script needs its `__name__` guard.
-        progress: show a progress bar on stderr.
+        progress: (what is done, samples in all, samples done) -> context, which gives a function to count samples by.
 
     Raises:
         ValueError: the folder holds a dataset of another configuration, or an argument is out of range.
@@ -72,6 +71,11 @@ def write_shards(
     write_json(root / "dataset.json", _description(writer, counts) | summary)
     seconds = time.perf_counter() - start
     return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size))
+
+
+@contextmanager
+def _silent(what: str, total: int, done: int) -> Iterator[Callable[[int], object]]:
+    yield lambda count: None
 
 
 def _check_source(source: SampleSource, counts: dict[str, int]) -> None:
@@ -123,17 +127,14 @@ def _hash(stats: dict[Job, dict[str, Any]]) -> str:
 
 
 def _write_all(
-    writer: ShardWriter, jobs: list[Job], done: int, workers: int, progress: bool
+    writer: ShardWriter, jobs: list[Job], done: int, workers: int, progress: Progress | None
 ) -> dict[Job, dict[str, Any]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
     total = done + sum(len(writer.samples(*job)) for job in jobs)
     results = {}
-    with bar:
-        task = bar.add_task(f"writing {writer.source.name}", total=total, completed=done)
+    with (progress or _silent)(f"writing {writer.source.name}", total, done) as advance:
         for job, stats in _results(writer, jobs, min(workers, len(jobs))):
             results[job] = stats
-            bar.advance(task, stats["count"])
+            advance(stats["count"])
     return results
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from lightning.pytorch.loggers import WandbLogger
+
+
+class SteppedLogger(WandbLogger):
+    """W&B's own `_step` is the trainer's. Counted by W&B, that of a resumed offline run would begin at 0 again."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log a row; what is logged at one step is one row."""
+        row = dict(metrics) if step is None else {**metrics, "trainer/global_step": step}
+        self.experiment.log(row, step=step)
 
 
 def wandb_logger(
@@ -22,7 +32,7 @@ def wandb_logger(
     """
     path = Path(folder).resolve()
     path.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
+    return SteppedLogger(
         name=name or path.name,
         save_dir=path,
         offline=offline,

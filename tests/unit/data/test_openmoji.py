@@ -100,7 +100,7 @@ def test_pictures_have_the_size_and_background_asked_for() -> None:
 
 
 def test_shards_carry_licence_and_attribution(tmp_path: Path, few: dict[str, EmojiName]) -> None:
-    write_shards(OpenMojiSource(image_size=16, heldout=0.3), tmp_path, progress=False)
+    write_shards(OpenMojiSource(image_size=16, heldout=0.3), tmp_path)
     facts = json.loads((tmp_path / "dataset.json").read_text())
     assert facts["licence"] == "CC-BY-SA-4.0"
     assert "OpenMoji" in facts["attribution"]

@@ -34,7 +34,7 @@ def tars(root: Path) -> dict[str, bytes]:
 
 
 def write(root: Path, source: ShapesSource = SOURCE, workers: int = 1) -> None:
-    write_shards(source, root, shard_size=20, workers=workers, progress=False)
+    write_shards(source, root, shard_size=20, workers=workers)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def long_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("long")
-    write_shards(LONG, root, shard_size=90, progress=False)
+    write_shards(LONG, root, shard_size=90)
     return root
 
 
@@ -105,7 +105,7 @@ def test_only_what_is_missing_is_written_again(dataset: Path, tmp_path: Path) ->
     with open(tmp_path / "heldout/00000.tar", "r+b") as file:
         file.truncate(5000)
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in ("train/00000.tar", "heldout/00001.tar")}
-    report = write_shards(SOURCE, tmp_path, shard_size=20, progress=False)
+    report = write_shards(SOURCE, tmp_path, shard_size=20)
     assert (report.written, report.kept) == (3, 3)
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
     assert tars(tmp_path) == tars(dataset)
@@ -118,7 +118,7 @@ def test_a_folder_of_another_configuration_is_refused(tmp_path: Path, change: di
     with pytest.raises(ValueError, match=f"{tmp_path} holds a dataset of another configuration.*another folder"):
         write(tmp_path, replace(SOURCE, **change))
     with pytest.raises(ValueError, match="another configuration"):
-        write_shards(SOURCE, tmp_path, shard_size=21, progress=False)
+        write_shards(SOURCE, tmp_path, shard_size=21)
     assert tars(tmp_path) == before
 
 
@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
         "from pathlib import Path; from ldmlab.data.shapes import ShapesSource\n"
         "from ldmlab.data.shards import write_shards\n"
         "try: write_shards(ShapesSource(image_size=16, train=70, heldout=25), Path(sys.argv[1]), 20, "
-        f"workers={workers}, progress=False)\n"
+        f"workers={workers})\n"
         "except OSError as error: print(error.errno, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=env())
@@ -199,7 +199,7 @@ def test_a_kill_in_the_middle_leaves_whole_shards_only(long_dataset: Path, tmp_p
         "import sys; from pathlib import Path; from ldmlab.data.shapes import ShapesSource\n"
         "from ldmlab.data.shards import write_shards\n"
         "write_shards(ShapesSource(image_size=32, train=1800, heldout=0), Path(sys.argv[1]), 90, "
-        f"workers={workers}, progress=False)\n"
+        f"workers={workers})\n"
     )
     cut, whole = tmp_path / "cut", long_dataset
     process = subprocess.Popen([sys.executable, "-c", code, str(cut)], env=env(), stderr=subprocess.DEVNULL)
@@ -213,7 +213,7 @@ def test_a_kill_in_the_middle_leaves_whole_shards_only(long_dataset: Path, tmp_p
     assert 2 <= len(list(cut.glob("train/*_stats.json"))) < 20
     assert json.loads((cut / "dataset.json").read_text())["complete"] is False
     assert all(tars(whole)[name] == content for name, content in tars(cut).items())
-    report = write_shards(LONG, cut, 90, progress=False)
+    report = write_shards(LONG, cut, 90)
     assert report.kept >= 2
     assert tars(cut) == tars(whole)
     assert [path.name for path in cut.rglob("*.tmp")] == []

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from PIL import Image
 
+from ldmlab.training.callbacks.grids import _log
 from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.wandb_run import wandb_logger
 
@@ -35,3 +39,15 @@ def test_a_wandb_run_is_grouped_by_the_folder_above(tmp_path: Path) -> None:
     assert settings["name"] == "0"
     assert settings["dir"] == str(tmp_path / "sweep/0")
     assert wandb_logger(str(tmp_path), group="mine", name="run")._wandb_init["group"] == "mine"
+
+
+def test_wandb_is_told_the_step_of_the_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture stands at the step of its losses, and a resumed run goes on counting."""
+    rows: list[tuple[set[str], int]] = []
+    run: Any = SimpleNamespace(log=lambda row, step: rows.append((set(row), step)))
+    logger = wandb_logger(str(tmp_path))
+    monkeypatch.setattr(logger, "_experiment", run)
+    logger.log_metrics({"train/loss": 1.0}, 49)  # Lightning's number of the 50th step
+    trainer: Any = SimpleNamespace(loggers=[logger])
+    _log(trainer, "pictures", Image.new("RGB", (4, 4)), 50)
+    assert rows == [({"train/loss", "trainer/global_step"}, 49), ({"pictures", "trainer/global_step"}, 49)]

@@ -79,7 +79,7 @@ class PictureGrid(L.Callback):
 def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(kind, [sheet], step=step)
+            logger.log_image(kind, [sheet], step=step - 1)  # as Lightning counts: the first step's losses are at 0
 
 
 def sample_drawer(

@@ -1,13 +1,22 @@
-"""Speed in images a second, and a progress that also reads well in a log file."""
+"""Speed in images a second, and the progress of training: a bar of one line, or lines for a log file."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import RichProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ldmlab.training.pace import Pace, draws_bars
+
+LEAST_BAR, MOST_BAR = 4, 40
+"""Columns."""
+TIME = 8
+"""Columns of the time left."""
 
 
 class Throughput(L.Callback):
@@ -42,25 +51,98 @@ class ProgressLines(L.Callback):
     """Prints a line with the step and the metrics of the progress bar every few seconds, where there is no terminal.
 
     Args:
-        seconds: least time between two lines.
+        seconds: least time between two lines; the first comes sooner.
     """
 
     def __init__(self, seconds: float = 20.0) -> None:
         self.seconds = seconds
-        self._printed = 0.0
+        self._pace = Pace(None)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """A resumed run counts from where it goes on."""
+        self._pace = Pace(trainer.max_steps, trainer.global_step, self.seconds)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Print when it is time, and at the end."""
-        now = time.perf_counter()
-        if now - self._printed < self.seconds and trainer.global_step < trainer.max_steps:
+        self._pace.done = trainer.global_step
+        if (self._pace.is_due() or trainer.global_step >= trainer.max_steps) and trainer.is_global_zero:
+            metrics = "  ".join(_shown(trainer.progress_bar_metrics))
+            print(f"step {self._pace.told()}  {metrics}", flush=True)
+
+
+class ProgressLine(L.Callback):
+    """A bar over the steps with the time left, and of the metrics as many as fit beside it on one line.
+
+    Args:
+        console: where it is drawn; stderr if not given.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Begin at the step that a resumed run goes on from."""
+        if not trainer.is_global_zero:
             return
-        self._printed = now
-        if trainer.is_global_zero:
-            values = trainer.progress_bar_metrics.items()
-            metrics = "  ".join(f"{name} {float(value):.4g}" for name, value in values if name != "v_num")
-            print(f"step {trainer.global_step}/{trainer.max_steps}  {metrics}", flush=True)
+        width = self._bar_width(trainer)
+        bar = [BarColumn(bar_width=width)] if width else []
+        columns = [TextColumn("{task.completed:.0f}/{task.total:.0f}"), *bar, TimeRemainingColumn(compact=True)]
+        metrics = TextColumn("{task.fields[metrics]}", markup=False)
+        self._progress = Progress(*columns, metrics, console=self.console, refresh_per_second=4)
+        self._task = self._progress.add_task("", total=trainer.max_steps, completed=trainer.global_step, metrics="")
+        self._progress.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Count."""
+        if self._progress is not None:
+            shown = self._fitting(trainer)
+            self._progress.update(self._task, completed=trainer.global_step, metrics=shown)
+
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Leave the bar as it is."""
+        self._stop()
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Leave the terminal to what is told of the error."""
+        self._stop()
+
+    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """For ways of ending that call nothing else."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _bar_width(self, trainer: L.Trainer) -> int:
+        """A third of the terminal, or none where it is very narrow."""
+        room = self.console.width - _steps_width(trainer) - TIME - 2
+        width = min(MOST_BAR, self.console.width // 3, room)
+        return width if width >= LEAST_BAR else 0
+
+    def _fitting(self, trainer: L.Trainer) -> str:
+        bar = self._bar_width(trainer)
+        room = self.console.width - _steps_width(trainer) - TIME - 3 - (bar + 1 if bar else 0)
+        shown = ""
+        for metric in _shown(trainer.progress_bar_metrics):
+            longer = f"{shown}  {metric}".strip()
+            if len(longer) > room:
+                break
+            shown = longer
+        return shown
+
+
+def _steps_width(trainer: L.Trainer) -> int:
+    return 2 * len(str(trainer.max_steps)) + 1
+
+
+def _shown(metrics: Mapping[str, Any]) -> list[str]:
+    return [f"{name} {float(value):.4g}" for name, value in metrics.items() if name != "v_num"]
 
 
 def progress_callback() -> L.Callback:
-    """A Rich bar on a terminal, lines elsewhere."""
-    return RichProgressBar(leave=True) if sys.stderr.isatty() and sys.stdout.isatty() else ProgressLines()
+    """A bar where stdout and stderr are a terminal, lines elsewhere."""
+    return ProgressLine() if draws_bars(sys.stderr) and draws_bars(sys.stdout) else ProgressLines()

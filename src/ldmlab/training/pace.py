@@ -1,0 +1,68 @@
+"""How far something has come, how fast it goes, and how long it will take."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TextIO
+
+FIRST = 2.0
+"""Seconds before something is told at all."""
+
+
+def draws_bars(stream: TextIO) -> bool:
+    """Whether it is a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@dataclass
+class Pace:
+    """Counts, and says when a line is due.
+
+    Attributes:
+        total: count at the end; None where it is not known.
+        done: count so far, more than 0 at the start of what goes on from earlier.
+        seconds: between two lines. The first comes sooner.
+    """
+
+    total: int | None
+    done: int = 0
+    seconds: float = 20.0
+    _begin: int = field(init=False)
+    _start: float = field(init=False)
+    _due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begin, self._start = self.done, time.monotonic()
+        self._due = self._start + min(FIRST, self.seconds)
+
+    def is_due(self) -> bool:
+        """Whether it is time for a line; the next one is due after a while."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + self.seconds
+        return True
+
+    def count(self) -> str:
+        """For example "3/10"."""
+        return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
+
+    def taken(self) -> str:
+        """Time since the start, as h:mm:ss, or as seconds where they are few."""
+        seconds = time.monotonic() - self._start
+        return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+    def told(self) -> str:
+        """Count, speed and time left, for example "3/10, 1.5 a second, 0:00:05 left"."""
+        seconds, steps = time.monotonic() - self._start, self.done - self._begin
+        if not steps or seconds <= 0:
+            return self.count()
+        speed = steps / seconds
+        pace = f"{speed:.3g} a second" if speed >= 1 else f"{1 / speed:.3g} s each"
+        if self.total is None:
+            return f"{self.count()}, {pace}"
+        left = timedelta(seconds=round(max(0, self.total - self.done) / speed))
+        return f"{self.count()}, {pace}, {left} left"
