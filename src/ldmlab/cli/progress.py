@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 T = TypeVar("T")
+WORTH_TELLING = 1.0
+"""Seconds."""
 
 
 def track(items: Iterable[T], what: str) -> Iterator[T]:
@@ -68,7 +70,7 @@ def _bar(what: str, total: int | None, done: int) -> Iterator[Callable[[int], No
 
 @contextmanager
 def _lines(what: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
-    """The first one early, and one at the end."""
+    """The first one early, and one at the end; none of what is over at once."""
     pace = Pace(total, done)
 
     def advance(count: int) -> None:
@@ -77,7 +79,8 @@ def _lines(what: str, total: int | None, done: int) -> Iterator[Callable[[int], 
             print(f"{what}: {pace.told()}", file=sys.stderr, flush=True)
 
     yield advance
-    print(f"{what}: {pace.count()} in {pace.taken()}", file=sys.stderr, flush=True)
+    if pace.seconds_taken() >= WORTH_TELLING:
+        print(f"{what}: {pace.count()} in {pace.taken()}", file=sys.stderr, flush=True)
 
 
 NOISE = (

@@ -50,14 +50,18 @@ class Pace:
         """For example "3/10"."""
         return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
 
+    def seconds_taken(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
     def taken(self) -> str:
         """Time since the start, as h:mm:ss, or as seconds where they are few."""
-        seconds = time.monotonic() - self._start
+        seconds = self.seconds_taken()
         return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
     def told(self) -> str:
         """Count, speed and time left, for example "3/10, 1.5 a second, 0:00:05 left"."""
-        seconds, steps = time.monotonic() - self._start, self.done - self._begin
+        seconds, steps = self.seconds_taken(), self.done - self._begin
         if not steps or seconds <= 0:
             return self.count()
         speed = steps / seconds
