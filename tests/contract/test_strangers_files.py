@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import ldmlab.conditioners.clip  # noqa: F401 - takes seconds that are not a file's
 from ldmlab.cli.build import load_autoencoder, load_model, read_trusted, stored_part
+from ldmlab.cli.resume import find_start
 from ldmlab.models.build import build_model
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.tensor_file import write_tensors
@@ -369,6 +371,39 @@ def test_what_is_no_state_dict_is_refused(state: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "a.ckpt", CONFIG, state)
     with refused(path):
         load_model(str(path))
+
+
+RESUMABLE = {
+    "config": CONFIG,
+    "state_dict": {"a": torch.ones(1)},
+    "global_step": 1,
+    "loops": {},
+    "optimizer_states": [],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": []},
+        {"config": None},
+        {"config": endless()},
+        {"config": {5: 5, "a": 1}},
+        {"config": changed(*CHANGES[0])},
+        {"state_dict": []},
+        {"state_dict": {"a": 5}},
+        {"state_dict": {"a": torch.zeros(1).expand(10**6, 10**6)}},
+        {"global_step": "many"},
+        {"loops": None},
+        {"optimizer_states": {}},
+    ],
+    ids=range(11),
+)
+def test_a_checkpoint_to_go_on_from_is_one(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({**RESUMABLE, **changes}, path)
+    with pytest.raises(ValueError, match=f"ckpt_path={path}: "):
+        find_start(OmegaConf.create({"ckpt_path": str(path), "output_dir": str(tmp_path / "run")}))
 
 
 COMMANDS = {

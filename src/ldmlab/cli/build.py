@@ -113,7 +113,10 @@ def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
         ValueError: the file is absent, damaged, unsafe or not ours, or its weights are of another architecture.
     """
     path, checkpoint = _read(ckpt, ema)
-    return checkpoint, _outline(checkpoint.config, checkpoint.state, path)
+    outline = _outline(checkpoint.config, checkpoint.state, path)
+    with _about(path):
+        require_sound(outline.state_dict(), checkpoint.state)
+    return checkpoint, outline
 
 
 def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
@@ -227,7 +230,7 @@ def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path
     _outline(config, state, path)
     with _about(path), Uninitialised():
         model = build_model(config)
-        load_weights(model, state, path)
+    load_weights(model, state, path)
     return model
 
 
@@ -235,8 +238,6 @@ def _outline(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path)
     with _about(path), no_larger_than(tensor.numel() for tensor in state.values()):
         outline = build_outline(config)
     require_fit(outline.state_dict(), state, path)
-    with _about(path):
-        require_sound(outline.state_dict(), state)
     return outline
 
 
@@ -246,7 +247,7 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"ckpt={path}: {str(error).removeprefix(f'ckpt={path}: ')}") from error
+        raise ValueError(f"ckpt={path}: {error}") from error
 
 
 def _path(ckpt: str | None) -> Path:

@@ -16,6 +16,8 @@ from torch.optim import Optimizer
 from ldmlab.cli.build import is_shipped, with_defaults
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.build import OBJECTIVE
+from ldmlab.models.plain_data import require_plain, shown
+from ldmlab.torch_file import require_tensors
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoint_io import PREVIOUS
 from ldmlab.training.checkpoints import load_weights, read_lightning, require_fit
@@ -108,6 +110,15 @@ def _read(path: Path, own: bool) -> Start:
         raise ValueError(str(error).replace("ckpt=", "ckpt_path=", 1)) from error
     if not {"config", "state_dict", "global_step", "loops", "optimizer_states"} <= set(content):
         raise ValueError(f"ckpt_path={path}: this is no training checkpoint of ldmlab; give a run's {CHECKPOINT}")
+    try:
+        require_plain(content["config"])
+    except ValueError as error:
+        raise ValueError(f"ckpt_path={path}: its config {error}") from error
+    kinds = {"config": dict, "global_step": int, "loops": dict, "optimizer_states": list}
+    wrong = next((name for name, kind in kinds.items() if not isinstance(content[name], kind)), None)
+    if wrong is not None:
+        raise ValueError(f"ckpt_path={path}: its '{wrong}' is {shown(content[wrong])}; give a run's {CHECKPOINT}")
+    require_tensors(content["state_dict"], path, "ckpt_path")
     return Start(path, content, own)
 
 

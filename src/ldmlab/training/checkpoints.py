@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ldmlab.data.atomic import atomic_file
 from ldmlab.models.plain_data import read_json
+from ldmlab.models.stored import require_sound
 from ldmlab.pretrained.weights import sha256_of
 from ldmlab.tensor_file import check, write_tensors
 from ldmlab.torch_file import read_torch, require_tensors
@@ -134,10 +135,16 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
     """Load a state dict that must fit exactly.
 
     Raises:
-        ValueError: a key is missing, left over, or of another shape; the first one is named.
+        ValueError: a key is missing, left over, of another shape, or holds what no model computes with; the first one
+            is named.
     """
-    require_fit(module.state_dict(), state, path)
-    module.load_state_dict(dict(state))
+    own = module.state_dict()
+    require_fit(own, state, path)
+    try:
+        require_sound(own, state)
+        module.load_state_dict(dict(state))
+    except ValueError as error:  # of a tokenizer too, which is among the state
+        raise ValueError(f"ckpt={path}: {error}") from error
 
 
 def require_fit(own: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
