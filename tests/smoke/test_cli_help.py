@@ -12,7 +12,7 @@ import pytest
 from ldmlab.cli.manual import PAGES
 
 HEAVY = ("torch", "lightning", "numpy", "PIL", "wandb", "rich")
-PAGES_ARGV = [[], ["--help"], *([name, "--help"] for name in PAGES)]
+PAGES_ARGV = [[], ["--help"], *([name, "--help"] for name in PAGES), ["train", "--help", "backbone"]]
 
 
 def run_cli(*argv: str) -> subprocess.CompletedProcess[str]:

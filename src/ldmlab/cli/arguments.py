@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NoReturn
 from ldmlab.cli import catalogue
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.paths import expand_home
-from ldmlab.cli.suggest import hint, nearest
+from ldmlab.cli.suggest import nearest
 
 PROMPT_KEYS = ("prompt", "source", "target", "negative_prompt")
 """Keys whose value is text of any kind."""
@@ -44,7 +45,11 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         unknown = re.search(r"unrecognized arguments: (\S+)", message)
         known = [name for action in self._actions for name in action.option_strings]
-        raise UserError(f"unknown flag '{unknown[1]}'{hint(unknown[1], known)}" if unknown else message)
+        if unknown is None:
+            raise UserError(message)
+        meant = nearest(unknown[1], known)
+        told = "keys are written KEY=VALUE, without dashes" if meant is None else f"did you mean '{meant}'?"
+        raise UserError(f"unknown flag '{unknown[1]}'; {told}")
 
 
 def parse(command: str, argv: Sequence[str]) -> Arguments:
@@ -59,6 +64,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     if not parsed.multirun:
         overrides = [_with_prompt_quoted(override) for override in overrides]
     overrides = [_at_home(override) for override in overrides]
+    if command == "sample":
+        _refuse_prompt_with_equals(overrides)
     if words and command == "sample":
         overrides.append(_prompts_override(words, overrides))
     elif words and command == "import":
@@ -108,6 +115,21 @@ def _prompts_override(words: Iterable[str], overrides: Iterable[str]) -> str:
         if not word.strip() or word == "???":
             raise UserError(f"the prompt '{word}' says nothing; write what the picture should show")
     return f"prompts=[{','.join(map(quoted, words))}]"
+
+
+def _refuse_prompt_with_equals(overrides: Iterable[str]) -> None:
+    """A sentence with `=` in its first word reads as an override of a key that is not there."""
+    known = {key.name for key in catalogue.keys("sample")} | {*catalogue.all_groups(), "hydra"}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if " " in value.strip() and re.split(r"[./@]", key)[0] not in known and key[0] not in "+~":
+            meant = nearest(key, known)
+            told = f"did you mean '{meant}'?" if meant is not None else _as_prompt(override)
+            raise UserError(f"unknown key '{key}'; {told}")
+
+
+def _as_prompt(text: str) -> str:
+    return f"a prompt with '=' in its first word is written {shlex.quote(f'prompts=[{quoted(text)}]')}"
 
 
 def _with_prompt_quoted(override: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,9 +44,8 @@ def keys(command: str) -> list[Key]:
     found = {key.name: key for path in files for key in _keys_in(path)}
     for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
         for option in options(group) if group != "experiment" else []:
-            path = conf_dir() / group / f"{option}.yaml"
-            if path.read_text().startswith("# @package _global_"):
-                for key in _keys_in(path, f"{group}={option}"):
+            if is_global(group, option):
+                for key in _keys_in(_path(group, option), f"{group}={option}"):
                     found.setdefault(key.name, key)
     return list(found.values())
 
@@ -69,6 +69,33 @@ def options(group: str) -> list[str]:
     """The options of a group: its yaml files, those in subfolders as `folder/name`."""
     folder = experiments_dir() if group == "experiment" else conf_dir() / group
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def summary(group: str, option: str) -> str:
+    """What the opening comment of an option says of it, or nothing."""
+    lines = _path(group, option).read_text().splitlines()
+    comments = (line.removeprefix("# ") for line in lines if line.startswith("# ") and not line.startswith("# @"))
+    return next(comments, "")
+
+
+def is_global(group: str, option: str) -> bool:
+    """Whether the keys of an option are the command's own."""
+    return _path(group, option).read_text().startswith("# @package _global_")
+
+
+def option_keys(group: str, option: str) -> list[Key]:
+    """The keys of an option, with those of the options that it is built on; sections by their dotted names."""
+    path = _path(group, option)
+    found: dict[str, Key] = {}
+    for entry in _defaults_list(path):
+        if isinstance(entry, str) and entry != "_self_" and not entry.startswith("/"):
+            found |= {key.name: key for key in option_keys(group, entry)}
+    content = _content(path)
+    meanings = {key.name: key.meaning for key in _keys_in(path)}
+    for name, value in _flat({key: value for key, value in content.items() if key != "defaults"}):
+        earlier = found[name].meaning if name in found else ""
+        found[name] = Key(name, _written(value), meanings.get(name) or earlier)
+    return list(found.values())
 
 
 def command_of(experiment: str) -> str:
@@ -112,7 +139,29 @@ def _defaults(path: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _defaults_list(path: Path) -> list[Any]:
+    return list(_content(path).get("defaults", []))
+
+
+def _content(path: Path) -> dict[str, Any]:
     import yaml
 
     content: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
-    return list(content.get("defaults", []))
+    return content
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif name != "_partial_":
+            yield f"{prefix}{name}", value
+
+
+def _written(value: Any) -> str:
+    """A value as it stands in a yaml and on a command line."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _path(group: str, option: str) -> Path:
+    folder = experiments_dir() if group == "experiment" else conf_dir() / group
+    return folder / f"{option}.yaml"

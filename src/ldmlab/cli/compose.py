@@ -19,6 +19,7 @@ from yaml import YAMLError
 
 from ldmlab.cli import catalogue, searchpath
 from ldmlab.cli.errors import UserError, one_line
+from ldmlab.cli.hints import instead_of_group, instead_of_option
 from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.suggest import hint
 
@@ -92,23 +93,16 @@ class Composer:
         nested = option.rpartition("/")[0]
         known = {"/".join(filter(None, [nested, name])) for name in error.options or ()} | set(catalogue.options(group))
         where = "" if file == self.command else f" (in {file})"
-        return f"group '{group}' has no option '{option}'{where}{hint(option, known)}"
+        return f"group '{group}' has no option '{option}'{where}{instead_of_option(self.command, group, option, known)}"
 
     def _cannot(self, error: Exception) -> str:
         """Keep the part of Hydra's message that is about the user's words."""
         foreign = next((o for o in self.choices if f"override '{o.key_or_group}'" in str(error)), None)
         if foreign is not None:
-            return f"'{self.command}' has no group '{foreign.key_or_group}' here{self._whence(foreign.key_or_group)}"
+            group = foreign.key_or_group
+            return f"'{self.command}' has no group '{group}' here{instead_of_group(self.command, group)}"
         message = str(error).partition("\nTo append")[0].partition("\n    full_key")[0]
         return one_line(message.removesuffix(".").replace("Could not override", "unknown key"))
-
-    def _whence(self, name: str) -> str:
-        """The end of a line about a group that is not there: the choice that brings it in, or the nearest group."""
-        groups = catalogue.groups(self.command)
-        where = next((group.where for group in groups if group.name == name and group.where), None)
-        if where is None:
-            return hint(name, [group.name for group in groups])
-        return f"; it comes with {where.replace(', ', ' or ')}"
 
 
 @contextmanager

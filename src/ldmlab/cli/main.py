@@ -36,11 +36,18 @@ def _dispatch(argv: list[str]) -> None:
         what = "flag" if argv[0].startswith("-") else "command"
         raise UserError(f"unknown {what} '{argv[0]}'{hint(argv[0], [*manual.PAGES, '--help', '--version'])}")
     elif HELP & set(argv[1:]):
-        print(manual.page(argv[0]), end="", flush=True)
+        print(_manual(*argv), end="", flush=True)
     else:
         from ldmlab.cli.launch import launch
 
         launch(argv[0], argv[1:])
+
+
+def _manual(command: str, *words: str) -> str:
+    """The page of a command, or what it says of the groups and options named after --help."""
+    asked = next(place for place, word in enumerate(words) if word in HELP)
+    topics = [word for word in words[asked + 1 :] if not word.startswith("-")]
+    return "\n".join(manual.topic(command, topic) for topic in topics) if topics else manual.page(command)
 
 
 def _report(error: BaseException) -> int:

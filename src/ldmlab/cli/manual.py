@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from textwrap import fill, indent
 
 from ldmlab.cli import catalogue
+from ldmlab.cli.errors import UserError
+from ldmlab.cli.suggest import hint
 
 WIDTH = 88
 
@@ -207,7 +209,7 @@ FLAGS = {
     "--info": "print how the config was composed (also: --info defaults, searchpath, ...)",
     "-m, --multirun": "run once for each combination of KEY=A,B,C",
     "--config-dir DIR": "a further folder of config groups, beside ldmlab's own",
-    "-h, --help": "this page",
+    "-h, --help [GROUP[=OPTION]]": "this page; the options of a group; the keys of an option",
 }
 
 EXIT_STATUS = {
@@ -262,6 +264,32 @@ def page(command: str) -> str:
     return "\n".join(f"{title}\n{body}" for title, body in sections.items())
 
 
+def topic(command: str, name: str) -> str:
+    """What a command's groups and options consist of.
+
+    Args:
+        command: whose page the topic belongs to.
+        name: GROUP lists its options, GROUP=OPTION the keys of one.
+
+    Raises:
+        UserError: no such group or option.
+    """
+    group, _, option = name.partition("=")
+    known = [each.name for each in catalogue.groups(command)]
+    if group not in known:
+        raise UserError(f"--help {name}: '{command}' has no group '{group}'{hint(group, known)}")
+    names = _options(command, group)
+    if not option:
+        rows = {f"{group}={each}": catalogue.summary(group, each) for each in names}
+        return f"{_table(rows)}\n{_paragraph(f'ldmlab {command} --help {group}=NAME lists the keys of an option.')}"
+    if option not in names:
+        raise UserError(f"--help {name}: group '{group}' has no option '{option}'{hint(option, names)}")
+    rows = {f"{key.name}={key.default}": key.meaning for key in catalogue.option_keys(group, option)}
+    inside = group != "experiment" and not catalogue.is_global(group, option)
+    rows = {f"{group}.{key}" if inside else key: meaning for key, meaning in rows.items()}
+    return f"{_paragraph(catalogue.summary(group, option))}\n{_table(rows)}"
+
+
 def _keys(command: str) -> str:
     """The keys of the command, each with its default, its meaning, and the choice that brings it in."""
     return _table(
@@ -275,9 +303,13 @@ def _keys(command: str) -> str:
 def _groups(command: str) -> str:
     rows = {}
     for group in catalogue.groups(command):
-        names = [f"{option}*" if option == group.default else option for option in _options(command, group.name)]
+        options = _options(command, group.name) or ["yours"]
+        names = [f"{option}*" if option == group.default else option for option in options]
         rows[f"{group.name}="] = " | ".join(names) + (f"  [{group.where}]" if group.where else "")
-    footer = "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option; --cfg job shows them."
+    footer = (
+        "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option: --help GROUP says what the "
+        "options are, --help GROUP=OPTION what keys one has, and --cfg job shows all that are chosen."
+    )
     return f"{_table(rows)}\n{_paragraph(footer)}"
 
 
@@ -285,7 +317,7 @@ def _options(command: str, group: str) -> list[str]:
     if group != "experiment":
         return catalogue.options(group)
     purpose = "train" if command == "describe" else command
-    return [name for name in catalogue.options(group) if catalogue.command_of(name) == purpose] or ["yours"]
+    return [name for name in catalogue.options(group) if catalogue.command_of(name) == purpose]
 
 
 def _paragraph(text: str) -> str:

@@ -25,6 +25,7 @@ from ldmlab.cli.build import (
     stored_part,
 )
 from ldmlab.cli.export_run import MODEL, export_run, is_exported
+from ldmlab.cli.optimizer import build_optimizer
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
 from ldmlab.cli.signals import STOP, Stopped
@@ -129,7 +130,7 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
         autoencoder=build_autoencoder(cfg.autoencoder, from_user),
         loss=instantiate(cfg.loss),
         discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
-        optimizer=instantiate(cfg.optimizer),
+        optimizer=build_optimizer(cfg.optimizer),
         model_config=config,
     )
 
@@ -157,7 +158,7 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     make = instantiate(cfg.training, _partial_=True)
     return make(
         model=model,
-        optimizer=instantiate(cfg.optimizer),
+        optimizer=build_optimizer(cfg.optimizer),
         timestep_sampling=instantiate(cfg.timestep_sampling),
         model_config=config,
     )

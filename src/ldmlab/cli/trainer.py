@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,10 @@ def make_trainer(cfg: DictConfig) -> L.Trainer:
             enable_progress_bar=False,
         )
     except (TypeError, ValueError, MisconfigurationException) as error:
+        accelerator = settings["accelerator"]
+        if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", str(error)):
+            told = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
+            raise ValueError(f"trainer.accelerator={accelerator}: {error}; {told}") from error
         raise ValueError(f"trainer: {error}") from error
     if trainer.world_size > 1:
         raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")

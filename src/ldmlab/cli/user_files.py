@@ -31,7 +31,7 @@ def expand_paths(config: DictConfig) -> None:
             OmegaConf.update(config, key, expand_home(value))
 
 
-def check_files(command: str, values: Mapping[str, Any]) -> None:
+def check_files(command: str, values: Mapping[Any, Any]) -> None:
     """Refuse what would never end when it is read, and folders where a checkpoint is wanted.
 
     Args:

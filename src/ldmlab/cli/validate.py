@@ -18,9 +18,10 @@ from pydantic import ValidationError
 from ldmlab.cli.bounds import bounded
 from ldmlab.cli.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
-from ldmlab.cli.schema import SCHEMAS, SET_BY_LDMLAB, TRAINER_TYPES, takes_mapping
+from ldmlab.cli.hints import instead_of_key
+from ldmlab.cli.login import require_login
+from ldmlab.cli.schema import SCHEMAS, TRAINER_TYPES, takes_mapping
 from ldmlab.cli.signatures import annotation, fits, in_words
-from ldmlab.cli.suggest import hint
 from ldmlab.cli.unread import check_choices
 from ldmlab.cli.user_files import check_files
 
@@ -47,11 +48,11 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
         chosen = composer.chosen()
         schema = composer.schema(chosen)
         keys = _plain(schema)
-        _check_keys(keys, _plain(chosen), "the experiment")
+        _check_keys(command, keys, _plain(chosen), "the experiment")
         for override in composer.values:
-            _check_override_key(keys, override.key_or_group)
+            _check_override_key(command, keys, override.key_or_group)
         whole = composer.whole()
-        _check_keys(keys, _plain(whole), "the command line")
+        _check_keys(command, keys, _plain(whole), "the command line")
         with as_job(whole, number):
             _check_types(command, schema, whole)
             if complete:
@@ -84,25 +85,20 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items() if key != "hydra"}
 
 
-def _check_override_key(keys: Mapping[str, Any], path: str) -> None:
+def _check_override_key(command: str, keys: Mapping[str, Any], path: str) -> None:
     node: Any = keys
     for part in path.split("."):
         if isinstance(node, Mapping) and part in node:
             node = node[part]
         elif not (isinstance(node, Mapping) and not node):
-            raise UserError(f"unknown key '{path}'{_instead(path, keys)}")
+            raise UserError(f"unknown key '{path}'{instead_of_key(command, path, _paths(keys))}")
         else:
             return
 
 
-def _check_keys(keys: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
+def _check_keys(command: str, keys: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
     for path in _extra(keys, given):
-        raise UserError(f"unknown key '{path}' (in {where}){_instead(path, keys)}")
-
-
-def _instead(path: str, keys: Mapping[str, Any]) -> str:
-    """The end of a line about a key that is not there: what else does it, or the nearest key."""
-    return f": {SET_BY_LDMLAB[path]}" if path in SET_BY_LDMLAB else hint(path, _paths(keys))
+        raise UserError(f"unknown key '{path}' (in {where}){instead_of_key(command, path, _paths(keys))}")
 
 
 def _extra(keys: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -247,3 +243,5 @@ def _check_values(command: str, whole: DictConfig) -> None:
         told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
         raise UserError(f"{first['loc'][0]}={_shown(first['input'])}: {told}") from error
     check_files(command, plain)
+    if command == "train":
+        require_login(own)

@@ -84,6 +84,11 @@ class ShardDataModule(LightningDataModule):
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
+        if not self.heldout_path.is_dir():
+            raise ValueError(
+                f"path={self.path}: has no held-out part, {self.heldout_path}; name a folder of held-out tars by "
+                "heldout_path= (data.heldout_path= in training)"
+            )
         return self._read(self.heldout_path)
 
     def require_shards(self) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ldmlab.cli import catalogue, manual
 from ldmlab.cli.arguments import parse
+from ldmlab.cli.errors import UserError
 
 
 def belongs(option: str, group: str, command: str) -> bool:
@@ -46,3 +47,37 @@ def test_examples_are_command_lines(line: str) -> None:
     program, command, *rest = shlex.split(line)
     assert program == "ldmlab"
     assert parse(command, rest).overrides or "--cfg" in rest
+
+
+@pytest.mark.parametrize(("command", "group"), [("train", "backbone"), ("train", "experiment"), ("edit", "method")])
+def test_the_page_of_a_group_lists_its_options(command: str, group: str) -> None:
+    listed = manual.topic(command, group)
+    for option in (each for each in catalogue.options(group) if belongs(each, group, command)):
+        assert f"{group}={option}" in listed
+
+
+@pytest.mark.parametrize("group", catalogue.all_groups())
+def test_every_option_says_what_it_is(group: str) -> None:
+    for option in catalogue.options(group):
+        assert catalogue.summary(group, option), option
+        assert all(key.name for key in catalogue.option_keys(group, option))
+
+
+def test_the_page_of_an_option_has_the_keys_it_inherits() -> None:
+    page = manual.topic("train", "backbone=dit_b_4")
+    for line in ("backbone.patch=4", "backbone.width=768", "backbone.mlp_ratio=4.0"):
+        assert line in page
+    assert "resample=5 " in manual.topic("edit", "method=inpaint")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("bakbone", "did you mean 'backbone'"),
+        ("backbone=dti", "did you mean 'dit'"),
+        ("dataset", "has no group 'dataset'"),
+    ],
+)
+def test_a_topic_that_is_none(name: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        manual.topic("train", name)

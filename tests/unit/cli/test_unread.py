@@ -21,7 +21,7 @@ IMAGE = ("image=a.png", "source=a", "target=b")
         (
             "edit",
             ["method=sdedit", "inversion=null_text"],
-            "no group 'inversion' here; it comes with method=fixed_seed or",
+            "no group 'inversion' here; 'inversion' comes with method=",
         ),
         ("edit", ["method=sdedit", *IMAGE, "inversion.iterations=5"], "unknown key 'inversion.iterations'"),
         ("edit", ["source=a", "target=b", "inversion=null_text"], "inversion: nothing would read it: only a picture"),
@@ -40,7 +40,7 @@ IMAGE = ("image=a.png", "source=a", "target=b")
         (
             "train",
             ["model=autoencoder", "sampler=ddpm"],
-            "has no group 'sampler' here; it comes with model=latent_diff",
+            "'sampler' comes with model=latent_diff",
         ),
         ("train", ["model=autoencoder", "discriminator=none", "training.discriminator_start=1"], "there is none"),
         ("train", ["model=autoencoder", "training.codebook_weight=1"], "this autoencoder has no codebook"),

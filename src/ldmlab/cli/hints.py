@@ -1,0 +1,49 @@
+"""The end of a line about a key or a group that is not there: what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ldmlab.cli import catalogue
+from ldmlab.cli.schema import SET_BY_LDMLAB
+from ldmlab.cli.suggest import hint, nearest
+from ldmlab.cli.synonyms import synonym
+
+
+def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
+    """What else does it, the same in ldmlab's words, the choice that brings it in, or what it is most like.
+
+    Args:
+        command: whose keys they are.
+        wrong: the key that is not there.
+        keys: the dotted keys that are.
+    """
+    if wrong in SET_BY_LDMLAB:
+        return f": {SET_BY_LDMLAB[wrong]}"
+    if wrong == "experiment":
+        return "; begin its file with the line '# @package _global_', so that its keys are the command's"
+    groups = [group.name for group in catalogue.groups(command)]
+    known = [key for key in keys if not key.endswith("_")] + groups
+    meant = synonym(wrong, known)
+    if meant is not None:
+        return f"; did you mean '{meant}'?"
+    return _whence(command, wrong.partition(".")[0]) or hint(wrong, known)
+
+
+def instead_of_group(command: str, wrong: str) -> str:
+    """The choice that brings it in, or the nearest group."""
+    return _whence(command, wrong) or hint(wrong, [group.name for group in catalogue.groups(command)])
+
+
+def instead_of_option(command: str, group: str, wrong: str, options: Collection[str]) -> str:
+    """The nearest option, the group that has one of that name, or all options where they are few."""
+    if nearest(wrong, options) is None:
+        for other in catalogue.groups(command):
+            if wrong in catalogue.options(other.name) and other.name != group:
+                return f"; did you mean '{other.name}={wrong}'?"
+    return hint(wrong, options)
+
+
+def _whence(command: str, name: str) -> str:
+    where = next((group.where for group in catalogue.groups(command) if group.name == name and group.where), None)
+    return "" if where is None else f"; '{name}' comes with {where.replace(', ', ' or ')}"

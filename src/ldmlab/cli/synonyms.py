@@ -1,0 +1,75 @@
+"""What other programs of the field call the keys of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+_LENGTH = ("trainer.max_steps", "sampler.steps")
+_DEVICES = ("trainer.devices", "device")
+_PRECISION = ("trainer.precision", "half", "export_half", "dtype")
+_SCALE = ("guidance.scale",)
+_RATE = ("optimizer.lr",)
+_BATCH = ("data.batch_size", "batch_size")
+_DATA = ("data.path", "path")
+_SIZE = ("data.image_size", "dataset.image_size", "image_size")
+_CONTINUE = ("ckpt_path", "ckpt")
+_CKPT = ("ckpt", "init_ckpt", "ckpt_path", "path")
+_PROMPT = ("prompts", "prompt", "target", "grid_prompts")
+_OUTPUT = ("output_dir", "output", "path")
+_COUNT = ("n", "dataset.train")
+_AUTOENCODER = ("autoencoder_ckpt", "autoencoder")
+
+_MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (_LENGTH, "epochs max_epochs num_epochs n_epochs num_train_epochs iterations num_iterations max_iters max_iter"),
+    (_LENGTH, "max_steps num_steps n_steps steps total_steps train_steps num_train_steps max_train_steps"),
+    (("sampler.steps",), "num_inference_steps inference_steps sampling_steps ddim_steps n_sampling_steps"),
+    (_DEVICES, "gpus gpu num_gpus n_gpus gpu_ids num_devices devices nproc_per_node cuda use_cuda"),
+    (("trainer.accelerator", "device"), "accelerator device"),
+    (("trainer.num_nodes",), "nodes num_nodes nnodes"),
+    (_PRECISION, "precision mixed_precision fp16 bf16 amp use_fp16 dtype half"),
+    (_SCALE, "cfg cfg_scale guidance_scale guidance_weight unconditional_guidance_scale scale"),
+    (_RATE, "lr learning_rate base_lr base_learning_rate"),
+    (("optimizer.weight_decay",), "weight_decay wd"),
+    (("optimizer.betas",), "betas adam_betas"),
+    (_BATCH, "batch batch_size bs train_batch_size global_batch_size"),
+    (("data.num_workers", "workers"), "workers num_workers n_workers dataloader_num_workers"),
+    (_SIZE, "image_size img_size resolution res size"),
+    (_DATA, "data_path data_dir dataset_path data_root dataroot root train_data_dir dataset data"),
+    (("data.heldout_path", "heldout_path"), "heldout val_path val_data validation_path heldout_path"),
+    (("logger=wandb",), "wandb use_wandb report_to tracker log_with"),
+    (_CONTINUE, "resume resume_from resume_from_checkpoint restart continue continue_from last"),
+    (_CKPT, "ckpt ckpt_path checkpoint checkpoint_path model_path model_ckpt weights pretrained load_from init_from"),
+    (_AUTOENCODER, "vae vae_path vae_ckpt first_stage first_stage_ckpt"),
+    (_PROMPT, "prompt prompts text caption captions"),
+    (("negative_prompt",), "negative neg_prompt negative_prompts uc"),
+    (_OUTPUT, "output out output_dir outdir out_dir output_path save_dir save_path logdir log_dir results_dir"),
+    (_COUNT, "num_samples n_samples num_images n_images samples num n_iter num_pictures count"),
+    (("seed", "dataset.seed"), "random_seed manual_seed global_seed rng_seed"),
+    (("trainer.accumulate_grad_batches",), "grad_accum gradient_accumulation_steps accumulate_grad_batches"),
+    (("trainer.gradient_clip_val",), "clip grad_clip clip_grad max_grad_norm gradient_clip gradient_clip_val"),
+    (("training.ema_decay",), "ema ema_rate ema_decay"),
+    (("training.warmup_steps",), "warmup warmup_steps lr_warmup lr_warmup_steps"),
+    (("training.condition_dropout",), "cfg_dropout condition_dropout uncond_prob class_dropout_prob"),
+    (("checkpoint_every",), "save_every save_interval save_steps checkpoint_interval checkpointing_steps ckpt_every"),
+    (("trainer.log_every_n_steps",), "log_every log_interval log_steps logging_steps"),
+    (("trainer.val_check_interval",), "val_every eval_every eval_interval validation_steps"),
+    (("grid_every",), "sample_every sample_interval image_every"),
+    (("backbone",), "network net arch architecture unet denoiser transformer"),
+    (("conditioner",), "text_encoder cond_stage conditioning"),
+    (("schedule", "sampler"), "scheduler noise_schedule beta_schedule noise_scheduler"),
+    (("parameterization",), "prediction_type predict pred"),
+    (("sampler.eta",), "ddim_eta eta"),
+    (("strength",), "denoising_strength"),
+)
+_KEYS = {word: keys for keys, words in _MEANINGS for word in words.split()}
+
+
+def synonym(word: str, known: Collection[str]) -> str | None:
+    """The key or group that another program's word stands for.
+
+    Args:
+        word: as given, dotted or not.
+        known: the keys and groups that there are.
+    """
+    keys = _KEYS.get(word.rpartition(".")[2].lower().replace("-", "_"), ())
+    return next((key for key in keys if key.partition("=")[0] in known and key != word), None)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ldmlab.cli.optimizer import build_optimizer
+
+ADAMW = {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.1, "betas": [0.9, 0.99], "fused": None}
+
+
+def test_the_factory_makes_an_optimizer() -> None:
+    optimizer = build_optimizer({**ADAMW, "fused": True})([torch.nn.Parameter(torch.ones(1))])
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert optimizer.defaults["fused"] is True
+
+
+def test_a_null_that_an_optimizer_does_not_know_is_left_out() -> None:
+    assert "fused" not in build_optimizer({**ADAMW, "_target_": "torch.optim.NAdam"}).keywords
+
+
+@pytest.mark.parametrize(
+    ("target", "changes", "told"),
+    [
+        (
+            "NAdam",
+            {"fused": True},
+            r"optimizer\.fused=True: torch\.optim\.NAdam takes no fused; use optimizer\.fused=null",
+        ),
+        (
+            "RMSprop",
+            {},
+            r"optimizer\.betas=.*: torch\.optim\.RMSprop takes no betas; write the keys .* --config-dir DIR",
+        ),
+    ],
+)
+def test_a_key_that_an_optimizer_does_not_know(target: str, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        build_optimizer({**ADAMW, **changes, "_target_": f"torch.optim.{target}"})
