@@ -24,7 +24,7 @@ from ldmlab.data.sampling import GlobalBatches, ResumableLoader, fixed_loader
 
 log = logging.getLogger(__name__)
 
-OF_THE_DATA = ("samples", "data")
+OF_THE_DATA = ("samples", "data", "labels")
 """What of the order of the batches the samples decide."""
 
 
@@ -175,7 +175,8 @@ class ShardDataModule(LightningDataModule):
             ValueError: what has changed.
         """
         facts = self._order_facts()
-        changed = [name for name, value in facts.items() if state_dict.get(name) != value]
+        known = facts.keys() - ({"labels"} - state_dict.keys())  # which older checkpoints do not hold
+        changed = [name for name, value in facts.items() if name in known and state_dict.get(name) != value]
         others = bool(changed) and {*changed} <= {*OF_THE_DATA}
         if changed and not (others and self.allow_other_data):
             name = changed[0]
@@ -211,7 +212,9 @@ class ShardDataModule(LightningDataModule):
 
     def _order_facts(self) -> dict[str, int | str]:
         index = self.train_set.index
-        return {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed, "data": index.fingerprint}
+        labels = {} if self.needs.classes is None else {"labels": index.labels_sha256}
+        facts = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed, "data": index.fingerprint}
+        return {**facts, **labels}
 
     def _fitting(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING

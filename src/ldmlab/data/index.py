@@ -126,14 +126,17 @@ class ShardIndex:
     def fingerprint(self) -> str:
         """sha256 over the shards' names and sizes, and where the usable samples lie, their keys and captions.
 
-        For manifests and caches; with the labels where they are needed. Pixels are not read: they show in the sizes of
-        the compressed images.
+        For manifests and caches. Pixels are not read: they show in the sizes of the compressed images.
         """
         digest = hashlib.sha256(json.dumps([self.shards, self.sizes]).encode())
-        parts: list[NDArray[Any]] = [self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob]
-        for part in parts if self.needs.classes is None else [*parts, self.labels]:
+        for part in (self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob):
             digest.update(part.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def labels_sha256(self) -> str:
+        """Of the labels of the usable samples, in order."""
+        return hashlib.sha256(self.labels.tobytes()).hexdigest()
 
     def count(self, defect: Defect) -> int:
         """Return how often a kind of problem was found."""

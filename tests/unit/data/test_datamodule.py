@@ -152,6 +152,30 @@ def test_resume_on_other_data_is_refused(folder, tmp_path, write_shards):
         _fit(Tiny(), _data(tmp_path), path)
 
 
+def test_resume_on_other_labels_is_refused(tmp_path, write_tar, png):
+    """In a tar of the same size, with the same pictures; a checkpoint from before labels were kept goes on."""
+    for label in (1, 2):
+        parts = [
+            (f"{n:09d}.{part}", body) for n in range(8) for part, body in (("png", png(n)), ("cls", b"%d" % label))
+        ]
+        write_tar(tmp_path / str(label) / "0.tar", parts)
+
+    def data(label):
+        module = _data(tmp_path / str(label))
+        module.needs = Needs.of(["labels"], 5)
+        return module
+
+    path = tmp_path / "c.ckpt"
+    _fit(Tiny(), data(1), callbacks=[SaveAt(path, 1)], epochs=1)
+    assert data(1).train_set.index.fingerprint == data(2).train_set.index.fingerprint
+    with pytest.raises(ValueError, match="the checkpoint was trained with labels="):
+        _fit(Tiny(), data(2), path, epochs=1)
+    stored = torch.load(path, weights_only=True)
+    del stored["ShardDataModule"]["labels"]
+    torch.save(stored, path)
+    _fit(Tiny(), data(2), path, epochs=1)
+
+
 def test_next_fit_of_one_datamodule_starts_anew(folder, tmp_path):
     data, path = _data(folder), tmp_path / "c.ckpt"
     assert _fit(Tiny(), data, callbacks=[SaveAt(path, 2)], epochs=1) == _stream(EPOCH)

@@ -579,16 +579,6 @@ def test_labels_beyond_the_classes_are_told(tmp_path, write_tar, png):
         ShardIndex.build(tmp_path, needs=Needs(captions=False, classes=10))
 
 
-def test_the_fingerprint_follows_labels_where_they_are_needed(tmp_path, write_tar, png):
-    needs = Needs(captions=False, classes=9)
-    for number in (1, 2):
-        write_tar(tmp_path / str(number) / "0.tar", [("a.png", png(0)), ("a.cls", b"%d" % number)])
-    one, two = (tmp_path / str(number) for number in (1, 2))
-    assert ShardIndex.build(one, needs=needs).fingerprint != ShardIndex.build(two, needs=needs).fingerprint
-    anyhow = Needs(captions=False)
-    assert ShardIndex.build(one, needs=anyhow).fingerprint == ShardIndex.build(two, needs=anyhow).fingerprint
-
-
 def test_the_header_of_an_image_is_read_without_its_pixels(tmp_path, write_tar, monkeypatch):
     buffer = io.BytesIO()
     Image.frombytes("RGB", (512, 512), random.Random(0).randbytes(512 * 512 * 3)).save(buffer, "PNG")
