@@ -136,6 +136,86 @@ def test_resume_goes_on(tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Com
     assert steps == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_a_run_begins_from_another_model_at_another_resolution(
+    tiny: Tiny, shards: Path, autoencoder: Path, dit: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    """Then it goes on without that model, whose positions it keeps; what does not fit at all is refused."""
+    origin = dit / "model.safetensors"
+    words = ["train", *tiny["dit"], f"data.path={shards}", f"output_dir={tmp_path / 'run'}", "min_psnr=0"]
+    words += ["data.image_size=64", "trainer.max_steps=3", "conditioner.length=80", f"init_ckpt={origin}"]
+    done = ldmlab(*words)
+    assert done.code == 0, done.err
+    assert "positions are interpolated from a grid of 4 latents a side" in done.err
+    assert "'conditioner.positions': 64x32 in the file, 80x32 here: what both have is taken" in done.err
+    assert read_checkpoint(tmp_path / "run/model.safetensors").config["backbone"]["base_grid"] == 4
+    done = ldmlab(*words[:-1], f"autoencoder_ckpt={origin}", "trainer.max_steps=4", "ckpt_path=last")
+    assert done.code == 0, done.err
+    other = (*words[:-1], f"output_dir={tmp_path / 'other'}")
+    line = ldmlab(*other, f"init_ckpt={autoencoder / 'model.safetensors'}").refusal()
+    assert f"to be given as autoencoder_ckpt={autoencoder / 'model.safetensors'}" in line
+    for model in (origin, "shapes/dit"):
+        assert f"init_ckpt={model}" in ldmlab(*other, f"ckpt_path={model}").refusal()
+    assert "init_ckpt=missing.ckpt: no such file" in ldmlab(*other, "init_ckpt=missing.ckpt").refusal()
+
+
+def test_a_damaged_checkpoint_an_older_one_and_lightnings_own(
+    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    """The newest that is whole is gone on with, by `auto` alone where it is not the last."""
+    folder = shutil.copytree(autoencoder, tmp_path / "run")
+    last, previous, hpc = (folder / name for name in ("last.ckpt", "previous.ckpt", "hpc_ckpt_1.ckpt"))
+    assert (read_lightning(previous)["global_step"], read_lightning(last)["global_step"]) == (2, 4)
+    words = ("train", *tiny["autoencoder"], f"data.path={shards}", f"output_dir={folder}")
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    line = ldmlab(*words, "ckpt_path=last").refusal()
+    assert f"; {previous} is whole and has 2 steps: ckpt_path=auto takes it" in line
+    model = (folder / "model.safetensors").read_bytes()
+    done = ldmlab(*words, "ckpt_path=auto")
+    assert done.code == 0, done.err
+    assert f"goes on from {previous} with 2 steps, because ckpt_path={last}: " in done.err
+    assert model == (folder / "model.safetensors").read_bytes()
+    assert read_lightning(last)["global_step"] == 4
+    shutil.copy(last, hpc)
+    last.unlink()
+    previous.unlink()
+    assert "holds a run already" in ldmlab(*words).refusal()
+    assert f"{hpc}: has 4 steps already" in ldmlab(*words, "ckpt_path=auto").out
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("optimizer=adamw", "was trained with torch.optim.adam.Adam, this run has torch.optim.adamw.AdamW"),
+        ("optimizer.betas=[0.8,0.9]", "was trained with optimizer.betas="),
+        ("data.batch_size=4", "was trained with batch_size=8, this run has batch_size=4"),
+        ("seed=9", "was trained with seed=0, this run has seed=9"),
+        ("training.learning_rate_decay=cosine training.warmup_steps=9", "max_steps=8 must be above warmup_steps=9"),
+    ],
+)
+def test_what_could_not_go_on_as_it_was_is_refused(
+    change: str, told: str, tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    words = ("train", *tiny["autoencoder"], f"data.path={shards}", f"output_dir={tmp_path}", "trainer.max_steps=8")
+    assert told in ldmlab(*words, f"ckpt_path={autoencoder / 'last.ckpt'}", *change.split()).refusal()
+
+
+def test_data_that_has_grown_is_gone_on_with_where_that_is_allowed(
+    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    data = shutil.copytree(shards, tmp_path / "data")
+    extra = sorted((data / "heldout").glob("*.tar"))[0]
+    shutil.copy(extra, data / "train/more.tar")
+    folder = shutil.copytree(autoencoder, tmp_path / "run")
+    words = ("train", *tiny["autoencoder"], f"data.path={data}", f"output_dir={folder}", "ckpt_path=last")
+    assert "allow_other_data=true" in ldmlab(*words, "trainer.max_steps=6").refusal()
+    done = ldmlab(*words, "trainer.max_steps=6", "allow_other_data=true")
+    assert done.code == 0, done.err
+    assert "64 samples when the checkpoint was saved, 80 now; the run goes on with batch 4 of these" in done.err
+    assert read_lightning(folder / "last.ckpt")["global_step"] == 6
+
+
 @pytest.mark.parametrize("kind", ["dit", "unet"])
 def test_pictures_depend_on_seed_and_prompt_alone(
     kind: str, request: pytest.FixtureRequest, ldmlab: Command, tmp_path: Path

@@ -44,6 +44,7 @@ class DiT(nn.Module):
         attention: backend, see `resolve_backend`.
         conditioning: the kind of block.
         concat_channels: channels that the conditioner concatenates to the latents.
+        base_grid: side of the latent grid whose positions are stretched over this one; `grid` if not given.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class DiT(nn.Module):
         attention: str = "auto",
         conditioning: str = "adaln_zero",
         concat_channels: int = 0,
+        base_grid: int | None = None,
     ) -> None:
         super().__init__()
         if grid % patch:
@@ -73,7 +75,8 @@ class DiT(nn.Module):
         self.concat_channels = concat_channels
         self.out_channels = out_channels or channels
         self.patch_embedding = nn.Conv2d(self.channels, width, kernel_size=patch, stride=patch)
-        self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
+        base = None if base_grid is None else base_grid // patch
+        self.register_buffer("positions", grid_positions(*self.grid, width, base), persistent=False)
         self.time_embedding = TimestepEmbedding(FREQUENCY_WIDTH, width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, width)
         self.has_context = context_width is not None

@@ -41,19 +41,26 @@ class TimestepEmbedding(nn.Module):
         return self.mlp(embedded.to(next(self.mlp.parameters()).dtype))
 
 
-def grid_positions(rows: int, columns: int, width: int) -> Float[Tensor, "N width"]:
+def grid_positions(rows: int, columns: int, width: int, base: int | None = None) -> Float[Tensor, "N width"]:
     """Fixed 2D sine-cosine table, tokens row by row: half of the width for x, then half for y.
 
     Each half is [sin, cos], computed in float64, as in MAE and DiT (Peebles & Xie 2023).
+
+    Args:
+        rows: of the grid.
+        columns: of the grid.
+        width: of the table.
+        base: side of the grid whose positions are stretched over this one, as a picture is that is resized.
     """
     if width % 4:
         raise ValueError(f"backbone.width={width}: 2D sine-cosine positions need a multiple of 4")
     if rows * columns * width > MOST_POSITIONS:
         raise ValueError(f"backbone.width={width}: {rows}x{columns} positions of it are more than memory is taken for")
     with torch.device("cpu"):  # also for an outline: on its device, PyTorch would import its compiler to compute this
-        y, x = torch.meshgrid(
-            torch.arange(rows, dtype=torch.float64), torch.arange(columns, dtype=torch.float64), indexing="ij"
-        )
+        places = [torch.arange(side, dtype=torch.float64) for side in (rows, columns)]
+        if base is not None:
+            places = [(each + 0.5) * (base / len(each)) - 0.5 for each in places]
+        y, x = torch.meshgrid(*places, indexing="ij")
         halves = [sinusoidal(axis.flatten(), width // 2).roll(width // 4, dims=-1) for axis in (x, y)]
     return torch.cat(halves, dim=-1).float().to(torch.get_default_device())
 

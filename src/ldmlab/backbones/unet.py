@@ -18,8 +18,8 @@ from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_sta
 from ldmlab.types import Conditioning
 
 
-def _position_map(rows: int, columns: int, width: int) -> Float[Tensor, "D H W"]:
-    return grid_positions(rows, columns, width).T.unflatten(1, (rows, columns))
+def _position_map(rows: int, columns: int, width: int, base: int | None) -> Float[Tensor, "D H W"]:
+    return grid_positions(rows, columns, width, base).T.unflatten(1, (rows, columns))
 
 
 class UNet(nn.Module):
@@ -48,6 +48,7 @@ class UNet(nn.Module):
         concat_channels: channels that the conditioner concatenates to the latents, for example a mask.
         positions: add the Diffusion Transformer's table of sines and cosines to the features at full resolution.
             Convolutions otherwise learn where they are from the zeros around the grid alone, which takes long.
+        base_grid: side of the latent grid whose positions are stretched over any other; the grid's own if not given.
     """
 
     positions: Tensor | None
@@ -73,9 +74,11 @@ class UNet(nn.Module):
         residual_resampling: bool = False,
         concat_channels: int = 0,
         positions: bool = False,
+        base_grid: int | None = None,
     ) -> None:
         super().__init__()
-        table = _position_map(grid, grid, model_channels) if positions else None
+        self.base_grid = base_grid
+        table = _position_map(grid, grid, model_channels, base_grid) if positions else None
         self.register_buffer("positions", table, persistent=False)
         self.channels = channels + concat_channels
         self.concat_channels = concat_channels
@@ -143,7 +146,7 @@ class UNet(nn.Module):
             return hidden
         width, rows, columns = hidden.shape[1:]
         fits = self.positions.shape[1:] == hidden.shape[2:]
-        return hidden + (self.positions if fits else _position_map(rows, columns, width)).to(hidden)
+        return hidden + (self.positions if fits else _position_map(rows, columns, width, self.base_grid)).to(hidden)
 
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]

@@ -112,7 +112,7 @@ def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
     Raises:
         ValueError: the file is absent, damaged, unsafe or not ours, or its weights are of another architecture.
     """
-    path, checkpoint = _read(ckpt, ema)
+    path, checkpoint = read_stored(ckpt, ema)
     outline = _outline(checkpoint.config, checkpoint.state, path)
     with _about(path):
         require_sound(outline.state_dict(), checkpoint.state)
@@ -129,7 +129,7 @@ def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, 
     Raises:
         ValueError: the file is absent, damaged, unsafe, or holds no such part.
     """
-    path, checkpoint = _read(ckpt)
+    path, checkpoint = read_stored(ckpt)
     config = checkpoint.config
     if part not in config:
         raise ValueError(f"ckpt={path}: holds a {config['model']} and no {part}")
@@ -167,7 +167,7 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded:
     Raises:
         ValueError: the file is absent, damaged, unsafe or of another architecture.
     """
-    path, checkpoint = _read(ckpt, ema)
+    path, checkpoint = read_stored(ckpt, ema)
     config = checkpoint.config
     if config["model"] == "autoencoder":
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
@@ -206,7 +206,7 @@ def is_shipped(ckpt: str | None) -> bool:
     return ckpt is None or ckpt in _shipped()
 
 
-def _read(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
+def read_stored(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
     """A checkpoint of ours, with the autoencoder of the shipped model that it names where it was exported without."""
     path = _path(ckpt)
     checkpoint = read_checkpoint(path, ema)

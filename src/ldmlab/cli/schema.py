@@ -31,6 +31,7 @@ class TrainKeys(Keys):
 
     seed: Seed
     ckpt_path: Path | None
+    init_ckpt: Path | None
     allow_other_data: bool
     output_dir: Path
     checkpoint_every: Count

@@ -15,7 +15,7 @@ import torch
 from hydra.utils import instantiate
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmlab.cli.build import (
     from_user,
@@ -25,6 +25,7 @@ from ldmlab.cli.build import (
     stored_part,
 )
 from ldmlab.cli.export_run import MODEL, export_run, is_exported
+from ldmlab.cli.initialise import Origin, begin_from, origin
 from ldmlab.cli.optimizer import build_optimizer
 from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
@@ -66,7 +67,9 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.progress = partial(track, what="reading shards")
     data.require_shards()
-    module = _autoencoder(cfg, data) if cfg.model.name == "autoencoder" else _latent_diffusion(cfg, data)
+    begun = origin(cfg)
+    make = _autoencoder if cfg.model.name == "autoencoder" else _latent_diffusion
+    module = make(cfg, data, begun, start)
     module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
     log.info(data.train_set.index.summary())
     module.trained_on = _facts(cfg, data)
@@ -122,12 +125,17 @@ def _fit(trainer: L.Trainer, cfg: DictConfig, module: Training, data: ShardDataM
         raise ValueError(str(error)) from error
 
 
-def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
+def _autoencoder(
+    cfg: DictConfig, data: ShardDataModule, begun: Origin | None, start: Start | None
+) -> AutoencoderTraining:
     data.needs = Needs(captions=False)
     config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
+    autoencoder = build_autoencoder(cfg.autoencoder, from_user)
+    if begun is not None and start is None:
+        begin_from(begun, nn.ModuleDict({"autoencoder": autoencoder}), config)
     make = instantiate(cfg.training, _partial_=True)
     return make(
-        autoencoder=build_autoencoder(cfg.autoencoder, from_user),
+        autoencoder=autoencoder,
         loss=instantiate(cfg.loss),
         discriminator=instantiate(cfg.discriminator) if cfg.discriminator else None,
         optimizer=build_optimizer(cfg.optimizer),
@@ -135,7 +143,11 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule) -> AutoencoderTraining:
     )
 
 
-def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusionTraining:
+def _latent_diffusion(
+    cfg: DictConfig, data: ShardDataModule, begun: Origin | None, start: Start | None
+) -> LatentDiffusionTraining:
+    if cfg.autoencoder_ckpt is None and begun is not None and begun.has_autoencoder:
+        cfg.autoencoder_ckpt = cfg.init_ckpt  # latents that its denoiser knows
     if cfg.autoencoder_ckpt is None and cfg.get("autoencoder"):
         raise ValueError(
             "autoencoder_ckpt=null: the setting is for an autoencoder of its own; train that one "
@@ -149,8 +161,17 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule) -> LatentDiffusion
     autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
+    if start is not None:
+        base = start.content["config"].get("backbone", {}).get("base_grid")
+    else:
+        grid = cfg.data.image_size // autoencoder.factor
+        base = None if begun is None else begun.base_grid(config["backbone"], grid)
+    if base is not None:
+        config["backbone"] = {**config["backbone"], "base_grid": base}
     model = build_latent_diffusion(config, autoencoder, from_user)
     config["conditioner"] = _movable(config["conditioner"])
+    if begun is not None and start is None:
+        begin_from(begun, model, config)
     if cfg.conditioner_ckpt is not None:
         _, state, path = stored_part(cfg.conditioner_ckpt, "conditioner")
         load_weights(model.conditioner, state, path)
