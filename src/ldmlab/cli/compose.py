@@ -63,6 +63,15 @@ class Composer:
         lines = [f"{group}={option}" for group, option in own.items() if option is not None]
         return self._compose([*self.hydra, *parse_overrides(lines)])
 
+    def unreplaced(self) -> DictConfig:
+        """The schema of the experiment with the options that it chooses itself: the keys that it was written for."""
+        choices = self.choices
+        self.choices = [o for o in choices if o.key_or_group == searchpath.GROUP]
+        try:
+            return self.schema(self.chosen())
+        finally:
+            self.choices = choices
+
     def _is_group(self, override: Override) -> bool:
         search = [str(o.input_line) for o in self.hydra if o.key_or_group == "hydra.searchpath"]
         loader = GlobalHydra.instance().config_loader()
@@ -97,6 +106,11 @@ class Composer:
 
     def _cannot(self, error: Exception) -> str:
         """Keep the part of Hydra's message that is about the user's words."""
+        chosen = " ".join(str(o.input_line) for o in self.choices if o.key_or_group != searchpath.GROUP)
+        if chosen and str(error).startswith(f"In '{searchpath.GROUP}/"):
+            self.unreplaced()  # raises what is wrong with the experiment itself
+            group = str(error).partition("override '")[2].partition("'")[0]
+            return f"{chosen}: leaves no place for '{group}', of which the experiment chooses an option; leave one out"
         foreign = next((o for o in self.choices if f"override '{o.key_or_group}'" in str(error)), None)
         if foreign is not None:
             group = foreign.key_or_group

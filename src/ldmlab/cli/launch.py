@@ -29,7 +29,7 @@ from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.run_folder import RunFolder
 from ldmlab.cli.signals import STOP
 from ldmlab.cli.user_files import expand_paths
-from ldmlab.cli.validate import validate, validate_sweep
+from ldmlab.cli.validate import drop_fallen, validate, validate_sweep
 from ldmlab.data.folder_lock import folder_lock
 
 
@@ -123,7 +123,8 @@ def _through_hydras_job(
 def _run_in_sweep(command: str, config: DictConfig, record: str | None, log: str) -> None:
     """A job, whose folder Hydra has made. It stays, as part of the sweep; an earlier record comes back."""
     settings = HydraConfig.get()
-    validate(command, [*_lines(settings.overrides.hydra), *_lines(settings.overrides.task)], number=settings.job.num)
+    overrides = [*_lines(settings.overrides.hydra), *_lines(settings.overrides.task)]
+    drop_fallen(config, validate(command, overrides, number=settings.job.num))
     folder = None if record is None else RunFolder.claim(Path(settings.runtime.output_dir), record, log)
     try:
         _run(command, config, folder)

@@ -8,10 +8,11 @@ which: only then is it imported. A command's own `null` takes any scalar or list
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ from ldmlab.cli.schema import SCHEMAS, TRAINER_TYPES, takes_mapping
 from ldmlab.cli.signatures import annotation, fits, in_words
 from ldmlab.cli.unread import check_choices
 from ldmlab.cli.user_files import check_files
+
+log = logging.getLogger(__name__)
 
 MISSING = "???"
 
@@ -48,10 +51,15 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
         chosen = composer.chosen()
         schema = composer.schema(chosen)
         keys = _plain(schema)
+        fallen = _fallen(composer, keys, _plain(chosen))
+        _drop(chosen, fallen)
         _check_keys(command, keys, _plain(chosen), "the experiment")
         for override in composer.values:
             _check_override_key(command, keys, override.key_or_group)
         whole = composer.whole()
+        _drop(whole, fallen)
+        if fallen and number is None:
+            _tell_fallen(fallen)
         _check_keys(command, keys, _plain(whole), "the command line")
         with as_job(whole, number):
             _check_types(command, schema, whole)
@@ -99,6 +107,37 @@ def _check_override_key(command: str, keys: Mapping[str, Any], path: str) -> Non
 def _check_keys(command: str, keys: Mapping[str, Any], given: Mapping[str, Any], where: str) -> None:
     for path in _extra(keys, given):
         raise UserError(f"unknown key '{path}' (in {where}){instead_of_key(command, path, _paths(keys))}")
+
+
+def _fallen(composer: Composer, keys: Mapping[str, Any], chosen: Mapping[str, Any]) -> list[str]:
+    """The paths that an experiment sets for an option in whose place the user chose one that has no such keys."""
+    extra = list(_extra(keys, chosen))
+    if not extra:
+        return []
+    meant = _plain(composer.unreplaced())
+    unknown = set(_extra(meant, chosen))
+    return [path for path in extra if path not in unknown]
+
+
+def drop_fallen(config: DictConfig, checked: DictConfig) -> None:
+    """Take out of a config that Hydra composed what fell away from the same config when it was checked."""
+    fallen = list(_extra(_plain(checked), _plain(config)))
+    _drop(config, fallen)
+    if fallen:
+        _tell_fallen(fallen)
+
+
+def _drop(config: DictConfig, paths: Iterable[str]) -> None:
+    """Take keys out of a config."""
+    with read_write(config), open_dict(config):
+        for path in paths:
+            section, _, name = path.rpartition(".")
+            del (OmegaConf.select(config, section) if section else config)[name]
+
+
+def _tell_fallen(paths: Sequence[str]) -> None:
+    """Say which of an experiment's keys do not count."""
+    log.warning("of the experiment's keys, those of options that are replaced fall away: %s", ", ".join(paths))
 
 
 def _extra(keys: Mapping[str, Any], given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

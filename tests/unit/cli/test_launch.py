@@ -50,6 +50,16 @@ def test_sweep_runs_each_job_in_its_folder(seen: list[DictConfig], tmp_path: Pat
     assert [config.output_dir for config in seen] == [str(tmp_path / "out/0"), str(tmp_path / "out/1")]
 
 
+def test_keys_of_replaced_options_fall_away_in_a_sweep(
+    seen: list[DictConfig], study: Callable[[str, str], None]
+) -> None:
+    study("shapes/a", "defaults:\n  - override /sampler: ddim\nsampler:\n  steps: 7\n  eta: 0.5\n")
+    launch("sample", ["-m", "experiment=shapes/a", "sampler=ddim,ddpm", "output_dir=out"])
+    assert [config.sampler.get("eta") for config in seen] == [0.5, None]
+    assert [config.sampler.steps for config in seen] == [7, 7]
+    assert "eta" not in OmegaConf.load("out/1/.hydra/config.yaml").sampler
+
+
 def test_sweep_goes_on_after_a_failed_job(body: Body) -> None:
     done = []
 

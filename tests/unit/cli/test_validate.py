@@ -111,6 +111,62 @@ def test_mistakes_in_experiments(refused: Refused, study: Study, text: str, told
     assert told in refused("sample", "experiment=shapes/a")
 
 
+STUDY = "defaults:\n  - override /sampler: ddim\nsampler:\n  steps: 7\n  eta: 0.5\n"
+
+
+def test_keys_of_an_option_that_is_replaced_fall_away_and_are_named(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    study("shapes/a", STUDY)
+    config = validate("sample", ["experiment=shapes/a", "sampler=ddpm"])
+    assert (config.sampler.steps, "eta" in config.sampler) == (7, False)
+    assert caplog.messages == ["of the experiment's keys, those of options that are replaced fall away: sampler.eta"]
+    caplog.clear()
+    assert validate("sample", ["experiment=shapes/a", "sampler=ddim"]).sampler.eta == 0.5
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "told"),
+    [
+        (f"{STUDY}  stesp: 3\n", ["sampler=ddpm"], "unknown key 'sampler.stesp' (in the experiment)"),
+        (STUDY, ["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
+        ("defaults:\n  - override /backbone: dit\n", ["sampler=ddpm"], "unknown key 'backbone'"),
+    ],
+)
+def test_but_no_others_do(refused: Refused, study: Study, text: str, overrides: list[str], told: str) -> None:
+    study("shapes/a", text)
+    assert told in refused("sample", "experiment=shapes/a", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("words", "fallen"),
+    [
+        (("train", "experiment=shapes/dit", "conditioner=class_label"), "conditioner.length, conditioner.depth"),
+        (("train", "experiment=shapes/unet", "backbone=dit_s_2"), "backbone.model_channels, backbone.multipliers"),
+        (("describe", "experiment=shapes/dit", "optimizer=adam"), "optimizer.weight_decay, optimizer.fused"),
+        (("benchmark", "experiment=prompt_to_prompt/swap", "method=fixed_seed"), "tau, self_tau"),
+    ],
+)
+def test_options_of_our_experiments_can_be_replaced(
+    words: tuple[str, ...], fallen: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    validate(words[0], words[1:])
+    assert fallen in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("experiment", "choice", "group"),
+    [
+        ("shapes/dit", "model=autoencoder", "backbone"),
+        ("editing/inpainting", "conditioner=text", "conditioner@conditioner.text"),
+    ],
+)
+def test_a_choice_that_leaves_no_place_for_another(refused: Refused, experiment: str, choice: str, group: str) -> None:
+    told = refused("train", f"experiment={experiment}", choice)
+    assert told.startswith(f"{choice}: leaves no place for '{group}', of which the experiment chooses an option")
+
+
 def test_experiment_that_is_not_there(refused: Refused, study: Study) -> None:
     study("shapes/dit", "")
     told = refused("sample", "experiment=shapes/dti")
