@@ -212,9 +212,11 @@ class ShardDataModule(LightningDataModule):
 
     def _order_facts(self) -> dict[str, int | str]:
         index = self.train_set.index
-        labels = {} if self.needs.classes is None else {"labels": index.labels_sha256}
-        facts = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed, "data": index.fingerprint}
-        return {**facts, **labels}
+        facts: dict[str, int | str] = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed}
+        facts["data"] = index.fingerprint
+        if self.needs.classes is not None:
+            facts["labels"] = index.labels_sha256
+        return facts
 
     def _fitting(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING

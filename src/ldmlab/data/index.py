@@ -28,7 +28,7 @@ from ldmlab.files import read_text
 log = logging.getLogger(__name__)
 REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-STATS, DATASET = "_stats.json", "dataset.json"
+TAR, STATS, DATASET = ".tar", "_stats.json", "dataset.json"
 Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
@@ -200,17 +200,18 @@ def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
     if not root.is_dir():
         raise ValueError(f"data folder {root} {'is no folder' if root.exists() else 'does not exist'}: {REMEDY}")
     names = sorted(name for name in os.listdir(root) if not name.startswith("."))
-    shards = [name for name in names if name.endswith(".tar")]
+    shards = [name for name in names if name.lower().endswith(TAR)]
     packed = [name for name in names if name.endswith(COMPRESSED)]
     if not shards and packed:
         raise ValueError(f"data folder {root} has compressed shards alone (first: {packed[0]}): unpack them to *.tar")
     if not shards:
         raise ValueError(f"data folder {root} has no shards (*.tar): {REMEDY}")
     problems = [Problem(Defect.NO_ARCHIVE, name, detail="compressed: unpack it") for name in packed]
-    stems, finished = ({name.removesuffix(end) for name in names if name.endswith(end)} for end in (".tar", STATS))
-    if finished & stems:  # img2dataset writes NAME_stats.json last: a shard without it was interrupted
-        problems += [Problem(Defect.UNFINISHED_SHARD, f"{stem}.tar") for stem in sorted(stems - finished)]
-        problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems)]
+    stems = {name[: -len(TAR)]: name for name in shards}
+    finished = {name.removesuffix(STATS) for name in names if name.endswith(STATS)}
+    if finished & stems.keys():  # img2dataset writes NAME_stats.json last: a shard without it was interrupted
+        problems += [Problem(Defect.UNFINISHED_SHARD, stems[stem]) for stem in sorted(stems.keys() - finished)]
+        problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems.keys())]
     planned = _planned(root)
     if planned is not None and planned > len(shards):
         told = f"{len(shards)} of {planned} were written: run `ldmlab data` again"

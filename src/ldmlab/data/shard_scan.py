@@ -31,6 +31,7 @@ PARTS = {
 MAX_PIXELS = 2**26
 """Images with more pixels than this (67 megapixels) are refused before they are decoded."""
 MOST_TEXT_BYTES = 2**16
+MOST_LABEL_BYTES = 64
 MOST_STATS_BYTES = 2**20
 HEADER = 4096
 """Bytes of an image that are read at once."""
@@ -126,7 +127,7 @@ class _Scan:
             return _read_caption(data, member)
         if part == "meta":
             return _read_json(data, member)
-        return data[member.offset : member.offset + min(member.size, MOST_TEXT_BYTES)]
+        return data[member.offset : member.offset + min(member.size, MOST_LABEL_BYTES)]
 
     def check(self, key: str, sample: dict[str, Any]) -> Row | None:
         """Return the sample's row; None, with a report, where it has no image that can be read, or a broken json."""
@@ -170,7 +171,8 @@ def _read_json(data: FileView, member: Member) -> tuple[dict[str, Any], int, int
         return Defect.BROKEN_JSON
     if not isinstance(content, dict):
         return Defect.BROKEN_JSON
-    return {"label": content.get("label")}, member.offset, member.size
+    label = content.get("label")
+    return {"label": label if label is None or isinstance(label, int) else ""}, member.offset, member.size
 
 
 def _check_image(data: FileView, member: Member, max_pixels: int) -> Defect | None:

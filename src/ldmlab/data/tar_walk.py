@@ -77,8 +77,12 @@ def walk(data: Buffer) -> Iterator[Member | Damage]:
             yield last
         last, ended = None, False
         if payload + length > len(data):
-            yield Damage(len(data), Defect.TRUNCATED_SHARD)
-            return
+            position, name, size = _next_header(data, payload), None, None
+            if position == len(data):
+                yield Damage(len(data), Defect.TRUNCATED_SHARD)
+                return
+            yield Damage(payload, Defect.DAMAGED_HEADER)
+            continue
         if header.kind == LONG_NAME:
             name = _text(data[payload : payload + min(length, LONGEST)])
         elif header.kind == PAX:

@@ -465,6 +465,13 @@ def test_a_dataset_that_was_not_written_to_its_end_is_named(tmp_path, write_shar
         assert ShardIndex.build(tmp_path / "train").problems == ()
 
 
+def test_names_may_be_in_capitals(tmp_path, write_shards):
+    write_shards(tmp_path, [2, 1])
+    (tmp_path / "00000.tar").rename(tmp_path / "00000.TAR")
+    index = ShardIndex.build(tmp_path)
+    assert (index.shards, len(index), index.problems) == (("00000.TAR", "00001.tar"), 3, ())
+
+
 def test_compressed_shards_beside_others_are_named(tmp_path, write_shards):
     write_shards(tmp_path, [2])
     (tmp_path / "00001.tar.gz").touch()

@@ -63,6 +63,17 @@ def test_damaged_pax_record_loses_its_member_only(tmp_path, write_tar):
     assert [item.name for item in found[1:]] == ["", "short.txt"]
 
 
+def test_a_size_beyond_the_end_costs_its_member_only(tmp_path, write_tar):
+    """No checksum covers what a pax header says."""
+    members = [("p" * 120 + ".txt", b"one"), ("short.txt", b"two")]
+    data = write_tar(tmp_path / "t.tar", members, tarfile.PAX_FORMAT).read_bytes()
+    record = data[512 : data.index(b"\n", 512) + 1]
+    spoiled = data.replace(record, f"{len(record)} size={'9' * (len(record) - 10)}\n".encode()[: len(record)])
+    found = list(walk(spoiled))
+    assert [item.name for item in found if isinstance(item, Member)] == ["short.txt"]
+    assert [item.defect for item in found if isinstance(item, Damage)] == [Defect.DAMAGED_HEADER]
+
+
 def test_walk_goes_on_at_block_boundaries_only(tmp_path, write_tar):
     inner = write_tar(tmp_path / "inner.tar", [("inner.txt", b"x")]).read_bytes()
     data = bytearray(write_tar(tmp_path / "t.tar", [("a.bin", b"shift" + inner), ("b.txt", b"y")]).read_bytes())
