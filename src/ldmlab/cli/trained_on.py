@@ -9,7 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ldmlab.cli.build import Loaded, is_shipped
-from ldmlab.data.folders import heldout_folder, train_folder
+from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shapes import ShapesSource
@@ -29,7 +29,7 @@ def heldout_reference(cfg: DictConfig, loaded: Loaded, needs: Needs, tell: Tell)
         ValueError: it is not known what that was, or it is not there.
     """
     if cfg.path is not None or cfg.heldout_path is not None:
-        return heldout_folder(cfg.path or "", cfg.heldout_path)
+        return require_heldout(heldout_folder(cfg.path or "", cfg.heldout_path))
     if is_shipped(cfg.ckpt):
         return heldout_folder(SHAPES)
     data = loaded.checkpoint.data
@@ -43,7 +43,7 @@ def heldout_reference(cfg: DictConfig, loaded: Loaded, needs: Needs, tell: Tell)
     tell(f"path={path}: what {loaded.path} was trained on")
     if data["fingerprint"] not in (None, _fingerprint(train_folder(path), needs)):
         tell(f"path={path}: has other samples than when {loaded.path} was trained")
-    return heldout_folder(path, data["heldout_path"])
+    return require_heldout(heldout_folder(path, data["heldout_path"]))
 
 
 def tell_of_seen(loaded: Loaded, index: ShardIndex, tell: Tell) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ldmlab.data.dataset import ShardDataset, collate
-from ldmlab.data.folders import heldout_folder, train_folder
+from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import Progress as ShardProgress
 from ldmlab.data.index import ShardIndex, find_shards
 from ldmlab.data.latents import CachedLatents, Moments, Progress, as_is, build_latent_cache
@@ -84,12 +84,7 @@ class ShardDataModule(LightningDataModule):
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
-        if not self.heldout_path.is_dir():
-            raise ValueError(
-                f"path={self.path}: has no held-out part, {self.heldout_path}; name a folder of held-out tars by "
-                "heldout_path= (data.heldout_path= in training)"
-            )
-        return self._read(self.heldout_path)
+        return self._read(require_heldout(self.heldout_path))
 
     def require_shards(self) -> None:
         """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""

@@ -22,3 +22,17 @@ def heldout_folder(path: str | Path, heldout_path: str | Path | None = None) -> 
     if not Path(heldout_path).is_dir():
         raise ValueError(f"heldout_path={heldout_path}: no such folder; give one of tars, or null for path/heldout")
     return Path(heldout_path)
+
+
+def require_heldout(folder: Path) -> Path:
+    """A folder of held-out tars that has to exist.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"heldout_path: there is no folder {folder}; name a folder of held-out tars by heldout_path= "
+            "(data.heldout_path= in training)"
+        )
+    return folder

@@ -99,3 +99,9 @@ def test_a_folder_in_the_place_of_a_checkpoint(key: str, content: str, told: str
     assert str(raised.value).startswith(f"{key}={tmp_path}: is a folder; ")
     assert told.format(folder=tmp_path) in str(raised.value)
     check_files("import", values)  # type: ignore[arg-type]
+
+
+def test_data_is_not_written_into_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"path=.*file: is a file; give a folder for the shards"):
+        check_files("data", {"path": str(tmp_path / "file")})

@@ -260,7 +260,7 @@ def test_without_heldout_shards_there_is_no_validation(folder):
     data = _data(folder / "train")
     assert data.val_dataloader() == []
     assert _fit(Tiny(), data, epochs=1) == _stream(EPOCH)
-    with pytest.raises(ValueError, match="heldout does not exist"):
+    with pytest.raises(ValueError, match=r"heldout_path: there is no folder .*heldout; name a folder"):
         data.setup("validate")
 
 
