@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from itertools import islice
 
+import torch
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import SHIPPED_MODEL, pick_device
+from ldmlab.cli.build import SHIPPED_MODEL
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import fit_tokenizer, lengths
 from ldmlab.data.datamodule import ShardDataModule
@@ -21,15 +22,14 @@ MOST_PIECES = 1.5
 """How many times as many tokens as a tokenizer of their own needs for captions are too many."""
 
 
-def require_suitable(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> None:
-    """Measure the autoencoder on the run's own pictures and say how it does.
+def require_suitable(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule, device: torch.device) -> None:
+    """Measure the autoencoder on the run's own pictures, and the tokenizer on its captions; say how they do.
 
     Raises:
-        ValueError: it falls short of `min_psnr`.
+        ValueError: the autoencoder falls short of `min_psnr`.
     """
-    autoencoder = model.autoencoder.to(pick_device("cpu" if cfg.trainer.accelerator == "cpu" else "auto"))
-    found = suitability(autoencoder, data.train_set)
-    autoencoder.to("cpu")
+    found = suitability(model.autoencoder.to(device), data.train_set)
+    model.autoencoder.to("cpu")
     name = cfg.autoencoder_ckpt or SHIPPED_MODEL
     told = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
     log.info("autoencoder of %s: %s, latents of standard deviation %.2f", name, told, found.latent_std)
@@ -39,11 +39,13 @@ def require_suitable(cfg: DictConfig, model: LatentDiffusion, data: ShardDataMod
             f"model=autoencoder data.path={data.path} data.image_size={data.image_size}) and give it as "
             "autoencoder_ckpt=PATH, or allow any by min_psnr=0"
         )
-    if cfg.conditioner_ckpt is not None:
-        _tell_of_foreign_words(cfg, model, data)
+    for key in ("conditioner_ckpt", "init_ckpt"):
+        if cfg[key] is not None:
+            _tell_of_foreign_words(f"{key}={cfg[key]}", model, data)
+            return
 
 
-def _tell_of_foreign_words(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> None:
+def _tell_of_foreign_words(origin: str, model: LatentDiffusion, data: ShardDataModule) -> None:
     """Warn where the tokenizer that came with the prompt model was made for captions of another kind."""
     conditioner = getattr(model.conditioner, "text", model.conditioner)
     if not isinstance(conditioner, TextTransformer) or conditioner.tokenizer is None:
@@ -53,9 +55,9 @@ def _tell_of_foreign_words(cfg: DictConfig, model: LatentDiffusion, data: ShardD
     theirs, ours = (sum(lengths(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own))
     if theirs > MOST_PIECES * ours:
         log.warning(
-            "conditioner_ckpt=%s: its tokenizer makes %.0f tokens of a caption here, and one of their own %.0f; "
-            "conditioner_ckpt=null fits one to them",
-            cfg.conditioner_ckpt,
+            "%s: its tokenizer makes %.0f tokens of a caption here, one of their own %.0f; %s=null fits one to them",
+            origin,
             theirs,
             ours,
+            origin.partition("=")[0],
         )

@@ -77,7 +77,8 @@ def _run(cfg: DictConfig, folder: Path) -> None:
         require_same_run(cfg, module, data, start)
     elif isinstance(module, LatentDiffusionTraining):
         module.model.conditioner.prepare(data.train_set.index.captions)
-        require_suitable(cfg, module.model, data)  # a run that is resumed did so when it began
+        # a run that is resumed did so when it began
+        require_suitable(cfg, module.model, data, trainer.strategy.root_device)
     if start is not None and _has_ended(cfg, start):
         return
     with _wandb_finished():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.data.dataset import ShardDataset, collate
+from ldmlab.data.dataset import ShardDataset
 
 PICTURES = 64
 AT_ONCE = 8
@@ -44,8 +44,8 @@ def suitability(autoencoder: Autoencoder, dataset: ShardDataset, pictures: int =
     errors: list[Tensor] = []
     latents: list[Tensor] = []
     for start in range(0, count, AT_ONCE):
-        samples = [dataset[row] for row in rows[start : start + AT_ONCE]]
-        images = collate(samples)["images"].to(autoencoder.latent_mean.device)
+        images = torch.stack([dataset[row]["image"] for row in rows[start : start + AT_ONCE]])
+        images = images.to(autoencoder.latent_mean.device)
         mean, _ = autoencoder.moments(images)
         errors.append((autoencoder.decode(mean).clamp(-1, 1) - images).square().mean((1, 2, 3)))
         latents.append(mean.flatten())
