@@ -79,6 +79,27 @@ class LatentDiffusion(nn.Module):
         self.latent_shape = (autoencoder.latent_channels, latent_grid, latent_grid)
 
     @torch.no_grad()
+    def require_drawable(
+        self, batch: Mapping[str, Sequence[Any]], count: int, sampler: Sampler, guidance: Guidance
+    ) -> None:
+        """Refuse, without a pass of the denoiser, what `sample` could not draw.
+
+        Args:
+            batch: see `sample`.
+            count: N.
+            sampler: see `sample`.
+            guidance: see `sample`.
+
+        Raises:
+            ValueError: the sampler, the guidance or a condition does not go with this model.
+        """
+        sampler.check(self.denoiser)
+        guidance.check(self.denoiser, self.latent_shape[0], self.conditioner.says_something)
+        self._bring(guidance)
+        cond, uncond = self._conditions(batch, None, range(count), guidance)
+        guidance.bind(self.denoiser, cond, uncond)
+
+    @torch.no_grad()
     def sample(
         self,
         batch: Mapping[str, Sequence[Any]],

@@ -69,10 +69,10 @@ def build_sampler(config: Mapping[str, Any], model: LatentDiffusion) -> Sampler:
     """The method of a config's `sampler` group, for a model.
 
     Raises:
-        ValueError: a number of steps that its schedule does not have.
+        ValueError: it does not go with the model.
     """
     sampler: Sampler = instantiate(config)
-    sampler.levels(model.denoiser.schedule)
+    sampler.check(model.denoiser)
     return sampler
 
 
@@ -80,9 +80,10 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidanc
     """The method of a config's `guidance` group, for a model.
 
     Raises:
-        ValueError: it brings a second model, which works on other latents.
+        ValueError: it does not go with the model, or brings a second one, which works on other latents.
     """
     guidance: Guidance = instantiate(config)
+    guidance.check(model.denoiser, model.latent_shape[0], model.conditioner.says_something)
     if isinstance(guidance, Autoguidance) and guidance.latents != state_sha256(model.autoencoder):
         raise ValueError(
             f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "

@@ -51,8 +51,9 @@ def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
         raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
     samples = _first_samples(data, SAMPLES)
     batch = complete_each(model.conditioner, samples, picture_seeds(cfg.seed, len(samples["images"])))
-    model.conditioner(batch)
-    return task_drawer(batch, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), cfg.seed)
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
+    model.require_drawable(batch, len(samples["images"]), sampler, guidance)
+    return task_drawer(batch, sampler, guidance, cfg.seed)
 
 
 def _samples(
@@ -65,9 +66,10 @@ def _samples(
     else:
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
-    model.conditioner(batch)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    return condition, titles, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), cfg.seed
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
+    model.require_drawable(condition, len(titles), sampler, guidance)
+    return condition, titles, sampler, guidance, cfg.seed
 
 
 def _titles(batch: Mapping[str, Any]) -> list[str]:

@@ -56,6 +56,11 @@ class Conditioner(nn.Module, ABC):
     reads: frozenset[str] = frozenset()
     classes: int | None = None
 
+    @property
+    def says_something(self) -> bool:
+        """Whether a model with this conditioner is conditional at all."""
+        return self.context_width is not None or self.vector_width is not None or self.concat_channels > 0
+
     @abstractmethod
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
         """Condition on a batch of B samples.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.diffusion.objectives import Objective, Simple, Trial
-from ldmlab.diffusion.parameterizations import Parameterization
+from ldmlab.diffusion.parameterizations import Parameterization, PosteriorMean
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.types import Conditioning, Estimate, Level
@@ -40,7 +41,7 @@ class Denoiser(nn.Module):
         self.schedule = schedule
         self.parameterization = parameterization
         self.objective = objective or Simple()
-        self._check_noisiest_level()
+        self.require_readable(schedule)
 
     @property
     def learns_variance(self) -> bool:
@@ -82,12 +83,23 @@ class Denoiser(nn.Module):
     def _read(self, prediction: Tensor, mix: Tensor | None, x: Tensor, level: Level) -> Estimate:
         return Estimate(self.parameterization.denoised(prediction, x, level), mix)
 
-    def _check_noisiest_level(self) -> None:
-        noisiest = self.schedule.level(torch.tensor([len(self.schedule) - 1]))
-        one = torch.ones(1, 1)
-        if not bool(torch.isfinite(self.parameterization.denoised(one, 2 * one, noisiest)).all()):
+    def require_readable(self, schedule: NoiseSchedule) -> None:
+        """Refuse a schedule at whose noisiest level the prediction says (next to) nothing of clean latents.
+
+        Raises:
+            ValueError: it ends in pure noise, where predicted noise says nothing, and the mean of the step before so
+                little that it is lost in rounding over the following steps.
+        """
+        noisiest, one = schedule.level(torch.tensor([len(schedule) - 1])), torch.ones(1, 1)
+        lost = schedule.ends_in_noise and isinstance(self.parameterization, PosteriorMean)
+        if lost or not bool(torch.isfinite(self.parameterization.denoised(one, 2 * one, noisiest)).all()):
             raise ValueError(
-                f"parameterization={type(self.parameterization).__name__.lower()}: the schedule ends in pure noise, "
-                "where predicted noise says nothing of the latents; use parameterization=velocity, flow_velocity or "
-                "x0, or a schedule that keeps some signal"
+                f"parameterization={_key(self.parameterization)}: the schedule ends in pure noise "
+                "(schedule=rectified_flow, schedule.zero_terminal_snr=true), where this prediction says nothing of the "
+                "latents; use parameterization=velocity, flow_velocity or x0, or a schedule that keeps some signal"
             )
+
+
+def _key(parameterization: Parameterization) -> str:
+    """What a config calls it: PosteriorMean is posterior_mean."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(parameterization).__name__).lower()

@@ -41,6 +41,15 @@ class Autoguidance(nn.Module, Guidance):
         self.conditioner = conditioner
         self.latents = latents
 
+    def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:
+        """See `Guidance.check`; the weaker model reads the same noisy latents at the same levels."""
+        if self.denoiser.schedule.power != denoiser.schedule.power:
+            raise ValueError(
+                "guidance.ckpt: the weaker model mixes latents and noise along another path (schedule=rectified_flow "
+                "and the others do not mix alike); give one of this model's schedule"
+            )
+        self.denoiser.require_readable(denoiser.schedule)
+
     def opposite(self, batch: Mapping[str, Any]) -> Conditioning:
         """The batch's own condition, as the weaker model reads it."""
         return self.conditioner(batch)

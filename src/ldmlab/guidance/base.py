@@ -59,6 +59,18 @@ class Guidance(ABC):
             control: sees the attention of the conditional pass.
         """
 
+    def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:  # noqa: B027 - refuses none
+        """Refuse a model that this method cannot lead.
+
+        Args:
+            denoiser: the model.
+            channels: of its latents.
+            conditional: whether it is told anything beside the noisy latents.
+
+        Raises:
+            ValueError: the method needs what the model lacks.
+        """
+
     def opposite(self, batch: Mapping[str, Any]) -> Conditioning | None:
         """The condition to bind as `uncond` where the method has one of its own; None for the model's null."""
         return None

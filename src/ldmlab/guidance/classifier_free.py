@@ -17,6 +17,11 @@ from ldmlab.types import Conditioning, Estimate, Level
 CONVENTIONS = {"scale": 0.0, "one_plus_w": 1.0}
 """What each adds to the number that the user gives."""
 
+UNCONDITIONAL = (
+    "guidance=classifier_free: needs a condition and a null condition, and an unconditional model has none; use "
+    "guidance=none"
+)
+
 
 class ClassifierFree(Guidance):
     """uncond + scale (cond - uncond): scale 1 is neutral, 0 is unconditional.
@@ -58,6 +63,12 @@ class ClassifierFree(Guidance):
         """See `Guidance.joint`."""
         return self.scale != 1
 
+    def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:
+        """See `Guidance.check`."""
+        if self.scale != 1 and not conditional:
+            raise ValueError(UNCONDITIONAL)
+        self._check_channels(channels)
+
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None
     ) -> GuidedDenoiser:
@@ -65,10 +76,7 @@ class ClassifierFree(Guidance):
         if self.scale == 1:
             return NoGuidance().bind(denoiser, cond, uncond, control)
         if uncond is None or cond.empty:
-            raise ValueError(
-                "guidance=classifier_free: needs a condition and a null condition, and the conditioner gave none; use "
-                "guidance=none"
-            )
+            raise ValueError(UNCONDITIONAL)
         one_pass = control is None and can_join(cond, uncond)
         passes = (
             _one_pass(denoiser, cond, uncond) if one_pass else two_passes(denoiser, cond, denoiser, uncond, control)
@@ -84,15 +92,19 @@ class ClassifierFree(Guidance):
         """Extrapolate from the unconditional estimate through the conditional one."""
         guided = uncond + self.scale * (cond - uncond)
         if self.rescale:
-            guided = guided * (self.rescale * _std(cond) / _std(guided) + 1 - self.rescale)
+            std = _std(guided).clamp(min=torch.finfo(guided.dtype).tiny)  # an untrained network's may be 0
+            guided = guided * (self.rescale * _std(cond) / std + 1 - self.rescale)
         if self.guided_channels is not None:
-            if self.guided_channels > cond.shape[1]:
-                raise ValueError(
-                    f"guidance.guided_channels={self.guided_channels}: the latents have {cond.shape[1]} channels; give "
-                    "fewer, or null for all"
-                )
+            self._check_channels(cond.shape[1])
             guided = torch.cat([guided[:, : self.guided_channels], cond[:, self.guided_channels :]], dim=1)
         return guided
+
+    def _check_channels(self, channels: int) -> None:
+        if self.guided_channels is not None and self.guided_channels > channels:
+            raise ValueError(
+                f"guidance.guided_channels={self.guided_channels}: the latents have {channels} channels; give fewer, "
+                "or null for all"
+            )
 
 
 Passes = Callable[[Tensor, Level], tuple[Estimate, Estimate]]

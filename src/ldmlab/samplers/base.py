@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.samplers.spacing import check_spacing, spaced_levels
 from ldmlab.types import Denoise, Level
@@ -76,6 +77,14 @@ class Sampler(ABC):
         one = torch.ones_like(least_noisy.alpha)
         last = Level(one, 0 * one) if self.last_level == "clean" else least_noisy
         return Level(torch.cat([level.alpha, last.alpha]), torch.cat([level.sigma, last.sigma]))
+
+    def check(self, denoiser: Denoiser) -> None:
+        """Refuse a model that this method cannot draw from.
+
+        Raises:
+            ValueError: its schedule does not have the levels, or the method reads what it does not give.
+        """
+        self.levels(denoiser.schedule)
 
     @torch.no_grad()
     def sample(

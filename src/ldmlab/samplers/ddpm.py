@@ -5,11 +5,16 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.process import interpolated_log_variance, posterior, transition_variance
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.types import Denoise, Level
 
 VARIANCES = ("fixed_small", "fixed_large", "learned")
+UNLEARNED = (
+    "sampler.variance=learned: this model learned no variance; use fixed_small or fixed_large, or train with "
+    "objective=hybrid"
+)
 
 
 class DDPM(Sampler):
@@ -38,6 +43,12 @@ class DDPM(Sampler):
             raise ValueError(f"sampler.variance={variance}: choose one of {', '.join(VARIANCES)}")
         self.variance = variance
 
+    def check(self, denoiser: Denoiser) -> None:
+        """See `Sampler.check`."""
+        super().check(denoiser)
+        if self.variance == "learned" and not denoiser.learns_variance:
+            raise ValueError(UNLEARNED)
+
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B *grid"]:
@@ -55,11 +66,12 @@ class DDPM(Sampler):
             mean, std = posterior(x, denoise(x, level), level, next_level)
         if self.variance == "fixed_large":
             std = transition_variance(level, next_level).sqrt()
-        return mean + std * hooks.step_noise(x) if next_level.sigma > 0 else mean
+        wide = 0 < next_level.sigma < level.sigma  # a step of no width has no variance, and no logarithm of it
+        return mean + std * hooks.step_noise(x) if wide else mean
 
 
 def _with_variance(denoise: Denoise, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
     with_variance = getattr(denoise, "with_variance", None)
     if with_variance is None:
-        raise ValueError("sampler.variance=learned: this model learned no variance; use fixed_small or fixed_large")
+        raise ValueError(UNLEARNED)
     return with_variance(x, level)

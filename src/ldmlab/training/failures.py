@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class NonFiniteError(ValueError):
-    """A loss, a weight or a picture became NaN or infinite."""
+    """A loss or a weight became NaN or infinite."""
 
 
 def check_finite(loss: Tensor, step: int) -> None:

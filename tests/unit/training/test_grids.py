@@ -17,7 +17,6 @@ from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
-from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Fit = Callable[..., L.Trainer]
@@ -84,13 +83,38 @@ def test_reconstructions_leave_randomness_and_modes_alone(
     assert tuple(sheet[40, 40]) == (128, 128, 128)  # the first original: images of zeros are grey
 
 
-def test_pictures_that_are_not_finite_stop_the_run_as_a_loss_does(
-    diffusion_training: Callable[..., LatentDiffusionTraining], batches: Batches, fit: Fit, tmp_path: Path
+@pytest.mark.parametrize("trouble", ["pictures", "drawing", "writing", "W&B"])
+def test_a_grid_that_fails_is_told_of_once_and_training_goes_on(
+    diffusion_training: Callable[..., LatentDiffusionTraining],
+    batches: Batches,
+    fit: Fit,
+    tmp_path: Path,
+    trouble: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise {"drawing": RuntimeError("out of memory"), "writing": OSError(28, "No space left on device")}.get(
+            trouble, ConnectionError("gone")
+        )
+
     module = diffusion_training()
-    torch.nn.init.constant_(module.model.autoencoder.decoder.to_images.bias, float("nan"))
-    with pytest.raises(NonFiniteError, match=r"hold NaN or infinite values.*\(step 1\)"):
-        fit(module, batches(1), [PictureGrid(drawer("a red star"), tmp_path, every_n_steps=1)])
+    if trouble == "pictures":
+        torch.nn.init.constant_(module.model.autoencoder.decoder.to_images.bias, float("nan"))
+    elif trouble == "drawing":
+        monkeypatch.setattr(module.model, "decode", fail)
+    elif trouble == "writing":
+        monkeypatch.setattr("ldmlab.training.callbacks.grids.write_png", fail)
+    else:
+        monkeypatch.setattr("ldmlab.training.callbacks.grids._log", fail)
+    averages = {name: value.data_ptr() for name, value in module.ema.averaged_state().items()}
+    trainer = fit(module, batches(3), [PictureGrid(drawer("a red star"), tmp_path / "pictures", every_n_steps=1)])
+    assert trainer.global_step == 3
+    told = [record.getMessage() for record in caplog.records if "grid of pictures" in record.getMessage()]
+    assert len(told) == 1
+    assert "failed at step 1, and training goes on" in told[0]
+    assert {name: value.data_ptr() for name, value in module.ema.averaged_state().items()} == averages
+    assert module.model.denoiser.training
 
 
 def test_the_last_step_is_drawn_once(

@@ -21,15 +21,18 @@ from ldmlab.pipeline import to_uint8
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.failures import NonFiniteError
+from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
 DrawSheet = Callable[[L.LightningModule], Image.Image]
 
 
+@beside_training("the grid of pictures")
 class PictureGrid(L.Callback):
     """Writes `step-NNNNNNN.png` every n steps, from rank 0. Training's random numbers are not touched.
+
+    A grid that cannot be drawn or written is told of, once, and training goes on.
 
     Args:
         draw: gives pictures and their labels.
@@ -61,10 +64,9 @@ class PictureGrid(L.Callback):
         try:
             with torch.no_grad():
                 sheets = self._sheets(module)
-        except ValueError as error:  # what is asked for was checked before; the pictures themselves are not finite
-            raise NonFiniteError(f"{error} (step {step})") from error
-        for part, training in modes.items():
-            part.training = training
+        finally:
+            for part, training in modes.items():
+                part.training = training
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind, sheet in sheets.items():
             suffix = "" if kind == "pictures" else f"-{kind}"

@@ -18,7 +18,10 @@ LEAST_BAR, MOST_BAR = 4, 40
 TIME = 8
 """Columns of the time left."""
 
+from ldmlab.training.callbacks.beside import beside_training
 
+
+@beside_training("the measure of speed")
 class Throughput(L.Callback):
     """Logs `images_per_second` over all ranks, averaged over the steps since it was last logged.
 
@@ -47,6 +50,7 @@ class Throughput(L.Callback):
             self._since = now
 
 
+@beside_training("the progress")
 class ProgressLines(L.Callback):
     """Prints a line with the step and the metrics of the progress bar every few seconds, where there is no terminal.
 
