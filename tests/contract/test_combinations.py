@@ -1,15 +1,20 @@
-"""Every sampler with every parameterization, schedule, guidance and backbone; found by glob, so a new one is tried."""
+"""Every sampler with every parameterization, schedule, objective, guidance and backbone, on untrained networks.
+
+Each is refused in a line that names a fix, or finite. Options are found by glob, so a new one is tried.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
 from hydra import compose
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ldmlab.backbones.dit import DiT
@@ -18,15 +23,21 @@ from ldmlab.cli import catalogue
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
+from ldmlab.diffusion.parameterizations import Epsilon, Velocity
+from ldmlab.diffusion.schedules import rectified_flow, scaled_linear
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
-from ldmlab.samplers.base import Sampler
+from ldmlab.samplers.base import LAST_LEVELS, Sampler
+from ldmlab.samplers.ddpm import DDPM, VARIANCES
+from ldmlab.samplers.spacing import SPACINGS
+from ldmlab.samplers.unipc import ORDERS
 from ldmlab.types import Conditioning
 
 WIDTHS: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 6, "vector_width": 10, "out_channels": 8}
 COND = Conditioning(torch.ones(2, 3, 6), None, torch.ones(2, 10))
 UNCOND = COND.map(torch.zeros_like)
 NOISE = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+NEEDS_SIGNAL = ("epsilon", "posterior_mean")
 NOISY_ENDS = ("rectified_flow", "zero_terminal_snr")
 PARAMETERIZATIONS = catalogue.options("parameterization")
 SCHEDULES = [*catalogue.options("schedule"), "zero_terminal_snr"]
@@ -81,7 +92,7 @@ def draw(chosen: Sampler, model: Denoiser, how: Guidance) -> torch.Tensor:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_schedule_backbone_and_number_of_steps(name: str, parameterization: str) -> None:
     for schedule in SCHEDULES:
-        if parameterization == "epsilon" and schedule in NOISY_ENDS:
+        if parameterization in NEEDS_SIGNAL and schedule in NOISY_ENDS:
             with pytest.raises(ValueError, match="the schedule ends in pure noise"):
                 denoiser("dit", parameterization, schedule)
             continue
@@ -106,21 +117,131 @@ def test_every_guidance(name: str, how: str) -> None:
     assert torch.equal(guided, plain) == (how == "none")
 
 
-@pytest.mark.parametrize("objective", catalogue.options("objective"))
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
-def test_every_objective_trains_every_parameterization(parameterization: str, objective: str) -> None:
+class Linear(nn.Module):
+    """A network of one convolution, as fast as a test of thousands of drawings needs. Its variance stays in [-1, 1]."""
+
+    def __init__(self, weight: float, learns_variance: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+        self.learns_variance = learns_variance
+
+    def forward(self, x: torch.Tensor, timesteps: torch.Tensor, cond: Conditioning, control: Any = None) -> Any:
+        assert cond.vector is not None
+        out = self.weight * (x + cond.vector[:, :1, None, None])
+        return torch.cat([out, out.sin()], dim=1) if self.learns_variance else out
+
+
+def schedule_of(name: str) -> DictConfig:
+    """The last part of a name says that the last timestep is pure noise."""
+    option, _, ends_in_noise = name.partition("+")
+    return composed(f"schedule={option}", *(["schedule.zero_terminal_snr=true"] if ends_in_noise else [])).schedule
+
+
+ALL_SCHEDULES = catalogue.options("schedule")
+ALL_SCHEDULES += [f"{name}+zero" for name in ALL_SCHEDULES if "zero_terminal_snr" in schedule_of(name)]
+TRAINED = list(product(PARAMETERIZATIONS, ALL_SCHEDULES, catalogue.options("objective")))
+
+
+def refusal(call: Callable[[], Any]) -> str | None:
+    """What is said by a call that refuses."""
+    try:
+        call()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def untrained(parameterization: str, schedule: str, objective: str, weight: float) -> Denoiser | None:
+    """None where it is refused, which only a schedule that ends in pure noise gives a reason for."""
+    levels = schedule_of(schedule)
     made: Objective = instantiate(composed(f"objective={objective}").objective)
-    config = composed(f"parameterization={parameterization}", "schedule=linear")
-    widths = {**WIDTHS, "out_channels": 8 if made.learns_variance else 4}
-    network = DiT(width=32, depth=1, heads=2, **widths)
-    model = Denoiser(network, instantiate(config.schedule), instantiate(config.parameterization), made)
-    level = model.schedule.level(torch.tensor([0, 700]))
-    losses = model.loss(NOISE, NOISE.flip(0), level, COND)
-    assert losses.shape == (2,)
+    whole = OmegaConf.create({"schedule": levels})
+    whole = OmegaConf.merge(whole, {"p": composed(f"parameterization={parameterization}").parameterization})
+    parts = Linear(weight, made.learns_variance), instantiate(levels), instantiate(whole.p), made
+    told = refusal(lambda: Denoiser(*parts))
+    assert (told is not None) == (parameterization in NEEDS_SIGNAL and parts[1].ends_in_noise)
+    if told is None:
+        return Denoiser(*parts)
+    assert f"parameterization={parameterization}: " in told
+    assert "use parameterization=velocity" in told
+    return None
+
+
+@pytest.mark.parametrize(("parameterization", "schedule", "objective"), TRAINED)
+def test_every_objective_trains_every_parameterization_on_every_schedule(
+    parameterization: str, schedule: str, objective: str
+) -> None:
+    model = untrained(parameterization, schedule, objective, 0.5)
+    if model is None:
+        return
+    t = torch.tensor([0, 1, 500, len(model.schedule) - 2, len(model.schedule) - 1])
+    latents = torch.randn(5, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    losses = model.loss(latents, latents.flip(0), model.schedule.level(t), COND[torch.zeros(5, dtype=torch.long)])
     losses.sum().backward()
+    assert losses.shape == (5,)
     assert bool(torch.isfinite(losses).all())
-    assert network.final.weight.grad is not None
-    assert bool(network.final.weight.grad.any())
+    gradient = model.backbone.weight.grad
+    assert bool(torch.isfinite(gradient))
+    assert bool(gradient)
+
+
+def variants(name: str) -> list[Sampler]:
+    """A sampler of three steps with each spacing, each last level, and each value of its keys that are a choice."""
+    base = composed(f"sampler={name}").sampler
+    choices = {"ddpm": ("variance", VARIANCES), "unipc": ("order", ORDERS), "ddim": ("eta", (0.0, 1.0))}
+    key, values = choices.get(name, ("steps", (3,)))
+    settings = product(SPACINGS, LAST_LEVELS, values)
+    return [instantiate(base, **{"steps": 3, "spacing": s, "last_level": end, key: v}) for s, end, v in settings]
+
+
+DRAWN = [variant for name in SAMPLERS for variant in variants(name)]
+
+
+@pytest.mark.parametrize(("parameterization", "schedule"), product(PARAMETERIZATIONS, ALL_SCHEDULES))
+def test_what_is_composed_can_be_drawn_by_networks_that_have_learned_nothing(
+    parameterization: str, schedule: str
+) -> None:
+    """By each sampler in each of its settings: with no output, as a new DiT's, and with some and a variance."""
+    noise = torch.randn(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    how = instantiate(composed("guidance=rescaled").guidance)
+    for weight, objective in ((0.0, "simple"), (0.3, "hybrid")):
+        model = untrained(parameterization, schedule, objective, weight)
+        if model is None:
+            continue
+        how.check(model, 4)
+        denoise = how.bind(model, COND, UNCOND)
+        for chosen in DRAWN:
+            told = refusal(lambda: chosen.check(model))  # noqa: B023
+            if told is not None:
+                assert "; use " in told
+                assert model.schedule.ends_in_noise or (getattr(chosen, "variance", "") == "learned" and not weight)
+                continue
+            out = chosen.sample(denoise, noise, chosen.levels(model.schedule))
+            assert bool(torch.isfinite(out).all()), vars(chosen)
+
+
+def test_a_variance_that_was_not_learned_is_refused_before_drawing() -> None:
+    model = Denoiser(Linear(0.0, False), scaled_linear(), Velocity())
+    with pytest.raises(ValueError, match=r"sampler\.variance=learned: .*objective=hybrid"):
+        DDPM(variance="learned").check(model)
+
+
+def test_guidance_that_cannot_lead_a_model_is_refused_before_drawing() -> None:
+    model = Denoiser(Linear(0.0, False), rectified_flow(), Velocity())
+    for how in ("classifier_free", "interval", "rescaled"):
+        made = instantiate(composed(f"guidance={how}").guidance)
+        with pytest.raises(ValueError, match="an unconditional model has none; use guidance=none"):
+            made.check(model, 4, conditional=False)
+        with pytest.raises(ValueError, match=r"guidance\.guided_channels=5: the latents have 4 channels"):
+            instantiate(composed(f"guidance={how}").guidance, guided_channels=5).check(model, 4)
+    instantiate(composed("guidance=none").guidance).check(model, 4, conditional=False)
+    weak = Denoiser(Linear(0.0, False), scaled_linear(), Epsilon())
+    ends_in_noise = Denoiser(Linear(0.0, False), scaled_linear(zero_terminal_snr=True), Velocity())
+    with pytest.raises(ValueError, match="along another path"):
+        Autoguidance(2.0, weak, lambda batch: UNCOND).check(model, 4)
+    with pytest.raises(ValueError, match="ends in pure noise"):
+        Autoguidance(2.0, weak, lambda batch: UNCOND).check(ends_in_noise, 4)
+    Autoguidance(2.0, weak, lambda batch: UNCOND).check(weak, 4)
 
 
 @pytest.mark.parametrize("timesteps", catalogue.options("timestep_sampling"))

@@ -93,12 +93,13 @@ def test_half_precision_predictions_are_read_in_single() -> None:
 
 
 @pytest.mark.parametrize("schedule", [linear(zero_terminal_snr=True), rectified_flow(50)], ids=["zero SNR", "flow"])
-def test_epsilon_needs_a_last_level_with_signal(schedule: NoiseSchedule) -> None:
-    with pytest.raises(
-        ValueError, match=r"parameterization=epsilon: the schedule ends in pure noise.*use param.*velocity"
-    ):
-        Denoiser(Backbone(NOISE), schedule, Epsilon())
+def test_some_predictions_need_a_last_level_with_signal(schedule: NoiseSchedule) -> None:
+    for name, parameterization in (("epsilon", Epsilon()), ("posterior_mean", PosteriorMean(schedule))):
+        with pytest.raises(
+            ValueError, match=f"parameterization={name}: the schedule ends in pure noise.*use param.*velocity"
+        ):
+            Denoiser(Backbone(NOISE), schedule, parameterization)
     last = schedule.level(torch.tensor(len(schedule) - 1))
-    for other in (Velocity(), FlowVelocity(), CleanLatents(), PosteriorMean(schedule)):
+    for other in (Velocity(), FlowVelocity(), CleanLatents()):
         found = Denoiser(Backbone(NOISE), schedule, other)(LATENTS, last, Conditioning())
         assert bool(torch.isfinite(found).all())

@@ -75,18 +75,20 @@ def test_min_snr_weights(gamma: float) -> None:
 
 def test_min_snr_weighs_the_error_of_clean_latents_whatever_is_predicted() -> None:
     """All parameterizations of one clean estimate have the same min-SNR loss."""
-    flow = rectified_flow(100)
     t = torch.tensor([3, 30, 60, 98])
-    level = flow.level(t)
-    alpha, sigma = level.like(LATENTS)
-    x = alpha * LATENTS + sigma * NOISE
-    clean = LATENTS + 0.3 * OUTPUT
-    eps = (x - alpha * clean) / sigma
-    snr = (level.alpha / level.sigma) ** 2
-    wanted = snr.clamp(max=5) * (clean - LATENTS).square().flatten(1).mean(1)
-    for parameterization in (CleanLatents(), Velocity(), FlowVelocity(), PosteriorMean(flow)):
-        found = loss(MinSNR(), parameterization, parameterization.target(clean, eps, level), flow, t)
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-9)
+    for schedule in (rectified_flow(100), linear(100)):
+        level = schedule.level(t)
+        alpha, sigma = level.like(LATENTS)
+        x = alpha * LATENTS + sigma * NOISE
+        clean = LATENTS + 0.3 * OUTPUT
+        eps = (x - alpha * clean) / sigma
+        snr = (level.alpha / level.sigma) ** 2
+        wanted = snr.clamp(max=5) * (clean - LATENTS).square().flatten(1).mean(1)
+        parameterizations: list[Parameterization] = [CleanLatents(), Velocity(), FlowVelocity()]
+        parameterizations += [] if schedule.ends_in_noise else [PosteriorMean(schedule), Epsilon()]
+        for parameterization in parameterizations:
+            found = loss(MinSNR(), parameterization, parameterization.target(clean, eps, level), schedule, t)
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-9)
 
 
 def normal_mass(value: float, mean: float, std: float, width: float) -> float:
