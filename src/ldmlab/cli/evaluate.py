@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, load_model, pick_device
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, build_sampler, load_model, pick_device
 from ldmlab.cli.progress import counting, progress, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
@@ -175,7 +175,7 @@ def _pick(values: list[Any], rows: list[int]) -> list[Any]:
 
 def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
     """Pictures for n conditions, a batch at a time."""
-    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
     seeds = picture_seeds(cfg.seed, n)
     parts = [slice(start, min(start + cfg.batch_size, n)) for start in range(0, n, cfg.batch_size)]
     chunks = sum(math.ceil((part.stop - part.start) / model.rows(cfg.batch_size)) for part in parts)

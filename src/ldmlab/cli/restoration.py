@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import build_guidance
+from ldmlab.cli.build import build_guidance, build_sampler
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.metrics.restoration import Trial
 from ldmlab.pipeline import LatentDiffusion, to_uint8
@@ -31,7 +30,7 @@ def restorations(
         )
     conditioner, seeds = model.conditioner, iter(picture_seeds(cfg.seed, n))
     assert isinstance(conditioner, ImageConditioner)
-    sampler, guidance = instantiate(cfg.sampler), build_guidance(cfg.guidance, model)
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
     for batch in batches:
         own = list(islice(seeds, len(batch["images"])))
         task = complete_each(conditioner, batch, own)

@@ -6,11 +6,10 @@ import math
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.progress import progress
 from ldmlab.cli.trained_on import require_shapes
 from ldmlab.data.atomic import atomic_file
@@ -66,7 +65,7 @@ def _prompts(prompts: str | ListConfig | None) -> list[str]:
 
 
 def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: list[Tensor]) -> Tensor:
-    sampler = instantiate(cfg.sampler)
+    sampler = build_sampler(cfg.sampler, model)
     chunks = math.ceil(cfg.n / model.rows(cfg.batch_size))
     with progress("sampling", chunks * sampler.steps) as advance:
         steps = _strip_steps(sampler.steps)

@@ -102,5 +102,5 @@ def test_a_share_of_an_epoch_between_validations(config: Any) -> None:
 def test_an_unknown_accelerator_is_one_line(config: Any) -> None:
     cfg = config()
     cfg.trainer.accelerator = "abacus"
-    with pytest.raises(ValueError, match=r"^trainer: .*abacus"):
+    with pytest.raises(ValueError, match=r"^trainer\.accelerator=abacus: "):
         make_trainer(cfg)

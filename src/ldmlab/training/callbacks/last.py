@@ -45,6 +45,7 @@ class LastCheckpoint(Checkpoint):
         step = trainer.global_step
         stepped, self._step = step != self._step, step
         due = step % self.every_n_steps == 0 or step == trainer.max_steps or self.asked() is not None
+        due |= trainer.should_stop  # trainer.max_time is over
         self._loops = trainer.fit_loop.state_dict() if stepped and validation_is_due(trainer) else None
         if stepped and due:
             write_row(trainer, last=step == trainer.max_steps)

@@ -11,14 +11,13 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.pace import Pace, draws_bars
 
 LEAST_BAR, MOST_BAR = 4, 40
 """Columns."""
 TIME = 8
 """Columns of the time left."""
-
-from ldmlab.training.callbacks.beside import beside_training
 
 
 @beside_training("the measure of speed")
@@ -74,6 +73,7 @@ class ProgressLines(L.Callback):
             print(f"step {self._pace.told()}  {metrics}", flush=True)
 
 
+@beside_training("the progress bar")
 class ProgressLine(L.Callback):
     """A bar over the steps with the time left, and of the metrics as many as fit beside it on one line.
 
