@@ -204,6 +204,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("schedule.offset", float("nan")),
     # sizes
     ("image_size", HUGE),
+    ("image_size", 4096),
     ("image_size", 10**30),
     ("backbone.depth", HUGE),
     ("backbone.depth", 10**400),

@@ -87,7 +87,9 @@ def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]
             components = found.family.describe(found.tensors, found.settings, hints)
             table = found.family.table(components)
         outlines = {part: component.outline.state_dict() for part, component in components.items()}
-    except TROUBLE as error:
+    except (ValueError, *TROUBLE) as error:
+        if any(f"{key}=" in str(error) for key in ("path", "tokenizer")):
+            raise
         told = f"{type(error).__name__}: {error}"
         raise ValueError(
             f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({told})"

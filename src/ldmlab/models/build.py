@@ -19,6 +19,8 @@ from ldmlab.models.outline import without_memory
 from ldmlab.pipeline import LatentDiffusion
 
 DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
+LARGEST_GRID = 512
+"""Latents of a side, in a model from a file."""
 OBJECTIVE = {"_target_": "ldmlab.diffusion.objectives.Simple"}
 """That of checkpoints which name none."""
 
@@ -98,13 +100,23 @@ def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder, 
 
 
 def build_model(config: Mapping[str, Any]) -> nn.Module:
-    """What a stored config describes, with the names of its file: a whole model, or a part that stands alone."""
+    """What a stored config describes, with the names of its file: a whole model, or a part that stands alone.
+
+    Raises:
+        ValueError: there is no such model, or it draws on a larger grid than anyone would wait for.
+    """
     if config["model"] == "conditioner":
         return nn.ModuleDict({"conditioner": build_conditioner(config["conditioner"])})
     autoencoder = build_autoencoder(config["autoencoder"])
     if config["model"] == "autoencoder":
         return nn.ModuleDict({"autoencoder": autoencoder})
-    return build_latent_diffusion(config, autoencoder)
+    model = build_latent_diffusion(config, autoencoder)
+    if model.latent_shape[1] > LARGEST_GRID:
+        raise ValueError(
+            f"image_size={config['image_size']}: makes a latent grid of {model.latent_shape[1]} a side, of "
+            f"{LARGEST_GRID} at most"
+        )
+    return model
 
 
 def build_outline(config: Mapping[str, Any]) -> nn.Module:
