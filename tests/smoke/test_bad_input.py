@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -175,7 +176,9 @@ def test_weights_that_do_not_fit_their_config(dit: Path, unet: Path, ldmlab: Com
 
 
 def test_unusable_shards_stop_nothing_and_are_named(train: Command, data: Path, tmp_path: Path) -> None:
-    """One that is cut off gives what is whole in it."""
+    """One that is cut off gives what is whole in it; nobody misses captions, which an autoencoder does not read."""
+    first = data / "train/00000.tar"
+    rewrite(first, [(name, payload) for name, payload in members(first) if not name.endswith(".txt")])
     shard = data / "train/00001.tar"
     with tarfile.open(shard) as archive:
         within = archive.getmembers()[61].offset_data + 1
@@ -186,7 +189,7 @@ def test_unusable_shards_stop_nothing_and_are_named(train: Command, data: Path, 
     done = train(data)
     assert done.code == 0, done.err
     log = (tmp_path / "run/train.log").read_text()
-    assert "samples in 2 shards" in log
+    assert re.search(r"(3[3-9]|[45]\d) samples in 2 shards, \d+ problems", log)
     for named in (
         "1 truncated shard (first: 00001.tar/byte ",
         "1 shard that differs from its _stats.json (first: 00001.tar: ",

@@ -71,7 +71,8 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     make = _autoencoder if cfg.model.name == "autoencoder" else _latent_diffusion
     module = make(cfg, data, begun, start)
     module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
-    log.info(data.train_set.index.summary())
+    if not data.train_set.index.problems:  # which are told where they are found
+        log.info(data.train_set.index.summary())
     module.trained_on = _facts(cfg, data)
     if start is not None:
         require_same_run(cfg, module, data, start)

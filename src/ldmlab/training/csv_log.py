@@ -39,9 +39,14 @@ class Table:
 
     Args:
         path: the file. One that is there is gone on with, but for a last line that was cut off.
+
+    Raises:
+        ValueError: the file is a link, which may lead to any file of the user's.
     """
 
     def __init__(self, path: Path) -> None:
+        if path.is_symlink():
+            raise ValueError(f"{path}: is a link, and a run writes through none; remove it")
         self.path = path
         self._columns = [STEP]
         self._row: dict[str, str] = {}

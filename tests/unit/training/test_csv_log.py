@@ -100,6 +100,15 @@ def test_a_file_of_lightnings_own_is_gone_on_with(path: Path) -> None:
     ]
 
 
+def test_a_link_is_not_written_through(path: Path) -> None:
+    mine = path.with_name("mine")
+    mine.write_text("mine")
+    path.symlink_to(mine)
+    with pytest.raises(ValueError, match="is a link, and a run writes through none; remove it"):
+        Table(path)
+    assert mine.read_text() == "mine"
+
+
 def test_a_full_disk_costs_rows_and_not_the_run(
     tmp_path: Path, full_disk: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
