@@ -27,7 +27,9 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
     meant = synonym(wrong, known)
     if meant is not None:
         return f"; did you mean '{meant}'?"
-    return _whence(command, wrong.partition(".")[0]) or hint(wrong, known)
+    section = wrong.partition(".")[0]
+    is_there = any(key.startswith(f"{section}.") for key in keys)
+    return ("" if is_there else _whence(command, section)) or hint(wrong, known)
 
 
 def instead_of_group(command: str, wrong: str) -> str:

@@ -62,6 +62,7 @@ def keys(command: str) -> list[str]:
         ("train", "vae", "autoencoder_ckpt"),
         ("train", "Mixed-Precision", "trainer.precision"),
         ("sample", "sampler.stesp", "sampler.steps"),
+        ("train", "backbone.detph", "backbone.depth"),
     ],
 )
 def test_what_was_meant(command: str, wrong: str, meant: str) -> None:
