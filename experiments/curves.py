@@ -25,24 +25,39 @@ Curves = dict[str, Curve]
 def sweep(folders: Iterable[Path], x: str, by: str, y: str) -> Curves:
     """One curve for each value of the manifest's entry `by`, over its entry `x` (dots lead into sections)."""
     curves: defaultdict[str, Curve] = defaultdict(list)
+    folders = list(folders)
     for path in sorted(path for folder in folders for path in folder.rglob("metrics.json")):
         result = json.loads(path.read_text())
+        if y not in result["metrics"]:
+            raise SystemExit(f"--y {y}: {path} has no such figure; it has {', '.join(result['metrics'])}")
         curves[str(entry(result["manifest"], by))].append((entry(result["manifest"], x), result["metrics"][y]))
+    if not curves:
+        raise SystemExit(f"{', '.join(map(str, folders))}: no metrics.json below; give folders of evaluations")
     return {name: sorted(points) for name, points in curves.items()}
 
 
 def training(folders: Iterable[Path], y: str) -> Curves:
-    """One curve for each run, over its steps."""
+    """One curve for each run, over its steps. SystemExit, in one line, where a run has none."""
     curves = {}
     for folder in folders:
-        with open(folder / "metrics.csv", newline="") as file:
-            curves[folder.name] = [(float(row["step"]), float(row[y])) for row in csv.DictReader(file) if row.get(y)]
+        path = folder / "metrics.csv"
+        if not path.is_file():
+            raise SystemExit(f"{path}: no such file; give folders of runs that have logged at least one row")
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        curves[folder.name] = [(float(row["step"]), float(row[y])) for row in rows if row.get(y)]
+        if not curves[folder.name]:
+            known = ", ".join(sorted({name for row in rows for name, value in row.items() if value} - {"step"}))
+            raise SystemExit(f"--y {y}: {path} has no such figures; it has {known or 'none'}")
     return curves
 
 
 def entry(section: Any, path: str) -> Any:
     """A nested value by its dotted path."""
-    return reduce(lambda node, name: node[name], path.split("."), section)
+    try:
+        return reduce(lambda node, name: node[name], path.split("."), section)
+    except (KeyError, TypeError) as error:
+        raise SystemExit(f"{path}: no such entry in a manifest; it has {', '.join(section)}") from error
 
 
 def table(curves: Curves, y: str) -> str:

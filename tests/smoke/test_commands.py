@@ -23,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ldmlab.data.folder_lock import folder_lock
 from ldmlab.training.checkpoints import read_checkpoint, read_lightning
 
 Command = Callable[..., Any]
@@ -199,6 +200,17 @@ def test_what_could_not_go_on_as_it_was_is_refused(
 ) -> None:
     words = ("train", *tiny["autoencoder"], f"data.path={shards}", f"output_dir={tmp_path}", "trainer.max_steps=8")
     assert told in ldmlab(*words, f"ckpt_path={autoencoder / 'last.ckpt'}", *change.split()).refusal()
+
+
+def test_a_folder_has_one_writer(tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
+    """A second run, or a second `data`, is refused, and what the first has written stays as it is."""
+    folder = shutil.copytree(autoencoder, tmp_path / "run")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    words = ("train", *tiny["autoencoder"], f"data.path={shards}", f"output_dir={folder}", "ckpt_path=auto", "seed=1")
+    with folder_lock(folder, "output_dir"):
+        assert f"output_dir={folder}: process {os.getpid()} on " in ldmlab(*words).refusal()
+        assert f"path={folder}: process " in ldmlab("data", f"path={folder}", "dataset.train=1").refusal()
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_data_that_has_grown_is_gone_on_with_where_that_is_allowed(
