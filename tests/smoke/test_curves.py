@@ -39,9 +39,7 @@ def test_a_run_shorter_than_the_interval_of_its_log_has_its_last_step(
     table = curves("training", tmp_path / "run", "--y", "train/loss").splitlines()
     assert table[0] == "| train/loss | 2 |"
     assert table[2].startswith("| run | ")
-    with pytest.raises(
-        SystemExit, match=r"--y val/loss: .*metrics.csv has no such figures; it has epoch, .*loss"
-    ):
+    with pytest.raises(SystemExit, match=r"--y val/loss: .*metrics.csv has no such figures; it has epoch, .*loss"):
         curves("training", tmp_path / "run", "--y", "val/loss")
 
 

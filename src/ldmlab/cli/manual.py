@@ -46,8 +46,9 @@ PAGES = {
             "Trains on shards that `ldmlab data` wrote, on the GPU where there is one. An experiment is a yaml that "
             "sets many keys at once; whatever else is on the command line overrides it.",
             "The run's folder holds the config it ran with (.hydra/), checkpoints, metrics and sample grids. "
-            "ckpt_path=last with the same output_dir continues a run exactly; ckpt_path=auto begins where there is none.",
-            "Ctrl-C and SIGTERM finish the step, save and end. init_ckpt=MODEL begins from what fits of its weights.",
+            "ckpt_path=last with the same output_dir continues a run exactly, and ckpt_path=auto begins where there is "
+            "none yet. Ctrl-C and SIGTERM finish the step, save and end.",
+            "init_ckpt=MODEL begins from whatever fits of the weights of another model.",
         ),
         examples=(
             ("ldmlab train experiment=shapes/dit", "the recorded study, again"),

@@ -1,0 +1,49 @@
+"""A run that is killed at moments that nobody chose, again and again, ends as one that never was."""
+
+from __future__ import annotations
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ldmlab.training.checkpoints import read_lightning
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_kills_leave_no_trace(tiny: dict[str, tuple[str, ...]], shards: Path, tmp_path: Path) -> None:
+    """SIGKILL and SIGTERM; at each there is a whole checkpoint, if there ever was one."""
+    words = [sys.executable, "-m", "ldmlab", "train", *tiny["autoencoder"], f"data.path={shards}", "ckpt_path=auto"]
+    words += ["trainer.max_steps=80", "checkpoint_every=7", "trainer.val_check_interval=10", "grid_every=30"]
+    rng, kills = random.Random(0), 0
+    subprocess.run([*words, f"output_dir={tmp_path / 'whole'}"], check=True)
+    parted = tmp_path / "parted"
+    for _ in range(40):
+        process = subprocess.Popen([*words, f"output_dir={parted}"])
+        began = time.monotonic()
+        while not (parted / ".lock").exists() and process.poll() is None and time.monotonic() < began + 120:
+            time.sleep(0.05)
+        try:
+            process.wait(rng.uniform(3, 8))
+        except subprocess.TimeoutExpired:
+            process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+            process.wait(60)
+            kills += 1
+            whole = [path for path in parted.glob("*.ckpt") if read_lightning(path)["global_step"]]
+            assert whole or not list(parted.glob("*.ckpt"))
+        if process.returncode == 0:
+            break
+    assert kills
+    assert process.returncode == 0
+    assert rows(parted) == rows(tmp_path / "whole")
+    assert (parted / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
