@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 import ldmlab.conditioners.clip  # noqa: F401 - takes seconds that are not a file's
 from ldmlab.cli.build import load_autoencoder, load_model, read_trusted, stored_part
+from ldmlab.cli.initialise import begin_from, origin
 from ldmlab.cli.resume import find_start
 from ldmlab.models.build import build_model
 from ldmlab.pipeline import LatentDiffusion
@@ -436,3 +437,22 @@ def test_every_command_that_opens_a_file_of_ours_refuses_it_in_one_line(
     words = [word.replace("{}", str(path)).replace("{shards}", str(shards)) for word in COMMANDS[command]]
     assert str(path) in ldmlab(command.partition(" ")[0], *words).refusal()
     assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize("where", ["backbone.base_grid", "autoencoder.residual_blocks", "conditioner.tokens.weight"])
+def test_a_run_begins_from_no_such_file(where: str, weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    state = {**weights, **({where: torch.full(SIZE, float("nan"))} if "weight" in where else {})}
+    config = CONFIG if "weight" in where else changed(where, HUGE)
+    path = write(tmp_path / "a.safetensors", config, state)
+    model = build_model(CONFIG)
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"init_ckpt=|of another architecture|NaN"):
+        begin(str(path), model)
+    assert time.perf_counter() - start < SECONDS
+
+
+def begin(path: str, model: torch.nn.Module) -> None:
+    found = origin(OmegaConf.create({"init_ckpt": path}))
+    assert found is not None
+    found.base_grid(CONFIG["backbone"], 4)
+    begin_from(found, model, CONFIG)

@@ -24,7 +24,7 @@ from ldmlab.models.build import build_model, build_outline
 from ldmlab.models.limits import no_larger_than
 from ldmlab.models.outline import Uninitialised
 from ldmlab.models.plain_data import shown
-from ldmlab.models.stored import LENDER, require_sound, require_stored
+from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
@@ -213,6 +213,9 @@ def read_stored(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
     checkpoint = read_checkpoint(path, ema)
     with _about(path):
         config = require_stored(checkpoint.config)
+    if config["model"] in ALONE:  # a run's checkpoint has what trained it besides
+        alone = {name: t for name, t in checkpoint.state.items() if name.startswith(f"{config['model']}.")}
+        checkpoint = replace(checkpoint, state=alone)
     lender = config.get(LENDER)
     if lender is None:
         return path, checkpoint

@@ -12,7 +12,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ldmlab.cli.build import read_stored
-from ldmlab.models.build import build_outline
+from ldmlab.models.build import LARGEST_GRID, build_outline
+from ldmlab.models.limits import no_larger_than
+from ldmlab.models.plain_data import shown
 from ldmlab.training.warm_start import take_over
 
 log = logging.getLogger(__name__)
@@ -38,11 +40,18 @@ class Origin:
     def base_grid(self, backbone: Mapping[str, Any], grid: int) -> int | None:
         """The grid whose positions are stretched over this run's; None where they are the same."""
         theirs = self.config.get("backbone", {})
-        if theirs.get("_target_") != backbone.get("_target_") or not backbone.get("positions", True):
+        if (
+            not isinstance(theirs, dict)
+            or theirs.get("_target_") != backbone.get("_target_")
+            or not backbone.get("positions", True)
+        ):
             return None
-        outline = build_outline({"model": "autoencoder", "autoencoder": self.config["autoencoder"]})
+        with no_larger_than(tensor.numel() for tensor in self.state.values()):
+            outline = build_outline({"model": "autoencoder", "autoencoder": self.config["autoencoder"]})
         factor = outline.get_submodule("autoencoder").factor
         base = theirs.get("base_grid") or self.config["image_size"] // int(factor)  # type: ignore[arg-type]
+        if type(base) is not int or not 1 <= base <= LARGEST_GRID:
+            raise ValueError(f"{KEY}={self.path}: backbone.base_grid={shown(base)}: is no grid of latents")
         return None if base == grid else base
 
 

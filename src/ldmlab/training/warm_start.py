@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
+from ldmlab.models.stored import require_sound
 
 EXTRA_STATE = "_extra_state"
 SHOWN = 12
@@ -56,7 +57,7 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], keep: tuple[str, ..
         keep: prefixes of names that are left alone, and not told of.
 
     Raises:
-        ValueError: nothing fits.
+        ValueError: nothing fits, or a tensor that fits holds what no model computes with.
     """
     done, values = TakenOver(), {}
     own = {name: value for name, value in model.state_dict().items() if not name.startswith(keep)}
@@ -78,6 +79,7 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], keep: tuple[str, ..
             done.left[name] = "its tokens do not fit"
     if not values:
         raise ValueError("nothing in it fits this model: neither names nor shapes are the same")
+    require_sound(own, values)
     done.whole = [name for name in values if name not in done.adapted]
     done.unused = [name for name in state if name not in own and not name.startswith(keep)]
     model.load_state_dict(values, strict=False)
