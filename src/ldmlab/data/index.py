@@ -161,15 +161,15 @@ class ShardIndex:
         shard, _, _, offset, size = map(int, self.spans[row])
         if offset < 0:
             return {}
+        payload = files.read(shard, offset, size)
         try:
-            return dict(json.loads(files.read(shard, offset, size)))
-        except (ValueError, TypeError, RecursionError) as error:
-            if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-                raise
-            raise ValueError(
-                f"{self.root / self.shards[shard]}: the json of {self.keys[row]} is not where the index has it: delete"
-                f" {index_cache.NAME} in that folder"
-            ) from error
+            content = json.loads(payload)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            where = f"{self.root / self.shards[shard]}: the json of {self.keys[row]} is not where the index has it"
+            raise ValueError(f"{where}: delete {index_cache.NAME} in that folder")
+        return content
 
     def filter(self, keep: Callable[[dict[str, Any]], bool]) -> ShardIndex:
         """Return the samples whose json passes. ValueError where none does."""
