@@ -28,7 +28,7 @@ from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.run_folder import RunFolder
 from ldmlab.cli.signals import STOP
-from ldmlab.cli.user_files import expand_paths
+from ldmlab.cli.user_files import expand_paths, require_files
 from ldmlab.cli.validate import drop_fallen, validate, validate_sweep
 from ldmlab.data.folder_lock import folder_lock
 
@@ -49,6 +49,7 @@ def launch(command: str, argv: Sequence[str]) -> None:
     if arguments.shows:
         _through_hydra(command, arguments, lambda config: None)
     else:
+        require_files(command, config)
         _launch(command, arguments, config)
 
 

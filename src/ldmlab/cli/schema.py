@@ -26,10 +26,17 @@ class DataKeys(Keys):
     workers: Count
 
 
+class TrainerKeys(BaseModel):
+    """What Lightning's Trainer would take, and a run not. The rest of its keys are its own."""
+
+    max_steps: Count
+
+
 class TrainKeys(Keys):
     """`ldmlab train`. Those with a default come with model=latent_diffusion."""
 
     seed: Seed
+    trainer: TrainerKeys
     ckpt_path: Path | None
     init_ckpt: Path | None
     allow_other_data: bool

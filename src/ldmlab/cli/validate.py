@@ -262,6 +262,11 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _named(place: Sequence[int | str]) -> str:
+    """The key of a place in a config; that of the list, for an element, and of the union, for one of its types."""
+    return ".".join(map(str, place[:2])) if place[0] == "trainer" else str(place[0])
+
+
 def _check_values(command: str, whole: DictConfig) -> None:
     own = OmegaConf.create(_plain(whole))
     if "output_dir" in own:
@@ -280,7 +285,7 @@ def _check_values(command: str, whole: DictConfig) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-        raise UserError(f"{first['loc'][0]}={_shown(first['input'])}: {told}") from error
+        raise UserError(f"{_named(first['loc'])}={_shown(first['input'])}: {told}") from error
     check_files(command, plain)
     if command == "train":
         require_login(own)
