@@ -170,7 +170,9 @@ def test_a_run_may_start_from_the_conditioner_of_another(
     assert len(names) > 5
     assert all(torch.equal(given[name], made[name]) for name in names)
     done = ldmlab("train", *common, "conditioner.width=64", f"output_dir={tmp_path / 'wide'}")
-    assert "is of another architecture" in done.refusal()
+    line = done.refusal()
+    assert f"conditioner_ckpt={dit / 'model.safetensors'}: is of another architecture" in line
+    assert line.endswith("; conditioner_ckpt=null starts from nothing")
 
 
 def test_a_model_may_be_exported_without_the_autoencoder_that_ships(

@@ -32,6 +32,7 @@ from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_
 from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trainer import equip, make_trainer
+from ldmlab.conditioners.base import Conditioner
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import summarise, write_problems
@@ -175,8 +176,7 @@ def _latent_diffusion(
     if begun is not None and start is None:
         begin_from(begun, model, config)
     if cfg.conditioner_ckpt is not None:
-        _, state, path = stored_part(cfg.conditioner_ckpt, "conditioner")
-        load_weights(model.conditioner, state, path)
+        _begin_conditioner(model.conditioner, cfg.conditioner_ckpt)
     data.needs = Needs.of(model.conditioner.reads, model.conditioner.classes)
     make = instantiate(cfg.training, _partial_=True)
     return make(
@@ -185,6 +185,16 @@ def _latent_diffusion(
         timestep_sampling=instantiate(cfg.timestep_sampling),
         model_config=config,
     )
+
+
+def _begin_conditioner(conditioner: Conditioner, ckpt: str) -> None:
+    """Take over another model's conditioner whole, which an experiment may ask for that was meant for another one."""
+    try:
+        _, state, path = stored_part(ckpt, "conditioner")
+        load_weights(conditioner, state, path)
+    except ValueError as error:
+        told = str(error).replace("ckpt=", "conditioner_ckpt=", 1)
+        raise ValueError(f"{told}; conditioner_ckpt=null starts from nothing") from error
 
 
 def _facts(cfg: DictConfig, data: ShardDataModule) -> dict[str, Any]:
