@@ -25,6 +25,8 @@ def run(cfg: DictConfig) -> None:
     output = Path(cfg.output) if cfg.output else Path("runs/import") / f"{name}.safetensors"
     if output.suffix != ".safetensors" or output.resolve() == path.resolve():
         raise ValueError(f"output={output}: give another file than the checkpoint's, ending in .safetensors")
+    if output.exists():
+        raise ValueError(f"output={output}: is there already; take it away, or give another file")
     hints = _hints(cfg)
     source = read_source(path, cfg.ema)
     parts, ignored = convert(source, hints)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
@@ -26,6 +26,7 @@ from ldmlab.cli.compose import as_job, hydra_at_conf
 from ldmlab.cli.errors import explain
 from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
+from ldmlab.cli.reuse import require_own
 from ldmlab.cli.run_folder import RunFolder
 from ldmlab.cli.signals import STOP
 from ldmlab.cli.user_files import expand_paths, require_files
@@ -74,9 +75,10 @@ def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
 
     place = [] if record is None else ["hydra.output_subdir=null"]
     if arguments.multirun:
-        place += _sweep_at_home(config)
+        place += _sweep_folder(config, record, log)
     elif record is not None:
-        folder = RunFolder.claim(Path(config.hydra.runtime.output_dir), record, log)
+        claim = RunFolder.claim_new if _is_named_by_time(config, "run") else RunFolder.claim
+        folder = claim(Path(config.hydra.runtime.output_dir), record, log)
         place.append(f"hydra.run.dir={quoted(str(folder.path))}")
     try:
         if arguments.multirun or arguments.flags:
@@ -91,11 +93,19 @@ def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
         raise
 
 
-def _sweep_at_home(config: DictConfig) -> list[str]:
-    """The folder of a sweep, where it starts with a `~` that Hydra would take by its letter."""
+def _sweep_folder(config: DictConfig, record: str | None, log: str) -> list[str]:
+    """The folder of a sweep, where Hydra would take a `~` by its letter, or take the folder of another sweep."""
     with as_job(config, 0):
-        folder = str(config.hydra.sweep.dir)
-    return [f"hydra.sweep.dir={quoted(expand_home(folder))}"] if folder.startswith("~") else []
+        folder = expand_home(str(config.hydra.sweep.dir))
+    if _is_named_by_time(config, "sweep"):
+        folder = str(RunFolder.claim_new(Path(folder).absolute(), record or "", log).path)
+    return [f"hydra.sweep.dir={quoted(folder)}"]
+
+
+def _is_named_by_time(config: DictConfig, mode: str) -> bool:
+    """Whether the folder of a "run" or "sweep" is called after the second in which it begins, as others may be."""
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    return "${now:" in str(raw["hydra"][mode]["dir"]).replace("${output_dir}", str(raw.get("output_dir")))
 
 
 def _through_hydra(command: str, arguments: Arguments, job: Callable[[DictConfig], None]) -> None:
@@ -147,22 +157,25 @@ def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
     if "output_dir" in config:
         config.output_dir = settings.runtime.output_dir
     expand_paths(config)
-    with _alone(command, config):
+    with _alone(command, config, folder):
         if folder is not None:
             hydras_own = HydraConfig.instance().cfg
-            folder.write_record(*(OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)))
+            texts = [OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)]
+            require_own(folder, settings.job.name, texts[0])
+            folder.write_record(*texts)
         lean_imports.install()
         module = f"{command}_" if iskeyword(command) else command
         import_module(f"ldmlab.cli.{module}").run(config)
 
 
 @contextmanager
-def _alone(command: str, config: DictConfig) -> Iterator[None]:
-    """A training run has its folder to itself, and ends well where a signal asks for it."""
-    if command != "train":
+def _alone(command: str, config: DictConfig, folder: RunFolder | None) -> Iterator[None]:
+    """A run has its folder to itself; one that trains ends well where a signal asks for it."""
+    trains = command == "train"
+    if folder is None and not trains:
         yield
         return
-    with STOP.heeded(), folder_lock(Path(config.output_dir), "output_dir"):
+    with STOP.heeded() if trains else nullcontext(), folder_lock(Path(config.output_dir), "output_dir"):
         yield
 
 

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from ldmlab.cli.errors import UserError
@@ -71,6 +72,16 @@ class RunFolder:
             said = (error.strerror or str(error)).lower()
             raise UserError(f"output_dir={path}: cannot be written to ({said}); give another folder") from error
         return folder
+
+    @classmethod
+    def claim_new(cls, path: Path, record: str, log: str) -> RunFolder:
+        """As `claim`, but a folder that nobody else has: under the first of `path`, `path-2`, ... that is free."""
+        for number in count(1):
+            named = path if number == 1 else path.with_name(f"{path.name}-{number}")
+            folder = cls.claim(named, record, log)
+            if named in folder.made:
+                return folder
+        raise AssertionError
 
     def write_record(self, *texts: str) -> None:
         """Write the config of the run, in the order of `RECORD`, in place of an earlier run's."""

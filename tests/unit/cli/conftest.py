@@ -42,13 +42,13 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 
 @pytest.fixture
-def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[DictConfig], None]], None]:
-    """Stand in for the body of `sample`, and run in a temporary folder."""
+def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Stand in for the body of a command, `sample` if no other is named, and run in a temporary folder."""
     monkeypatch.chdir(tmp_path)
 
-    def install(run: Callable[[DictConfig], None]) -> None:
-        module = ModuleType("ldmlab.cli.sample")
+    def install(run: Callable[[DictConfig], None], command: str = "sample") -> None:
+        module = ModuleType(f"ldmlab.cli.{command}")
         module.run = run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "ldmlab.cli.sample", module)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
 
     return install

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.launch import launch
 
-Body = Callable[[Callable[[DictConfig], None]], None]
+Body = Callable[..., None]
 
 
 @pytest.fixture
@@ -238,3 +238,74 @@ def test_keys_may_refer_to_the_job(seen: list[DictConfig], tmp_path: Path) -> No
         ],
     )
     assert seen[3].output_dir == str(tmp_path / "runs/seed=3")
+
+
+def test_runs_of_the_same_second_have_folders_of_their_own(seen: list[DictConfig], tmp_path: Path) -> None:
+    """Runs and sweeps alike: here the name is the year, so that it is the same for all."""
+    words = ["output_dir=runs/${now:%Y}"]
+    for _ in range(3):
+        launch("sample", words)
+    launch("sample", ["seed=3", *words])
+    folders = [config.output_dir for config in seen]
+    assert len({*folders}) == 4
+    assert [Path(folder).name[4:] for folder in folders] == ["", "-2", "-3", "-4"]
+    launch("sample", ["-m", "seed=1,2", *words])
+    assert [Path(config.output_dir).parent.name[4:] for config in seen[4:]] == ["-5", "-5"]
+
+
+def write(name: str) -> Callable[[DictConfig], None]:
+    return lambda config: Path(config.output_dir, name).write_text("a result") and None
+
+
+def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, tmp_path: Path) -> None:
+    body(write("metrics.json"), "evaluate")
+    launch("evaluate", ["seed=1", "output_dir=out"])
+    record = (tmp_path / "out/.hydra/config.yaml").read_bytes()
+    launch("evaluate", ["seed=1", "output_dir=out", "batch_size=7"])
+    launch("evaluate", ["seed=1", f"output_dir={tmp_path}/out"])
+    for words, told in (
+        (["evaluate", "seed=2"], r"holds another run \(it had seed: 1, this one has seed: 2\); give another folder"),
+        (["evaluate", "seed=1", "sampler=ddpm"], r"it had _target_: ldmlab\.samplers\.ddim\.DDIM, this one has"),
+        (["sample", "seed=1"], "holds a run of `ldmlab evaluate`"),
+        (["train", "experiment=shapes/dit"], "holds a run of `ldmlab evaluate`"),
+    ):
+        with pytest.raises(UserError, match=f"output_dir={tmp_path}/out: .*{told}"):
+            launch(words[0], [*words[1:], "output_dir=out"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "metrics.json"}
+    assert (tmp_path / "out/.hydra/config.yaml").read_bytes().replace(b"7", b"32") == record
+
+
+def test_results_without_a_record_are_not_written_over(seen: list[DictConfig], tmp_path: Path) -> None:
+    for command, name in (("sample", "prompts.txt"), ("edit", "00000_edit.png"), ("benchmark", "metrics.json")):
+        folder = tmp_path / command
+        folder.mkdir()
+        (folder / name).write_text("of the user")
+        with pytest.raises(UserError, match=f"holds {name}, and nothing says what run wrote it"):
+            launch(command, [f"output_dir={folder}"])
+        assert [path.name for path in folder.iterdir()] == [name]
+    assert not seen
+
+
+def test_a_folder_with_files_that_no_run_writes_is_used(seen: list[DictConfig], tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    launch("sample", ["output_dir=."])
+    assert len(seen) == 1
+
+
+def test_what_a_run_left_that_had_written_nothing_is_no_hindrance(body: Body, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    body(lambda config: None)
+    body(lambda config: None, "evaluate")
+    launch("sample", ["output_dir=out", "seed=1"])
+    launch("sample", ["output_dir=out", "seed=2"])
+    launch("evaluate", ["output_dir=out", "seed=2"])
+
+
+def test_sweeps_and_runs_do_not_mix(body: Body, tmp_path: Path) -> None:
+    body(write("metrics.json"), "evaluate")
+    launch("evaluate", ["-m", "seed=1,2", "output_dir=out"])
+    launch("evaluate", ["-m", "seed=1,2", "output_dir=out"])
+    with pytest.raises(UserError, match="holds a sweep"):
+        launch("evaluate", ["seed=1", "output_dir=out"])
+    with pytest.raises(UserError, match=r"out/0: holds another run \(it had seed: 1, this one has seed: 3\)"):
+        launch("evaluate", ["-m", "seed=3,2", "output_dir=out"])

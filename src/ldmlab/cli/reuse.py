@@ -1,0 +1,87 @@
+"""Whether a run may write to a folder that another has written to: only if it is the same one, and goes on.
+
+Two runs in a folder would leave a mixture of both. The record that every run writes to its folder tells them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from ldmlab.cli.errors import UserError
+from ldmlab.cli.run_folder import RECORD, RunFolder
+from ldmlab.data.folder_lock import NAME as LOCK
+from ldmlab.files import read_text
+
+FREE = {"sample": ("output_dir", "batch_size", "device", "n")}
+"""Keys that may differ. What is said inside the pictures of `ldmlab sample` decides whether their number may."""
+FREE_ELSEWHERE = ("output_dir", "batch_size")
+CONTINUED = ("train",)
+"""Commands that look at the folder themselves."""
+SWEEP = "multirun.yaml"
+_RESULT = re.compile(
+    r"\d{5,}.*\.png|(contact_sheet|denoising_strip|heatmaps)\.png|prompts\.txt|maps\.safetensors|metrics\.json|edits\.csv"
+)
+_COMMAND = re.compile(r"^  job:\n(?:    .*\n)*?    name: (\S+)$", re.MULTILINE)
+
+
+def require_own(folder: RunFolder, command: str, config: str) -> None:
+    """Refuse a folder with what another run has written.
+
+    Args:
+        folder: as it was before this run.
+        command: the run's.
+        config: the run's, as yaml.
+
+    Raises:
+        UserError: naming the first setting that differs.
+    """
+    own = {folder.record.name, folder.log.name, LOCK}
+    rest = {name for name in folder.before if name not in own and not name.endswith(".log")}
+    where = f"output_dir={folder.path}"
+    if SWEEP in rest:
+        raise UserError(f"{where}: holds a sweep; give another folder")
+    earlier, found = _earlier(folder)
+    if not rest or (earlier is None and command in CONTINUED):
+        return
+    if earlier is None:
+        for name in sorted(rest):
+            if _RESULT.fullmatch(name):
+                raise UserError(f"{where}: holds {name}, and nothing says what run wrote it; give another folder")
+    elif found != command:
+        raise UserError(f"{where}: holds a run of `ldmlab {found}`; give another folder")
+    elif command not in CONTINUED:
+        free = FREE.get(command, FREE_ELSEWHERE)
+        difference = _first_difference(_settings(earlier, free), _settings(config, free))
+        if difference is not None:
+            raise UserError(f"{where}: holds another run ({difference}); give another folder, or run the same again")
+
+
+def _earlier(folder: RunFolder) -> tuple[str | None, str | None]:
+    """The config of an earlier run, as yaml, and its command."""
+    config, hydras_own = (folder.record / name for name in RECORD[:2])
+    if not config.is_file():
+        return None, None
+    match = _COMMAND.search(read_text(hydras_own)) if hydras_own.is_file() else None
+    return read_text(config), match and match[1]
+
+
+def _settings(config: str, free: Collection[str]) -> list[str]:
+    """The lines of a config without the keys that may differ."""
+
+    def kept() -> Iterator[str]:
+        inside = False
+        for line in config.splitlines():
+            inside = (line.startswith((" ", "-")) and inside) or line.partition(":")[0].strip("'") in free
+            if not inside:
+                yield line
+
+    return list(kept())
+
+
+def _first_difference(before: list[str], now: list[str]) -> str | None:
+    if before == now:
+        return None
+    missing = [f"it had {line.strip()}" for line in before if line not in now]
+    added = [f"this one has {line.strip()}" for line in now if line not in before]
+    return ", ".join([*missing[:1], *added[:1]]) or "its settings are in another order"
