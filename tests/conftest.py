@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ldmlab.data.shapes import ShapesSource
 from ldmlab.data.shards import write_shards
@@ -99,6 +100,18 @@ def must_run(*argv: object) -> Done:
 def ldmlab() -> Callable[..., Done]:
     """(words...) -> how the command ended."""
     return run_command
+
+
+def pixels_of(path: Path) -> bytes:
+    """What a picture shows, without what its file says of how it was drawn."""
+    with Image.open(path) as image:
+        return image.tobytes()
+
+
+@pytest.fixture(scope="session")
+def pixels() -> Callable[[Path], bytes]:
+    """(path) -> the bytes of a picture's pixels."""
+    return pixels_of
 
 
 @pytest.fixture(scope="session")

@@ -241,7 +241,7 @@ def test_nothing_but_corrupt_images(train: Command, data: Path, tmp_path: Path) 
 
 
 def test_prompt_longer_than_the_context(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
-    words = (f"ckpt={dit / 'last.ckpt'}", f"output_dir={tmp_path / 'run'}", "n=1")
+    words = (f"ckpt={dit / 'last.ckpt'}", f"output_dir={tmp_path / 'run'}", "n=2")
     line = ldmlab("sample", "a red star", "a very red star " * 30, *words).refusal()
     assert "prompt 'a very red star a very red" in line
     assert "the model reads 64; shorten the prompt" in line

@@ -44,7 +44,7 @@ def figures(folder: Path) -> dict[str, float]:
 
 
 def test_a_learned_variance_is_sampled_with_and_measured(
-    hybrid: str, shards: Path, ldmlab: Command, tmp_path: Path
+    hybrid: str, shards: Path, ldmlab: Command, pixels: Callable[[Path], bytes], tmp_path: Path
 ) -> None:
     words = (hybrid, "n=2", "sampler=ddpm", "sampler.steps=3")
     for variance in ("learned", "fixed_large"):
@@ -52,7 +52,7 @@ def test_a_learned_variance_is_sampled_with_and_measured(
             "sample", "a red star", *words, f"sampler.variance={variance}", f"output_dir={tmp_path / variance}"
         )
         assert done.code == 0, done.err
-    pictures = [(tmp_path / name / "00000.png").read_bytes() for name in ("learned", "fixed_large")]
+    pictures = [pixels(tmp_path / name / "00000.png") for name in ("learned", "fixed_large")]
     assert pictures[0] != pictures[1]
     words = (hybrid, "metric=vlb", "n=3", "bound_steps=4", f"path={shards}", f"output_dir={tmp_path / 'vlb'}")
     done = ldmlab("evaluate", *words)
@@ -124,7 +124,9 @@ def test_what_does_not_go_together_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
-def test_negative_prompts_and_other_guidance(dit: Path, unet: Path, ldmlab: Command, tmp_path: Path) -> None:
+def test_negative_prompts_and_other_guidance(
+    dit: Path, unet: Path, ldmlab: Command, pixels: Callable[[Path], bytes], tmp_path: Path
+) -> None:
     model, weak = f"ckpt={dit / 'model.safetensors'}", unet / "model.safetensors"
     ways = {
         "plain": (),
@@ -136,7 +138,7 @@ def test_negative_prompts_and_other_guidance(dit: Path, unet: Path, ldmlab: Comm
     for name, words in ways.items():
         done = ldmlab("sample", "a red star", model, "n=1", "sampler.steps=3", *words, f"output_dir={tmp_path / name}")
         assert done.code == 0, done.err
-    pictures = {name: (tmp_path / name / "00000.png").read_bytes() for name in ways}
+    pictures = {name: pixels(tmp_path / name / "00000.png") for name in ways}
     assert pictures["lecture"] == pictures["plain"]  # scale 4 is the default
     assert len(set(pictures.values())) == len(ways) - 1
 
@@ -176,7 +178,7 @@ def test_a_run_may_start_from_the_conditioner_of_another(
 
 
 def test_a_model_may_be_exported_without_the_autoencoder_that_ships(
-    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, pixels: Callable[[Path], bytes], tmp_path: Path
 ) -> None:
     words = (*tiny["dit"], f"data.path={shards}", "export_autoencoder=false", f"output_dir={tmp_path / 'run'}")
     own = ldmlab("train", *words, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
@@ -190,7 +192,7 @@ def test_a_model_may_be_exported_without_the_autoencoder_that_ships(
         out = f"output_dir={tmp_path / ckpt.stem}"
         done = ldmlab("sample", "a red star", "n=1", "sampler.steps=2", f"ckpt={ckpt}", out)
         assert done.code == 0, done.err
-        pictures.append((tmp_path / ckpt.stem / "00000.png").read_bytes())
+        pictures.append(pixels(tmp_path / ckpt.stem / "00000.png"))
     assert pictures[0] == pictures[1]
     with safe_open(path, "pt") as stored:
         told = stored.metadata()

@@ -56,8 +56,10 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     """Take a command line apart.
 
     Raises:
-        UserError: an unknown flag, or a word that is no override where the command takes no prompts.
+        UserError: an unknown flag, a word that is no override where the command takes no prompts, or one that is no
+            UTF-8 text.
     """
+    _require_text(argv)
     parsed = _parser(command).parse_intermixed_args(argv)
     words = [word for word in parsed.words if not _OVERRIDE.match(word)]
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
@@ -77,6 +79,14 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     if parsed.config_dir is not None:
         overrides.append(_search_path(parsed.config_dir))
     return Arguments(overrides, _flags(parsed), parsed.multirun, bool(parsed.cfg or parsed.info))
+
+
+def _require_text(argv: Sequence[str]) -> None:
+    """Bytes that are no UTF-8 come as surrogates, which neither a prompt nor a file of ours can hold."""
+    for word in argv:
+        shown = word.encode("utf-8", "backslashreplace").decode()
+        if shown != word:
+            raise UserError(f"the argument '{shown}' is no UTF-8 text; write it in UTF-8 (see `locale`)")
 
 
 def quoted(text: str) -> str:

@@ -1,9 +1,11 @@
-"""What commands that measure print and write down."""
+"""What commands print and write down of how they measured and drew."""
 
 from __future__ import annotations
 
+import hashlib
 import resource
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from ldmlab.cli.build import plain
+from ldmlab import __version__
+from ldmlab.cli.build import Loaded, plain
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS
 
 
@@ -27,6 +30,42 @@ def sampling_record(cfg: DictConfig) -> dict[str, Any]:
         "sampler_config": plain(cfg.sampler),
         "guidance_config": plain(cfg.guidance),
     }
+
+
+def drawing_record(cfg: DictConfig, loaded: Loaded, device: torch.device) -> dict[str, Any]:
+    """What all pictures of a run say of how they were drawn; of files the names and digests, no folders."""
+    return {
+        "seed": cfg.seed,
+        "model": loaded.path.name,
+        "model_sha256": loaded.checkpoint.sha256,
+        "ema": loaded.checkpoint.ema,
+        "sampler": plain(cfg.sampler),
+        "guidance": {key: portable(value) for key, value in plain(cfg.guidance).items()},
+        "device": device.type,
+        "ldmlab": __version__,
+    }
+
+
+def picture_record(
+    drawing: Mapping[str, Any], prompt: str | None, index: int, negative_prompt: str | None = None
+) -> dict[str, Any]:
+    """What a picture says: the same for the same picture, whichever command drew it.
+
+    Args:
+        drawing: see `drawing_record`.
+        prompt: what it shows; None where none was given.
+        index: its number; it draws its noise from (seed, index).
+        negative_prompt: what guidance led away from, if anything.
+    """
+    return {"prompt": prompt, "negative_prompt": negative_prompt, "index": index, **drawing}
+
+
+def portable(value: Any) -> Any:
+    """A setting that names a file, by the file's name and digest."""
+    if not isinstance(value, str) or not Path(value).is_file():
+        return value
+    with open(value, "rb") as file:
+        return {"file": Path(value).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def peak_memory(device: torch.device) -> str:

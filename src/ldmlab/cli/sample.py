@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
+from PIL import Image
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.progress import progress
+from ldmlab.cli.prompts import checked, picture_count, read_prompts
+from ldmlab.cli.records import drawing_record
+from ldmlab.cli.series import Series
 from ldmlab.cli.trained_on import require_shapes
-from ldmlab.data.atomic import atomic_file
-from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
-from ldmlab.pictures.png import write_png
+from ldmlab.pictures.contact_sheet import contact_sheet, from_pil
+from ldmlab.pictures.png import read_settings, write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 
 STRIP_PICTURES = 8
+ON_SHEET = 64
+AT_ONCE = 64
+"""Prompts that are looked at together before anything is drawn."""
+PICTURES = 16
+"""How many are drawn where no number is given, if there are no more prompts."""
 DEFAULT_PROMPTS = (
     "a small red circle left of a big blue square",
     "a green star",
@@ -28,9 +37,11 @@ DEFAULT_PROMPTS = (
 
 
 def run(cfg: DictConfig) -> None:
-    """Draw `n` pictures, dealt to the prompts in turn, and write them, a contact sheet and a denoising strip."""
-    prompts = _prompts(cfg.prompts)
-    captions = [prompts[index % len(prompts)] for index in range(cfg.n)]
+    """Draw `n` pictures, dealt to the prompts in turn, each written when it is drawn; a contact sheet and a strip.
+
+    A run that was ended goes on in its folder: pictures that are there, drawn as this run would, are not drawn again.
+    """
+    prompts, count = _wanted(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
@@ -41,65 +52,94 @@ def run(cfg: DictConfig) -> None:
         )
     if cfg.prompts is None:
         require_shapes(cfg.ckpt, loaded)
-    model.conditioner(model.conditioner.batch(prompts))  # refuses a prompt before anything is written
-    model.to(pick_device(cfg.device))
-    strip: list[Tensor] = []
-    images = _draw(cfg, model, captions, strip)
-    _write(Path(cfg.output_dir), images, captions, strip)
+    for part in _chunks(prompts, AT_ONCE):  # a prompt is refused before anything is written
+        model.conditioner(model.conditioner.batch(part))
+    device = pick_device(cfg.device)
+    model.to(device)
+    series = Series(Path(cfg.output_dir), count, prompts, drawing_record(cfg, loaded, device), cfg.negative_prompt)
+    there = series.drawn()
+    if there:
+        print(f"{len(there)} of {count} pictures are there already")
+    _draw(cfg, model, series, there)
+    _write_sheet(series)
 
 
-def _prompts(prompts: str | ListConfig | None) -> list[str]:
-    if prompts is None:
-        return list(DEFAULT_PROMPTS)
-    if isinstance(prompts, ListConfig):
-        return [str(prompt) for prompt in prompts]
-    path = Path(prompts)
-    if not path.is_file():
-        raise ValueError(
-            f"prompts={prompts}: no such file; give a text file with a prompt a line, or words without '='"
-        )
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"prompts={prompts}: the file holds no prompt; write one a line")
-    return lines
+def _wanted(cfg: DictConfig) -> tuple[list[str], int]:
+    """The prompts, and how many pictures."""
+    if cfg.prompts is None:
+        return list(DEFAULT_PROMPTS), cfg.n or PICTURES
+    given = cfg.prompts
+    prompts = checked(map(str, given) if isinstance(given, ListConfig) else read_prompts(given))
+    return prompts, picture_count(cfg.n, prompts, PICTURES)
 
 
-def _draw(cfg: DictConfig, model: LatentDiffusion, captions: list[str], strip: list[Tensor]) -> Tensor:
-    sampler = build_sampler(cfg.sampler, model)
-    chunks = math.ceil(cfg.n / model.rows(cfg.batch_size))
-    with progress("sampling", chunks * sampler.steps) as advance:
-        steps = _strip_steps(sampler.steps)
+def _draw(cfg: DictConfig, model: LatentDiffusion, series: Series, there: set[int]) -> None:
+    """Draw what is missing, a batch at a time."""
+    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
+    strip = _Strip(model, series, sampler.steps)
+    missing = [index for index in range(series.count) if index not in there or (index == 0 and not strip.is_there)]
+    at_once = model.rows(cfg.batch_size)
+    with progress("sampling", -(-len(missing) // at_once) * sampler.steps) as advance:
+        for rows in _chunks(missing, at_once):
 
-        def on_step(step: int, latents: Tensor) -> None:
-            advance(1)
-            if step in steps and len(strip) < len(steps):
-                strip.append(model.decode(latents[:1])[0].cpu())
+            def on_step(step: int, latents: Tensor, first: int = rows[0]) -> None:
+                advance(1)
+                if first == 0:
+                    strip.see(step, latents)
 
-        return model.sample(
-            model.conditioner.batch(captions),
-            picture_seeds(cfg.seed, cfg.n),
-            sampler,
-            build_guidance(cfg.guidance, model),
-            cfg.batch_size,
-            on_step,
-            None if cfg.negative_prompt is None else model.conditioner.batch([cfg.negative_prompt] * cfg.n),
-        )
-
-
-def _strip_steps(steps: int) -> set[int]:
-    """Steps to show, spread evenly and with the last."""
-    count = min(STRIP_PICTURES, steps)
-    return {round((index + 1) * steps / count) - 1 for index in range(count)}
+            images = model.sample(
+                model.conditioner.batch([series.prompt(index) for index in rows]),
+                [picture_seeds(cfg.seed, 1, index)[0] for index in rows],
+                sampler,
+                guidance,
+                cfg.batch_size,
+                on_step,
+                None if cfg.negative_prompt is None else model.conditioner.batch([cfg.negative_prompt] * len(rows)),
+            )
+            if rows[0] == missing[0]:
+                series.write_prompts()  # once it is known that this can be drawn at all
+            for index, image in zip(rows, images, strict=True):
+                series.write(index, image)
 
 
-def _write(folder: Path, images: Tensor, captions: list[str], strip: list[Tensor]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = {f"{index:05d}.png": to_pil(image) for index, image in enumerate(images)}
-    pictures["contact_sheet.png"] = contact_sheet(images, captions)
-    pictures["denoising_strip.png"] = contact_sheet(torch.stack(strip), columns=len(strip))
-    for name, picture in pictures.items():
-        write_png(folder / name, picture)
-    with atomic_file(folder / "prompts.txt") as file:
-        file.write("".join(f"{caption}\n" for caption in captions).encode())
-    print(f"contact sheet: {folder / 'contact_sheet.png'}")
-    print(f"denoising strip: {folder / 'denoising_strip.png'}")
+class _Strip:
+    """The first picture on its way out of noise: a few steps, spread evenly and with the last."""
+
+    def __init__(self, model: LatentDiffusion, series: Series, steps: int) -> None:
+        self.model = model
+        self.path = series.folder / "denoising_strip.png"
+        self.settings = series.settings_of(0)
+        count = min(STRIP_PICTURES, steps)
+        self.steps = {round((index + 1) * steps / count) - 1 for index in range(count)}
+        self.pictures: list[Tensor] = []
+
+    @property
+    def is_there(self) -> bool:
+        """Whether an earlier start of this run wrote it."""
+        return read_settings(self.path) == self.settings
+
+    def see(self, step: int, latents: Tensor) -> None:
+        """Take in a step of the first pictures, and write the strip after its last."""
+        if step in self.steps:
+            self.pictures.append(self.model.decode(latents[:1])[0].cpu())
+            if len(self.pictures) == len(self.steps):
+                sheet = contact_sheet(torch.stack(self.pictures), columns=len(self.pictures))
+                write_png(self.path, sheet, self.settings)
+
+
+def _write_sheet(series: Series) -> None:
+    """Of the first pictures, as they were written."""
+    shown = range(min(series.count, ON_SHEET))
+    images = torch.stack([from_pil(Image.open(series.path(index))) for index in shown])
+    path = series.folder / "contact_sheet.png"
+    prompts = [series.prompt(index) for index in shown]
+    settings = {"prompts": prompts, "negative_prompt": series.negative_prompt, **series.drawing}
+    write_png(path, contact_sheet(images, prompts), settings)
+    note = f" (the first {len(shown)} of {series.count} pictures)" if len(shown) < series.count else ""
+    print(f"contact sheet: {path}{note}")
+    print(f"denoising strip: {series.folder / 'denoising_strip.png'}")
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -69,7 +69,7 @@ class SampleKeys(ModelKeys):
 
     prompts: Path | list[str] | None
     negative_prompt: str | None
-    n: Count
+    n: Count | None
 
 
 class EvaluateKeys(ModelKeys):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -18,6 +19,11 @@ SMALLEST = 128
 def to_pil(image: UInt8[Tensor, "3 H W"]) -> Image.Image:
     """One picture."""
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
+
+
+def from_pil(image: Image.Image) -> UInt8[Tensor, "3 H W"]:
+    """The inverse of `to_pil`."""
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 
 def contact_sheet(

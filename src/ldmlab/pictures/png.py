@@ -28,7 +28,7 @@ def write_png(path: Path, image: Image.Image, settings: Mapping[str, Any] | None
     info = PngInfo()
     info.add_text("Software", f"ldmlab {__version__}")
     if settings is not None:
-        if "prompt" in settings:
+        if settings.get("prompt") is not None:
             info.add_itxt("Description", str(settings["prompt"]))
         info.add_itxt(KEY, json.dumps(settings, ensure_ascii=False))
     with atomic_file(path) as file:

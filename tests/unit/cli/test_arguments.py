@@ -91,3 +91,12 @@ def test_config_dir_joins_the_search_path(tmp_path: Path) -> None:
     folder.mkdir()
     line = parse("train", ["--config-dir", str(folder)]).overrides[0]
     assert read_back(line) == [f"folder://{folder}"]
+
+
+@pytest.mark.parametrize("word", ["caf\udce9", "negative_prompt=caf\udce9", "ckpt=caf\udce9.safetensors"])
+def test_arguments_that_are_no_text_are_named(word: str) -> None:
+    """As Python hands on bytes of another encoding."""
+    with pytest.raises(UserError) as error:
+        parse("sample", ["a star", word])
+    assert "caf\\udce9" in str(error.value)
+    assert "is no UTF-8 text" in str(error.value)
