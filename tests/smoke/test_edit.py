@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ldmlab.pictures.png import read_settings
+
 Command = Callable[..., Any]
 SIDE = 32
 """Pixels of the pictures of the models in these tests."""
@@ -17,7 +19,8 @@ WORDS = ("source=a red star", "target=a blue star", "sampler.steps=3", "n=2", "s
 
 
 def drawn(folder: Path, kind: str) -> list[bytes]:
-    return [path.read_bytes() for path in sorted(folder.glob(f"0*_{kind}.png"))]
+    """The pixels of the pictures of a kind."""
+    return [np.asarray(Image.open(path)).tobytes() for path in sorted(folder.glob(f"0*_{kind}.png"))]
 
 
 @pytest.mark.parametrize("name", ["dit", "unet"])
@@ -34,7 +37,14 @@ def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Comm
     assert ldmlab("sample", *words, f"output_dir={tmp_path / 'sample'}").code == 0
     source = drawn(tmp_path / "edit", "source")
     assert len(source) == 2
-    assert source == [(tmp_path / f"sample/0000{i}.png").read_bytes() for i in (0, 1)]
+    for number in ("00000", "00001"):
+        plain, edited = (tmp_path / f"sample/{number}.png", tmp_path / f"edit/{number}_source.png")
+        assert plain.read_bytes() == edited.read_bytes()  # pixels and settings
+    told = read_settings(tmp_path / "edit/00001_edit.png")
+    assert told is not None
+    assert (told["prompt"], told["source"], told["index"], told["seed"]) == ("a blue star", "a red star", 1, 5)
+    assert told["method"]["tau"] == 0.8
+    assert str(tmp_path) not in str(told)
     assert source == drawn(tmp_path / "fixed", "source") == drawn(tmp_path / "grid", "source")
     assert drawn(tmp_path / "grid", "edit_0") == drawn(tmp_path / "fixed", "edit")  # tau 0
     assert drawn(tmp_path / "grid", "edit_1") != drawn(tmp_path / "grid", "edit_0")

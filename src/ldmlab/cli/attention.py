@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig
-from PIL import Image
 from torch import Tensor
 
 from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.progress import passes
+from ldmlab.cli.records import drawing_record, picture_record
 from ldmlab.data.atomic import atomic_file
 from ldmlab.editing.maps.map_groups import cross_sites, grouping
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
@@ -22,6 +23,9 @@ from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.tensor_file import write_tensors
+
+ON_SHEET = 16
+"""Most pictures on the sheet of all."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -33,51 +37,86 @@ def run(cfg: DictConfig) -> None:
     columns = MapColumns.of(model.conditioner.words(cfg.prompt), _list(cfg.words))
     if not columns.titles:
         raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")
-    model.to(pick_device(cfg.device))
+    device = pick_device(cfg.device)
+    model.to(device)
     sampler = build_sampler(cfg.sampler, model)
     group = grouping(cfg.by, sampler.steps, cfg.step_bins, _list(cfg.sites), known)
+    guidance = build_guidance(cfg.guidance, model)
+    files = _Files(cfg, drawing_record(cfg, loaded, device))
+    at_once = model.rows(cfg.batch_size)
     with passes(model.denoiser.backbone, "drawing"):
-        pictures, maps = sample_with_maps(
-            model,
-            model.conditioner.batch([cfg.prompt] * cfg.n),
-            [columns] * cfg.n,
-            picture_seeds(cfg.seed, cfg.n),
-            sampler,
-            build_guidance(cfg.guidance, model),
-            group,
-            cfg.half_maps,
-            cfg.batch_size,
-        )
-    _write(cfg, pictures, maps)
-    print(f"maps of {len(maps.sites)} attention sites read, {maps.peak / 2**10:.1f} KiB of maps kept at most")
-    print(f"heat maps: {Path(cfg.output_dir) / 'heatmaps.png'}")
+        for first in range(0, cfg.n, at_once):
+            count = min(at_once, cfg.n - first)
+            drawn = sample_with_maps(
+                model,
+                model.conditioner.batch([cfg.prompt] * count),
+                [columns] * count,
+                picture_seeds(cfg.seed, count, first),
+                sampler,
+                guidance,
+                group,
+                cfg.half_maps,
+                cfg.batch_size,
+            )
+            files.write(first, *drawn)
+    files.finish()
 
 
 def _list(values: ListConfig | None) -> list[str] | None:
     return None if values is None else [str(value) for value in values]
 
 
-def _write(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> None:
-    folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in _images(cfg, pictures, maps):
-        write_png(folder / name, image)
-    if cfg.save_maps:
-        told = {"prompt": cfg.prompt, "words": json.dumps(maps.titles[0]), "sites": json.dumps(sorted(maps.sites))}
-        with atomic_file(folder / "maps.safetensors") as file:
-            write_tensors(file, {name: tensor.contiguous() for name, tensor in maps.raw().items()}, told)
+class _Files:
+    """What is written of pictures as they are drawn, and what is kept of them until all are."""
 
+    def __init__(self, cfg: DictConfig, drawing: Mapping[str, Any]) -> None:
+        self.cfg = cfg
+        self.folder = Path(cfg.output_dir)
+        self.drawing = drawing
+        self.sites: set[str] = set()
+        self.peak = 0
+        self.words: tuple[str, ...] = ()
+        self._shown: list[tuple[Tensor, Tensor]] = []
+        self._maps: list[dict[str, Tensor]] = []
 
-def _images(cfg: DictConfig, pictures: Tensor, maps: WordMaps) -> Iterator[tuple[str, Image.Image]]:
-    """The pictures, the sheet of all, and one for each picture where rows by step or site are asked for."""
-    for index, picture in enumerate(pictures):
-        yield f"{index:05d}.png", to_pil(picture)
-    size = map_size(*pictures.shape[-2:])
-    titles = [f"seed {cfg.seed}, picture {index}: {cfg.prompt}" for index in range(len(pictures))]
-    yield "heatmaps.png", heat_sheet(pictures, maps.at(size), maps.titles, titles, cfg.scale)
-    if cfg.by is not None:
+    def write(self, first: int, pictures: Tensor, maps: WordMaps) -> None:
+        """Write pictures and their own sheets; keep maps as far as they go to a file or sheet of all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.sites |= maps.sites
+        self.peak = max(self.peak, maps.peak)
+        self.words = maps.titles[0]
+        for index, picture in enumerate(pictures, first):
+            settings = picture_record(self.drawing, self.cfg.prompt, index)
+            write_png(self.folder / f"{index:05d}.png", to_pil(picture), settings)
+        size = map_size(*pictures.shape[-2:])
+        if self.cfg.by is not None:
+            self._write_groups(first, pictures, maps, size)
+        if first < ON_SHEET:
+            self._shown.append((pictures, maps.at(size)))
+        if self.cfg.save_maps:
+            self._maps.append(maps.raw())
+
+    def finish(self) -> None:
+        """Write the sheet and the file of all, and say so."""
+        pictures, maps = (torch.cat(parts)[:ON_SHEET] for parts in zip(*self._shown, strict=True))
+        titles = [f"seed {self.cfg.seed}, picture {index}: {self.cfg.prompt}" for index in range(len(pictures))]
+        sheet = heat_sheet(pictures, maps, [self.words] * len(pictures), titles, self.cfg.scale)
+        write_png(self.folder / "heatmaps.png", sheet, {"prompt": self.cfg.prompt, **self.drawing})
+        if self.cfg.save_maps:
+            told = {"prompt": self.cfg.prompt, "words": json.dumps(self.words), "sites": json.dumps(sorted(self.sites))}
+            whole = {name: torch.cat([maps[name] for maps in self._maps]).contiguous() for name in self._maps[0]}
+            with atomic_file(self.folder / "maps.safetensors") as file:
+                write_tensors(file, whole, told)
+        print(f"maps of {len(self.sites)} attention sites read, {self.peak / 2**10:.1f} KiB of maps kept at most")
+        note = f" (the first {ON_SHEET} of {self.cfg.n} pictures)" if self.cfg.n > ON_SHEET else ""
+        print(f"heat maps: {self.folder / 'heatmaps.png'}{note}")
+
+    def _write_groups(self, first: int, pictures: Tensor, maps: WordMaps, size: tuple[int, int]) -> None:
+        """A sheet for each picture, with a row for each group of steps or sites."""
         names = maps.groups
         parts = torch.stack([maps.at(size, name) for name in names], dim=1)
-        for index, (picture, rows) in enumerate(zip(pictures, parts, strict=True)):
-            repeated, words = picture.expand(len(names), -1, -1, -1), [maps.titles[index]] * len(names)
-            yield f"{index:05d}_by_{cfg.by}.png", heat_sheet(repeated, rows, words, names, cfg.scale)
+        for index, (picture, rows) in enumerate(zip(pictures, parts, strict=True), first):
+            repeated = picture.expand(len(names), -1, -1, -1)
+            sheet = heat_sheet(repeated, rows, [self.words] * len(names), names, self.cfg.scale)
+            settings = picture_record(self.drawing, self.cfg.prompt, index)
+            write_png(self.folder / f"{index:05d}_by_{self.cfg.by}.png", sheet, settings)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from torch import Tensor
 
 from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device, plain
 from ldmlab.cli.edit import build_method
-from ldmlab.cli.progress import passes, track
-from ldmlab.cli.records import print_table, sampling_record
+from ldmlab.cli.progress import passes
+from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
@@ -48,27 +49,46 @@ class Case:
     before: UInt8[Tensor, "3 fH fW"]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What became of a case under the method, and under the baseline. The pictures are not kept."""
+
+    edit: SceneEdit
+    seed: int
+    verdict: Verdict
+    baseline: Verdict
+
+
 def run(cfg: DictConfig) -> None:
     """Draw, edit, judge; print a table, write metrics.json, edits.csv and a contact sheet."""
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    model.to(pick_device(cfg.device))
+    device = pick_device(cfg.device)
+    model.to(device)
     method = build_method(cfg)
     _check(method)
     task = EditTask(
         model, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), [], batch_size=cfg.batch_size
     )
+    judged: list[Judged] = []
+    shown: list[tuple[Tensor, Tensor]] = []
+    cases = _Cases(cfg, task)
     with passes(model.denoiser.backbone, "drawing"):
-        cases, looked_at = _cases(cfg, task)
-        task = replace(task, seeds=[case.seed for case in cases], sources=[case.edit.source for case in cases])
-        after = _edited(cfg, method, task, cases)
-        baseline = task.draw([case.edit.plain_target for case in cases])
-    verdicts, plain_verdicts = _verdicts(cases, after), _verdicts(cases, baseline)
-    figures = _figures(cases, verdicts, plain_verdicts) | {"judged": len(cases), "drawn": looked_at}
-    result = record(figures, _manifest(cfg, loaded, len(cases)))
-    _write(Path(cfg.output_dir), result, cases, verdicts, after)
-    print_table(result["metrics"], f"{loaded.path}, {len(cases)} edits, kind={cfg.kind}")
+        for group in cases.groups():
+            own = replace(task, seeds=[case.seed for case in group], sources=[case.edit.source for case in group])
+            after = _edited(cfg, method, own, group)
+            baseline = own.draw([case.edit.plain_target for case in group])
+            judged += _judged(group, after, baseline)
+            shown += [(case.before, image) for case, image in zip(group, after, strict=True)][: ON_SHEET - len(shown)]
+    notes: list[str] = []
+    figures = _figures(judged, notes.append) | {"judged": len(judged), "drawn": cases.looked_at}
+    result = record(figures, _manifest(cfg, loaded, len(judged)), notes)
+    settings = {key: portable(value) for key, value in _own(cfg).items()} | drawing_record(cfg, loaded, device)
+    _write(Path(cfg.output_dir), result, judged, shown, settings)
+    print_table(result["metrics"], f"{loaded.path}, {len(judged)} edits, kind={cfg.kind}")
+    for note in notes:
+        print(note)
     print(f"metrics: {Path(cfg.output_dir) / 'metrics.json'}")
 
 
@@ -77,24 +97,39 @@ def _check(method: EditMethod) -> None:
         raise ValueError("method: works on given pictures; the benchmark edits drawn ones, so choose another method")
 
 
-def _cases(cfg: DictConfig, task: EditTask) -> tuple[list[Case], int]:
-    """The first n edits whose source pictures can be judged, and how many pictures were looked at for them."""
-    cases: list[Case] = []
-    edits = scene_edits(cfg.kind, cfg.seed)
-    first = 0
-    while len(cases) < cfg.n:
-        batch = list(islice(edits, CANDIDATES))
-        seeds = picture_seeds(cfg.seed, len(batch), first)
-        pictures = replace(task, seeds=seeds).draw([edit.source for edit in batch])
-        found = map(Case, batch, seeds, pictures)
-        cases += [case for case in found if judgeable(case.edit, _pixels(case.before))]
-        first += len(batch)
-        if first > PATIENCE * (len(cases) + 1):
-            raise ValueError(
-                f"ckpt={cfg.ckpt}: of {first} pictures {len(cases)} show what their captions ask for; benchmark a "
-                "model that was trained on shapes, and longer"
-            )
-    return cases[: cfg.n], first
+class _Cases:
+    """The first n edits whose source pictures can be judged.
+
+    Attributes:
+        looked_at: how many pictures were drawn to find them, so far.
+    """
+
+    def __init__(self, cfg: DictConfig, task: EditTask) -> None:
+        self.cfg = cfg
+        self.task = task
+        self.looked_at = 0
+
+    def groups(self) -> Iterator[list[Case]]:
+        """In groups of one size, but for the last."""
+        found = islice(self._found(), self.cfg.n)
+        while group := list(islice(found, CANDIDATES)):
+            yield group
+
+    def _found(self) -> Iterator[Case]:
+        edits, count = scene_edits(self.cfg.kind, self.cfg.seed), 0
+        while True:
+            batch = list(islice(edits, CANDIDATES))
+            seeds = picture_seeds(self.cfg.seed, len(batch), self.looked_at)
+            pictures = replace(self.task, seeds=seeds).draw([edit.source for edit in batch])
+            self.looked_at += len(batch)
+            good = [case for case in map(Case, batch, seeds, pictures) if judgeable(case.edit, _pixels(case.before))]
+            count += len(good)
+            if self.looked_at > PATIENCE * (count + 1):
+                raise ValueError(
+                    f"ckpt={self.cfg.ckpt}: of {self.looked_at} pictures {count} show what their captions ask for; "
+                    "benchmark a model that was trained on shapes, and longer"
+                )
+            yield from good
 
 
 def _edited(cfg: DictConfig, method: EditMethod, task: EditTask, cases: Sequence[Case]) -> UInt8[Tensor, "N 3 fH fW"]:
@@ -115,31 +150,41 @@ def _mask(case: Case) -> Tensor:
     return torch.from_numpy(place_of(case.edit, _pixels(case.before)))
 
 
-def _verdicts(cases: Sequence[Case], after: UInt8[Tensor, "N 3 fH fW"]) -> list[Verdict]:
-    pairs = list(zip(cases, after, strict=True))
-    return [judge(case.edit, _pixels(case.before), _pixels(image)) for case, image in track(pairs, "judging")]
+def _judged(group: Sequence[Case], after: Tensor, baseline: Tensor) -> list[Judged]:
+    return [
+        Judged(case.edit, case.seed, _verdict(case, edited), _verdict(case, plain))
+        for case, edited, plain in zip(group, after, baseline, strict=True)
+    ]
 
 
-def _figures(cases: Sequence[Case], verdicts: Sequence[Verdict], plain: Sequence[Verdict]) -> dict[str, float]:
+def _verdict(case: Case, after: UInt8[Tensor, "3 fH fW"]) -> Verdict:
+    return judge(case.edit, _pixels(case.before), _pixels(after))
+
+
+def _figures(judged: Sequence[Judged], tell: Callable[[str], None]) -> dict[str, float]:
     """Shares and means over all edits, over those of each attribute, and beside the baseline's."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for number, case in enumerate(cases):
-        groups[""].append(number)
-        groups[f"/{case.edit.attribute}"].append(number)
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for each in judged:
+        groups[""].append(each)
+        groups[f"/{each.edit.attribute}"].append(each)
     figures = {}
-    for name, numbers in groups.items():
-        for prefix, all_verdicts in (("", verdicts), ("fixed_seed/", plain)):
-            chosen = [asdict(all_verdicts[number]) for number in numbers]
+    for name, members in groups.items():
+        for prefix, verdicts in (
+            ("", [each.verdict for each in members]),
+            ("fixed_seed/", [each.baseline for each in members]),
+        ):
             for key in ("reached", "unchanged", "outside"):
-                figures[f"{prefix}{key}{name}"] = float(np.mean([each[key] for each in chosen]))
-    figures["outside/fixed_seed"] = figures["outside"] / max(figures["fixed_seed/outside"], 1e-9)
+                figures[f"{prefix}{key}{name}"] = float(np.mean([getattr(verdict, key) for verdict in verdicts]))
+    if figures["fixed_seed/outside"]:
+        figures["outside/fixed_seed"] = figures["outside"] / figures["fixed_seed/outside"]
+    else:
+        tell("outside/fixed_seed: the baseline changed no pixel outside its objects, so nothing can be divided by that")
     return figures
 
 
 def _manifest(cfg: DictConfig, loaded: Loaded, n: int) -> Manifest:
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    own = {key: value for key, value in plain(cfg).items() if key not in ("sampler", "guidance", "output_dir")}
     return Manifest(
         metric="edits",
         n=n,
@@ -149,43 +194,52 @@ def _manifest(cfg: DictConfig, loaded: Loaded, n: int) -> Manifest:
         checkpoint_sha256=loaded.checkpoint.sha256,
         autoencoder_sha256=state_sha256(model.autoencoder),
         ema=loaded.checkpoint.ema,
-        edit_config=own,
+        edit_config=_own(cfg),
         **sampling_record(cfg),
     )
 
 
+def _own(cfg: DictConfig) -> dict[str, Any]:
+    """The kind of edits, the method and all of its keys."""
+    return {key: value for key, value in plain(cfg).items() if key not in ("sampler", "guidance", "output_dir")}
+
+
 def _write(
-    folder: Path, result: dict[str, object], cases: Sequence[Case], verdicts: Sequence[Verdict], after: Tensor
+    folder: Path,
+    result: dict[str, object],
+    judged: Sequence[Judged],
+    shown: Sequence[tuple[Tensor, Tensor]],
+    settings: Mapping[str, Any],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", result)
     with atomic_file(folder / "edits.csv") as file:
-        file.write(_table(cases, verdicts).encode())
-    shown = list(zip(cases, verdicts, after, strict=True))[:ON_SHEET]
-    pictures = [image for case, _, edited in shown for image in (case.before, edited)]
-    titles = [title for case, verdict, _ in shown for title in (case.edit.source, _title(case, verdict))]
-    write_png(folder / "contact_sheet.png", contact_sheet(torch.stack(pictures), titles, columns=8))
+        file.write(_table(judged).encode())
+    pictures = [image for pair in shown for image in pair]
+    titles = [title for each, _ in zip(judged, shown, strict=False) for title in (each.edit.source, _title(each))]
+    sheet = contact_sheet(torch.stack(pictures), titles, columns=8)
+    write_png(folder / "contact_sheet.png", sheet, settings)
 
 
-def _title(case: Case, verdict: Verdict) -> str:
+def _title(judged: Judged) -> str:
+    verdict = judged.verdict
     marks = f"{'+' if verdict.reached else '-'}{'+' if verdict.unchanged else '-'}"
-    return f"{marks} {case.edit.plain_target}"
+    return f"{marks} {judged.edit.plain_target}"
 
 
-def _table(cases: Sequence[Case], verdicts: Sequence[Verdict]) -> str:
+def _table(judged: Sequence[Judged]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["seed", "source", "target", "weighed", "attribute", "wanted", "reached", "unchanged", "outside"])
-    writer.writerows(_lines(cases, verdicts))
+    writer.writerows(map(_line, judged))
     return out.getvalue()
 
 
-def _lines(cases: Sequence[Case], verdicts: Sequence[Verdict]) -> Iterator[list[object]]:
-    for case, verdict in zip(cases, verdicts, strict=True):
-        edit = case.edit
-        wanted = edit.wanted or "gone"
-        told = [case.seed, edit.source, edit.target, " ".join(edit.weighed), edit.attribute, wanted]
-        yield [*told, int(verdict.reached), int(verdict.unchanged), round(verdict.outside, 3)]
+def _line(judged: Judged) -> list[object]:
+    edit, verdict = judged.edit, judged.verdict
+    wanted = edit.wanted or "gone"
+    told = [judged.seed, edit.source, edit.target, " ".join(edit.weighed), edit.attribute, wanted]
+    return [*told, int(verdict.reached), int(verdict.unchanged), round(verdict.outside, 3)]
 
 
 def _pixels(image: UInt8[Tensor, "3 fH fW"]) -> UInt8[np.ndarray, "fH fW 3"]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
+from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.progress import passes
-from ldmlab.cli.records import peak_memory
+from ldmlab.cli.records import drawing_record, peak_memory, picture_record, portable
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
@@ -25,18 +26,78 @@ from ldmlab.pictures.png import write_png
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 
+AT_ONCE = 16
+"""Seeds at least whose pictures are drawn before they are written, and most on the contact sheet."""
+
 
 def run(cfg: DictConfig) -> None:
     """Edit for `n` seeds, and write the pictures and a contact sheet with one row an edit."""
     method = build_method(cfg)
     method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
-    task = _task(cfg, method)
+    image, mask = _given(cfg)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    task = _task(cfg, method, loaded, image, mask)
+    device = task.model.autoencoder.latent_mean.device
+    settings = _Settings(cfg, drawing_record(cfg, loaded, device))
+    folder = Path(cfg.output_dir)
+    notes: dict[str, None] = {}
     with passes(task.model.denoiser.backbone, "drawing"):
-        edited = method.edit(task)
-    _write(Path(cfg.output_dir), edited)
-    for note in edited.notes:
-        print(note)
-    print(f"peak memory: {peak_memory(task.model.autoencoder.latent_mean.device)}")
+        for first, edited in edited_parts(method, task):
+            _write(folder, edited, first, settings)
+            if first == 0:
+                write_png(folder / "contact_sheet.png", _sheet(edited), settings.of_all)
+            notes |= dict.fromkeys(edited.notes)
+    note = f" (the first {AT_ONCE} of {cfg.n} seeds)" if first else ""
+    print(f"contact sheet: {folder / 'contact_sheet.png'}{note}")
+    for line in notes:
+        print(line)
+    print(f"peak memory: {peak_memory(device)}")
+
+
+def edited_parts(method: EditMethod, task: EditTask) -> Iterator[tuple[int, Edited]]:
+    """Edits of some seeds at a time, and the number of the first; one picture that stands for all comes once."""
+    rows = task.model.rows(task.batch_size)
+    at_once = -(-AT_ONCE // rows) * rows
+    count = len(task.seeds)
+    for first in range(0, count, at_once):
+        part = slice(first, first + at_once)
+        sources, targets = (None if given is None else given[part] for given in (task.sources, task.targets))
+        edited = method.edit(replace(task, seeds=task.seeds[part], sources=sources, targets=targets))
+        yield first, edited
+        if count > at_once and all(len(row.pictures) == 1 for row in (edited.before, *edited.after)):
+            return
+
+
+class _Settings:
+    """What the files say of how their pictures were made."""
+
+    def __init__(self, cfg: DictConfig, drawing: Mapping[str, Any]) -> None:
+        self.drawing = drawing
+        self.source, self.target = cfg.source, cfg.target or cfg.source
+        self.image, self.mask = (portable(cfg[key]) for key in ("image", "mask"))
+        own = inspect.signature(get_object(cfg.method._target_)).parameters
+        keys = {name: _plain_value(cfg[name]) for name in own if name in cfg}
+        self.method = {"_target_": cfg.method._target_, **keys}
+
+    @property
+    def of_all(self) -> dict[str, Any]:
+        """For the contact sheet."""
+        given = {"source": self.source, "target": self.target, "image": self.image, "mask": self.mask}
+        return {**given, "method": self.method, **self.drawing}
+
+    def before(self, index: int) -> dict[str, Any]:
+        """A picture that is drawn from `source` is that of `ldmlab sample`, to the last bit of its file."""
+        if self.image is not None:
+            return {"index": index, **self.of_all}
+        return picture_record(self.drawing, self.source, index)
+
+    def after(self, index: int, title: str) -> dict[str, Any]:
+        """An edited picture, in the row of that title."""
+        return {"prompt": self.target, "index": index, "row": title, **self.of_all}
+
+
+def _plain_value(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def build_method(cfg: DictConfig) -> EditMethod:
@@ -71,9 +132,8 @@ def _mapping(name: str, lines: list[Any]) -> dict[str, Any]:
     return merged
 
 
-def _task(cfg: DictConfig, method: EditMethod) -> EditTask:
-    image, mask = _given(cfg)
-    model = load_latent_diffusion(cfg.ckpt, cfg.ema).model
+def _task(cfg: DictConfig, method: EditMethod, loaded: Loaded, image: Tensor | None, mask: Tensor | None) -> EditTask:
+    model = loaded.model
     assert isinstance(model, LatentDiffusion)
     model.to(pick_device(cfg.device))
     sources, targets = (None if text is None else [text] * cfg.n for text in (cfg.source, cfg.target))
@@ -108,20 +168,20 @@ def _fitted(image: Tensor | None, mask: Tensor | None, side: int) -> tuple[Tenso
     )
 
 
-def _write(folder: Path, edited: Edited) -> None:
+def _write(folder: Path, edited: Edited, first: int, settings: _Settings) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = ["edit"] if len(edited.after) == 1 else [f"edit_{row}" for row in range(len(edited.after))]
-    images = {"contact_sheet.png": _sheet(edited)}
-    for kind, row in zip(["source", *kinds], [edited.before, *edited.after], strict=True):
-        images |= {f"{index:05d}_{kind}.png": to_pil(image) for index, image in enumerate(row.pictures)}
-    for name, image in images.items():
-        write_png(folder / name, image)
-    print(f"contact sheet: {folder / 'contact_sheet.png'}")
+    given = settings.image is not None  # one picture for all seeds
+    for number, picture in enumerate(edited.before.pictures if first == 0 or not given else (), first):
+        write_png(folder / f"{number:05d}_source.png", to_pil(picture), settings.before(number))
+    for row, edits in enumerate(edited.after):
+        kind = "edit" if len(edited.after) == 1 else f"edit_{row}"
+        for number, picture in enumerate(edits.pictures, first):
+            write_png(folder / f"{number:05d}_{kind}.png", to_pil(picture), settings.after(number, edits.title))
 
 
 def _sheet(edited: Edited) -> Image.Image:
     """One row a kind; a picture that stands for all seeds is repeated."""
     rows = [edited.before, *edited.after]
-    columns = max(len(row.pictures) for row in rows)
-    pictures = [row.pictures.expand(columns, -1, -1, -1) for row in rows]
+    columns = min(AT_ONCE, max(len(row.pictures) for row in rows))
+    pictures = [row.pictures[:columns].expand(columns, -1, -1, -1) for row in rows]
     return contact_sheet(torch.cat(pictures), [row.title for row in rows for _ in range(columns)], columns)
