@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -169,6 +170,8 @@ def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
         default, value = _resolved(schema, path), _resolved(whole, path)
         if default is None and isinstance(value, Mapping) and takes_mapping(command, path):
             continue
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")
         wanted = _mismatch(default, value)
         if _declared(whole, path) and (wanted is not None or not _vouches(default, value)):
             unsure.append((path, default, value, wanted))

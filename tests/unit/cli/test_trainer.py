@@ -3,12 +3,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
 from ldmlab.cli.compose import hydra_at_conf
-from ldmlab.cli.trainer import RANKS, make_trainer
+from ldmlab.cli.trainer import RANKS, equip, make_trainer
+from ldmlab.training.callbacks.grids import PictureGrid
+from ldmlab.training.callbacks.last import LastCheckpoint
 
 SLURM = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
@@ -104,3 +107,11 @@ def test_an_unknown_accelerator_is_one_line(config: Any) -> None:
     cfg.trainer.accelerator = "abacus"
     with pytest.raises(ValueError, match=r"^trainer\.accelerator=abacus: "):
         make_trainer(cfg)
+
+
+def test_a_checkpoint_is_written_before_a_grid_is_drawn(config: Any) -> None:
+    cfg = config("autoencoder")
+    trainer = make_trainer(cfg)
+    equip(trainer, cfg, L.LightningModule(), None)  # type: ignore[arg-type]
+    kinds = [type(callback) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    assert kinds.index(LastCheckpoint) < kinds.index(PictureGrid)

@@ -234,6 +234,7 @@ def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
         ("optimizer.fused=abc", "this key takes true or false or null"),
         ("optimizer.weight_decay=null", "this key takes a number, as its default 0.0"),
         ("optimizer.betas=[0.9]", "this key takes a list of 2"),
+        ("guidance.scale=inf", "guidance.scale=inf: this key takes a finite number"),
         ("data.heldout_path=3", "this key takes text or null"),
     ],
 )

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 
 from ldmlab.training.callbacks.beside import beside_training
+from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLines, Throughput
+from ldmlab.training.checkpoints import read_lightning
 
 
 class Failing(L.Callback):
@@ -63,3 +66,18 @@ def test_speed_and_progress_stand_beside_training(
     monkeypatch.setattr(module, "log", gone)
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
     assert fit(module, batches(3), [ProgressLines(seconds=0), Throughput(8, 1)]).global_step == 3
+
+
+def test_a_run_whose_time_is_over_is_saved(
+    autoencoder_training: Callable[..., Any], batches: Any, fit: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "last.ckpt"
+    last = LastCheckpoint(path, every_n_steps=100)
+
+    class TimeIsOver(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+            trainer.should_stop = trainer.global_step == 2
+            last.on_train_batch_end(trainer, module)
+
+    fit(autoencoder_training(), batches(4), [TimeIsOver()])
+    assert read_lightning(path)["global_step"] == 2
