@@ -53,6 +53,10 @@ class Start:
         """How many are done."""
         return int(self.content["global_step"])
 
+    def without_tensors(self) -> Start:
+        """The same, to be kept while the run trains."""
+        return Start(self.path, {"global_step": self.steps}, self.own)
+
 
 def find_start(cfg: DictConfig) -> Start | None:
     """The checkpoint that `ckpt_path` asks for; None to begin.

@@ -68,9 +68,8 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
     data.progress = partial(track, what="reading shards")
     data.require_shards()
-    begun = origin(cfg)
     make = _autoencoder if cfg.model.name == "autoencoder" else _latent_diffusion
-    module = make(cfg, data, begun, start)
+    module = make(cfg, data, origin(cfg), start)
     module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
     if not data.train_set.index.problems:  # which are told where they are found
         log.info(data.train_set.index.summary())
@@ -81,8 +80,10 @@ def _run(cfg: DictConfig, folder: Path) -> None:
         module.model.conditioner.prepare(data.train_set.index.captions)
         # a run that is resumed did so when it began
         require_suitable(cfg, module.model, data, trainer.strategy.root_device)
-    if start is not None and _has_ended(cfg, start):
-        return
+    if start is not None:
+        if _has_ended(cfg, start):
+            return
+        start = start.without_tensors()
     with _wandb_finished():
         _fit(trainer, cfg, module, data, start)
     if data.train_set.corrupt:
@@ -165,7 +166,8 @@ def _latent_diffusion(
     config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
     if start is not None:
-        base = start.content["config"].get("backbone", {}).get("base_grid")
+        stored = start.content["config"].get("backbone")
+        base = stored.get("base_grid") if isinstance(stored, dict) else None
     else:
         grid = cfg.data.image_size // autoencoder.factor
         base = None if begun is None else begun.base_grid(config["backbone"], grid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,7 +36,9 @@ class TakenOver:
 
     def lines(self) -> list[str]:
         """For a log."""
-        told = [f"{len(self.whole)} tensors taken as they are"]
+        parts = Counter(".".join(name.split(".")[:2]) for name in self.whole)
+        counts = _listed([f"{part} ({count})" for part, count in parts.items()])
+        told = [f"{len(self.whole)} tensors taken as they are: {counts}"]
         told += [f"'{name}': {what}" for name, what in self.adapted.items()]
         if self.left:
             told.append(f"left as made: {_listed([f'{name} ({why})' for name, why in self.left.items()])}")
