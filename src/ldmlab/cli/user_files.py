@@ -102,6 +102,8 @@ def _require_known(command: str, key: str, value: str) -> None:
             told = hint(value, _shipped())
             raise UserError(f"{key}={value}: no such file; give the path of a checkpoint (.ckpt or .safetensors){told}")
     elif name == "ckpt_path":
+        if _ships(value):
+            raise UserError(f"{key}={value}: is a model, from which a run begins and does not go on: init_ckpt={value}")
         if value not in RESUMED:
             raise UserError(f"{key}={value}: no such file as {value}; give output_dir= of the run to go on")
     elif command == "import" and key == "path":
