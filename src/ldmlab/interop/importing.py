@@ -86,7 +86,7 @@ def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]
         with no_larger_than(shape.numel() for shape in found.tensors.shapes.values()):
             components = found.family.describe(found.tensors, found.settings, hints)
             table = found.family.table(components)
-        outlines = {part: component.outline.state_dict() for part, component in components.items()}
+            outlines = {part: component.outline.state_dict() for part, component in components.items()}
     except (ValueError, *TROUBLE) as error:
         if any(f"{key}=" in str(error) for key in ("path", "tokenizer")):
             raise
