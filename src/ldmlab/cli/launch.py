@@ -64,9 +64,8 @@ def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
     def job(config: DictConfig) -> None:
         settings = HydraConfig.get()
         if settings.mode == RunMode.MULTIRUN:
-            _run_in_sweep(
-                command, config, record, log
-            )  # Hydra goes on with the other jobs, and names those that failed
+            # Hydra goes on with the other jobs, and names those that failed.
+            _run_in_sweep(command, config, record, log)
             return
         try:
             _run(command, config, folder)
