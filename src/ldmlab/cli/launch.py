@@ -50,7 +50,8 @@ def launch(command: str, argv: Sequence[str]) -> None:
     if arguments.shows:
         _through_hydra(command, arguments, lambda config: None)
     else:
-        require_files(command, config)
+        with as_job(config, 0 if arguments.multirun else None):
+            require_files(command, config)
         _launch(command, arguments, config)
 
 
@@ -95,10 +96,11 @@ def _launch(command: str, arguments: Arguments, config: DictConfig) -> None:
 def _sweep_folder(config: DictConfig, record: str | None, log: str) -> list[str]:
     """The folder of a sweep, where Hydra would take a `~` by its letter, or take the folder of another sweep."""
     with as_job(config, 0):
-        folder = expand_home(str(config.hydra.sweep.dir))
+        given = str(config.hydra.sweep.dir)
+    folder = expand_home(given)
     if _is_named_by_time(config, "sweep"):
         folder = str(RunFolder.claim_new(Path(folder).absolute(), record or "", log).path)
-    return [f"hydra.sweep.dir={quoted(folder)}"]
+    return [] if folder == given else [f"hydra.sweep.dir={quoted(folder)}"]
 
 
 def _is_named_by_time(config: DictConfig, mode: str) -> bool:

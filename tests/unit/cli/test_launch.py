@@ -208,7 +208,7 @@ def test_nothing_runs_where_nothing_can_be_written(seen: list[DictConfig], tmp_p
             [
                 "hydra.sweep.subdir=${hydra.job.override_dirname}",
                 "hydra.job.config.override_dirname.exclude_keys=[output_dir]",
-                'prompts=\'["a=b, \\"red\\" star"]\',\'["é (1)"]\'',
+                'prompts=["a=b, \\"red\\" star"],["é (1)"]',
             ],
             None,
         ),
@@ -226,8 +226,15 @@ def test_what_hydra_knows_of_a_job_names_its_folder(
     assert all((tmp_path / "out" / name / ".hydra/config.yaml").exists() for name in names)
 
 
+def test_a_sweep_over_folders_has_each_job_in_its_own(seen: list[DictConfig], tmp_path: Path) -> None:
+    launch("sample", ["-m", "output_dir=a,b"])
+    assert [config.output_dir for config in seen] == [str(tmp_path / "a/0"), str(tmp_path / "b/1")]
+
+
 def test_keys_may_refer_to_the_job(seen: list[DictConfig], tmp_path: Path) -> None:
-    launch("sample", ["output_dir=out", "ckpt=${hydra:runtime.output_dir}/a.ckpt"])
+    for name in ("out.ckpt", "a-0.ckpt", "a-1.ckpt"):
+        (tmp_path / name).touch()
+    launch("sample", ["output_dir=out", "ckpt=${hydra:runtime.output_dir}.ckpt"])
     launch("sample", ["-m", "output_dir=out", "n=3,4", "ckpt=a-${hydra:job.num}.ckpt"])
     launch(
         "sample",
