@@ -42,7 +42,7 @@ BESIDE = (
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
 def test_no_shapes_are_too_odd_for_a_line(family: Family) -> None:
     rng = random.Random(family.title)
-    for _ in range(20):
+    for _ in range(8):
         names = [*family.marks, *rng.sample(BESIDE, rng.randint(0, len(BESIDE)))]
         shapes = {name: torch.Size(rng.choices(SIDES, k=rng.choice([0, 1, 2, 2, 3, 4, 4]))) for name in names}
         source = Source(Path("file"), [Found(family, Tensors(Path("file"), shapes, lambda name: torch.zeros(0)))])
