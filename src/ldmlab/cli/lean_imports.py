@@ -84,7 +84,7 @@ class _Root(ModuleType):
         assert self.__spec__ is not None
         assert isinstance(self.__spec__.loader, _Later)
         loader = self.__spec__.loader.loader
-        self.__class__ = ModuleType
+        self.__class__ = ModuleType  # type: ignore[assignment]
         self.__spec__.loader = self.__loader__ = loader
         loader.exec_module(self)
 
