@@ -31,6 +31,7 @@ from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
 from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
+from ldmlab.cli.trained_on import remembered
 from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.data.datamodule import ShardDataModule
@@ -73,7 +74,7 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
     if not data.train_set.index.problems:  # which are told where they are found
         log.info(data.train_set.index.summary())
-    module.trained_on = _facts(cfg, data)
+    module.trained_on = remembered(cfg, data)
     if start is not None:
         require_same_run(cfg, module, data, start)
     elif isinstance(module, LatentDiffusionTraining):
@@ -197,12 +198,6 @@ def _begin_conditioner(conditioner: Conditioner, ckpt: str) -> None:
     except ValueError as error:
         told = str(error).replace("ckpt=", "conditioner_ckpt=", 1)
         raise ValueError(f"{told}; conditioner_ckpt=null starts from nothing") from error
-
-
-def _facts(cfg: DictConfig, data: ShardDataModule) -> dict[str, Any]:
-    """What a checkpoint remembers of its data: the settings as they were given."""
-    told = {key: cfg.data[key] for key in ("path", "heldout_path", "image_size")}
-    return {**told, "fingerprint": data.train_set.index.fingerprint}
 
 
 def _movable(conditioner: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from ldmlab.cli.build import Loaded, is_shipped
+from ldmlab.cli.progress import track
+from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
@@ -22,8 +26,17 @@ SHAPES = "data/shapes"
 MOST_BYTES = 2**20
 
 
+def remembered(cfg: DictConfig, data: ShardDataModule) -> dict[str, Any]:
+    """What a run's checkpoints remember of its data, see `Checkpoint`: the settings as they were given, and facts."""
+    told = {key: cfg.data[key] for key in ("path", "heldout_path", "image_size")}
+    return {**told, "dataset": _dataset_name(data.path), "fingerprint": data.train_set.index.fingerprint}
+
+
 def heldout_reference(cfg: DictConfig, loaded: Loaded, needs: Needs, tell: Tell) -> Path:
     """The folder of held-out tars to measure a model on: what the user names, else what the model was trained on.
+
+    A checkpoint may be a stranger's, who names a folder of the user's. So it is taken only where it holds the very
+    samples, and until then nothing is written there.
 
     Raises:
         ValueError: it is not known what that was, or it is not there.
@@ -32,18 +45,19 @@ def heldout_reference(cfg: DictConfig, loaded: Loaded, needs: Needs, tell: Tell)
         return require_heldout(heldout_folder(cfg.path or "", cfg.heldout_path))
     if is_shipped(cfg.ckpt):
         return heldout_folder(SHAPES)
-    data = loaded.checkpoint.data
+    data, give = loaded.checkpoint.data, "give path=FOLDER to measure it on"
     if data is None:
-        raise ValueError(f"path: {loaded.path} does not say what it was trained on; give path=FOLDER to measure it on")
-    path = data["path"]
+        raise ValueError(f"path: {loaded.path} does not say what it was trained on; {give}")
+    path, own = data["path"], data["heldout_path"]
+    known = f"path: {loaded.path} was trained on {path}"
     if not Path(path).is_dir():
-        raise ValueError(
-            f"path: {loaded.path} was trained on {path}, which is not there; give path=FOLDER to measure it on"
-        )
+        raise ValueError(f"{known}, which is not there; {give}")
+    if own is not None:
+        raise ValueError(f"{known}, beside held-out samples in {own}; give heldout_path= to measure it on those")
+    if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(path), needs):
+        raise ValueError(f"{known}, which does not hold the samples of then; {give}")
     tell(f"path={path}: what {loaded.path} was trained on")
-    if data["fingerprint"] not in (None, _fingerprint(train_folder(path), needs)):
-        tell(f"path={path}: has other samples than when {loaded.path} was trained")
-    return require_heldout(heldout_folder(path, data["heldout_path"]))
+    return require_heldout(heldout_folder(path))
 
 
 def tell_of_seen(loaded: Loaded, index: ShardIndex, tell: Tell) -> None:
@@ -60,7 +74,7 @@ def require_shapes(ckpt: str | None, loaded: Loaded) -> None:
         ValueError: it was trained on other data, or nobody knows on which.
     """
     data = loaded.checkpoint.data
-    if is_shipped(ckpt) or (data is not None and _dataset_name(Path(data["path"])) == ShapesSource.name):
+    if is_shipped(ckpt) or (data is not None and data["dataset"] == ShapesSource.name):
         return
     known = "does not say what it was trained on" if data is None else f"was trained on {data['path']}"
     raise ValueError(
@@ -70,7 +84,8 @@ def require_shapes(ckpt: str | None, loaded: Loaded) -> None:
 
 def _fingerprint(folder: Path, needs: Needs) -> str | None:
     try:
-        return ShardIndex.build(folder, needs=needs).fingerprint
+        reading = partial(track, what="reading shards")
+        return ShardIndex.build(folder, store=False, needs=needs, progress=reading).fingerprint
     except ValueError:
         return None
 
@@ -81,4 +96,5 @@ def _dataset_name(folder: Path) -> str | None:
         facts = json.loads(read_regular(folder / "dataset.json", MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
-    return facts.get("name") if isinstance(facts, dict) else None
+    name = facts.get("name") if isinstance(facts, dict) else None
+    return name if isinstance(name, str) else None

@@ -82,6 +82,7 @@ class ShardIndex:
     def build(
         root: str | Path,
         cache: bool = True,
+        store: bool = True,
         keep: Callable[[dict[str, Any]], bool] | None = None,
         max_pixels: int = MAX_PIXELS,
         needs: Needs = Needs(),  # noqa: B008 - frozen
@@ -94,6 +95,7 @@ class ShardIndex:
         Args:
             root: the folder; the tars directly in it are read, in the order of their names.
             cache: keep the scans in `.ldmlab_index.npz` in the folder (silently not, where it is read-only).
+            store: false to take those that are kept there, and write nothing.
             keep: a filter on a sample's json (an empty dict where it has none).
             max_pixels: larger images are dropped unseen.
             needs: what every sample must have.
@@ -104,7 +106,7 @@ class ShardIndex:
         """
         root = Path(root)
         paths, problems = find_shards(root)
-        scans = _scan(root, paths, max_pixels, cache, progress)
+        scans = _scan(root, paths, max_pixels, cache, store, progress)
         index = _assemble(root, scans, problems, needs)
         if index.problems:
             log.warning("%s: %s", root, index.summary())
@@ -228,7 +230,9 @@ def _planned(split: Path) -> int | None:
         return None
 
 
-def _scan(root: Path, paths: list[Path], max_pixels: int, cache: bool, progress: Progress) -> dict[Path, ShardScan]:
+def _scan(
+    root: Path, paths: list[Path], max_pixels: int, cache: bool, store: bool, progress: Progress
+) -> dict[Path, ShardScan]:
     """Return the scan of each shard, as stored or made anew; those made before an error or Ctrl-C are stored, too."""
     stored = index_cache.load(root) if cache else {}
     stamps = {path: index_cache.stamp(path, max_pixels) for path in paths}
@@ -240,7 +244,7 @@ def _scan(root: Path, paths: list[Path], max_pixels: int, cache: bool, progress:
     finally:
         lasting = {stamp: scans[path] for path, stamp in stamps.items() if path in scans and stamp is not None}
         lasting = {stamp: scan for stamp, scan in lasting.items() if scan.lasting}
-        if cache and lasting.keys() - stored.keys():
+        if cache and store and lasting.keys() - stored.keys():
             index_cache.save(root, lasting)
     return {path: scans[path] for path in paths}
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ldmlab.data.atomic import atomic_file
-from ldmlab.models.plain_data import read_json
+from ldmlab.models.plain_data import LONGEST, read_json
 from ldmlab.models.stored import require_sound
 from ldmlab.pretrained.weights import sha256_of
 from ldmlab.tensor_file import check, write_tensors
@@ -33,8 +33,9 @@ class Checkpoint:
         state: its weights.
         ema: whether they are averaged.
         sha256: of the file.
-        data: what it was trained on: "path", "heldout_path" (None for that of `path`), "image_size", and "fingerprint"
-            of the training split (None where it is not known); None where the file does not say.
+        data: what it was trained on: "path", "heldout_path" (None for that of `path`), "image_size", "dataset" (the
+            name of what `ldmlab data` wrote there, if it did), and "fingerprint" of the training split (None where it
+            is not known); None where the file does not say.
     """
 
     config: dict[str, Any]
@@ -115,9 +116,13 @@ def _read_training(path: Path, ema: bool) -> Checkpoint:
 
 def _facts(data: Any) -> dict[str, Any] | None:
     """What a file says of its data, if that is what it should be: a stranger's may say anything."""
-    kinds = {"path": str, "heldout_path": str | None, "image_size": int, "fingerprint": str | None}
-    fits = isinstance(data, dict) and all(isinstance(data.get(key), kind) for key, kind in kinds.items())
-    return {key: data[key] for key in kinds} if fits else None
+    kinds = {"path": str, "heldout_path": str | None, "image_size": int}
+    kinds |= dict.fromkeys(("dataset", "fingerprint"), str | None)
+    if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in kinds.items()):
+        return None
+    facts = {key: data.get(key) for key in kinds}
+    words = [value for value in facts.values() if isinstance(value, str)]
+    return facts if all(len(word) <= LONGEST and word.isprintable() for word in words) else None
 
 
 def is_exported(path: Path) -> bool:

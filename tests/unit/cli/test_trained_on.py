@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from ldmlab.cli.trained_on import heldout_reference, require_shapes, tell_of_seen
+from ldmlab.cli.trained_on import heldout_reference, remembered, require_shapes, tell_of_seen
+from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 
@@ -23,8 +24,10 @@ def model(data: dict[str, Any] | None) -> Any:
     return SimpleNamespace(path=Path("mine.safetensors"), checkpoint=SimpleNamespace(data=data))
 
 
-def remembered(path: Path | str, fingerprint: str | None = None, heldout_path: str | None = None) -> dict[str, Any]:
-    return {"path": str(path), "heldout_path": heldout_path, "image_size": 32, "fingerprint": fingerprint}
+def facts(path: Path | str, fingerprint: str | None = None, **more: str) -> dict[str, Any]:
+    """What a checkpoint remembers."""
+    data = {"path": str(path), "heldout_path": None, "image_size": 32, "dataset": None, "fingerprint": fingerprint}
+    return data | more
 
 
 @pytest.fixture
@@ -42,25 +45,43 @@ def reference() -> Callable[..., tuple[Path, list[str]]]:
 Reference = Callable[..., tuple[Path, list[str]]]
 
 
+def copy_tars(shards: Path, folder: Path) -> None:
+    """The training split alone, as a folder of other origin."""
+    for tar in (shards / "train").glob("*.tar"):
+        shutil.copy(tar, folder)
+
+
 def test_what_it_was_trained_on_is_taken_and_named(shards: Path, reference: Reference) -> None:
     fingerprint = ShardIndex.build(shards / "train", needs=NEEDS).fingerprint
     told = [f"path={shards}: what mine.safetensors was trained on"]
-    assert reference(remembered(shards, fingerprint)) == (shards / "heldout", told)
-    assert reference(remembered(shards)) == (shards / "heldout", told)
+    assert reference(facts(shards, fingerprint)) == (shards / "heldout", told)
 
 
-def test_a_held_out_folder_of_its_own_is_remembered_too(shards: Path, tmp_path: Path, reference: Reference) -> None:
-    assert reference(remembered(shards, heldout_path=str(tmp_path)))[0] == tmp_path
+@pytest.mark.parametrize("fingerprint", [None, "that of other samples", ""])
+def test_a_folder_that_a_file_names_is_taken_for_its_samples_alone_and_left_as_it_is(
+    shards: Path, tmp_path: Path, fingerprint: str | None, reference: Reference
+) -> None:
+    copy_tars(shards, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="does not hold the samples of then; give path=FOLDER to measure it on"):
+        reference(facts(tmp_path, fingerprint))
+    assert sorted(tmp_path.rglob("*")) == before
+    same = ShardIndex.build(tmp_path, cache=False, needs=NEEDS).fingerprint
+    with pytest.raises(ValueError, match=r"heldout_path: there is no folder"):
+        reference(facts(tmp_path, same))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("fingerprint", ["that of other samples", ""])
-def test_other_samples_under_the_same_name_are_told(shards: Path, fingerprint: str, reference: Reference) -> None:
-    _, told = reference(remembered(shards, fingerprint))
-    assert told[1] == f"path={shards}: has other samples than when mine.safetensors was trained"
+def test_of_held_out_samples_elsewhere_nobody_knows_whose_they_are(
+    shards: Path, tmp_path: Path, reference: Reference
+) -> None:
+    fingerprint = ShardIndex.build(shards / "train", needs=NEEDS).fingerprint
+    with pytest.raises(ValueError, match=f"beside held-out samples in {tmp_path}; give heldout_path="):
+        reference(facts(shards, fingerprint, heldout_path=str(tmp_path)))
 
 
 def test_what_the_user_names_comes_first(shards: Path, tmp_path: Path, reference: Reference) -> None:
-    assert reference(remembered("/nowhere"), path=str(shards)) == (shards / "heldout", [])
+    assert reference(facts("/nowhere"), path=str(shards)) == (shards / "heldout", [])
     assert reference(None, heldout_path=str(tmp_path)) == (tmp_path, [])
 
 
@@ -74,7 +95,7 @@ def test_shipped_models_are_of_drawn_shapes(reference: Reference) -> None:
     [
         (None, "path: mine.safetensors does not say what it was trained on; give path=FOLDER to measure it on"),
         (
-            remembered("/gone/photos"),
+            facts("/gone/photos"),
             "path: mine.safetensors was trained on /gone/photos, which is not there; give path=FOLDER to measure it on",
         ),
     ],
@@ -88,7 +109,7 @@ def test_otherwise_it_asks(data: dict[str, Any] | None, told: str, reference: Re
 def test_training_samples_are_told_from_held_out_ones(shards: Path) -> None:
     train, heldout = (ShardIndex.build(shards / split, needs=NEEDS) for split in ("train", "heldout"))
     told: list[str] = []
-    mine = model(remembered(shards, train.fingerprint))
+    mine = model(facts(shards, train.fingerprint))
     for index in (heldout, train):
         tell_of_seen(mine, index, told.append)
     assert told == [
@@ -96,18 +117,26 @@ def test_training_samples_are_told_from_held_out_ones(shards: Path) -> None:
     ]
 
 
-def test_prompts_of_shapes_are_for_models_of_shapes(shards: Path, tmp_path: Path) -> None:
+def test_prompts_of_shapes_are_for_models_of_shapes() -> None:
     require_shapes("shapes/dit", model(None))
-    require_shapes("mine.safetensors", model(remembered(shards)))
-    (tmp_path / "dataset.json").write_text(json.dumps({"name": "openmoji"}))
-    (tmp_path / "list").mkdir()
-    (tmp_path / "list/dataset.json").write_text("[" * 10_000)
+    require_shapes("mine.safetensors", model(facts("/gone", dataset="shapes")))
     for data, known in (
         (None, "does not say what it was trained on"),
-        (remembered(tmp_path), f"was trained on {tmp_path}"),
-        (remembered(tmp_path / "list"), f"was trained on {tmp_path / 'list'}"),
-        (remembered("/gone"), "was trained on /gone"),
+        (facts("/gone"), "was trained on /gone"),
+        (facts("/emojis", dataset="openmoji"), "was trained on /emojis"),
     ):
         with pytest.raises(ValueError, match=r"^prompts: .* are of drawn shapes") as caught:
             require_shapes("mine.safetensors", model(data))
         assert str(caught.value).endswith(f"mine.safetensors {known}; give some")
+
+
+def test_a_run_remembers_its_data(shards: Path, tmp_path: Path) -> None:
+    copy_tars(shards, tmp_path)
+    for path, name in ((shards, "shapes"), (tmp_path, None)):
+        data = ShardDataModule(path, batch_size=1, image_size=16)
+        cfg = OmegaConf.create({"data": {"path": str(path), "heldout_path": None, "image_size": 16}})
+        own = {"path": str(path), "heldout_path": None, "image_size": 16, "dataset": name}
+        assert remembered(cfg, data) == own | {"fingerprint": data.train_set.index.fingerprint}
+    for broken in ("[" * 10_000, "[]", "{}", '{"name": 5}'):
+        (tmp_path / "dataset.json").write_text(broken)
+        assert remembered(cfg, data)["dataset"] is None

@@ -209,7 +209,7 @@ def exported(tmp_path: Path) -> Path:
     return path
 
 
-DATA = {"path": "data/mine", "heldout_path": None, "image_size": 64, "fingerprint": "abc"}
+DATA = {"path": "data/mine", "heldout_path": None, "image_size": 64, "dataset": "shapes", "fingerprint": "abc"}
 
 
 def test_no_flipped_bit_of_an_exported_model_goes_unseen(exported: Path) -> None:
@@ -234,7 +234,10 @@ def test_the_same_model_gives_the_same_bytes(exported: Path) -> None:
 def test_a_model_remembers_its_data(exported: Path, tmp_path: Path) -> None:
     assert read_checkpoint(exported).data == DATA
     path = tmp_path / "a.ckpt"
-    for data, told in ((DATA, DATA), (None, None), ("data/mine", None), ({**DATA, "image_size": "64"}, None)):
+    older = {name: value for name, value in DATA.items() if name != "dataset"}
+    changes = {"image_size": "64"}, {"dataset": 5}, {"path": "a\x1b[2J"}, {"path": "a" * 5000}
+    wrong = [None, "data/mine", *({**DATA, **change} for change in changes)]
+    for data, told in ((DATA, DATA), (older, {**DATA, "dataset": None}), *((each, None) for each in wrong)):
         torch.save({**CONTENT, "data": data}, path)
         assert read_checkpoint(path).data == told
 
