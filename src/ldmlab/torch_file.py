@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ldmlab.pickle_scan import MOST_BYTES, require_modest
+
+PICKLE = "data.pkl"
 SHARED = 2
 """Times that the tensors of a file may be as large as the file: some share their memory."""
 
@@ -27,16 +30,13 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
     Raises:
         ValueError: the file is damaged, or holds more than plain data and tensors.
     """
+    _require_whole(path, key)
     try:
-        with zipfile.ZipFile(path) as archive:
-            packed = next((info for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED), None)
-            damaged = archive.testzip() if packed is None else None
-    except Exception as error:  # a damaged archive raises anything from BadZipFile to NotImplementedError
-        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch, or it is cut off ({error})") from error
-    if packed is not None:
-        raise ValueError(f"{key}={path}: is packed at '{packed.filename}', which PyTorch never does; save it anew")
-    if damaged is not None:
-        raise ValueError(f"{key}={path}: the file is damaged at '{damaged}'; use another checkpoint")
+        require_modest(torch._C.PyTorchFileReader(str(path)).get_record(PICKLE))
+    except ValueError as error:
+        raise ValueError(f"{key}={path}: refused, because its pickle is not plain data ({error})") from error
+    except RuntimeError as error:
+        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({_first_line(error)})") from error
     try:
         with torch.serialization.safe_globals([*stand_ins]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -47,6 +47,37 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
         ) from error
     except Exception as error:  # a pickle made by hand raises whatever its maker likes
         raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({error})") from error
+
+
+def _require_whole(path: Path, key: str) -> None:
+    """Refuse an archive that is damaged, or as PyTorch never writes one: packed, or with parts that are others too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            strange = _strange(archive.infolist(), path.stat().st_size)
+            damaged = archive.testzip() if strange is None else None
+    except Exception as error:  # a damaged archive raises anything from BadZipFile to NotImplementedError
+        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch, or it is cut off ({error})") from error
+    if strange is not None:
+        raise ValueError(f"{key}={path}: {strange}, which PyTorch never does; save it anew")
+    if damaged is not None:
+        raise ValueError(f"{key}={path}: the file is damaged at '{damaged}'; use another checkpoint")
+
+
+def _strange(members: Sequence[zipfile.ZipInfo], size: int) -> str | None:
+    """What is odd about the members of an archive of so many bytes, in which PyTorch finds "a" by the name "A"."""
+    left = size
+    for member in members:
+        folder, _, name = member.filename.rpartition("/")
+        left -= member.file_size
+        if member.compress_type != zipfile.ZIP_STORED:
+            return f"is packed at '{member.filename}'"
+        if left < 0:
+            return f"has '{member.filename}' where other parts are"
+        if folder.lower().endswith("/data") and not name.isdecimal():
+            return f"calls a tensor '{name}'"
+        if name.lower() == PICKLE and member.file_size > MOST_BYTES:
+            return f"has {member.file_size:,} bytes beside its tensors"
+    return None
 
 
 def require_tensors(state: Any, path: Path, key: str = "ckpt") -> dict[str, Tensor]:
@@ -68,6 +99,10 @@ def require_tensors(state: Any, path: Path, key: str = "ckpt") -> dict[str, Tens
                 f"{key}={path}: '{str(name)[:60]}' is no plain tensor, or larger than the file; save it anew"
             )
     return dict(state)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def _culprit(error: Exception) -> str:
