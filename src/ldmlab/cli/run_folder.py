@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from ldmlab.cli.errors import UserError
+from ldmlab.data.folder_lock import NAME as LOCK
 
 RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """Hydra's names for the config of the command, its own, and what was on the command line."""
@@ -92,7 +93,7 @@ class RunFolder:
             _write(path, text.encode())
 
     def take_back(self) -> None:
-        """Undo all of this, unless more than the config and the log has been written since."""
+        """Undo all of this, unless more than the config and the log has been written since (a lock comes and goes)."""
         if not self.path.is_dir() or self._others(_entries(self.path)) != self._others(self.before):
             return
         with suppress(OSError):
@@ -119,7 +120,7 @@ class RunFolder:
                 )
 
     def _others(self, entries: Mapping[str, Signature]) -> dict[str, Signature]:
-        own = {self.record.relative_to(self.path).parts[0], self.log.name}
+        own = {self.record.relative_to(self.path).parts[0], self.log.name, LOCK}
         return {name: signature for name, signature in entries.items() if name not in own}
 
     def _put_back_record(self) -> None:

@@ -50,7 +50,8 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
     finally:
         done.set()
         with suppress(OSError):
-            path.unlink()
+            if _is_still(path, descriptor):  # nobody has taken it away, and the folder over
+                path.unlink()
         os.close(descriptor)
 
 

@@ -44,6 +44,19 @@ def test_a_folder_of_the_users_keeps_all_that_was_in_it(tmp_path: Path) -> None:
     assert left == kept
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_a_lock_that_a_killed_run_left_does_not_count(left: bool, tmp_path: Path) -> None:
+    """The run that is refused takes it over, and with it away."""
+    claim(tmp_path).write_record("n: 7", "", "")
+    if left:
+        (tmp_path / ".lock").touch()
+    folder = claim(tmp_path)
+    folder.write_record(*TEXTS)
+    (tmp_path / ".lock").unlink(missing_ok=True)
+    folder.take_back()
+    assert (tmp_path / ".hydra/config.yaml").read_text() == "n: 7"
+
+
 @pytest.mark.parametrize("name", ["picture.png", "note.txt"])
 def test_what_has_been_written_keeps_its_record(name: str, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("mine")

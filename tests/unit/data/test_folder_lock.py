@@ -31,6 +31,13 @@ def test_a_second_writer_is_refused_in_one_line_that_names_the_first(tmp_path: P
     assert not list((tmp_path / "a").iterdir())
 
 
+def test_the_lock_of_who_took_the_folder_over_stays(tmp_path: Path) -> None:
+    with folder_lock(tmp_path, "path"):
+        (tmp_path / NAME).unlink()
+        write(tmp_path / NAME, "elsewhere")
+    assert (tmp_path / NAME).exists()
+
+
 def test_an_error_frees_the_folder(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), folder_lock(tmp_path, "path"):
         raise KeyboardInterrupt
