@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.core.saving import save_hparams_to_yaml
+import yaml
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -144,8 +144,10 @@ class TableLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Write the settings."""
-        save_hparams_to_yaml(self.folder / "hparams.yaml", params)
+        """Write the settings, plain data."""
+        with atomic_file(self.folder / "hparams.yaml") as file:
+            plain = vars(params) if isinstance(params, Namespace) else params
+            file.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -109,6 +109,15 @@ def test_a_link_is_not_written_through(path: Path) -> None:
     assert mine.read_text() == "mine"
 
 
+def test_settings_take_the_place_of_a_link(tmp_path: Path) -> None:
+    mine, settings = tmp_path / "mine", tmp_path / "hparams.yaml"
+    mine.write_text("mine")
+    settings.symlink_to(mine)
+    csv_logger(str(tmp_path)).log_hyperparams({"seed": 7, "path": None})
+    assert settings.read_text() == "seed: 7\npath: null\n"
+    assert mine.read_text() == "mine"
+
+
 def test_a_full_disk_costs_rows_and_not_the_run(
     tmp_path: Path, full_disk: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
