@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from ldmlab.cli.build import SHIPPED_MODEL
 from ldmlab.models.stored import LENDER
-from ldmlab.training.checkpoints import Checkpoint, export_weights, read_checkpoint
+from ldmlab.training.checkpoints import Checkpoint, export_weights, in_half, read_checkpoint
 
 MODEL = "model.safetensors"
 
@@ -31,8 +31,8 @@ def is_exported(cfg: DictConfig, checkpoint: Path) -> bool:
         return False
     if (found.config, found.ema, set(found.state)) != (model.config, model.ema, set(model.state)):
         return False
-    half = cfg.export_half
-    return all(torch.equal(t.half().float() if half else t, found.state[name]) for name, t in model.state.items())
+    written = {name: in_half(t).to(t.dtype) if cfg.export_half else t for name, t in model.state.items()}
+    return all(torch.equal(t, found.state[name]) for name, t in written.items())
 
 
 def _model(cfg: DictConfig, path: Path) -> Checkpoint:

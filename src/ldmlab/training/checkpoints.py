@@ -187,15 +187,17 @@ def export_weights(
         half: write weights in fp16.
         data: what it was trained on, see `Checkpoint`.
     """
-    tensors = {
-        name: (t.half() if half and t.dtype == torch.float32 and t.ndim > 0 else t).contiguous().cpu()
-        for name, t in state.items()
-    }
+    tensors = {name: (in_half(t) if half else t).contiguous().cpu() for name, t in state.items()}
     metadata = {"format": FORMAT, "config": json.dumps(config, sort_keys=True), "ema": "true" if ema else "false"}
     if data is not None:
         metadata["data"] = json.dumps(data, sort_keys=True)
     with atomic_file(path) as file:
         write_tensors(file, tensors, metadata)
+
+
+def in_half(tensor: Tensor) -> Tensor:
+    """A weight in fp16; whole numbers and scalars as they are."""
+    return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 0 else tensor
 
 
 def _require_file(path: Path) -> None:
