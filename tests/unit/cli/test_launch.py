@@ -274,7 +274,7 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
         (["evaluate", "seed=2"], r"holds another run \(it had seed: 1, this one has seed: 2\); give another folder"),
         (["evaluate", "seed=1", "sampler=ddpm"], r"it had _target_: ldmlab\.samplers\.ddim\.DDIM, this one has"),
         (["sample", "seed=1"], "holds a run of `ldmlab evaluate`"),
-        (["train", "experiment=shapes/dit"], "holds a run of `ldmlab evaluate`"),
+        (["train", "experiment=shapes/dit", f"data.path={tmp_path}"], "holds a run of `ldmlab evaluate`"),
     ):
         with pytest.raises(UserError, match=f"output_dir={tmp_path}/out: .*{told}"):
             launch(words[0], [*words[1:], "output_dir=out"])
