@@ -136,6 +136,24 @@ def test_resume_goes_on(tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Com
     assert steps == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_a_run_that_ends_before_its_last_step_says_why(
+    tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    """What it has is exported all the same."""
+    folder = shutil.copytree(autoencoder, tmp_path / "run")
+    words = ("train", *tiny["autoencoder"], f"data.path={shards}", "trainer.max_steps=9")
+    (folder / "model.safetensors").unlink()
+    over = "trainer.max_time=00:00:00:00"
+    done = ldmlab(*words, f"output_dir={folder}", "ckpt_path=auto", over)
+    assert done.code == 0, done.err
+    assert f"the run ends at step 4 of 9: {over} is over, which counts from the begin of the run" in done.err
+    assert (folder / "model.safetensors").exists()
+    new = (*words, f"output_dir={tmp_path / 'new'}")
+    assert f"nothing was trained: {over} is over" in ldmlab(*new, over).refusal()
+    no_batch = "trainer.limit_train_batches=0"
+    assert f"nothing was trained: {no_batch} leaves no batch" in ldmlab(*new, no_batch).refusal()
+
+
 def test_a_run_begins_from_another_model_at_another_resolution(
     tiny: Tiny, shards: Path, autoencoder: Path, dit: Path, ldmlab: Command, tmp_path: Path
 ) -> None:

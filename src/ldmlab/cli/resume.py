@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ldmlab.cli.build import is_shipped, with_defaults
+from ldmlab.cli.export_run import MODEL
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.build import OBJECTIVE
 from ldmlab.models.plain_data import require_plain, shown
@@ -30,7 +31,7 @@ CHECKPOINT = "last.ckpt"
 LAST, AUTO = "last", "auto"
 LIGHTNINGS_OWN = "hpc_ckpt_*.ckpt"
 """What Lightning writes under SLURM, and would go on from by itself."""
-FREE_TO_CHANGE = {"params", "lr", "initial_lr", "fused", "foreach", "capturable", "differentiable", "maximize"}
+FREE_TO_CHANGE = {"params", "lr", "initial_lr", "fused", "foreach", "capturable", "differentiable"}
 """Settings of an optimizer that a run may go on with changed, or that do not change what it does."""
 
 
@@ -62,10 +63,15 @@ def find_start(cfg: DictConfig) -> Start | None:
     """The checkpoint that `ckpt_path` asks for; None to begin.
 
     Raises:
-        ValueError: there is none, it is damaged or not ours, or the folder holds a run that this one would overwrite.
+        ValueError: there is none, it is damaged or not ours, or the folder holds what this run would overwrite.
     """
     folder, asked = Path(cfg.output_dir), cfg.ckpt_path
     there = [path for path in (folder / CHECKPOINT, folder / PREVIOUS, *folder.glob(LIGHTNINGS_OWN)) if path.exists()]
+    if not there and (folder / MODEL).exists() and asked != LAST:
+        raise ValueError(
+            f"output_dir={folder}: holds {MODEL} and no checkpoint to go on from, and a run would write over it; give "
+            "another folder, or take it away"
+        )
     if asked in (LAST, AUTO):
         return _newest(folder, there, asked)
     path = None if asked is None else Path(asked)
@@ -197,9 +203,9 @@ def _require_same_optimizers(optimizers: list[Optimizer], start: Start) -> None:
                     )
 
 
-def last_good(folder: Path) -> str:
-    """How to go on with the run in a folder."""
+def last_good(folder: Path, otherwise: str) -> str:
+    """How to go on with the run in a folder; something else where nothing is saved yet."""
     path = folder / CHECKPOINT
     if not path.exists():
-        return "nothing is saved yet: give the same command again"
+        return f"nothing is saved yet: {otherwise}"
     return f"the last good checkpoint is {path}; go on from it with ckpt_path=last output_dir={folder}"

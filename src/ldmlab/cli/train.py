@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> None:
     try:
         _run(cfg, folder)
     except Stopped as stop:
-        raise Stopped(stop.number, last_good(folder)) from None
+        raise Stopped(stop.number, last_good(folder, "give the same command again")) from None
 
 
 def _run(cfg: DictConfig, folder: Path) -> None:
@@ -90,7 +90,7 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if trainer.is_global_zero:
-        export_run(cfg, start.path if start and start.steps >= cfg.trainer.max_steps else folder / CHECKPOINT)
+        export_run(cfg, start.path if start and start.steps >= trainer.global_step else folder / CHECKPOINT)
 
 
 def _has_ended(cfg: DictConfig, start: Start) -> bool:
@@ -122,12 +122,31 @@ def _fit(trainer: L.Trainer, cfg: DictConfig, module: Training, data: ShardDataM
             raise asked
         if start is not None and start.steps >= cfg.trainer.max_steps:
             finish(trainer, module, data)
+        _tell_of_an_early_end(trainer, cfg, start)
     except SystemExit as error:  # Lightning's answer to SIGTERM, where it comes before the first step
         raise STOP.asked() or error from None
     except NonFiniteError as error:
-        raise ValueError(f"{error}; {last_good(folder)}") from error
+        raise ValueError(f"{error}; {last_good(folder, 'begin anew')}") from error
     except MisconfigurationException as error:
         raise ValueError(str(error)) from error
+
+
+def _tell_of_an_early_end(trainer: L.Trainer, cfg: DictConfig, start: Start | None) -> None:
+    """Say why a run has ended before its last step.
+
+    Raises:
+        ValueError: it has not trained at all, and has no checkpoint.
+    """
+    steps, settings = trainer.global_step, cfg.trainer
+    if steps >= settings.max_steps:
+        return
+    if settings.max_time is None:
+        why = f"trainer.limit_train_batches={settings.limit_train_batches} leaves no batch"
+    else:
+        why = f"trainer.max_time={settings.max_time} is over, which counts from the begin of the run; raise it"
+    if not (start.own if start else steps):
+        raise ValueError(f"nothing was trained: {why}")
+    log.warning("the run ends at step %d of %d: %s", steps, settings.max_steps, why)
 
 
 def _autoencoder(
