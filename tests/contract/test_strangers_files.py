@@ -337,6 +337,9 @@ SIZE = (300, 16)
         torch.zeros(SIZE, dtype=torch.int64),
         torch.zeros(SIZE, dtype=torch.bool),
         torch.zeros(SIZE, dtype=torch.complex64),
+        torch.zeros(SIZE).to(torch.float8_e4m3fn),
+        torch.zeros(SIZE, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        torch.full(SIZE, 1e300, dtype=torch.float64),
         torch.full(SIZE, float("nan")),
         torch.full(SIZE, float("inf")),
         torch.zeros(0, 16),
@@ -346,7 +349,7 @@ SIZE = (300, 16)
         "weights",
         None,
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_tensors_that_no_model_computes_with_are_refused(
     tensor: Any, weights: dict[str, torch.Tensor], tmp_path: Path

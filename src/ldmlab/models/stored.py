@@ -15,6 +15,7 @@ LENDER = "autoencoder_ckpt"
 """The entry that names the shipped model whose autoencoder an exported model reads."""
 LARGEST_IMAGE = 4096
 """Pixels of a side."""
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ALONE = ("autoencoder", "conditioner")
 KINDS = ("latent_diffusion", *ALONE)
 
@@ -46,14 +47,16 @@ def require_sound(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         state: the file's.
 
     Raises:
-        ValueError: numbers of another kind (whole, real), none at all, NaN or infinity; the first tensor is named.
+        ValueError: numbers of another kind (whole, real), none at all, NaN, or infinity once they are in the model's
+            precision; the first tensor is named.
     """
     for name, tensor in state.items():
         if name.endswith("_extra_state"):
             continue
-        if tensor.is_floating_point() != own[name].is_floating_point() or tensor.is_complex():
+        real = own[name].is_floating_point()
+        if (tensor.dtype not in PRECISIONS) if real else (tensor.is_floating_point() or tensor.is_complex()):
             raise ValueError(f"'{name}' holds {tensor.dtype}, and the model {own[name].dtype}")
         if not tensor.numel():
             raise ValueError(f"'{name}' is empty")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if real and not bool(torch.isfinite(tensor.to(own[name].dtype)).all()):
             raise ValueError(f"'{name}' holds NaN or infinite values; use an earlier checkpoint")
