@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 NAME = ".lock"
+BEGIN = b'{"host": '
+"""Of a file that is ours to overwrite and to take away."""
 BEAT = 5.0
 """Seconds between two signs of life."""
 PATIENCE = 30.0
@@ -34,7 +36,7 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
         key: the setting that named it, for the message.
 
     Raises:
-        ValueError: another process writes there.
+        ValueError: another process writes there, or a file of that name is none of ours.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
@@ -57,9 +59,12 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
 
 def _acquire(path: Path, what: str) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = _open(path, what)
         try:
-            locked, owner = _flock(descriptor), _owner(descriptor)
+            content = os.pread(descriptor, 4096, 0)
+            if content.strip(b"\0") and not content.startswith(BEGIN):  # zeros are what a lost disk leaves
+                raise ValueError(_not_ours(path, what))
+            locked, owner = _flock(descriptor), _owner(content)
             foreign = owner is not None and (locked is False or owner["host"] != socket.gethostname())
             if locked is None or (foreign and _is_alive(path)):
                 raise ValueError(f"{what}: {_told(owner, path)}")
@@ -71,6 +76,17 @@ def _acquire(path: Path, what: str) -> int:
         os.close(descriptor)  # its last writer took it away before it was locked
 
 
+def _open(path: Path, what: str) -> int:
+    """A file is opened, or made. Nothing is written to one that somebody else put there."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise ValueError(_not_ours(path, what))
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+def _not_ours(path: Path, what: str) -> str:
+    return f"{what}: {path} is no lock of ldmlab; take it away, or give another folder"
+
+
 def _flock(descriptor: int) -> bool | None:
     """True with the lock, None where another process has it, False on a file system that has none."""
     try:
@@ -80,13 +96,14 @@ def _flock(descriptor: int) -> bool | None:
     return True
 
 
-def _owner(descriptor: int) -> dict[str, Any] | None:
-    """Who wrote the file; None for nobody."""
+def _owner(content: bytes) -> dict[str, Any] | None:
+    """Who wrote the file, which may be a stranger's; None for nobody."""
     try:
-        owner = json.loads(os.pread(descriptor, 4096, 0))
-        return {"host": str(owner["host"]), "pid": int(owner["pid"]), "since": str(owner["since"])}
-    except (ValueError, KeyError, TypeError):
+        owner = json.loads(content)
+        told = {"host": str(owner["host"]), "pid": int(owner["pid"]), "since": str(owner["since"])}
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
+    return told if (told["host"] + told["since"]).isprintable() else None
 
 
 def _is_alive(path: Path) -> bool:

@@ -81,6 +81,7 @@ class ShardWriter:
             stats = json.loads(read_text(path))
             whole = stats["tar_bytes"] == tar.stat().st_size
             mine = stats["fingerprint"] == fingerprint(self.source, self.shard_size)
+            whole &= isinstance(stats["tar_sha256"], str)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return stats if whole and mine else None

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,9 @@ def test_an_error_frees_the_folder(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", None])
+@pytest.mark.parametrize(
+    "content", ["", "\0" * 60, '{"host": 5', '{"host": ' + "[" * 4000, '{"host": "x", "pid": 1e999}', None]
+)
 def test_what_a_killed_process_of_this_host_left_does_not_block(tmp_path: Path, content: str | None) -> None:
     if content is None:
         write(tmp_path / NAME, socket.gethostname())
@@ -93,9 +97,20 @@ def test_a_holder_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.Monkey
         assert module._is_alive(tmp_path / NAME)
 
 
-def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "notes"])
+def test_what_is_no_lock_of_ours_is_left_alone(tmp_path: Path, kind: str) -> None:
     (tmp_path / "mine").write_text("text")
-    (tmp_path / NAME).symlink_to(tmp_path / "mine")
-    with pytest.raises(OSError, match="symbolic"), folder_lock(tmp_path, "path"):
+    path = tmp_path / NAME
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to(tmp_path / "mine"),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "notes": lambda: path.write_text("[1] do not lose this"),
+    }
+    make[kind]()
+    told = f"path={tmp_path}: {path} is no lock of ldmlab; take it away, or give another folder"
+    with pytest.raises(ValueError, match=re.escape(told)), folder_lock(tmp_path, "path"):
         pass
     assert (tmp_path / "mine").read_text() == "text"
+    assert kind != "notes" or path.read_text() == "[1] do not lose this"
+    assert os.path.lexists(path)

@@ -15,6 +15,7 @@ import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,6 +159,18 @@ def test_no_pipe_is_waited_for_and_no_link_written_through(dataset: Path, tmp_pa
     os.mkfifo(root / "dataset.json")
     with pytest.raises(ValueError, match="holds a dataset of another configuration"):
         write(root)
+
+
+@pytest.mark.parametrize("change", [{"tar_sha256": None}, {"tar_bytes": "many"}, {"fingerprint": []}])
+def test_a_shard_whose_statistics_lack_something_is_written_again(
+    change: dict[str, Any], dataset: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(dataset, tmp_path / "data")
+    path = root / "train/00001_stats.json"
+    stats = json.loads(path.read_text())
+    path.write_text(json.dumps(stats | change))
+    assert write(root).written == 1
+    assert json.loads(path.read_text())["tar_sha256"] == stats["tar_sha256"]
 
 
 def test_bad_arguments_write_nothing(tmp_path: Path) -> None:
