@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ _FOR_COMMAND = re.compile(r"^# For `ldmlab (?P<command>\w+)`")
 class Key:
     """A key of a command itself, as written in its yaml: the comment at the end of the line is its meaning.
 
-    `where` names the choice that brings it in, or is empty.
+    `where` names the choices that bring it in, or is empty.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Group:
-    """A config group that a command composes. `where` names the choice that brings it in, or is empty."""
+    """A config group that a command composes. `where` names the choices that bring it in, or is empty."""
 
     name: str
     default: str | None
@@ -44,9 +44,10 @@ def keys(command: str) -> list[Key]:
     found = {key.name: key for path in files for key in _keys_in(path)}
     for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
         for option in options(group) if group != "experiment" else []:
-            if is_global(group, option):
-                for key in _keys_in(_path(group, option), f"{group}={option}"):
-                    found.setdefault(key.name, key)
+            for key in _keys_in(_path(group, option)) if is_global(group, option) else ():
+                known = found.setdefault(key.name, replace(key, where=f"{group}={option}"))
+                if known.where:
+                    found[key.name] = replace(known, where=_with(known.where, f"{group}={option}"))
     return list(found.values())
 
 
@@ -57,12 +58,14 @@ def groups(command: str) -> list[Group]:
         found[name] = Group(name, default, "")
         for option in options(name) if name != "experiment" else []:
             for inner, choice in _defaults(conf_dir() / name / f"{option}.yaml"):
-                if inner in found and not found[inner].where:
-                    continue  # the command has it always, and this option only chooses in it
-                where = ", ".join(filter(None, [found[inner].where if inner in found else "", f"{name}={option}"]))
-                found.setdefault(inner, Group(inner, choice, where))
-                found[inner] = Group(inner, found[inner].default, where)
+                known = found.setdefault(inner, Group(inner, choice, f"{name}={option}"))
+                if known.where:  # otherwise the command has it always, and this option only chooses in it
+                    found[inner] = replace(known, where=_with(known.where, f"{name}={option}"))
     return list(found.values())
+
+
+def _with(where: str, choice: str) -> str:
+    return ", ".join(dict.fromkeys([*where.split(", "), choice]))
 
 
 def options(group: str) -> list[str]:
@@ -111,14 +114,14 @@ def all_groups() -> list[str]:
     return sorted(folders - {"hydra"} | {"experiment"})
 
 
-def _keys_in(path: Path, where: str = "") -> Iterator[Key]:
+def _keys_in(path: Path) -> Iterator[Key]:
     """The keys of a file that hold a value, or a list that starts on the next line."""
     lines = path.read_text().splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         match = _KEY_LINE.match(line)
         is_list = following.lstrip().startswith("- ")
         if match and match["name"] != "defaults" and (match["default"] or is_list):
-            yield Key(match["name"], match["default"] or "[...]", match["meaning"] or "", where)
+            yield Key(match["name"], match["default"] or "[...]", match["meaning"] or "")
 
 
 def _bases(command: str) -> list[str]:

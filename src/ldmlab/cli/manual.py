@@ -263,7 +263,7 @@ def page(command: str) -> str:
         "EXAMPLES": "\n".join(f"    {line}\n        {meaning}\n" for line, meaning in entry.examples),
         "EXIT STATUS": _table(EXIT_STATUS),
     }
-    return "\n".join(f"{title}\n{body}" for title, body in sections.items())
+    return "\n".join(f"{title}\n{body}" for title, body in sections.items() if body)
 
 
 def topic(command: str, name: str) -> str:
@@ -312,7 +312,7 @@ def _groups(command: str) -> str:
         "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option: --help GROUP says what the "
         "options are, --help GROUP=OPTION what keys one has, and --cfg job shows all that are chosen."
     )
-    return f"{_table(rows)}\n{_paragraph(footer)}"
+    return f"{_table(rows)}\n{_paragraph(footer)}" if rows else ""
 
 
 def _options(command: str, group: str) -> list[str]:

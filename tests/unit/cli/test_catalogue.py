@@ -24,6 +24,8 @@ def test_keys_that_an_option_adds_say_so() -> None:
     assert keys["grid_prompts"].default == "null"
     assert "model" not in keys
     assert catalogue.keys("data")[0].where == ""
+    edit = {key.name: key for key in catalogue.keys("edit")}
+    assert edit["overlap"].where == "method=inpaint, method=mask_blend, method=sdedit, method=uncrop"
 
 
 @pytest.mark.parametrize("command", PAGES)
