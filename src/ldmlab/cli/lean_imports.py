@@ -1,9 +1,10 @@
 """Lets the submodules of some packages be imported without the rest of the package.
 
 The root of torchmetrics imports every metric there is, and with them torchvision, scipy.signal and, where it is
-installed, transformers: twice what torch itself takes, and Lightning wants two names of it. The roots of open_clip and
-timm are like it, and a network each is wanted of them. Here such a root is empty at first; what is asked of it that
-neither a submodule nor the table below gives makes it run as it would have, so nothing is missing, only later.
+installed, transformers: twice what torch itself takes, and Lightning wants two names of it. That of open_clip is like
+it, and a network and a tokenizer are wanted. Here such a root is empty at first; what is asked of it that neither a
+submodule nor the table below gives makes it run as it would have, so nothing is missing, only later (but for plots of
+torchmetrics, which nothing draws). It is installed by commands alone, and no other thread of theirs imports these.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from typing import Any
 
 ROOTS: Mapping[str, Mapping[str, str]] = {
     "open_clip": {},
-    "timm": {"__version__": "timm.version"},
-    "timm.data": dict.fromkeys(
-        (f"IMAGENET_{kind}_{figure}" for kind in ("DEFAULT", "INCEPTION") for figure in ("MEAN", "STD")),
-        "timm.data.constants",
-    ),
-    "timm.models": {},
-    "torchmetrics": {"Metric": "torchmetrics.metric", "MetricCollection": "torchmetrics.collections"},
+    "torchmetrics": {
+        "Metric": "torchmetrics.metric",
+        "MetricCollection": "torchmetrics.collections",
+        "__version__": "torchmetrics.__about__",
+    },
     "torchmetrics.functional": {},
     "torchmetrics.functional.image": {},
     "torchmetrics.image": {},
     "torchmetrics.utilities": {},
 }
 """Packages by name, and in which of their modules those names live that others import from the root."""
+SET_BY_IMPORT = ("__path__", "__file__", "__cached__")
+"""Attributes of a module that the import system looks for before it sets them."""
 
 
 def install() -> None:
@@ -61,7 +62,9 @@ class _Later(Loader):
         return _Root(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        if module.__name__ == "torchmetrics":
+        if not isinstance(module, _Root):  # it has run, and is reloaded
+            self.loader.exec_module(module)
+        elif module.__name__ == "torchmetrics":
             _begin_torchmetrics(module)
 
 
@@ -72,8 +75,8 @@ class _Root(ModuleType):
         home = ROOTS[self.__name__].get(name)
         if home is not None:
             return getattr(import_module(home), name)
-        if name.startswith("__"):
-            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' before it runs")
+        if name in SET_BY_IMPORT:
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' yet")
         if find_spec(f"{self.__name__}.{name}") is not None:
             return import_module(f"{self.__name__}.{name}")
         self.run()
@@ -94,5 +97,5 @@ def _begin_torchmetrics(root: ModuleType) -> None:
     vars(root)["_logger"] = logging.getLogger("torchmetrics")
     vars(import_module("torchmetrics.utilities.imports"))["_MATPLOTLIB_AVAILABLE"] = False  # nothing here plots with it
     utilities = import_module("torchmetrics.utilities")
-    assert isinstance(utilities, _Root)
-    utilities.run()
+    if isinstance(utilities, _Root):
+        utilities.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
+from importlib import import_module, reload
 from pathlib import Path
 
 import pytest
@@ -34,8 +34,10 @@ import ldmlab.cli.evaluate, ldmlab.cli.train
 import ldmlab.training.csv_log
 loaded = {{name for name in {HEAVY} if name in sys.modules}} - {{"lightning", "torchmetrics"}}
 assert not loaded, f"for train: {{loaded}}"
-assert "torchmetrics.functional" not in sys.modules
 import torchmetrics
+from importlib.metadata import version
+assert torchmetrics.__version__ == version("torchmetrics")  # Lightning asks for it
+assert "torchmetrics.functional" not in sys.modules
 from torchmetrics.image.fid import FrechetInceptionDistance
 assert "transformers" not in sys.modules
 assert issubclass(FrechetInceptionDistance, torchmetrics.Metric)
@@ -87,6 +89,23 @@ def test_root_runs_when_a_name_of_its_own_is_asked_for(package: str) -> None:
     assert type(root) is type(sys)
     with pytest.raises(AttributeError):
         _ = root.absent
+
+
+def test_everything_is_what_it_would_have_been(package: str) -> None:
+    """`import *` takes `__all__`."""
+    names: dict[str, object] = {}
+    exec(f"from {package} import *", names)
+    assert names["Costly"] is sys.modules[package].Costly
+
+
+def test_root_can_be_reloaded(package: str) -> None:
+    """Before it has run, and after."""
+    root = import_module(package)
+    assert reload(root) is root
+    assert f"{package}.costly" not in sys.modules
+    root.figure, before = 8, root.Costly
+    assert reload(root).figure == 7
+    assert root.Costly is before
 
 
 def test_name_from_the_table_comes_from_its_module(package: str) -> None:
