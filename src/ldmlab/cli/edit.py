@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,13 @@ def run(cfg: DictConfig) -> None:
     device = task.model.autoencoder.latent_mean.device
     settings = _Settings(cfg, drawing_record(cfg, loaded, device))
     folder = Path(cfg.output_dir)
-    notes: dict[str, None] = {}
+    notes: Sequence[str] = ()
     with passes(task.model.denoiser.backbone, "drawing"):
         for first, edited in edited_parts(method, task):
             _write(folder, edited, first, settings)
             if first == 0:
                 write_png(folder / "contact_sheet.png", _sheet(edited), settings.of_all)
-            notes |= dict.fromkeys(edited.notes)
+                notes = edited.notes  # of others they differ by little more than their last digit
     note = f" (the first {AT_ONCE} of {cfg.n} seeds)" if first else ""
     print(f"contact sheet: {folder / 'contact_sheet.png'}{note}")
     for line in notes:
@@ -55,17 +55,25 @@ def run(cfg: DictConfig) -> None:
 
 
 def edited_parts(method: EditMethod, task: EditTask) -> Iterator[tuple[int, Edited]]:
-    """Edits of some seeds at a time, and the number of the first; one picture that stands for all comes once."""
+    """Edits of some seeds at a time, and the number of the first; one picture that stands for all comes once.
+
+    What the method tells is told of the first ones alone.
+    """
     rows = task.model.rows(task.batch_size)
     at_once = -(-AT_ONCE // rows) * rows
     count = len(task.seeds)
     for first in range(0, count, at_once):
         part = slice(first, first + at_once)
         sources, targets = (None if given is None else given[part] for given in (task.sources, task.targets))
-        edited = method.edit(replace(task, seeds=task.seeds[part], sources=sources, targets=targets))
+        tell = task.tell if first == 0 else _silent
+        edited = method.edit(replace(task, seeds=task.seeds[part], sources=sources, targets=targets, tell=tell))
         yield first, edited
         if count > at_once and all(len(row.pictures) == 1 for row in (edited.before, *edited.after)):
             return
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 class _Settings:

@@ -6,7 +6,7 @@ Two runs in a folder would leave a mixture of both. The record that every run wr
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.run_folder import RECORD, RunFolder
@@ -22,6 +22,7 @@ SWEEP = "multirun.yaml"
 _RESULT = re.compile(
     r"\d{5,}.*\.png|(contact_sheet|denoising_strip|heatmaps)\.png|prompts\.txt|maps\.safetensors|metrics\.json|edits\.csv"
 )
+_KEY = re.compile(r"(?P<indent> *)(?P<key>'[^']*'|[^\s:'-][^:]*):(?: (?P<value>.*)|$)")
 _COMMAND = re.compile(r"^  job:\n(?:    .*\n)*?    name: (\S+)$", re.MULTILINE)
 
 
@@ -67,21 +68,24 @@ def _earlier(folder: RunFolder) -> tuple[str | None, str | None]:
 
 
 def _settings(config: str, free: Collection[str]) -> list[str]:
-    """The lines of a config without the keys that may differ."""
+    """The lines of a config with dotted keys, as KEY=VALUE, without the keys that may differ.
 
-    def kept() -> Iterator[str]:
-        inside = False
-        for line in config.splitlines():
-            inside = (line.startswith((" ", "-")) and inside) or line.partition(":")[0].strip("'") in free
-            if not inside:
-                yield line
-
-    return list(kept())
+    The yaml is not parsed, since it may be anything.
+    """
+    found, path = [], [""]
+    for line in config.splitlines():
+        match = _KEY.match(line)
+        if match is not None:
+            path[len(match["indent"]) // 2 :] = [match["key"].strip("'")]
+        value = line.strip().removeprefix("- ") if match is None else match["value"]
+        if value is not None and path[0] not in free:  # a section or list has none
+            found.append(f"{'.'.join(path)}={value}")
+    return found
 
 
 def _first_difference(before: list[str], now: list[str]) -> str | None:
     if before == now:
         return None
-    missing = [f"it had {line.strip()}" for line in before if line not in now]
-    added = [f"this one has {line.strip()}" for line in now if line not in before]
+    missing = [f"it had {line}" for line in before if line not in now]
+    added = [f"this one has {line}" for line in now if line not in before]
     return ", ".join([*missing[:1], *added[:1]]) or "its settings are in another order"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,7 @@ class Recorded(EditMethod):
 
     def _edit(self, task: EditTask) -> Edited:
         self.asked.append((list(task.seeds), task.sources, task.targets))
+        task.tell("in windows")
         pictures = torch.zeros(1 if self.one_for_all else len(task.seeds), 3, 2, 2, dtype=torch.uint8)
         return Edited(Row("before", pictures), [Row("after", pictures)])
 
@@ -51,3 +53,9 @@ def test_a_picture_that_stands_for_all_is_made_once() -> None:
     method = Recorded(one_for_all=True)
     assert len(list(edited_parts(method, task(1000, 8)))) == 1
     assert len(method.asked) == 1
+
+
+def test_what_is_so_of_all_is_told_once() -> None:
+    lines: list[str] = []
+    assert len(list(edited_parts(Recorded(), replace(task(100, 8), tell=lines.append)))) == 7
+    assert lines == ["in windows"]

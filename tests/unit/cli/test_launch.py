@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -271,8 +272,11 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
     launch("evaluate", ["seed=1", "output_dir=out", "batch_size=7"])
     launch("evaluate", ["seed=1", f"output_dir={tmp_path}/out"])
     for words, told in (
-        (["evaluate", "seed=2"], r"holds another run \(it had seed: 1, this one has seed: 2\); give another folder"),
-        (["evaluate", "seed=1", "sampler=ddpm"], r"it had _target_: ldmlab\.samplers\.ddim\.DDIM, this one has"),
+        (["evaluate", "seed=2"], r"holds another run \(it had seed=1, this one has seed=2\); give another folder"),
+        (
+            ["evaluate", "seed=1", "sampler=ddpm"],
+            r"it had sampler\._target_=ldmlab\.samplers\.ddim\.DDIM, ",
+        ),
         (["sample", "seed=1"], "holds a run of `ldmlab evaluate`"),
         (["train", "experiment=shapes/dit", f"data.path={tmp_path}"], "holds a run of `ldmlab evaluate`"),
     ):
@@ -280,6 +284,24 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
             launch(words[0], [*words[1:], "output_dir=out"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "metrics.json"}
     assert (tmp_path / "out/.hydra/config.yaml").read_bytes().replace(b"7", b"32") == record
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["a red star", "a: b"], "it had prompts=a green star, this one has prompts='a: b'"),
+        (["a red star"], "it had prompts=a green star"),
+        (["prompts=file.txt"], "it had prompts=a red star, this one has prompts=file.txt"),
+        (["a red star", "a green star", "sampler.steps=7"], "it had sampler.steps=50, this one has sampler.steps=7"),
+    ],
+)
+def test_what_differs_is_named_by_its_key(words: list[str], told: str, body: Body, tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_text("a red star")
+    body(write("00000.png"))
+    launch("sample", ["a red star", "a green star", "output_dir=out"])
+    with pytest.raises(UserError, match=re.escape(f"holds another run ({told})")):
+        launch("sample", [*words, "output_dir=out"])
+    launch("sample", ["a red star", "a green star", "output_dir=out", "n=4"])
 
 
 def test_results_without_a_record_are_not_written_over(seen: list[DictConfig], tmp_path: Path) -> None:
@@ -314,5 +336,5 @@ def test_sweeps_and_runs_do_not_mix(body: Body, tmp_path: Path) -> None:
     launch("evaluate", ["-m", "seed=1,2", "output_dir=out"])
     with pytest.raises(UserError, match="holds a sweep"):
         launch("evaluate", ["seed=1", "output_dir=out"])
-    with pytest.raises(UserError, match=r"out/0: holds another run \(it had seed: 1, this one has seed: 3\)"):
+    with pytest.raises(UserError, match=r"out/0: holds another run \(it had seed=1, this one has seed=3\)"):
         launch("evaluate", ["-m", "seed=3,2", "output_dir=out"])
