@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import logging
 import os
 import socket
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 NAME = ".lock"
 BEGIN = b'{"host": '
@@ -65,8 +68,11 @@ def _acquire(path: Path, what: str) -> int:
             if content.strip(b"\0") and not content.startswith(BEGIN):  # zeros are what a lost disk leaves
                 raise ValueError(_not_ours(path, what))
             locked, owner = _flock(descriptor), _owner(content)
-            foreign = owner is not None and (locked is False or owner["host"] != socket.gethostname())
-            if locked is None or (foreign and _is_alive(path)):
+            blocks = locked is None
+            if owner is not None and not blocks and (locked is False or owner["host"] != socket.gethostname()):
+                log.warning("%s: watching for %.0f s whether %s still writes there", what, PATIENCE, _named(owner))
+                blocks = _is_alive(path)
+            if blocks:
                 raise ValueError(f"{what}: {_told(owner, path)}")
             if _is_still(path, descriptor):
                 return descriptor
@@ -126,9 +132,13 @@ def _told(owner: dict[str, Any] | None, path: Path) -> str:
     if owner is None:
         return "another process writes there; wait for it, or give another folder"
     return (
-        f"process {owner['pid']} on {owner['host']} writes there since {owner['since']}; wait for it, end it, or "
-        f"give another folder (if it is gone for certain, remove {path})"
+        f"{_named(owner)} writes there since {owner['since']}; wait for it, end it, or give another folder (if it is "
+        f"gone for certain, remove {path})"
     )
+
+
+def _named(owner: dict[str, Any]) -> str:
+    return f"process {owner['pid']} on {owner['host']}"
 
 
 def _beat(descriptor: int, done: threading.Event) -> None:

@@ -61,7 +61,7 @@ def test_what_a_killed_process_of_this_host_left_does_not_block(tmp_path: Path, 
 
 @pytest.mark.parametrize("locks", [True, False])
 def test_a_writer_on_another_host_counts_while_it_gives_signs_of_life(
-    tmp_path: Path, locks: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, locks: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where locks are not shared between hosts, or not there at all."""
     monkeypatch.setattr(module, "PATIENCE", 0.3)
@@ -86,6 +86,7 @@ def test_a_writer_on_another_host_counts_while_it_gives_signs_of_life(
     finally:
         done.set()
         thread.join()
+    assert f"path={tmp_path}: watching for 0 s whether process 12345 on elsewhere still writes there" in caplog.text
     with folder_lock(tmp_path, "path"):
         assert json.loads(path.read_text())["host"] == socket.gethostname()
 
