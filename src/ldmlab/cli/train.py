@@ -193,6 +193,7 @@ def _latent_diffusion(
         base = None if begun is None else begun.base_grid(config["backbone"], grid)
     if base is not None:
         config["backbone"] = {**config["backbone"], "base_grid": base}
+    build_autoencoder(autoencoder_config)  # for what it draws: a seed gives the initial weights that it always gave
     model = build_latent_diffusion(config, autoencoder, from_user)
     config["conditioner"] = _movable(config["conditioner"])
     if begun is not None and start is None:
