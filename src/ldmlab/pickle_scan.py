@@ -7,6 +7,7 @@ tuples take the process down when they become the key of a dict.
 from __future__ import annotations
 
 from pickletools import OpcodeInfo, genops, markobject
+from typing import Any
 
 MOST_BYTES = 1 << 26
 """Of a pickle, in which tensors are mere references."""
@@ -26,6 +27,7 @@ def require_modest(pickled: bytes) -> None:
     marks: list[int] = []
     memo: dict[int, int] = {}
     try:
+        argument: Any
         for code, argument, _ in genops(pickled):
             if code.name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
                 memo[len(memo) if argument is None else argument] = depths[-1]

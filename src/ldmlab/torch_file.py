@@ -30,13 +30,7 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
     Raises:
         ValueError: the file is damaged, or holds more than plain data and tensors.
     """
-    _require_whole(path, key)
-    try:
-        require_modest(torch._C.PyTorchFileReader(str(path)).get_record(PICKLE))
-    except ValueError as error:
-        raise ValueError(f"{key}={path}: refused, because its pickle is not plain data ({error})") from error
-    except RuntimeError as error:
-        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({_first_line(error)})") from error
+    require_whole(path, key)
     try:
         with torch.serialization.safe_globals([*stand_ins]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -49,8 +43,12 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
         raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({error})") from error
 
 
-def _require_whole(path: Path, key: str) -> None:
-    """Refuse an archive that is damaged, or as PyTorch never writes one: packed, or with parts that are others too."""
+def require_whole(path: Path, key: str) -> None:
+    """Refuse an archive that is damaged, or as PyTorch never writes one: packed, or with parts that are others too.
+
+    Raises:
+        ValueError: it is, or its pickle builds more than it holds.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             strange = _strange(archive.infolist(), path.stat().st_size)
@@ -61,6 +59,12 @@ def _require_whole(path: Path, key: str) -> None:
         raise ValueError(f"{key}={path}: {strange}, which PyTorch never does; save it anew")
     if damaged is not None:
         raise ValueError(f"{key}={path}: the file is damaged at '{damaged}'; use another checkpoint")
+    try:
+        require_modest(torch._C.PyTorchFileReader(str(path)).get_record(PICKLE))
+    except ValueError as error:
+        raise ValueError(f"{key}={path}: refused, because its pickle is not plain data ({error})") from error
+    except RuntimeError as error:
+        raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({_first_line(error)})") from error
 
 
 def _strange(members: Sequence[zipfile.ZipInfo], size: int) -> str | None:

@@ -5,6 +5,7 @@ Shapes: B batch, L tokens, D width.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from ldmlab.conditioners.base import Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.tensor_file import check, is_sealed
+from ldmlab.torch_file import require_whole
 from ldmlab.types import Conditioning
 
 Padding = Literal["zero", "end"]
@@ -154,6 +156,8 @@ class FrozenCLIP(CLIPText):
 
         if is_sealed(Path(weights)):
             check(Path(weights), "conditioner.weights")
+        if zipfile.is_zipfile(weights):
+            require_whole(Path(weights), "conditioner.weights")
         try:
             stored = load_state_dict(str(weights))
             imported = "conditioner.positions" in stored

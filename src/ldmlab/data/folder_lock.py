@@ -106,10 +106,10 @@ def _owner(content: bytes) -> dict[str, Any] | None:
     """Who wrote the file, which may be a stranger's; None for nobody."""
     try:
         owner = json.loads(content)
-        told = {"host": str(owner["host"]), "pid": int(owner["pid"]), "since": str(owner["since"])}
+        host, pid, since = str(owner["host"]), int(owner["pid"]), str(owner["since"])
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
-    return told if (told["host"] + told["since"]).isprintable() else None
+    return {"host": host, "pid": pid, "since": since} if (host + since).isprintable() else None
 
 
 def _is_alive(path: Path) -> bool:

@@ -111,8 +111,13 @@ def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[Section, Se
     arguments: dict[str, Any] = {"timesteps": config.get("num_train_timesteps", 1000)}
     if kind != "squaredcos_cap_v2":
         arguments |= {"beta_start": config.get("beta_start", 1e-4), "beta_end": config.get("beta_end", 0.02)}
-    if config.get("rescale_betas_zero_snr"):
-        arguments["zero_terminal_snr"] = config["rescale_betas_zero_snr"]
+    rescaled = config.get("rescale_betas_zero_snr")
+    if not isinstance(rescaled, bool | None):
+        raise ValueError(
+            f"path={source}: its scheduler has rescale_betas_zero_snr={shown(rescaled)}; use true or false"
+        )
+    if rescaled:
+        arguments["zero_terminal_snr"] = True
     return schedule(DIFFUSERS[kind], **arguments), parameterization(PREDICTIONS[prediction])
 
 

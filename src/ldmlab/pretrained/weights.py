@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from ldmlab.torch_file import require_whole
 
 
 def sha256_of(path: Path | str) -> str:
@@ -40,6 +43,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         ValueError: the file holds something else than a dictionary of tensors.
     """
     try:
+        if zipfile.is_zipfile(path):
+            require_whole(path, "weights")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle made by hand raises whatever its maker likes
         raise ValueError(f"weights file '{path}' is no state dict of plain tensors: {error}") from error

@@ -115,6 +115,13 @@ def test_missing_weights_and_unknown_models(clip: Any, tmp_path: Path) -> None:
         FrozenCLIP("ViT-nothing", str(tmp_path))
 
 
+def test_weights_that_ask_for_more_than_they_hold_are_refused_unread(clip: Any, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    torch.save({"w": bytearray(5)}, path)
+    with pytest.raises(ValueError, match=rf"conditioner.weights={path}: refused, .*it calls \w+\.bytearray"):
+        FrozenCLIP(NAME, str(path))
+
+
 class Malicious:
     """Leaves a file when unpickled."""
 

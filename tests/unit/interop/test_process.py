@@ -73,6 +73,7 @@ def test_betas(section: dict[str, Any]) -> None:
         ({"beta_schedule": "sigmoid"}, "beta_schedule=sigmoid"),
         ({"beta_schedule": "linear", "trained_betas": [0.1]}, "trained_betas"),
         ({"prediction_type": "flow_prediction"}, "prediction_type=flow_prediction"),
+        ({"rescale_betas_zero_snr": "false"}, "rescale_betas_zero_snr=false"),
     ],
 )
 def test_what_ours_lacks(config: dict[str, Any], told: str) -> None:

@@ -62,6 +62,12 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
         load_tensors(tmp_path / "weights")
 
 
+def test_what_asks_for_more_than_it_holds_is_refused_unread(tmp_path: Path) -> None:
+    torch.save({"a": bytearray(5)}, tmp_path / "weights")
+    with pytest.raises(ValueError, match=r"no state dict of plain tensors: .*it calls \w+\.bytearray"):
+        load_tensors(tmp_path / "weights")
+
+
 def test_something_else_than_a_state_dict_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "weights")
     with pytest.raises(ValueError, match="give the file of a state dict"):
