@@ -174,7 +174,9 @@ def _search_path(given: Path) -> str:
 
 
 def _meant(command: str, word: str) -> str:
-    """Guess which group an option without its group was meant for, one of the command's first."""
+    """Guess which group an option without its group was meant for, one of the command's first; or say what a key is."""
+    if word in {key.name for key in catalogue.keys(command)}:
+        return f"; write {word}=VALUE"
     own = [group.name for group in catalogue.groups(command)]
     for group in dict.fromkeys([*own, *catalogue.all_groups()]):
         found = nearest(word, catalogue.options(group))

@@ -33,7 +33,10 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
 
 
 def instead_of_group(command: str, wrong: str) -> str:
-    """The choice that brings it in, or the nearest group."""
+    """The choice that brings it in, the key that does it here, or the nearest group."""
+    meant = synonym(wrong, [key.name for key in catalogue.keys(command)])
+    if meant is not None:
+        return f"; did you mean '{meant}'?"
     return _whence(command, wrong) or hint(wrong, [group.name for group in catalogue.groups(command)])
 
 
@@ -47,5 +50,6 @@ def instead_of_option(command: str, group: str, wrong: str, options: Collection[
 
 
 def _whence(command: str, name: str) -> str:
-    where = next((group.where for group in catalogue.groups(command) if group.name == name and group.where), None)
+    known = [*catalogue.groups(command), *catalogue.keys(command)]
+    where = next((each.where for each in known if each.name == name and each.where), None)
     return "" if where is None else f"; '{name}' comes with {where.replace(', ', ' or ')}"

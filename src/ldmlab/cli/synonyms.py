@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 _LENGTH = ("trainer.max_steps", "sampler.steps")
@@ -43,7 +44,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (_PROMPT, "prompt prompts text caption captions"),
     (("negative_prompt",), "negative neg_prompt negative_prompts uc"),
     (_OUTPUT, "output out output_dir outdir out_dir output_path save_dir save_path logdir log_dir results_dir"),
-    (_COUNT, "num_samples n_samples num_images n_images samples num n_iter num_pictures count"),
+    (_COUNT, "n num_samples n_samples num_images n_images samples num n_iter num_pictures count"),
     (("seed", "dataset.seed"), "random_seed manual_seed global_seed rng_seed"),
     (("trainer.accumulate_grad_batches",), "grad_accum gradient_accumulation_steps accumulate_grad_batches"),
     (("trainer.gradient_clip_val",), "clip grad_clip clip_grad max_grad_norm gradient_clip gradient_clip_val"),
@@ -61,7 +62,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("sampler.eta",), "ddim_eta eta"),
     (("strength",), "denoising_strength"),
 )
-_KEYS = {word: keys for keys, words in _MEANINGS for word in words.split()}
+_KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}
 
 
 def synonym(word: str, known: Collection[str]) -> str | None:
@@ -71,5 +72,5 @@ def synonym(word: str, known: Collection[str]) -> str | None:
         word: as given, dotted or not.
         known: the keys and groups that there are.
     """
-    keys = _KEYS.get(word.rpartition(".")[2].lower().replace("-", "_"), ())
+    keys = _KEYS.get(re.sub("[-_]", "", word.rpartition(".")[2].lower()), ())
     return next((key for key in keys if key.partition("=")[0] in known and key != word), None)

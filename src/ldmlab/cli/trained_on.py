@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from ldmlab.cli.build import Loaded, is_shipped
 from ldmlab.cli.progress import track
-from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shapes import ShapesSource
 from ldmlab.files import read_regular
+
+if TYPE_CHECKING:
+    from ldmlab.data.datamodule import ShardDataModule  # imports Lightning
 
 Tell = Callable[[str], None]
 

@@ -43,6 +43,8 @@ def test_a_sentence_with_an_equals_sign_is_a_prompt() -> None:
 
 
 def test_other_commands_name_what_was_meant() -> None:
+    with pytest.raises(UserError, match="'seed' is not of the form KEY=VALUE; write seed=VALUE"):
+        parse("train", ["seed", "3"])
     with pytest.raises(UserError, match="'ddim' is not of the form KEY=VALUE; did you mean 'sampler=ddim'"):
         parse("train", ["ddim"])
 
