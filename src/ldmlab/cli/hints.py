@@ -50,6 +50,6 @@ def instead_of_option(command: str, group: str, wrong: str, options: Collection[
 
 
 def _whence(command: str, name: str) -> str:
-    known = [*catalogue.groups(command), *catalogue.keys(command)]
+    known: list[catalogue.Group | catalogue.Key] = [*catalogue.groups(command), *catalogue.keys(command)]
     where = next((each.where for each in known if each.name == name and each.where), None)
     return "" if where is None else f"; '{name}' comes with {where.replace(', ', ' or ')}"
