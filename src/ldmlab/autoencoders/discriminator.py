@@ -66,4 +66,4 @@ def adaptive_weight(
         for loss in (reconstruction, adversarial)
     )
     weight = reconstruction_norm / (adversarial_norm + 1e-4)
-    return weight.nan_to_num(nan=0.0).clamp(0.0, 1e4).detach()
+    return weight.nan_to_num(nan=0.0, posinf=0.0).clamp(0.0, 1e4).detach()

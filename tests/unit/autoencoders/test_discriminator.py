@@ -48,3 +48,9 @@ def test_adaptive_weight_is_the_ratio_of_gradients() -> None:
 def test_adaptive_weight_is_clamped() -> None:
     weight = torch.tensor([1.0], requires_grad=True)
     assert float(adaptive_weight(1e6 * weight.sum(), 0 * weight.sum(), weight)) == 1e4
+
+
+@pytest.mark.parametrize(("one", "other"), [(1e30, 1.0), (1.0, 1e30), (1e30, 1e30)])
+def test_adaptive_weight_is_zero_where_a_gradient_overflows(one: float, other: float) -> None:
+    weight = torch.tensor([1.0], requires_grad=True)
+    assert float(adaptive_weight(one * weight.sum(), other * weight.sum(), weight, scale=1e10)) == 0
