@@ -27,7 +27,7 @@ def run_cli(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["train", "unet"], "did you mean 'backbone=unet'?"),
         (["data", "dataset=shaeps"], "did you mean 'shapes'?"),
         (["data", "shard_size=0"], "shard_size=0"),
-        (["sample", "n=many"], "n=many: this key takes a whole number"),
+        (["sample", "n=many"], "n=many: input should be a valid integer"),
         (["sample", "a star", "n=(3"], "cannot read 'n=(3'"),
         (["evaluate", "extractor=incption"], "did you mean 'inception'?"),
         (["describe", "experiment=nowhere/at-all"], "has no option 'nowhere/at-all'"),

@@ -466,7 +466,7 @@ def test_evaluation_on_a_held_out_folder_of_its_own(
     shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
     words = (f"ckpt={autoencoder / 'model.safetensors'}", "n=4", f"output_dir={tmp_path / 'figures'}")
-    done = ldmlab("evaluate", *words, f"heldout_path={shards / 'heldout'}", "path=/nowhere")
+    done = ldmlab("evaluate", *words, f"heldout_path={shards / 'heldout'}")
     assert done.code == 0, done.err
 
 

@@ -135,10 +135,9 @@ def test_error_of_a_constructor_names_its_key() -> None:
     assert line is None or line == "guidance.scale=-1: must be positive (in 'guidance')"
 
 
-@pytest.mark.parametrize("bad", ["wide", 0])
-def test_a_value_that_a_library_refuses_is_bad_input(bad: object) -> None:
+def test_a_value_that_a_library_refuses_is_bad_input() -> None:
     with pytest.raises(Exception, match="Error in call to target") as raised:
-        instantiate({"_target_": "ldmlab.attention.module.Attention", "width": 8, "heads": bad})
+        instantiate({"_target_": "ldmlab.attention.module.Attention", "width": 8, "heads": "wide"})
     line = explain(raised.value)
     assert line is not None
     assert line.startswith("a value does not fit: ")

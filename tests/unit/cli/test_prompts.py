@@ -63,7 +63,7 @@ def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(2**40)
-    for name, told in (("", "a folder"), ("pipe", "a pipe"), ("huge", "longer than"), ("absent", "no such file")):
+    for name, told in (("", "is a directory"), ("pipe", "a pipe"), ("huge", "longer than"), ("absent", "no such file")):
         with pytest.raises(UserError, match=f"prompts={tmp_path / name}: .*{told}"):
             read_prompts(str(tmp_path / name))
 
