@@ -46,12 +46,13 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mappi
     Args:
         file: it.
         tensors: contiguous, on the CPU.
-        metadata: strings by name; "sha256" is added.
+        metadata: strings by name; "sha256" is set.
     """
     content = memoryview(save(dict(tensors)))
     [size] = _LENGTH.unpack_from(content)
     payload = content[_LENGTH.size + size :]
-    facts = {DIGEST: _ZEROS.decode(), **dict(sorted(metadata.items()))}
+    others = {name: value for name, value in sorted(metadata.items()) if name != DIGEST}
+    facts = {DIGEST: _ZEROS.decode(), **others}
     entries = json.loads(bytes(content[_LENGTH.size : _LENGTH.size + size]))  # in the order of their bytes
     header = json.dumps({"__metadata__": facts, **entries}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % _LENGTH.size)  # so that the tensors are aligned

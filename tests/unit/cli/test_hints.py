@@ -74,9 +74,10 @@ def test_what_was_meant(command: str, wrong: str, meant: str) -> None:
 
 @pytest.mark.parametrize("command", PAGES)
 def test_whatever_is_proposed_is_there(command: str) -> None:
-    known = {*keys(command), *(group.name for group in catalogue.groups(command))}
+    own = keys(command)
+    known = {*own, *(group.name for group in catalogue.groups(command))}
     for word in _KEYS.keys() - known:
-        line = instead_of_key(command, word, keys(command))
+        line = instead_of_key(command, word, own)
         if "did you mean '" in line:
             proposed = line.partition("did you mean '")[2].partition("'")[0]
             assert proposed.partition("=")[0] in known, word
