@@ -202,4 +202,4 @@ def test_a_model_may_be_exported_without_the_autoencoder_that_ships(
     with open(tmp_path / "lost.safetensors", "wb") as file:
         write_tensors(file, load_file(path), told | {"config": json.dumps(config)})
     lost = ldmlab("sample", "a red star", f"ckpt={tmp_path / 'lost.safetensors'}", f"output_dir={tmp_path / 'no'}")
-    assert "reads the autoencoder of 'shapes/nobody', which does not come with this ldmlab" in lost.refusal()
+    assert "reads the autoencoder of shapes/nobody, which does not come with this ldmlab" in lost.refusal()

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ def _defaults_list(path: Path) -> list[Any]:
     return list(_content(path).get("defaults", []))
 
 
+@cache
 def _content(path: Path) -> dict[str, Any]:
     import yaml
 
