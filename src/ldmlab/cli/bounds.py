@@ -21,8 +21,8 @@ MOST_BYTES = 2**18
 """Of a yaml."""
 MOST_VALUES = 100_000
 """In a yaml, once its aliases are written out."""
-SECONDS = 4
-"""Of processor time for a config, which composes in well under one."""
+SECONDS = 20
+"""Of processor time for a config, which composes in under one; long prompts on a slow machine take several."""
 MEMORY = 2**30
 """Bytes for a config, beside what the process holds already."""
 INTERVAL = 0.1
