@@ -82,7 +82,7 @@ def test_more_pictures_may_follow_and_others_not(
     assert sum(map(len, quick)) == 20
     before = files(tmp_path)
     assert "holds 00008.png, and this run draws 8 pictures" in ldmlab(*words, "n=8").refusal()
-    assert "it had seed: 0, this one has seed: 1" in ldmlab(*words, "n=20", "seed=1").refusal()
+    assert "it had seed=0, this one has seed=1" in ldmlab(*words, "n=20", "seed=1").refusal()
     assert files(tmp_path) == before
     assert sum(map(len, quick)) == 20
 
