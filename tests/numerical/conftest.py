@@ -17,6 +17,7 @@ from ldmlab.cli.build import plain
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
+from ldmlab.models.outline import without_memory
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Published:
 def build(name: str, *overrides: str) -> Published:
     with hydra_at_conf("train"):
         config = compose("train", [f"experiment=published/{name}", *overrides])
-    with torch.device("meta"):
+    with without_memory():
         autoencoder, conditioner = (
             build_autoencoder(plain(config.autoencoder)),
             build_conditioner(plain(config.conditioner)),

@@ -53,13 +53,13 @@ class Composer:
         """The config with the choices of groups alone."""
         return self._compose([*self.hydra, *self.choices])
 
-    def schema(self, chosen: DictConfig) -> DictConfig:
-        """The config with the same options but no experiment: its keys are those that exist."""
-        options = chosen.hydra.runtime.choices.items()
+    def schema(self, config: DictConfig) -> DictConfig:
+        """A config with the same options as one that was composed, but no experiment: its keys are those that exist."""
+        options = config.hydra.runtime.choices.items()
         own = {group: option for group, option in options if not group.startswith("hydra/")}
         experiment = own.pop(searchpath.GROUP, None)
         if experiment in (None, "null"):
-            return chosen
+            return self.chosen() if self.values else config
         lines = [f"{group}={option}" for group, option in own.items() if option is not None]
         return self._compose([*self.hydra, *parse_overrides(lines)])
 
@@ -73,6 +73,8 @@ class Composer:
             self.choices = choices
 
     def _is_group(self, override: Override) -> bool:
+        if "." in override.key_or_group:  # looking for a group takes Hydra a while
+            return False
         search = [str(o.input_line) for o in self.hydra if o.key_or_group == "hydra.searchpath"]
         loader = GlobalHydra.instance().config_loader()
         found = loader.get_group_options(override.key_or_group, None, self.command, search)

@@ -49,25 +49,42 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
     """
     with bounded(), hydra_at_conf(command):
         composer = Composer(command, overrides)
-        chosen = composer.chosen()
-        schema = composer.schema(chosen)
-        keys = _plain(schema)
-        fallen = _fallen(composer, keys, _plain(chosen))
-        _drop(chosen, fallen)
-        _check_keys(command, keys, _plain(chosen), "the experiment")
-        for override in composer.values:
-            _check_override_key(command, keys, override.key_or_group)
-        whole = composer.whole()
-        _drop(whole, fallen)
-        if fallen and number is None:
-            _tell_fallen(fallen)
-        _check_keys(command, keys, _plain(whole), "the command line")
+        whole, schema = _composed(composer) or _composed_with_care(composer, tell=number is None)
         with as_job(whole, number):
             _check_types(command, schema, whole)
             if complete:
                 _check_values(command, whole)
                 check_choices(command, (o.key_or_group for o in (*composer.choices, *composer.values)), whole)
     return whole
+
+
+def _composed(composer: Composer) -> tuple[DictConfig, DictConfig] | None:
+    """The whole config and its schema, where the one has no key that the other lacks; composing takes a while."""
+    try:
+        whole = composer.whole()
+        schema = composer.schema(whole)
+    except UserError:
+        return None
+    return None if any(_extra(_plain(schema), _plain(whole))) else (whole, schema)
+
+
+def _composed_with_care(composer: Composer, tell: bool) -> tuple[DictConfig, DictConfig]:
+    """The same, without the keys of an experiment that fall away; UserError names the first key that is wrong."""
+    command = composer.command
+    chosen = composer.chosen()
+    schema = composer.schema(chosen)
+    keys = _plain(schema)
+    fallen = _fallen(composer, keys, _plain(chosen))
+    _drop(chosen, fallen)
+    _check_keys(command, keys, _plain(chosen), "the experiment")
+    for override in composer.values:
+        _check_override_key(command, keys, override.key_or_group)
+    whole = composer.whole()
+    _drop(whole, fallen)
+    if fallen and tell:
+        _tell_fallen(fallen)
+    _check_keys(command, keys, _plain(whole), "the command line")
+    return whole, schema
 
 
 def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True) -> DictConfig:
