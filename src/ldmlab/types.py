@@ -99,9 +99,18 @@ class Level:
         return 2 * (self.alpha.log() - self.sigma.log())
 
     def like(self, x: Float[Tensor, "B *grid"]) -> tuple[Tensor, Tensor]:
-        """Return alpha and sigma on the device and in the dtype of `x`, shaped to broadcast against it."""
-        shape = (-1, *[1] * (x.ndim - 1))
-        return self.alpha.to(x).reshape(shape), self.sigma.to(x).reshape(shape)
+        """Return alpha and sigma in the dtype of `x`, to be multiplied with it; see `broadcast`."""
+        return broadcast(self.alpha, x), broadcast(self.sigma, x)
+
+
+def broadcast(coefficient: Float[Tensor, "*B"], x: Float[Tensor, "B *grid"]) -> Float[Tensor, "*B_and_ones"]:
+    """A coefficient of shape () or (B,) in the dtype of `x`, shaped to be multiplied with it.
+
+    Where `x` is on another device, one for all stays a scalar: kernels take it as an argument, and nothing is copied.
+    """
+    if coefficient.ndim == 0 and coefficient.device != x.device:
+        return coefficient.to(x.dtype)
+    return coefficient.to(x).reshape(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ import re
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.diffusion.objectives import Objective, Simple, Trial
+from ldmlab.diffusion.objectives import Objective, Simple, Trial, every_level
 from ldmlab.diffusion.parameterizations import Parameterization, PosteriorMean
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
+from ldmlab.diffusion.tables import LevelTable
+from ldmlab.diffusion.variational import ReverseChain
 from ldmlab.types import Conditioning, Estimate, Level
 
 
@@ -42,6 +44,8 @@ class Denoiser(nn.Module):
         self.parameterization = parameterization
         self.objective = objective or Simple()
         self.require_readable(schedule)
+        self.levels = LevelTable(schedule)
+        self.chain = ReverseChain(every_level(schedule)) if self.learns_variance else None
 
     @property
     def learns_variance(self) -> bool:
@@ -56,23 +60,32 @@ class Denoiser(nn.Module):
 
     def estimate(self, x: Float[Tensor, "B C H W"], level: Level, cond: Conditioning, control: Any = None) -> Estimate:
         """The clean latents, and the variance of the reverse step where the model learned one."""
-        return self._read(*self._predict(x, level, cond, control), x, level)
+        return self._read(*self._predict(x, self._timesteps(level, x), cond, control), x, level)
 
     def loss(
-        self, latents: Float[Tensor, "B C H W"], noise: Float[Tensor, "B C H W"], level: Level, cond: Conditioning
+        self,
+        latents: Float[Tensor, "B C H W"],
+        noise: Float[Tensor, "B C H W"],
+        timesteps: Int[Tensor, " B"],
+        cond: Conditioning,
     ) -> Float[Tensor, " B"]:
-        """The objective at a level a sample, (B,)."""
+        """The objective at timesteps in [0, T), one a sample, on the device of the latents."""
+        level = self.levels.level(timesteps)
         x = add_noise(latents, noise, level)
-        prediction, mix = self._predict(x, level, cond)
+        prediction, mix = self._predict(x, timesteps, cond)
         estimate = self._read(prediction, mix, x, level)
-        trial = Trial(latents, noise, level, x, prediction, estimate, self.parameterization, self.schedule)
+        trial = Trial(latents, noise, timesteps, level, x, prediction, estimate, self.parameterization, self.chain)
         return self.objective.loss(trial)
 
+    def _timesteps(self, level: Level, x: Tensor) -> Int[Tensor, " B"]:
+        """The nearest to a level, of shape () or (B,). One on the CPU reaches the device as an argument of its fill."""
+        nearest = self.levels.timesteps(level)
+        return nearest if nearest.ndim else x.new_zeros(len(x), dtype=torch.long) + nearest
+
     def _predict(
-        self, x: Tensor, level: Level, cond: Conditioning, control: Any = None
+        self, x: Tensor, timesteps: Int[Tensor, " B"], cond: Conditioning, control: Any = None
     ) -> tuple[Tensor, Tensor | None]:
         """The backbone's output in fp32 at least, and that for the variance brought from [-1, 1] to [0, 1]."""
-        timesteps = self.schedule.timesteps(level).to(x.device).expand(len(x))
         output = self.backbone(x, timesteps, cond, control)
         output = output.to(torch.promote_types(output.dtype, torch.float32))
         if not self.learns_variance:

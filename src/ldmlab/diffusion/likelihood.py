@@ -40,7 +40,7 @@ def bits_per_dim(
     prior = chain.prior_bits(latents)
     totals: dict[str, Tensor] = {}
     for step in track(range(len(levels) - 1)):
-        steps = torch.full((len(latents),), step)
+        steps = torch.tensor(step)
         x = chain.noisy(steps, latents, draw())
         estimate = denoiser.estimate(x, chain.here[step], cond)
         zero = torch.zeros_like(latents)

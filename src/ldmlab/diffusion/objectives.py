@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ldmlab.diffusion.parameterizations import Parameterization, clean_error_scale
@@ -25,22 +25,25 @@ class Trial:
     Attributes:
         latents: clean.
         noise: what was mixed in.
-        level: at which level, (B,).
+        timesteps: at which timesteps.
+        level: their levels, (B,).
         x: the mixture.
         prediction: the network's output, without that for the variance.
         estimate: what it stands for.
         parameterization: how.
-        schedule: the levels that the network is trained on.
+        chain: the reverse steps between the levels that the network is trained on, the noisiest first; None where it
+            learns no variance.
     """
 
     latents: Float[Tensor, "B C H W"]
     noise: Float[Tensor, "B C H W"]
+    timesteps: Int[Tensor, " B"]
     level: Level
     x: Float[Tensor, "B C H W"]
     prediction: Float[Tensor, "B C H W"]
     estimate: Estimate
     parameterization: Parameterization
-    schedule: NoiseSchedule
+    chain: ReverseChain | None
 
 
 class Objective(ABC):
@@ -101,12 +104,12 @@ class Hybrid(Simple):
 
     def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        assert trial.estimate.variance_mix is not None
-        steps = len(trial.schedule) - 1 - trial.schedule.timesteps(trial.level)
-        bits = ReverseChain(every_level(trial.schedule)).bits(
-            steps, trial.latents, trial.x, trial.estimate.denoised.detach(), trial.estimate.variance_mix
-        )
-        return super().loss(trial) + len(trial.schedule) / 1000 * bits
+        estimate, chain = trial.estimate, trial.chain
+        assert estimate.variance_mix is not None
+        assert chain is not None
+        steps = len(chain) - 1 - trial.timesteps
+        bits = chain.bits(steps, trial.latents, trial.x, estimate.denoised.detach(), estimate.variance_mix)
+        return super().loss(trial) + len(chain) / 1000 * bits
 
 
 def every_level(schedule: NoiseSchedule) -> Level:

@@ -9,10 +9,11 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ldmlab.diffusion.process import posterior_weights
 from ldmlab.diffusion.schedules import NoiseSchedule
+from ldmlab.diffusion.tables import LevelTable
 from ldmlab.types import Level
 
 
@@ -33,7 +34,7 @@ class Parameterization(Protocol):
         ...
 
 
-class PosteriorMean:
+class PosteriorMean(nn.Module):
     """The network predicts the mean of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eq. 7): the lecture's option A.
 
     At t = 0 that is the clean latents themselves. Elsewhere it is nearly x_t, so the clean latents are read from a
@@ -44,7 +45,8 @@ class PosteriorMean:
     """
 
     def __init__(self, schedule: NoiseSchedule) -> None:
-        self.schedule = schedule
+        super().__init__()
+        self.levels = LevelTable(schedule)
 
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
@@ -62,8 +64,8 @@ class PosteriorMean:
         return x_weight * (alpha * latents + sigma * noise) + denoised_weight * latents
 
     def _weights(self, level: Level, x: Tensor) -> tuple[Tensor, Tensor]:
-        previous = self.schedule.level(self.schedule.timesteps(level) - 1)
-        here = Level(level.alpha.double().cpu(), level.sigma.double().cpu())
+        previous = self.levels.level(self.levels.timesteps(level) - 1)
+        here = Level(level.alpha.to(previous.alpha.dtype), level.sigma.to(previous.sigma.dtype))
         return posterior_weights(x, here, previous)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.types import Level
+from ldmlab.types import Level, broadcast
 
 
 def add_noise(
@@ -35,14 +35,19 @@ def posterior_weights(
     x: Float[Tensor, "B *grid"], level: Level, next_level: Level
 ) -> tuple[Float[Tensor, "#B *ones"], Float[Tensor, "#B *ones"]]:
     """Weights of x_t and of x_0 in the posterior's mean, in the dtype of `x` and shaped to broadcast against it."""
+    x_weight, denoised_weight = posterior_coefficients(level, next_level)
+    return broadcast(x_weight, x), broadcast(denoised_weight, x)
+
+
+def posterior_coefficients(level: Level, next_level: Level) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """The same weights, shaped as the levels and in their dtype."""
     x_weight = level.alpha / next_level.alpha * next_level.sigma**2 / level.sigma**2
-    denoised_weight = next_level.alpha * transition_variance(level, next_level) / level.sigma**2
-    return Level(x_weight, denoised_weight).like(x)
+    return x_weight, next_level.alpha * transition_variance(level, next_level) / level.sigma**2
 
 
 def posterior_std(x: Float[Tensor, "B *grid"], level: Level, next_level: Level) -> Float[Tensor, "#B *ones"]:
     """Standard deviation of q(x_s | x_t, x_0), in the dtype of `x` and shaped to broadcast against it."""
-    return _like(posterior_variance(level, next_level).sqrt(), x)
+    return broadcast(posterior_variance(level, next_level).sqrt(), x)
 
 
 def interpolated_log_variance(
@@ -56,7 +61,7 @@ def interpolated_log_variance(
         next_level: s, less noisy.
     """
     upper, lower = transition_variance(level, next_level).log(), posterior_variance(level, next_level).log()
-    return interpolate(mix, _like(lower, mix), _like(upper, mix))
+    return interpolate(mix, broadcast(lower, mix), broadcast(upper, mix))
 
 
 def interpolate(mix: Float[Tensor, "*shape"], lower: Tensor, upper: Tensor) -> Float[Tensor, "*shape"]:
@@ -73,8 +78,3 @@ def transition_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]
 def posterior_variance(level: Level, next_level: Level) -> Float[Tensor, "..."]:
     """Variance of q(x_s | x_t, x_0), shaped as the levels; beta-tilde on neighbouring timesteps."""
     return transition_variance(level, next_level) * (next_level.sigma / level.sigma) ** 2
-
-
-def _like(coefficient: Tensor, x: Tensor) -> Tensor:
-    """A coefficient, one or one a sample, in the dtype of `x` and shaped to broadcast against it."""
-    return coefficient.to(x).reshape(-1, *[1] * (x.ndim - 1))

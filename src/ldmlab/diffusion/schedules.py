@@ -66,14 +66,23 @@ class NoiseSchedule:
 
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels'."""
-        table = self.level(torch.arange(len(self))).log_snr.clamp(-FAR, FAR).flip(0)
-        wanted = level.log_snr.double().cpu().clamp(-FAR, FAR)
-        upper = torch.searchsorted(table, wanted).clamp(1, len(self) - 1)
-        nearer_below = wanted - table[upper - 1] <= table[upper] - wanted
-        return len(self) - 1 - torch.where(nearer_below, upper - 1, upper)
+        return nearest(self.rising_log_snr(), Level(level.alpha.cpu(), level.sigma.cpu()))
+
+    def rising_log_snr(self) -> Float64[Tensor, " T"]:
+        """That of every timestep, from the noisiest to the least noisy; `FAR` stands for infinity."""
+        return self.level(torch.arange(len(self))).log_snr.clamp(-FAR, FAR).flip(0)
 
     def _level(self, signal: Float64[Tensor, "*shape"]) -> Level:
         return Level(signal ** (1 / self.power), (1 - signal) ** (1 / self.power))
+
+
+def nearest(rising_log_snr: Float64[Tensor, " T"], level: Level) -> Int[Tensor, "*shape"]:
+    """The timesteps whose log-SNR is nearest to the given levels', in a table on their device."""
+    last = len(rising_log_snr) - 1
+    wanted = level.log_snr.to(rising_log_snr.dtype).clamp(-FAR, FAR)
+    upper = torch.searchsorted(rising_log_snr, wanted).clamp(1, last)
+    nearer_below = wanted - rising_log_snr[upper - 1] <= rising_log_snr[upper] - wanted
+    return last - torch.where(nearer_below, upper - 1, upper)
 
 
 def _variance_preserving(alphas_cumprod: Float64[Tensor, " T"], zero_terminal_snr: bool) -> NoiseSchedule:

@@ -121,7 +121,7 @@ class LatentDiffusionTraining(L.LightningModule):
         cond = conditioner.drop(conditioner(batch), dropout, len(latents))
         noise = _randn_like(latents, generator)
         timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), self.device, generator)
-        return denoiser.loss(latents, noise, denoiser.schedule.level(timesteps), cond)
+        return denoiser.loss(latents, noise, timesteps, cond)
 
     @torch.no_grad()
     def _latents(self, batch: Mapping[str, Any], generator: torch.Generator | None) -> Float[Tensor, "B C H W"]:

@@ -48,7 +48,7 @@ def loss(
     t: Tensor = T,
 ) -> Tensor:
     denoiser = Denoiser(Backbone(output), schedule, parameterization, objective)
-    return denoiser.loss(LATENTS, NOISE, schedule.level(t), Conditioning()).detach()
+    return denoiser.loss(LATENTS, NOISE, t, Conditioning()).detach()
 
 
 def abar(t: int, schedule: NoiseSchedule = SCHEDULE) -> float:
@@ -137,7 +137,7 @@ def test_the_bound_trains_the_variance_and_not_the_mean() -> None:
     for objective in (Hybrid(), Simple()):
         backbone = Backbone(output if objective.learns_variance else output[:, :2])
         denoiser = Denoiser(backbone, SCHEDULE, Epsilon(), objective)
-        denoiser.loss(LATENTS, NOISE, SCHEDULE.level(T), Conditioning()).sum().backward()
+        denoiser.loss(LATENTS, NOISE, T, Conditioning()).sum().backward()
         grads[type(objective)] = backbone.output.grad
     assert grads[Hybrid] is not None
     assert grads[Simple] is not None

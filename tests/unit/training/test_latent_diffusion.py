@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.conditioners.inpainting import Inpainting
-from ldmlab.diffusion.schedules import cosine
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.types import Level
 
 Make = Callable[..., LatentDiffusionTraining]
 
@@ -29,22 +27,22 @@ class Always:
 
 
 @pytest.fixture
-def trained_levels(
+def trained_timesteps(
     diffusion_training: Make,
     batches: Callable[..., Any],
     fit: Callable[..., L.Trainer],
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., dict[bool, list[Level]]]:
-    """(module's settings) -> the noise levels of two training steps (True) and of a validation (False)."""
+) -> Callable[..., dict[bool, list[Tensor]]]:
+    """(module's settings) -> the timesteps of two training steps (True) and of a validation (False)."""
 
-    def run(**settings: Any) -> dict[bool, list[Level]]:
+    def run(**settings: Any) -> dict[bool, list[Tensor]]:
         module = diffusion_training(**settings)
-        seen: dict[bool, list[Level]] = {True: [], False: []}
+        seen: dict[bool, list[Tensor]] = {True: [], False: []}
         loss = module.model.denoiser.loss
 
-        def recorded(latents: Tensor, noise: Tensor, level: Level, cond: Any) -> Tensor:
-            seen[module.trainer.training].append(level)
-            return loss(latents, noise, level, cond)
+        def recorded(latents: Tensor, noise: Tensor, timesteps: Tensor, cond: Any) -> Tensor:
+            seen[module.trainer.training].append(timesteps)
+            return loss(latents, noise, timesteps, cond)
 
         monkeypatch.setattr(module.model.denoiser, "loss", recorded)
         fit(module, batches(2), validation=batches(1))
@@ -53,20 +51,19 @@ def trained_levels(
     return run
 
 
-def test_training_is_at_the_timesteps_that_its_distribution_draws(trained_levels: Callable[..., Any]) -> None:
-    seen = trained_levels(timestep_sampling=Always(700))
-    sigmas = torch.cat([level.sigma for level in seen[True]])
-    assert sigmas.tolist() == [float(cosine().level(torch.tensor(700)).sigma)] * 16
+def test_training_is_at_the_timesteps_that_its_distribution_draws(trained_timesteps: Callable[..., Any]) -> None:
+    seen = trained_timesteps(timestep_sampling=Always(700))
+    assert torch.cat(seen[True]).tolist() == [700] * 16
 
 
-def test_validation_is_uniform_whatever_training_draws(trained_levels: Callable[..., Any]) -> None:
-    one, other = (trained_levels(timestep_sampling=Always(t))[False][0].sigma for t in (0, 700))
+def test_validation_is_uniform_whatever_training_draws(trained_timesteps: Callable[..., Any]) -> None:
+    one, other = (trained_timesteps(timestep_sampling=Always(t))[False][0] for t in (0, 700))
     assert torch.equal(one, other)
     assert len(one.unique()) > 4
 
 
-def test_training_is_uniform_by_default(trained_levels: Callable[..., Any]) -> None:
-    assert len(torch.cat([level.sigma for level in trained_levels()[True]]).unique()) > 8
+def test_training_is_uniform_by_default(trained_timesteps: Callable[..., Any]) -> None:
+    assert len(torch.cat(trained_timesteps()[True]).unique()) > 8
 
 
 @pytest.mark.parametrize("cached", [False, True])

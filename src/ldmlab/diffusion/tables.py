@@ -1,0 +1,70 @@
+"""Tables of a process where the model is, so that a step looks nothing up on the CPU.
+
+Shapes: B batch, T timesteps of the schedule, S steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor, nn
+
+from ldmlab.diffusion.schedules import NoiseSchedule, nearest
+from ldmlab.types import Level
+
+
+class Tables(nn.Module):
+    """Float64 tables that follow a model from device to device, in no state dict.
+
+    Wherever the model goes they are made anew from those on the CPU: nothing that is done to its weights on the way
+    (`model.to(torch.bfloat16)`, `to_empty`) is done to them. What is asked on the CPU, as by a sampler's levels, is
+    answered there.
+
+    Args:
+        tables: by name, on the CPU.
+    """
+
+    def __init__(self, tables: Mapping[str, Shaped[Tensor, "..."]]) -> None:
+        super().__init__()
+        self._made = dict(tables)
+        self._here = self._made
+
+    def beside(self, index: Tensor) -> dict[str, Tensor]:
+        """The tables on the device of `index`. Where the model has not gone there, they go once and stay."""
+        if index.device.type == "cpu":
+            return self._made
+        if next(iter(self._here.values())).device != index.device:
+            self._go(index.device)
+        return self._here
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._go(fn(torch.empty(0)).device)
+        return super()._apply(fn, recurse)
+
+    def _go(self, device: torch.device) -> None:
+        kind = torch.float32 if device.type == "mps" else None  # which has no float64
+        self._here = {name: table.to(device, kind) for name, table in self._made.items()}
+
+
+class LevelTable(Tables):
+    """The levels of a schedule's timesteps and the clean one, on the model's device.
+
+    Args:
+        schedule: whose.
+    """
+
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        level = schedule.level(torch.cat([torch.arange(len(schedule)), torch.tensor([-1])]))
+        super().__init__({"alpha": level.alpha, "sigma": level.sigma, "rising": schedule.rising_log_snr()})
+
+    def level(self, timesteps: Int[Tensor, "*shape"]) -> Level:
+        """The noise levels of integer timesteps in [0, T), where these are; -1 is the clean level."""
+        tables = self.beside(timesteps)
+        return Level(tables["alpha"][timesteps], tables["sigma"][timesteps])
+
+    def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
+        """The timesteps whose log-SNR is nearest to the given levels', where these are."""
+        return nearest(self.beside(level.alpha)["rising"], level)
