@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.attention import backends
-from ldmlab.attention.backends import attention_probs, explicit, resolve_backend, sdpa, xformers
+from ldmlab.attention.backends import Backend, attention_probs, by_shape, explicit, resolve_backend, sdpa, xformers
+from ldmlab.attention.measured import MEASURED, Measured
 
 SHAPES = [(2, 3, 5, 7, 4), (1, 1, 4, 4, 8), (2, 2, 6, 1, 4)]  # B, h, N, M, d
 
@@ -45,7 +45,7 @@ def numpy_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> np.
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("backend", [explicit, sdpa])
-def test_is_the_formula(backend: backends.Backend, shape: tuple[int, ...], masked: bool) -> None:
+def test_is_the_formula(backend: Backend, shape: tuple[int, ...], masked: bool) -> None:
     q, k, v = tensors(shape)
     mask = key_mask(shape) if masked else None
     np.testing.assert_allclose(
@@ -99,27 +99,54 @@ def test_xformers_refuses_the_cpu() -> None:
         xformers(*tensors(SHAPES[0]), None)
 
 
-@pytest.mark.parametrize("keys", [1, 5, 8, 13, 16])
-def test_bias_for_xformers_lies_in_rows_of_eight(keys: int) -> None:
-    mask = key_mask((2, 1, 1, keys, 1))
-    bias = torch.where(mask, 0.0, -torch.inf).expand(2, 3, 4, keys)
-    aligned = backends._aligned_bias(bias)
-    assert torch.equal(aligned, bias)
-    assert aligned.stride(-1) == 1
-    assert all(stride % 8 == 0 for stride in aligned.stride()[:-1])
+@pytest.mark.parametrize("name", ["sdpa_flash", "sdpa_cudnn", "sdpa_efficient"])
+def test_a_kernel_by_name_runs_or_says_that_it_cannot(name: str) -> None:
+    """A CPU has PyTorch's flash kernel, and neither of the others."""
+    q, k, v = tensors(SHAPES[0])
+    if name == "sdpa_flash":
+        torch.testing.assert_close(resolve_backend(name)(q, k, v, None), sdpa(q, k, v, None))
+    else:
+        told = rf"'{name}' has no kernel for device 'cpu' with float64, heads of width 4, a mask; use attention=sdpa"
+        with pytest.raises(ValueError, match=told):
+            resolve_backend(name)(q, k, v, key_mask(SHAPES[0]))
+
+
+def test_by_shape_is_sdpa_on_a_cpu_to_the_bit() -> None:
+    q, k, v = tensors(SHAPES[0], torch.float32)
+    mask = key_mask(SHAPES[0])
+    assert torch.equal(by_shape(MEASURED)(q, k, v, mask), sdpa(q, k, v, mask))
+
+
+@pytest.mark.parametrize("fastest", ["sdpa_flash", "sdpa_efficient"])
+def test_by_shape_runs_what_was_fastest(fastest: str) -> None:
+    """And where that kernel cannot run, as the efficient one on a CPU, another does; compiled, it is one graph."""
+    shape = (2, 3, 4, 7, 8)
+    row = Measured("a GPU", (9, 0), torch.float32, shape, False, {"sdpa": (2.0, 2.0), fastest: (1.0, 1.0)})
+    auto = by_shape((row,), device="cpu")
+    q, k, v = tensors(shape, torch.float32)
+    torch.testing.assert_close(auto(q, k, v, None), explicit(q, k, v, None))
+    compiled = torch.compile(auto, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(q, k, v, None), explicit(q, k, v, None))
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("shape", [(2, 4, 64, 77, 32), (3, 2, 33, 13, 64), (2, 2, 16, 16, 40)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_xformers_agrees_with_the_formula_on_a_gpu(shape: tuple[int, ...], masked: bool, dtype: torch.dtype) -> None:
-    tolerance = 2e-2 if dtype == torch.bfloat16 else 2e-3  # tensor cores round float32 products
+@pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+@pytest.mark.parametrize("shape", [(2, 4, 64, 77, 32), (3, 2, 33, 13, 64), (2, 2, 16, 16, 40), (2, 3, 20, 9, 21)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ["auto", "sdpa", "xformers", "sdpa_flash", "sdpa_cudnn", "sdpa_efficient"])
+def test_agrees_with_the_formula_on_a_gpu(name: str, shape: tuple[int, ...], masked: bool, dtype: torch.dtype) -> None:
+    """Forward and backward."""
+    tolerance = 2e-2 if dtype == torch.bfloat16 else 4e-3  # tensor cores round float32 products
     mask = key_mask(shape) if masked else None
     exact = tensors(shape)
     explicit(*exact, mask).sin().sum().backward()
     inputs = tensors(shape, dtype, "cuda")
-    out = xformers(*inputs, None if mask is None else mask.cuda())
+    try:
+        out = resolve_backend(name)(*inputs, None if mask is None else mask.cuda())
+    except ValueError as error:
+        if name in ("auto", "sdpa", "xformers") or f"'{name}' has no kernel for" not in str(error):
+            raise
+        pytest.skip(str(error))
     out.sin().sum().backward()
     torch.testing.assert_close(out.cpu().double(), explicit(*exact, mask), rtol=tolerance, atol=tolerance)
     for found, wanted in zip(inputs, exact, strict=True):
