@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.pixels import as_bytes, signed
@@ -24,7 +23,7 @@ from ldmlab.guidance.none import NoGuidance
 from ldmlab.guidance.observed import observed
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionControl, Conditioning
 
 SMALL_GRID = 16
 """Latent grids up to this side are drawn 8 pictures at a time on a CPU, larger ones one by one."""

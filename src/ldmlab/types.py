@@ -1,12 +1,15 @@
-"""The few dataclasses that every room shares.
+"""The few dataclasses that every room shares, and how an editing method sees and changes attention.
 
-Shapes: B batch, C latent channels, H x W latent grid, L text tokens, D token width, V vector width.
+Shapes: B batch, C latent channels, H x W latent grid, L text tokens, D token width, V vector width, h heads, N queries,
+M keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -129,3 +132,88 @@ class Estimate:
 
 Denoise = Callable[[Tensor, Level], Tensor]
 """(x (B,C,H,W), level) -> clean estimate: what guidance hands to a sampler."""
+
+
+@dataclass(frozen=True)
+class AttentionSite:
+    """One place in a backbone where attention happens. It is made once, when the backbone is built.
+
+    The keys are, in this order: the picture's own tokens ("self", "joint"), the words ("cross", "joint"), and whatever
+    else the backbone lets the picture attend to (time, vector).
+
+    Attributes:
+        name: the module's path in its backbone, unique there, for example "blocks.3.cross".
+        kind: "self" attends to the picture's own tokens, "cross" to the words, "joint" to both in one softmax.
+        grid: rows and columns of the picture's tokens, which are the queries: rows * columns == N.
+    """
+
+    name: str
+    kind: Literal["self", "cross", "joint"]
+    grid: tuple[int, int]
+
+    @property
+    def tokens(self) -> int:
+        """N, of the picture."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def attends_to_words(self) -> bool:
+        """Whether there are words among the keys."""
+        return self.kind != "self"
+
+    def words(self, length: int) -> slice:
+        """Which keys are the words of a prompt of L tokens."""
+        first = self.tokens if self.kind == "joint" else 0
+        return slice(first, first + length)
+
+    def on(self, grid: tuple[int, int]) -> AttentionSite:
+        """This site in a pass over another grid than the one that the backbone was built for."""
+        return self if grid == self.grid else _elsewhere(self, grid)
+
+
+@lru_cache(maxsize=1024)
+def _elsewhere(site: AttentionSite, grid: tuple[int, int]) -> AttentionSite:
+    return replace(site, grid=grid)
+
+
+@runtime_checkable
+class AttentionControl(Protocol):
+    """Sees the attention probabilities of the sites that it wants, and may replace them.
+
+    The sampler owns the clock and calls `before_step` and `after_step`; a backbone calls `wants` and `edit`.
+    """
+
+    def wants(self, site: AttentionSite) -> bool:
+        """Whether this site takes the explicit path and is handed to `edit`."""
+        ...
+
+    def edit(self, probs: Float[Tensor, "B h N M"], site: AttentionSite) -> Float[Tensor, "B h N M"]:
+        """Return the probabilities to use in place of `probs`, which are float32 at least and sum to one over M."""
+        ...
+
+    def before_step(self, step: int) -> None:
+        """Sampling step `step` (0-based) begins."""
+        ...
+
+    def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Sampling step `step` ended with `latents`; return the ones to go on with."""
+        ...
+
+
+class Uncontrolled:
+    """An `AttentionControl` that lets everything be; a base for those that want no site."""
+
+    def wants(self, site: AttentionSite) -> bool:
+        """No site."""
+        return False
+
+    def edit(self, probs: Float[Tensor, "B h N M"], site: AttentionSite) -> Float[Tensor, "B h N M"]:
+        """The same maps."""
+        return probs
+
+    def before_step(self, step: int) -> None:
+        """Nothing."""
+
+    def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """The same latents."""
+        return latents

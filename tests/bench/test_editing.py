@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from ldmlab.attention.control import AttentionControl, Uncontrolled
 from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
+from ldmlab.types import AttentionControl, Uncontrolled
 
 pytestmark = pytest.mark.bench
 SOURCE, TARGET = "a small red circle left of a big blue square", "a small red star left of a big blue square"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.attention.backends import Backend, explicit, sdpa, xformers
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
 from ldmlab.cli import catalogue
 
 # Heads, queries, keys, head width.
@@ -60,7 +60,7 @@ def test_the_list_holds_every_shape(published: Callable[..., Any], monkeypatch: 
         network = published(*name)
         for part in (network.backbone, network.conditioner):
             for attention in (m for m in part.modules() if isinstance(m, Attention)):
-                monkeypatch.setattr(attention, "attend", note)
+                monkeypatch.setattr(attention, "backend", note)
         with torch.device("meta"), torch.no_grad():
             network.conditioner.null(1)
             network.backbone(*network.inputs)

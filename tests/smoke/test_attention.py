@@ -68,7 +68,7 @@ def test_chosen_words_and_sites_in_half_precision(unet: Path, ldmlab: Command, t
         (("by=head",), "by=head: input should be 'step' or 'site'"),
         (("by=step",), "step_bins=4: the sampler makes 3 steps"),
         (("step_bins=0",), "step_bins=0: input should be greater than or equal to 1"),
-        (("sites=[middle]",), "sites: the model has no 'middle'; its cross-attention sites are blocks.0.cross"),
+        (("sites=[middle]",), "sites: the model has no 'middle'; its sites that attend to words are blocks.0.cross"),
         (("scale=log",), "scale=log: input should be 'word' or 'common'"),
         (("n=0",), "n=0"),
         (("sampler.steps=0",), "sampler.steps=0: choose between 1 and the 1000"),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ldmlab.attention.module import Attention
 from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.backbones.attention import Attention
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
 from ldmlab.conditioners.class_label import ClassLabel
@@ -164,11 +164,11 @@ def test_modules_whose_weights_are_used_from_outside_belong_to_what_ran() -> Non
 def test_weights_backends_and_modes_are_left_as_they_were() -> None:
     backbone = DiT(4, 16, width=32, depth=1, heads=2, attention="sdpa").train()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    backend = backbone.blocks[0].self_attention.attend
+    backend = backbone.blocks[0].self_attention.backend
     with pytest.raises(ValueError, match="DiT takes latents"):
         describe(backbone, *latents(grid=4), Conditioning())
     describe(backbone, *latents(), Conditioning())
-    assert backbone.blocks[0].self_attention.attend is backend
+    assert backbone.blocks[0].self_attention.backend is backend
     assert backbone.training
     for name, tensor in backbone.state_dict().items():
         assert tensor.device.type == "cpu"
@@ -182,6 +182,6 @@ def test_a_backend_without_a_kernel_for_meta_is_counted_too() -> None:
     def needs_a_gpu(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         raise ValueError("no kernel")
 
-    module.attend = needs_a_gpu
+    module.backend = needs_a_gpu
     assert describe(module, torch.zeros(1, 4, 8), (2, 2)).root.macs == 4 * 4 * 8**2 + 2 * 4**2 * 8
-    assert module.attend is needs_a_gpu
+    assert module.backend is needs_a_gpu

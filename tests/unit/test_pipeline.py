@@ -164,6 +164,6 @@ def test_without_control_no_probabilities_are_computed(name: str, monkeypatch: p
         taken.append(q.shape[0])
         return attention_probs(q, k, mask)
 
-    monkeypatch.setattr("ldmlab.attention.module.attention_probs", watched)
+    monkeypatch.setattr("ldmlab.attention.attend.attention_probs", watched)
     draw(model(name), DDIM(2), batch_size=8, count=1)
     assert taken == []

@@ -1,1 +1,1 @@
-"""The only attention of ldmlab: interchangeable backends, one module, and the control protocol for editing."""
+"""The only attention of ldmlab: one function, which a control may look into, over interchangeable backends."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.attention.attend import attend
 from ldmlab.attention.backends import Backend, sdpa
 
 
@@ -54,14 +55,14 @@ class PositionAttention(nn.Module):
     def __init__(self, features: int, groups: int) -> None:
         super().__init__()
         self.norm = group_norm(features, groups)
-        self.attend: Backend = sdpa
+        self.backend: Backend = sdpa
         self.to_q, self.to_k, self.to_v, self.to_out = (nn.Conv2d(features, features, 1) for _ in range(4))
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H W"]:
         """Update the features."""
         hidden = self.norm(x)
         q, k, v = (t(hidden).flatten(2).transpose(1, 2)[:, None] for t in (self.to_q, self.to_k, self.to_v))
-        out = self.attend(q, k, v, None)[:, 0].transpose(1, 2)
+        out = attend(q, k, v, backend=self.backend)[:, 0].transpose(1, 2)
         return x + self.to_out(out.unflatten(-1, x.shape[-2:]))
 
 

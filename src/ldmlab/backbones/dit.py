@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
-from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation
+from ldmlab.backbones.block import Told
+from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation, zero
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionControl, Conditioning
 
 FREQUENCY_WIDTH = 256
 
@@ -68,7 +68,6 @@ class DiT(nn.Module):
         if grid % patch:
             raise ValueError(f"backbone.patch={patch} does not divide the latent grid of {grid}; choose a divisor")
         make_block = _block_class(conditioning, context_width, vector_width)
-        self.conditioning = conditioning
         self.patch = patch
         self.grid = (grid // patch, grid // patch)
         self.channels = channels + concat_channels
@@ -80,12 +79,15 @@ class DiT(nn.Module):
         self.time_embedding = TimestepEmbedding(FREQUENCY_WIDTH, width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, width)
         self.has_context = context_width is not None
-        attended = context_width
-        if not make_block.adaptive:
-            self.context_projection = None if context_width is None else VectorProjection(context_width, width)
-            attended = width if conditioning == "cross_attention" else None
+        self.in_sequence = make_block.in_sequence
+        attended, as_tokens = context_width, make_block.in_sequence or not make_block.adaptive
+        self.context_projection = None
+        if as_tokens and context_width is not None:
+            self.context_projection = VectorProjection(context_width, width)
+        if as_tokens:  # as wide as the picture's; a cross-attention always has that of the time
+            attended = width if self.has_context or not make_block.in_sequence else None
         self.blocks = nn.ModuleList(
-            make_block(width, heads, mlp_ratio, attended, attention, f"blocks.{i}") for i in range(depth)
+            make_block(width, heads, mlp_ratio, attended, attention, f"blocks.{i}", self.grid) for i in range(depth)
         )
         self.final_norm = layer_norm(width, affine=not make_block.adaptive)
         self.final_modulation = modulation(width, 2) if make_block.adaptive else None
@@ -100,16 +102,12 @@ class DiT(nn.Module):
                     nn.init.zeros_(module.bias)
         for block in self.blocks:
             assert isinstance(block, DiTBlock)
-            attention = block.self_attention
-            for layer in (attention.to_q, attention.to_k, attention.to_v):
-                layer.weight.data *= 0.5**0.5  # the reference initialises the three as one matrix of 3D x D
-            block.zero()
+            block.initialise()
         for parameter in self.time_embedding.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
         for module in filter(None, [self.final_modulation, self.final]):
-            for parameter in module.parameters():
-                nn.init.zeros_(parameter)
+            zero(module)
 
     def forward(
         self,
@@ -124,11 +122,12 @@ class DiT(nn.Module):
         tokens = self.patch_embedding(x).flatten(2).transpose(1, 2) + self.positions
         count = tokens.shape[1]
         embedding, context, mask = self._condition(timesteps, cond)
-        if self.conditioning == "in_context" and context is not None:
-            tokens = torch.cat([tokens, context], dim=1)
+        if self.in_sequence and context is not None:
+            tokens, context = torch.cat([tokens, context], dim=1), None
             mask = None if mask is None else F.pad(mask, (count, 0), value=True)
+        told = Told(embedding, self.grid, context, mask, control)
         for block in self.blocks:
-            tokens = block(tokens, embedding, self.grid, context, mask, control)
+            tokens = block(tokens, told)
         normed = self.final_norm(tokens[:, :count])
         if self.final_modulation is not None:
             shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)
@@ -144,14 +143,16 @@ class DiT(nn.Module):
         if self.vector_projection is not None:
             vector = self.vector_projection(require("vector", cond.vector, "DiT"))
         context = require("context", cond.context, "DiT") if self.has_context else None
+        mask = cond.context_mask if self.has_context else None
+        if context is not None and self.context_projection is not None:
+            context = self.context_projection(context)
         if self.final_modulation is not None:
-            return (time if vector is None else time + vector), context, cond.context_mask
+            return (time if vector is None else time + vector), context, mask
         own = torch.stack([token for token in (time, vector) if token is not None], dim=1)
-        if context is None or self.context_projection is None:
+        if context is None:
             return time, own, None
-        mask = cond.context_mask
         mask = None if mask is None else F.pad(mask, (0, own.shape[1]), value=True)
-        return time, torch.cat([self.context_projection(context), own], dim=1), mask
+        return time, torch.cat([context, own], dim=1), mask
 
     def _check(self, x: Tensor) -> None:
         expected = (self.channels, self.grid[0] * self.patch, self.grid[1] * self.patch)

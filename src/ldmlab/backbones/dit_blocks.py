@@ -6,13 +6,14 @@ Shapes: B batch, N tokens, D width, L context tokens, Dc context width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.block import Told
+from ldmlab.types import AttentionSite
 
 
 def modulate(
@@ -32,140 +33,133 @@ def modulation(width: int, vectors: int) -> nn.Sequential:
     return nn.Sequential(nn.SiLU(), nn.Linear(width, vectors * width))
 
 
-class DiTBlock(nn.Module, ABC):
-    """Self-attention and an MLP, each a residual branch, and cross-attention between them where there is a context.
+def feed_forward(width: int, ratio: float) -> nn.Sequential:
+    """An MLP with a hidden width of so many D."""
+    hidden = int(width * ratio)
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
 
-    Args:
-        width: D.
-        heads: attention heads.
-        mlp_ratio: hidden width of the MLP over D.
-        context_width: Dc; None for no cross-attention.
-        backend: of attention.
-        name: prefix of the names of the attention sites.
+
+def zero(module: nn.Module) -> None:
+    """Set all weights to zero."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+
+
+class DiTBlock(nn.Module, ABC):
+    """Updates the sequence of tokens, of which the first rows * columns are the picture's.
+
+    A block's constructor takes (width, heads, mlp_ratio, context_width, backend, name, grid): D; attention heads; the
+    hidden width of the MLP over D; Dc, or None for no context; the backend of attention; a prefix of the names of its
+    attention sites; rows and columns of the picture's tokens.
     """
 
     adaptive: ClassVar[bool]
     """Whether scale and shift of the norms come from the condition, or are the norms' own."""
+    in_sequence: ClassVar[bool] = False
+    """Whether the context follows the picture in the sequence; the mask is then over all of it."""
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+        """Update the tokens."""
+
+    @abstractmethod
+    def initialise(self) -> None:
+        """Set what starts at other values than those of Xavier's initialisation, which all layers have."""
+
+
+class SingleStreamBlock(DiTBlock):
+    """Self-attention and an MLP, each a residual branch, and cross-attention between them where there is a context."""
+
+    vectors: ClassVar[int] = 0
+    """How many vectors an adaptive block regresses from the embedding."""
 
     def __init__(
-        self, width: int, heads: int, mlp_ratio: float, context_width: int | None, backend: str, name: str
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        context_width: int | None,
+        backend: str,
+        name: str,
+        grid: tuple[int, int],
     ) -> None:
         super().__init__()
         affine = not self.adaptive
+        self.has_context = context_width is not None and not self.in_sequence
+        own: Literal["self", "joint"] = "joint" if context_width is not None and self.in_sequence else "self"
         self.self_norm = layer_norm(width, affine)
-        self.self_attention = Attention(width, heads, qkv_bias=True, backend=backend, name=f"{name}.self")
-        self.has_context = context_width is not None
-        if context_width is not None:
+        site = AttentionSite(f"{name}.{own}", own, grid)
+        self.self_attention = Attention(width, heads, qkv_bias=True, backend=backend, site=site)
+        if self.has_context:
             self.cross_norm = layer_norm(width, affine)
+            site = AttentionSite(f"{name}.cross", "cross", grid)
             self.cross_attention = Attention(
-                width, heads, context_width=context_width, qkv_bias=True, backend=backend, name=f"{name}.cross"
+                width, heads, context_width=context_width, qkv_bias=True, backend=backend, site=site
             )
-        hidden = int(width * mlp_ratio)
         self.mlp_norm = layer_norm(width, affine)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
+        self.mlp = feed_forward(width, mlp_ratio)
+        if self.adaptive:
+            self.modulation = modulation(width, self.vectors)
 
-    @abstractmethod
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
-        """Update the tokens, of which the first rows * columns are the picture's."""
+    def initialise(self) -> None:
+        """The reference initialises the three projections of self-attention as one matrix of 3D x D."""
+        for layer in (self.self_attention.to_q, self.self_attention.to_k, self.self_attention.to_v):
+            layer.weight.data *= 0.5**0.5
 
-    def zero(self) -> None:
-        """Set to zero what starts at zero; the rest has been initialised."""
+    def _attend(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+        return self.self_attention(x, told.grid, None, told.mask if self.in_sequence else None, told.control)
 
-    def _attend_to_context(
-        self,
-        x: Tensor,
-        grid: tuple[int, int],
-        context: Tensor | None,
-        mask: Tensor | None,
-        control: AttentionControl | None,
-    ) -> Tensor:
+    def _attend_to_context(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         if not self.has_context:
             return x
-        return x + self.cross_attention(self.cross_norm(x), grid, context, mask, control)
+        return x + self.cross_attention(self.cross_norm(x), told.grid, told.context, told.mask, told.control)
 
 
-class InContextBlock(DiTBlock):
-    """The condition is further tokens of the sequence, as in a plain Transformer; `mask` leaves out padded ones."""
+class InContextBlock(SingleStreamBlock):
+    """The condition is further tokens of the sequence, as in a plain Transformer."""
 
     adaptive = False
+    in_sequence = True
 
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B N"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         """Update all tokens; the mask is over the whole sequence."""
-        x = x + self.self_attention(self.self_norm(x), grid, mask=mask, control=control)
+        x = x + self._attend(self.self_norm(x), told)
         return x + self.mlp(self.mlp_norm(x))
 
 
-class CrossAttentionBlock(DiTBlock):
+class CrossAttentionBlock(SingleStreamBlock):
     """The condition is the context of a cross-attention between self-attention and MLP."""
 
     adaptive = False
 
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        x = x + self.self_attention(self.self_norm(x), grid, control=control)
-        x = self._attend_to_context(x, grid, context, mask, control)
+        x = x + self._attend(self.self_norm(x), told)
+        x = self._attend_to_context(x, told)
         return x + self.mlp(self.mlp_norm(x))
 
 
-class AdaLNBlock(DiTBlock):
+class AdaLNBlock(SingleStreamBlock):
     """Scale and shift of both norms are regressed from the embedding of the condition.
 
     They start at 1 and 0. Cross-attention to a context starts at zero through its output projection.
     """
 
     adaptive = True
-    vectors: ClassVar[int] = 4
+    vectors = 4
 
-    def __init__(
-        self, width: int, heads: int, mlp_ratio: float, context_width: int | None, backend: str, name: str
-    ) -> None:
-        super().__init__(width, heads, mlp_ratio, context_width, backend, name)
-        self.modulation = modulation(width, self.vectors)
-
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        shift, scale, mlp_shift, mlp_scale = self.modulation(embedding).chunk(4, dim=-1)
-        x = x + self.self_attention(modulate(self.self_norm(x), shift, scale), grid, control=control)
-        x = self._attend_to_context(x, grid, context, mask, control)
+        shift, scale, mlp_shift, mlp_scale = self.modulation(told.embedding).chunk(4, dim=-1)
+        x = x + self._attend(modulate(self.self_norm(x), shift, scale), told)
+        x = self._attend_to_context(x, told)
         return x + self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
 
-    def zero(self) -> None:
-        """The modulation, and what a cross-attention adds."""
+    def initialise(self) -> None:
+        """The modulation, and what a cross-attention adds, start at zero."""
+        super().initialise()
         for module in [self.modulation, *([self.cross_attention.to_out] if self.has_context else [])]:
-            for parameter in module.parameters():
-                nn.init.zeros_(parameter)
+            zero(module)
 
 
 class AdaLNZeroBlock(AdaLNBlock):
@@ -173,19 +167,11 @@ class AdaLNZeroBlock(AdaLNBlock):
 
     vectors = 6
 
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        embedding: Float[Tensor, "B D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(embedding).chunk(6, dim=-1)
-        attended = self.self_attention(modulate(self.self_norm(x), shift, scale), grid, control=control)
-        x = self._attend_to_context(x + gate[:, None] * attended, grid, context, mask, control)
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(told.embedding).chunk(6, dim=-1)
+        attended = self._attend(modulate(self.self_norm(x), shift, scale), told)
+        x = self._attend_to_context(x + gate[:, None] * attended, told)
         return x + mlp_gate[:, None] * self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
 
 

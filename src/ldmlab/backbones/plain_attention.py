@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.block import Told
 from ldmlab.backbones.residual import group_norm, zeroed
+from ldmlab.types import AttentionSite
 
 
 class PlainAttention(nn.Module):
     """GroupNorm, self-attention with biases, a zeroed output projection, residual. It reads no context."""
 
-    def __init__(self, channels: int, heads: int, head_width: int, backend: str, name: str) -> None:
+    def __init__(
+        self, channels: int, heads: int, head_width: int, backend: str, name: str, grid: tuple[int, int]
+    ) -> None:
         super().__init__()
         self.norm = group_norm(channels)
-        self.attention = Attention(channels, heads, head_width, qkv_bias=True, backend=backend, name=f"{name}.self")
+        site = AttentionSite(f"{name}.self", "self", grid)
+        self.attention = Attention(channels, heads, head_width, qkv_bias=True, backend=backend, site=site)
         zeroed(self.attention.to_out)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B C H W"],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B C H W"]:
+    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B C H W"]:
         """Update the features."""
         rows, columns = x.shape[-2:]
         tokens = self.norm(x).flatten(2).transpose(1, 2)
-        attended = self.attention(tokens, (rows, columns), control=control)
+        attended = self.attention(tokens, (rows, columns), control=told.control)
         return x + attended.transpose(1, 2).unflatten(-1, (rows, columns))

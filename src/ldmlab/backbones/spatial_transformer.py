@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.block import Told
 from ldmlab.backbones.residual import group_norm, zeroed
+from ldmlab.types import AttentionSite
 
 
 class GEGLU(nn.Module):
@@ -32,28 +35,29 @@ class TransformerBlock(nn.Module):
     """
 
     def __init__(
-        self, width: int, heads: int, head_width: int, context_width: int | None, backend: str, name: str
+        self,
+        width: int,
+        heads: int,
+        head_width: int,
+        context_width: int | None,
+        backend: str,
+        name: str,
+        grid: tuple[int, int],
     ) -> None:
         super().__init__()
-        second = "self2" if context_width is None else "cross"
+        first = AttentionSite(f"{name}.self", "self", grid)
+        second = AttentionSite(f"{name}.cross", "cross", grid)
+        if context_width is None:
+            second = AttentionSite(f"{name}.self2", "self", grid)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.self_attention = Attention(width, heads, head_width, backend=backend, name=f"{name}.self")
-        self.cross_attention = Attention(
-            width, heads, head_width, context_width, backend=backend, name=f"{name}.{second}"
-        )
+        self.self_attention = Attention(width, heads, head_width, backend=backend, site=first)
+        self.cross_attention = Attention(width, heads, head_width, context_width, backend=backend, site=second)
         self.feed_forward = GEGLU(width)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B N D"],
-        grid: tuple[int, int],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        x = x + self.self_attention(self.norms[0](x), grid, control=control)
-        x = x + self.cross_attention(self.norms[1](x), grid, context, mask, control)
+        x = x + self.self_attention(self.norms[0](x), told.grid, control=told.control)
+        x = x + self.cross_attention(self.norms[1](x), told.grid, told.context, told.mask, told.control)
         return x + self.feed_forward(self.norms[2](x))
 
 
@@ -69,26 +73,23 @@ class SpatialTransformer(nn.Module):
         context_width: int | None,
         backend: str,
         name: str,
+        grid: tuple[int, int],
     ) -> None:
         super().__init__()
         inner = heads * head_width
         self.norm = group_norm(channels, eps=1e-6)
         self.project_in = nn.Conv2d(channels, inner, 1)
         self.blocks = nn.ModuleList(
-            TransformerBlock(inner, heads, head_width, context_width, backend, f"{name}.{i}") for i in range(depth)
+            TransformerBlock(inner, heads, head_width, context_width, backend, f"{name}.{i}", grid)
+            for i in range(depth)
         )
         self.project_out = zeroed(nn.Conv2d(inner, channels, 1))
 
-    def forward(
-        self,
-        x: Float[Tensor, "B C H W"],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B C H W"]:
+    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B C H W"]:
         """Update the features."""
         rows, columns = x.shape[-2:]
         tokens = self.project_in(self.norm(x)).flatten(2).transpose(1, 2)
+        here = replace(told, grid=(rows, columns))
         for block in self.blocks:
-            tokens = block(tokens, (rows, columns), context, mask, control)
+            tokens = block(tokens, here)
         return x + self.project_out(tokens.transpose(1, 2).unflatten(-1, (rows, columns)))

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
+from ldmlab.backbones.block import Told
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionControl, Conditioning
 
 
 def _position_map(rows: int, columns: int, width: int, base: int | None) -> Float[Tensor, "D H W"]:
@@ -94,6 +94,7 @@ class UNet(nn.Module):
         self.time_embedding = TimestepEmbedding(model_channels, embedding_width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, embedding_width)
         layers = UNetLayers(
+            grid,
             embedding_width,
             dropout,
             heads,
@@ -109,7 +110,7 @@ class UNet(nn.Module):
         attends = [2**level in attention_factors for level in range(len(widths))]
         self.into = nn.Conv2d(self.channels, model_channels, 3, padding=1)
         self.down, skips = encoder_stages(layers, model_channels, widths, attends, residual_blocks)
-        self.middle = middle_stages(layers, widths[-1])
+        self.middle = middle_stages(layers, widths[-1], len(widths) - 1)
         self.up = decoder_stages(layers, skips, widths, attends, residual_blocks)
         self.out = nn.Sequential(
             group_norm(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], out_channels or channels, 3, padding=1))
@@ -129,16 +130,17 @@ class UNet(nn.Module):
         if self.vector_projection is not None:
             embedding = embedding + self.vector_projection(require("vector", cond.vector, "UNet"))
         context = require("context", cond.context, "UNet") if self.has_context else None
-        rest = (embedding, context, cond.context_mask if self.has_context else None, control)
+        rows, columns = x.shape[-2:]
+        told = Told(embedding, (rows, columns), context, cond.context_mask if self.has_context else None, control)
         hidden = self._placed(self.into(x))
         skips = [hidden]
         for stage in self.down:
-            hidden = stage(hidden, *rest)
+            hidden = stage(hidden, told)
             skips.append(hidden)
         for stage in self.middle:
-            hidden = stage(hidden, *rest)
+            hidden = stage(hidden, told)
         for stage in self.up:
-            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), *rest)
+            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), told)
         return self.out(hidden)
 
     def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:

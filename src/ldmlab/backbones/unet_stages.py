@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl
+from ldmlab.backbones.block import Told
 from ldmlab.backbones.plain_attention import PlainAttention
 from ldmlab.backbones.residual import Downsample, Resample, ResidualBlock, Upsample
 from ldmlab.backbones.spatial_transformer import SpatialTransformer
@@ -28,26 +28,20 @@ class UNetStage(nn.Module):
         self.attention = attention
         self.resample = resample
 
-    def forward(
-        self,
-        x: Float[Tensor, "B C H W"],
-        embedding: Float[Tensor, "B E"],
-        context: Float[Tensor, "B L Dc"] | None,
-        mask: Bool[Tensor, "B L"] | None,
-        control: AttentionControl | None,
-    ) -> Float[Tensor, "B Cout Hout Wout"]:
+    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B Cout Hout Wout"]:
         """Run the layers that are there."""
         if self.residual is not None:
-            x = self.residual(x, embedding)
+            x = self.residual(x, told.embedding)
         if self.attention is not None:
-            x = self.attention(x, context, mask, control)
-        return x if self.resample is None else self.resample(x, embedding)
+            x = self.attention(x, told)
+        return x if self.resample is None else self.resample(x, told.embedding)
 
 
 @dataclass(frozen=True)
 class UNetLayers:
     """Makes a UNet's layers from the settings that they share; see `UNet` for what these mean."""
 
+    grid: int
     embedding_width: int
     dropout: float
     heads: int | None
@@ -77,14 +71,14 @@ class UNetLayers:
             return self.residual(channels, channels, direction)
         return Downsample(channels) if direction == "down" else Upsample(channels)
 
-    def attend(self, channels: int, name: str) -> nn.Module:
+    def attend(self, channels: int, name: str, level: int) -> nn.Module:
         """A spatial Transformer or plain self-attention; its attention sites have names that start with `name`."""
         heads, head_width = self._split(channels)
+        grid = (self.grid >> level, self.grid >> level)
         if self.attention_block == "plain":
-            return PlainAttention(channels, heads, head_width, self.attention, name)
-        return SpatialTransformer(
-            channels, heads, head_width, self.transformer_depth, self.context_width, self.attention, name
-        )
+            return PlainAttention(channels, heads, head_width, self.attention, name, grid)
+        depth, context_width = self.transformer_depth, self.context_width
+        return SpatialTransformer(channels, heads, head_width, depth, context_width, self.attention, name, grid)
 
     def _split(self, channels: int) -> tuple[int, int]:
         key, divisor = ("heads", self.heads) if self.heads is not None else ("head_width", self.head_width)
@@ -104,7 +98,7 @@ def encoder_stages(
         for _ in range(residual_blocks):
             name = f"down.{len(stages)}"
             residual = layers.residual(skips[-1], width)
-            stages.append(UNetStage(residual, layers.attend(width, name) if attends[level] else None))
+            stages.append(UNetStage(residual, layers.attend(width, name, level) if attends[level] else None))
             skips.append(width)
         if level < len(widths) - 1:
             stages.append(UNetStage(None, resample=layers.resample(width, "down")))
@@ -112,9 +106,9 @@ def encoder_stages(
     return stages, skips
 
 
-def middle_stages(layers: UNetLayers, width: int) -> nn.ModuleList:
+def middle_stages(layers: UNetLayers, width: int, level: int) -> nn.ModuleList:
     """At the lowest resolution: residual block, attention, residual block."""
-    first = UNetStage(layers.residual(width, width), layers.attend(width, "middle"))
+    first = UNetStage(layers.residual(width, width), layers.attend(width, "middle", level))
     return nn.ModuleList([first, UNetStage(layers.residual(width, width))])
 
 
@@ -129,7 +123,7 @@ def decoder_stages(
         for block in range(residual_blocks + 1):
             name = f"up.{len(stages)}"
             residual = layers.residual(features + unread.pop(), width)
-            attention = layers.attend(width, name) if attends[level] else None
+            attention = layers.attend(width, name, level) if attends[level] else None
             resample = layers.resample(width, "up") if level > 0 and block == residual_blocks else None
             stages.append(UNetStage(residual, attention, resample))
             features = width

@@ -15,7 +15,7 @@ from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusio
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, picture_record
 from ldmlab.data.atomic import atomic_file
-from ldmlab.editing.maps.map_groups import cross_sites, grouping
+from ldmlab.editing.maps.map_groups import grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.pictures.contact_sheet import to_pil
 from ldmlab.pictures.heatmaps import heat_sheet, map_size
@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> None:
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    known = cross_sites(model.denoiser.backbone, f"ckpt={loaded.path}")
+    known = word_sites(model.denoiser.backbone, f"ckpt={loaded.path}")
     columns = MapColumns.of(model.conditioner.words(cfg.prompt), _list(cfg.words))
     if not columns.titles:
         raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")

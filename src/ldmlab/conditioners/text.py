@@ -15,11 +15,11 @@ from jaxtyping import Bool, Float
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
 from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import check_length, encode, fit_tokenizer, from_tensor, lengths, to_tensor
 from ldmlab.conditioners.words import PromptWords, from_offsets
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionSite, Conditioning
 
 log = logging.getLogger(__name__)
 MOST_CAPTIONS = 100_000
@@ -30,16 +30,18 @@ CHUNK = 1024
 class EncoderBlock(nn.Module):
     """Pre-norm self-attention and MLP; every token sees every other."""
 
-    def __init__(self, width: int, heads: int, head_width: int | None, qkv_bias: bool, name: str) -> None:
+    def __init__(
+        self, width: int, heads: int, head_width: int | None, qkv_bias: bool, site: AttentionSite | None = None
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, head_width, qkv_bias=qkv_bias, name=name)
+        self.attention = Attention(width, heads, head_width, qkv_bias=qkv_bias, site=site)
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L D"]:
         """Update the tokens."""
-        x = x + self.attention(self.attention_norm(x), (1, x.shape[1]), mask=mask)
+        x = x + self.attention(self.attention_norm(x), mask=mask)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -90,7 +92,8 @@ class TextTransformer(Conditioner):
         self.tokenizer: Tokenizer | None = None
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.empty(length, width))
-        self.blocks = nn.ModuleList(EncoderBlock(width, heads, head_width, qkv_bias, f"text.{i}") for i in range(depth))
+        sites = [AttentionSite(f"text.{i}", "self", (1, length)) for i in range(depth)]
+        self.blocks = nn.ModuleList(EncoderBlock(width, heads, head_width, qkv_bias, site) for site in sites)
         self.norm = nn.LayerNorm(width)
         # As large as what the blocks add: with a small table, attention's mean over the prompt drowns the words.
         nn.init.normal_(self.tokens.weight, std=1.0)

@@ -12,10 +12,9 @@ from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.flop_counter import FlopCounterMode
 
-from ldmlab.attention.backends import Backend, explicit
-from ldmlab.attention.module import Attention
+from ldmlab.attention.backends import Backend, Mask, explicit
 from ldmlab.counting.activations import SavedTensors, fused
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionSite, Conditioning
 
 
 class Pass(nn.Module):
@@ -23,7 +22,7 @@ class Pass(nn.Module):
 
     Attributes:
         ran: the modules that ran in `flops`.
-        tokens: how many tokens the self- and cross-attentions among them read.
+        tokens: how many tokens the self- and cross-attentions among them read; joint ones count as self.
 
     Args:
         module: what is called.
@@ -48,8 +47,8 @@ class Pass(nn.Module):
     def flops(self) -> dict[str, int]:
         """Floating-point operations of matrix products and convolutions, by the path of a module from `ROOT`."""
         counter = FlopCounterMode(display=False)
-        written_out = self._attention_by(lambda backend: explicit)
-        with register_module_forward_pre_hook(self._watch()), written_out, counter, torch.no_grad():
+        watched = register_module_forward_pre_hook(lambda module, inputs: self.ran.add(module))
+        with watched, self._attention_by(self._written_out), counter, torch.no_grad():
             functional_call(self, self._state(torch.float32), _on_meta(self.inputs, torch.float32))
         flops = {name: sum(by_operator.values()) for name, by_operator in counter.get_flop_counts().items()}
         return flops | {self.ROOT: flops.get(type(self).__name__, 0)}
@@ -58,7 +57,7 @@ class Pass(nn.Module):
         """Bytes kept for the backward pass with weights and inputs of a dtype, by the innermost module."""
         state = self._state(dtype)
         saved = SavedTensors(state.values())
-        as_built = self._attention_by(lambda backend: explicit if backend is explicit else fused)
+        as_built = self._attention_by(lambda attention: explicit if attention.backend is explicit else fused)
         with saved.open(), as_built, torch.enable_grad():
             output = functional_call(self, state, _on_meta(self.inputs, dtype))
         del output  # alive until here, and with it all that autograd saved
@@ -68,32 +67,29 @@ class Pass(nn.Module):
         named = [*self.named_parameters(), *self.named_buffers()]
         return {name: _on_meta(t.detach(), dtype).requires_grad_(t.requires_grad) for name, t in named}
 
-    def _watch(self) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        """Before each module runs: note that it does, and how many tokens an attention reads."""
-        keys = {a.to_k: "cross" if a.is_cross else "self" for a in self._attentions()}
+    def _written_out(self, attention: Any) -> Backend:
+        """The explicit backend, which also notes how many keys there are at a site of a network."""
+        site: AttentionSite | None = getattr(attention, "site", None)
 
-        def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            self.ran.add(module)
-            if module in keys:
-                self.tokens[keys[module]].add(inputs[0].shape[1])
+        def backend(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+            if site is not None:
+                self.tokens["cross" if site.kind == "cross" else "self"].add(k.shape[2])
+            return explicit(q, k, v, mask)
 
-        return note
+        return backend
 
     @contextmanager
-    def _attention_by(self, backend_for: Callable[[Backend], Backend]) -> Iterator[None]:
+    def _attention_by(self, backend_for: Callable[[Any], Backend]) -> Iterator[None]:
         """Use other backends of attention: fused kernels hide their products, and some have none for meta."""
-        attentions: list[Any] = [m for m in self.module.modules() if hasattr(m, "attend")]
-        backends = [attention.attend for attention in attentions]
+        attentions: list[Any] = [m for m in self.module.modules() if hasattr(m, "backend")]
+        backends = [attention.backend for attention in attentions]
         for attention in attentions:
-            attention.attend = backend_for(attention.attend)
+            attention.backend = backend_for(attention)
         try:
             yield
         finally:
             for attention, backend in zip(attentions, backends, strict=True):
-                attention.attend = backend
-
-    def _attentions(self) -> list[Attention]:
-        return [m for m in self.module.modules() if isinstance(m, Attention)]
+                attention.backend = backend
 
 
 def _on_meta(value: Any, dtype: torch.dtype) -> Any:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionSite
+from ldmlab.types import AttentionSite
 
 
 class RecordingControl:

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionSite
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.block import Told
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock
-from ldmlab.types import Conditioning
+from ldmlab.types import AttentionSite, Conditioning
 
 Trained = Callable[[nn.Module], nn.Module]
 X = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -46,7 +46,7 @@ def test_blocks_start_as_the_identity() -> None:
     model = small(context_width=6)
     tokens, embedding = torch.randn(2, 16, 32), torch.randn(2, 32)
     for block in model.blocks:
-        assert torch.equal(block(tokens, embedding, (4, 4), text().context, None, None), tokens)
+        assert torch.equal(block(tokens, Told(embedding, (4, 4), text().context)), tokens)
 
 
 def test_initial_spreads() -> None:
@@ -111,7 +111,7 @@ def reference_block(
 @pytest.mark.parametrize("with_context", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_block_is_the_papers(trained: Trained, kind: str, with_context: bool) -> None:
-    block = trained(BLOCKS[kind](32, 4, 4.0, 6 if with_context and kind != "in_context" else None, "auto", "b"))
+    block = trained(BLOCKS[kind](32, 4, 4.0, 6 if with_context else None, "auto", "b", (4, 4)))
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(2, 16, 32, generator=generator, dtype=torch.float64)
     embedding = torch.randn(2, 32, generator=generator, dtype=torch.float64)
@@ -119,7 +119,7 @@ def test_block_is_the_papers(trained: Trained, kind: str, with_context: bool) ->
     if kind == "in_context" and with_context:
         context, mask = None, torch.rand(2, 16, generator=generator) < 0.7
     assert isinstance(block, DiTBlock)
-    found = block.double()(x, embedding, (4, 4), context, mask, None)
+    found = block.double()(x, Told(embedding, (4, 4), context, mask))
     wanted = reference_block(kind, block, x, embedding, context, mask)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
@@ -189,7 +189,7 @@ def test_sites_are_all_the_attention_there_is(control: Any, trained: Trained, ki
     cond = text()
     torch.testing.assert_close(model(X, T, cond, control), model(X, T, cond), rtol=1e-4, atol=1e-5)
     names = [site.name for site in control.sites]
-    kinds = ["self"] if kind == "in_context" else ["self", "cross"]
+    kinds = ["joint"] if kind == "in_context" else ["self", "cross"]
     assert names == [f"blocks.{i}.{k}" for i in range(3) for k in kinds]
     assert len(names) == sum(isinstance(m, Attention) for m in model.modules())
     assert {site.grid for site in control.sites} == {(4, 4)}
@@ -210,7 +210,7 @@ def test_context_token_j_is_key_j_of_cross_attention(trained: Trained, kind: str
 def test_in_context_shows_the_pictures_rows_over_the_whole_sequence(trained: Trained) -> None:
     """Keys are picture, text, time, vector; cutting off the text leaves what is drawn independent of it."""
     model = trained(small(context_width=6, vector_width=10, conditioning="in_context", depth=1))
-    seen, cond = KeepKeys("self", [*range(16), 21, 22]), text()
+    seen, cond = KeepKeys("joint", [*range(16), 21, 22]), text()
     other = Conditioning(cond.context + 1, cond.context_mask, cond.vector)
     torch.testing.assert_close(model(X, T, cond, seen), model(X, T, other, seen))
     assert [tuple(probs.shape) for probs in seen.probs] == [(2, 4, 16, 23)] * 2

@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionControl
 from ldmlab.editing.inversion.base import Inverted
 from ldmlab.guidance.base import Guidance
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
-from ldmlab.types import Conditioning, Level
+from ldmlab.types import AttentionControl, Conditioning, Level
 
 
 class PairRun:

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionControl, Uncontrolled
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
 from ldmlab.editing.inversion.pair import PairRun, conditions
 from ldmlab.editing.methods.base import EditTask, Row
@@ -23,6 +22,7 @@ from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.euler import Euler
+from ldmlab.types import AttentionControl, Uncontrolled
 
 Control = Callable[[Sequence[int]], AttentionControl]
 """From the numbers of the pairs drawn at once to the control of that run, as in `LatentDiffusion.sample_pairs`."""

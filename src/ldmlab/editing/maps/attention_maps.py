@@ -1,4 +1,4 @@
-"""Cross-attention maps to look at: how much each place of a picture attends to each word of its prompt.
+"""Attention maps to look at: how much each place of a picture attends to each word of its prompt.
 
 Shapes: B pictures, K words, L tokens of the context, h heads, N queries of an h x w grid, M keys, H x W places.
 """
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionSite
+from ldmlab.types import AttentionSite
 
 Group = Callable[[int, AttentionSite], str | None]
 """From a step and a site to the name under which its maps are averaged, or None to pass them by."""
@@ -69,7 +69,7 @@ class AttentionMaps:
 
     def wants(self, site: AttentionSite) -> bool:
         """Whether the site attends to words and belongs to a group in this step."""
-        return site.kind == "cross" and self.group(self.step, site) is not None
+        return site.attends_to_words and self.group(self.step, site) is not None
 
     def edit(self, probs: Float[Tensor, "R h N M"], site: AttentionSite) -> Float[Tensor, "R h N M"]:
         """Take in the maps of the first B rows, and give all back as they are."""
@@ -77,7 +77,7 @@ class AttentionMaps:
         assert group is not None
         self.words = self.words.to(probs.device)
         count, length, _ = self.words.shape
-        tokens = probs[:count, ..., :length].float().mean(dim=1)  # a DiT may attend to further tokens, after these
+        tokens = probs[:count, ..., site.words(length)].float().mean(dim=1)
         maps = (tokens @ self.words).transpose(1, 2).unflatten(-1, site.grid)
         if (group, site.grid) != self._turn:
             self._settle()

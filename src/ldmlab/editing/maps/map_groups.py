@@ -7,15 +7,15 @@ from typing import Literal
 
 from torch import nn
 
-from ldmlab.attention.control import AttentionSite
-from ldmlab.attention.module import Attention
+from ldmlab.attention.attend import sites_of
 from ldmlab.editing.maps.attention_maps import Group
+from ldmlab.types import AttentionSite
 
 By = Literal["step", "site"]
 
 
-def cross_sites(backbone: nn.Module, asked: str) -> list[str]:
-    """The names of the sites where a backbone attends to its context.
+def word_sites(backbone: nn.Module, asked: str) -> list[str]:
+    """The names of the sites where a backbone attends to the words of its prompt.
 
     Args:
         backbone: of any kind.
@@ -24,7 +24,7 @@ def cross_sites(backbone: nn.Module, asked: str) -> list[str]:
     Raises:
         ValueError: there is none.
     """
-    sites = [part.name for part in backbone.modules() if isinstance(part, Attention) and part.is_cross]
+    sites = [site.name for site in sites_of(backbone) if site.attends_to_words]
     if not sites:
         raise ValueError(f"{asked}: the model has no cross-attention, so there are no maps of words to look at")
     return sites
@@ -49,7 +49,7 @@ def grouping(
         raise ValueError(f"step_bins={bins}: the sampler makes {steps} steps; give at most as many")
     for name in sites or ():
         if name not in known:
-            raise ValueError(f"sites: the model has no '{name}'; its cross-attention sites are {', '.join(known)}")
+            raise ValueError(f"sites: the model has no '{name}'; its sites that attend to words are {', '.join(known)}")
     titles = _ranges(steps, bins)
 
     def group(step: int, site: AttentionSite) -> str | None:

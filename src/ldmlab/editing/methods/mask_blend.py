@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from ldmlab.attention.control import Uncontrolled
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
 from ldmlab.editing.regions.composite import check_feather, composite, latent_mask
 from ldmlab.editing.regions.redraw import Redraw
 from ldmlab.editing.regions.windows import check_overlap
+from ldmlab.types import Uncontrolled
 
 
 class MaskBlend(EditMethod):

@@ -10,7 +10,7 @@ from typing import ClassVar
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ldmlab.attention.module import Attention
+from ldmlab.attention.attend import sites_of
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
@@ -110,6 +110,6 @@ def _report(task: EditTask, controls: Sequence[PromptToPrompt], edits: Sequence[
         raise ValueError("method=prompt_to_prompt: the model has no attention to words, so no map could be changed")
     if not touched and any(control.self_steps for control in controls):
         raise ValueError("self_side: no grid of the model is that small, so no map could be changed; raise it")
-    sites = sum(isinstance(module, Attention) for module in task.model.denoiser.modules())
+    sites = len(sites_of(task.model.denoiser))
     kept = max(control.bytes for control in controls)
     return f"maps of {len(touched)} of {sites} attention sites changed, {kept / 2**20:.2f} MiB of maps kept at most"

@@ -1,6 +1,6 @@
 """Local blend (Hertz et al. 2022, appendix): outside the edited words' place the picture stays the source's.
 
-Shapes: P pairs, h heads, N queries, M keys, C x H x W latents.
+Shapes: P pairs, h heads, N queries, L words, C x H x W latents.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionSite
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.types import AttentionSite
 
 LARGEST_SIDE = 16
 """Maps on larger grids are not read: they say less about whole objects."""
@@ -22,7 +22,7 @@ POOLED_SIDE = 8
 
 
 class LocalBlend:
-    """Averages the cross-attention of chosen words over sites, heads and steps, and keeps the latents elsewhere.
+    """Averages the attention to chosen words over sites, heads and steps, and keeps the latents elsewhere.
 
     Args:
         source_tokens: (P, L) the source tokens whose place may change.
@@ -59,16 +59,14 @@ class LocalBlend:
 
     def reads(self, site: AttentionSite) -> bool:
         """Whether a site's maps count."""
-        return site.kind == "cross" and max(site.grid) <= LARGEST_SIDE
+        return site.attends_to_words and max(site.grid) <= LARGEST_SIDE
 
-    def add(self, source: Float[Tensor, "P h N M"], target: Float[Tensor, "P h N M"], site: AttentionSite) -> None:
-        """Add a site's maps of this step, those of the words alone and averaged over the heads."""
+    def add(self, source: Float[Tensor, "P h N L"], target: Float[Tensor, "P h N L"], site: AttentionSite) -> None:
+        """Add a site's maps of the words in this step, of those that count and averaged over the heads."""
         maps = []
         for probs, tokens in zip((source, target), self.tokens, strict=True):
             words = tokens.to(probs)
-            mean = (probs[..., : words.shape[-1]].mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[
-                :, None
-            ].clamp(min=1)
+            mean = (probs.mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[:, None].clamp(min=1)
             maps.append(mean.unflatten(-1, site.grid))
         stacked = torch.stack(maps, dim=1).to(self.dtype)
         self.sums[site.grid] = self.sums.get(site.grid, torch.zeros_like(stacked)) + stacked

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionSite
+from ldmlab.editing.prompts.joint_rows import with_words
 from ldmlab.editing.prompts.local_blend import LocalBlend
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.types import AttentionSite
 
 
 class PromptToPrompt:
@@ -30,6 +31,7 @@ class PromptToPrompt:
     Attributes:
         touched: the names of the sites whose maps were changed.
         touched_words: whether one of them attends to the prompt.
+        changes_words: for each step, whether any of the words' maps are changed.
     """
 
     def __init__(self, edits: Sequence[PromptEdit], settings: EditSettings) -> None:
@@ -37,6 +39,7 @@ class PromptToPrompt:
         self.share = torch.stack([edit.share for edit in edits])
         self.factor = torch.stack([edit.factor for edit in edits])
         self.steps = self.share.shape[1]
+        self.changes_words = ((self.share != 0) | (self.factor != 1)).any(dim=-1).any(dim=0).tolist()
         self.self_steps = round(settings.self_share * self.steps)
         self.self_side = settings.self_side
         self.blend = LocalBlend.of(edits, settings)
@@ -46,24 +49,20 @@ class PromptToPrompt:
 
     def wants(self, site: AttentionSite) -> bool:
         """Whether this site's maps are changed, or looked at, in this step."""
-        if site.kind == "self":
-            return self._injects_self(site)
-        return self._changes_cross or (self.blend is not None and self.blend.reads(site))
+        blended = self.blend is not None and self.blend.reads(site)
+        return self._injects_picture(site) or blended or (site.attends_to_words and self.changes_words[self.step])
 
     def edit(self, probs: Float[Tensor, "P2 h N M"], site: AttentionSite) -> Float[Tensor, "P2 h N M"]:
         """The source's maps as they are, then the target's as the edit makes them."""
+        self.mapper, self.share, self.factor = (each.to(probs) for each in (self.mapper, self.share, self.factor))
         source, target = probs.chunk(2)
-        if site.kind == "self":
-            _require_picture(probs, site)
+        injects = site.kind == "self" or self._injects_picture(site)
+        if injects:
             self.touched.add(site.name)
-            return torch.cat([source, source])
-        injected = self._injected(source, target)
-        if self.blend is not None and self.blend.reads(site):
-            self.blend.add(source, injected, site)  # before reweighting: a word of weight 0 still has its place
-        if self._changes_cross:
-            self.touched.add(site.name)
-            self.touched_words = True
-        return torch.cat([source, self._weighed(injected)])
+        rows = source if injects else target
+        if site.attends_to_words:
+            rows = self._with_words(rows, source, target, site)
+        return torch.cat([source, rows])
 
     def before_step(self, step: int) -> None:
         """Note the sampler's clock."""
@@ -79,34 +78,27 @@ class PromptToPrompt:
         sums = self.blend.sums.values() if self.blend is not None else ()
         return sum(maps.numel() * maps.element_size() for maps in sums)
 
-    def _injected(self, source: Tensor, target: Tensor) -> Tensor:
-        """The maps of the prompt's tokens come first; a DiT may attend to further tokens, which keep theirs."""
-        share = self.share[:, self.step, None, None].to(target)
-        words, others = self._split(target)
-        injected = self._split(source)[0] @ self.mapper[:, None].to(target)
-        return torch.cat([share * injected + (1 - share) * words, others], dim=-1)
+    def _with_words(self, rows: Tensor, source: Tensor, target: Tensor, site: AttentionSite) -> Tensor:
+        """Rows with the words' maps of the edit in their columns; what else there is to attend to keeps its own.
 
-    def _weighed(self, target: Tensor) -> Tensor:
-        words, others = self._split(target)
-        return torch.cat([words * self.factor[:, self.step, None, None].to(target), others], dim=-1)
+        Where the picture is among that, the two share what there is, see `with_words`.
+        """
+        columns = site.words(self.mapper.shape[-1])
+        words = self._injected(source[..., columns], target[..., columns])
+        if self.blend is not None and self.blend.reads(site):
+            self.blend.add(source[..., columns], words, site)  # before weighing: a word of weight 0 has its place
+        if self.changes_words[self.step]:
+            self.touched.add(site.name)
+            self.touched_words = True
+        words = words * self.factor[:, self.step, None, None]
+        if site.kind == "joint":
+            return with_words(rows, words, columns)
+        return torch.cat([words, rows[..., columns.stop :]], dim=-1)
 
-    def _split(self, probs: Tensor) -> tuple[Tensor, Tensor]:
-        """The maps of the prompt's tokens, and those of other tokens."""
-        length = self.mapper.shape[-1]
-        return probs[..., :length], probs[..., length:]
+    def _injected(self, source: Float[Tensor, "P h N L"], target: Float[Tensor, "P h N L"]) -> Tensor:
+        share = self.share[:, self.step, None, None]
+        return share * (source @ self.mapper[:, None]) + (1 - share) * target
 
-    @property
-    def _changes_cross(self) -> bool:
-        now = self.share[:, self.step], self.factor[:, self.step]
-        return bool((now[0] != 0).any()) or bool((now[1] != 1).any())
-
-    def _injects_self(self, site: AttentionSite) -> bool:
-        return self.step < self.self_steps and max(site.grid) <= self.self_side
-
-
-def _require_picture(probs: Tensor, site: AttentionSite) -> None:
-    if probs.shape[-1] != site.grid[0] * site.grid[1]:
-        raise ValueError(
-            "backbone.conditioning=in_context: the words are in the picture's own sequence, so their maps cannot be "
-            "told apart; edit with a model that has cross-attention"
-        )
+    def _injects_picture(self, site: AttentionSite) -> bool:
+        """Whether how the picture attends to itself is the source's."""
+        return site.kind != "cross" and self.step < self.self_steps and max(site.grid) <= self.self_side

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from PIL import Image
 
-from ldmlab.editing.maps.map_groups import cross_sites
+from ldmlab.editing.maps.map_groups import word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
 from ldmlab.guidance.base import Guidance
 from ldmlab.pictures.heatmaps import heat_sheet, map_size
@@ -32,7 +32,7 @@ def attention_drawer(
     Raises:
         ValueError: the model attends to no words.
     """
-    cross_sites(model.denoiser.backbone, "grid_attention=true")
+    word_sites(model.denoiser.backbone, "grid_attention=true")
     columns = [MapColumns.of(model.conditioner.words(prompt)) for prompt in prompts]
     seeds = picture_seeds(seed, len(prompts))
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.attention.control import Uncontrolled
 from ldmlab.editing.inversion.base import InversionTask
 from ldmlab.editing.inversion.ddim import DDIMInversion
 from ldmlab.editing.inversion.direct import Direct
@@ -20,6 +19,7 @@ from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.pipeline import LatentDiffusion
+from ldmlab.types import Uncontrolled
 
 SOURCE, TARGET = "a small red circle", "a small blue circle"
 

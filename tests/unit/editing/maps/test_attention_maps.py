@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionControl, AttentionSite
-from ldmlab.attention.module import Attention
+from ldmlab.attention.attend import sites_of
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
@@ -21,7 +20,7 @@ from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
 from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
-from ldmlab.editing.maps.map_groups import By, cross_sites, grouping
+from ldmlab.editing.maps.map_groups import By, grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.interval import Interval
@@ -35,6 +34,7 @@ from ldmlab.samplers.dpm_solver_2m_sde import DPMSolver2MSDE
 from ldmlab.samplers.euler import Euler
 from ldmlab.samplers.heun import Heun
 from ldmlab.samplers.unipc import UniPC
+from ldmlab.types import AttentionControl, AttentionSite
 
 PROMPTS = ["a small red circle", "a blue striped circle , big"]
 SEEDS = [3, 4]
@@ -145,9 +145,9 @@ def test_maps_do_not_depend_on_when_guidance_calls_the_network(guidance: Any) ->
 def test_every_cross_attention_site_is_read(name: str) -> None:
     made = model(name)
     backbone = made.denoiser.backbone
-    wanted = {m.name for m in backbone.modules() if isinstance(m, Attention) and m.name.endswith(".cross")}
+    wanted = {site.name for site in sites_of(backbone) if site.name.endswith(".cross")}
     _, maps = drawn(made, grouping("site", STEPS))
-    assert maps.sites == set(maps.groups) == wanted == set(cross_sites(backbone, ""))
+    assert maps.sites == set(maps.groups) == wanted == set(word_sites(backbone, ""))
     assert len(wanted) == len(maps.groups) == (2 if name == "dit" else 7)
 
 
@@ -286,6 +286,6 @@ def test_sites_that_there_are_not() -> None:
 @pytest.mark.parametrize("kind", ["in_context", "plain"])
 def test_a_model_that_attends_to_no_words(kind: str) -> None:
     plain = UNet(channels=4, grid=8, model_channels=32, multipliers=(1, 2), residual_blocks=1)
-    backbone = plain if kind == "plain" else model("dit", "in_context").denoiser.backbone
+    backbone = plain if kind == "plain" else DiT(4, 8, 2, 32, 1, 2, vector_width=8, conditioning="in_context")
     with pytest.raises(ValueError, match="grid_attention=true: the model has no cross-attention"):
-        cross_sites(backbone, "grid_attention=true")
+        word_sites(backbone, "grid_attention=true")

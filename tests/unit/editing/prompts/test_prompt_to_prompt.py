@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.attention.control import AttentionSite
-from ldmlab.attention.module import Attention
+from ldmlab.attention.attend import sites_of
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
@@ -30,6 +29,7 @@ from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.heun import Heun
 from ldmlab.samplers.unipc import UniPC
+from ldmlab.types import AttentionSite
 
 SOURCE, TARGET = "a small red circle", "a blue striped circle"
 STEPS = 5
@@ -126,7 +126,7 @@ def test_an_identity_edit_gives_the_source_bit_for_bit(name: str, sampler: Sampl
 def test_every_site_of_the_model_is_edited(name: str) -> None:
     made = model(name)
     _, target, control = edited(made, EditSettings(tau=1, self_tau=1))
-    sites = {m.name for m in made.denoiser.backbone.modules() if isinstance(m, Attention)}
+    sites = {site.name for site in sites_of(made.denoiser.backbone)}
     assert control.touched == sites
     assert len(sites) >= 4
     assert not torch.equal(target, plain(made, TARGET))
@@ -302,11 +302,6 @@ def test_a_word_of_weight_zero_still_has_its_place_in_a_blend() -> None:
     assert control.blend is not None
     assert bool(control.blend.mask(2, 2).any())
     assert not torch.equal(out[2:], out[:2])
-
-
-def test_words_in_the_pictures_own_sequence_cannot_be_edited() -> None:
-    with pytest.raises(ValueError, match="in_context: the words are in the picture's own sequence"):
-        edited(model("dit", "in_context"), EditSettings())
 
 
 def test_a_conditioner_without_tokens_has_no_words_to_edit() -> None:

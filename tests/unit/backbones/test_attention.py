@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ldmlab.attention.control import AttentionSite
-from ldmlab.attention.module import Attention
+from ldmlab.backbones.attention import Attention
+from ldmlab.types import AttentionSite
+
+SITE = AttentionSite("a.cross", "cross", (2, 3))
 
 
 class Control:
@@ -37,7 +39,7 @@ class Control:
 @pytest.fixture
 def module() -> Attention:
     torch.manual_seed(0)
-    return Attention(8, heads=2, context_width=6, qkv_bias=True, name="a.cross").double()
+    return Attention(8, heads=2, context_width=6, qkv_bias=True, site=SITE).double()
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def test_identity_control_equals_the_fused_path(module: Attention, inputs: tuple
     controlled = module(x, (2, 3), context, mask, control)
     torch.testing.assert_close(controlled, module(x, (2, 3), context, mask), rtol=1e-12, atol=1e-12)
     [(site, probs)] = control.seen
-    assert site == AttentionSite("a.cross", "cross", (2, 3))
+    assert site is SITE
     assert probs.shape == (2, 2, 6, 5)
     assert bool((probs[1, :, :, 3:] == 0).all())
 
@@ -108,7 +110,7 @@ def test_masked_tokens_do_not_matter(module: Attention, inputs: tuple[Tensor, Te
 
 def test_self_attention_names_its_kind_and_head_width_is_free() -> None:
     control = Control("")
-    module = Attention(8, heads=3, head_width=4, name="b.self")
+    module = Attention(8, heads=3, head_width=4, site=AttentionSite("b.self", "self", (3, 2)))
     assert module(torch.randn(1, 6, 8), (3, 2), control=control).shape == (1, 6, 8)
     assert module.to_q.weight.shape == (12, 8)
     assert module.to_q.bias is None

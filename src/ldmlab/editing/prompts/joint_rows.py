@@ -1,0 +1,35 @@
+"""Rows of a softmax over picture and words, when the words' shares are changed from outside.
+
+Shapes: P pairs, h heads, N queries, M keys, L words.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def with_words(
+    rows: Float[Tensor, "P h N M"], words: Float[Tensor, "P h N L"], columns: slice
+) -> Float[Tensor, "P h N M"]:
+    """The same rows with other words: they sum to what they did.
+
+    In a cross-attention a map of a word stands alone. Here the picture is in the same softmax, so what the words gain
+    the other keys lose, each in proportion; words that ask for more than all there is share that among them. Rows whose
+    words weigh what they did come back to the last bit.
+
+    Args:
+        rows: sum to one over M.
+        words: to stand in `columns`; they may be negative.
+        columns: the keys that are words.
+    """
+    others = rows.clone()
+    others[..., columns] = 0
+    before, after = rows[..., columns].sum(dim=-1, keepdim=True), words.sum(dim=-1, keepdim=True)
+    left = others.sum(dim=-1, keepdim=True)
+    total = before + left
+    words = words * torch.where(after > total, total / after, 1.0)
+    others = others * (1 + (before - after) / left.clamp(min=torch.finfo(left.dtype).tiny)).clamp(min=0)
+    others[..., columns] = words
+    return others
