@@ -13,7 +13,7 @@ from ldmlab.autoencoders.blocks import PositionAttention, ResidualBlock
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
 
-diffusers = pytest.importorskip("diffusers")
+diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
 WIDTHS = (16, 32, 32)
 OURS: dict[str, Any] = {

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import diffusers.schedulers as library
 import pytest
 import torch
-from diffusers.schedulers import scheduling_ddpm
 from torch import Tensor, nn
 
 from ldmlab.diffusion.denoiser import Denoiser
@@ -26,6 +24,11 @@ from ldmlab.samplers.heun import Heun
 from ldmlab.samplers.spacing import TIMESTEP_SPACINGS
 from ldmlab.samplers.unipc import UniPC
 from ldmlab.types import Conditioning, Denoise, Level
+
+pytest.importorskip("diffusers", exc_type=ImportError)
+
+import diffusers.schedulers as library
+from diffusers.schedulers import scheduling_ddpm
 
 SCHEDULE = scaled_linear()
 SHAPE = (2, 4, 3, 3)

@@ -7,9 +7,12 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from ldmlab.metrics.distribution import frechet_distance, inception_score
+
+pytest.importorskip("torch_fidelity", exc_type=ImportError)
+
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 
 def _exact_sample(n: int, mean: Tensor, covariance: Tensor, seed: int) -> Tensor:

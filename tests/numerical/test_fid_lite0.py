@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from skimage import data
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from ldmlab.metrics.distribution import frechet_distance, inception_score
 from ldmlab.metrics.extractors import EfficientNetLite0
+
+pytest.importorskip("skimage", exc_type=ImportError)
+
+from skimage import data
 
 CROPS = 24
 

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -86,23 +85,29 @@ def clip_state(seed: int = 0) -> dict[str, Tensor]:
 
 
 @pytest.fixture(scope="session")
-def unet() -> Any:
+def diffusers() -> Any:
+    """The package; without it the tests that ask for one of its models are skipped."""
+    return pytest.importorskip("diffusers", exc_type=ImportError)
+
+
+@pytest.fixture(scope="session")
+def unet(diffusers: Any) -> Any:
     return shaken(diffusers.UNet2DConditionModel(**UNET), 1)
 
 
 @pytest.fixture(scope="session")
-def vae() -> Any:
+def vae(diffusers: Any) -> Any:
     return shaken(diffusers.AutoencoderKL(**AUTOENCODER, latent_channels=4, sample_size=32), 2)
 
 
 @pytest.fixture(scope="session")
-def vqvae() -> Any:
+def vqvae(diffusers: Any) -> Any:
     config = {**AUTOENCODER, "latent_channels": 6, "vq_embed_dim": 3, "num_vq_embeddings": 40, "scaling_factor": 1.0}
     return shaken(diffusers.VQModel(**config), 3)
 
 
 @pytest.fixture(scope="session")
-def transformer() -> Any:
+def transformer(diffusers: Any) -> Any:
     """Its blocks share one embedder of time and class, as in DiT."""
     model = shaken(diffusers.DiTTransformer2DModel(**DIT), 4)
     first = model.transformer_blocks[0].norm1.emb.state_dict()
@@ -123,7 +128,9 @@ def write_clip(folder: Path, state: Mapping[str, Tensor]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stable_diffusion(unet: Any, vae: Any, clip: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stable_diffusion(
+    diffusers: Any, unet: Any, vae: Any, clip: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder like that of Stable Diffusion 1.x."""
     folder = tmp_path_factory.mktemp("public") / "tiny-sd"
     unet.save_pretrained(folder / "unet")
@@ -146,7 +153,7 @@ def stable_diffusion(unet: Any, vae: Any, clip: dict[str, Tensor], tmp_path_fact
 
 
 @pytest.fixture(scope="session")
-def dit_folder(transformer: Any, vae: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dit_folder(diffusers: Any, transformer: Any, vae: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like that of DiT."""
     folder = tmp_path_factory.mktemp("public") / "tiny-dit"
     scheduler = diffusers.DDIMScheduler()

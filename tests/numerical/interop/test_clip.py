@@ -11,11 +11,12 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmlab.conditioners.clip import CLIPText, FrozenCLIP
+
+transformers = pytest.importorskip("transformers", exc_type=ImportError)
 
 Import = Callable[..., dict[str, Any]]
 Error = Callable[[Tensor, Tensor], float]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from safetensors import safe_open
@@ -23,6 +22,8 @@ from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import assemble, convert
 from ldmlab.interop.source import read_source
 from ldmlab.training.checkpoints import export_weights
+
+diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
 Command = Callable[..., Any]
 Error = Callable[[Tensor, Tensor], float]

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from ldmlab.types import Conditioning
+
+diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
 Import = Callable[..., dict[str, Any]]
 Error = Callable[[torch.Tensor, torch.Tensor], float]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,6 +15,8 @@ from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.conditioners.inpainting import LAYOUTS, Inpainting
 from ldmlab.conditioners.pixels import signed
 from ldmlab.interop.image_condition import around
+
+diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
 TEXT = {"_target_": "ldmlab.conditioners.clip.CLIPText", "width": 32}
 NONE = {"_target_": "ldmlab.conditioners.none.NoCondition"}

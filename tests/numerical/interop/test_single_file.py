@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +20,11 @@ from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
 from ldmlab.pipeline import LatentDiffusion
 from ldmlab.types import Conditioning
+
+pytest.importorskip("diffusers", exc_type=ImportError)
+
+import diffusers
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 
 Import = Callable[..., dict[str, Any]]
 Error = Callable[[Tensor, Tensor], float]

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from skimage import data
 from torch import Tensor, nn
 from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.transforms.functional import gaussian_blur
 
 from ldmlab.autoencoders.perceptual import LpipsLoss, PerceptualLoss
+
+pytest.importorskip("skimage", exc_type=ImportError)
+
+from skimage import data
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from ldmlab.cli.arguments import parse, quoted
 from ldmlab.cli.errors import UserError
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 AWKWARD = st.text(st.sampled_from("\\\"'${}[](),:=~+- \n\té?*#x"), min_size=1)

@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.prompts import BLANK, checked, picture_count, read_prompts
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0"))
 

@@ -3,11 +3,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
 from ldmlab.data.sampling import GlobalBatches, ResumableLoader, epoch_order, fixed_loader
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 class Numbers(Dataset):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import pytest
 import torch
 
 from ldmlab.diffusion import schedules
 from ldmlab.interop.process import from_betas, from_scheduler, parameterization, schedule, to_scheduler
+
+diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
 FILE = Path("scheduler_config.json")
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from skimage import data
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from ldmlab.metrics.reconstruction import psnr, ssim
+
+pytest.importorskip("skimage", exc_type=ImportError)
+
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from ldmlab.pictures.png import read_settings, write_png
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 
 @pytest.fixture

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from skimage import data
 from torch import Tensor
 
 from ldmlab.pretrained import efficientnet
 from ldmlab.pretrained.efficientnet import STAGES, EfficientNetLite0
+
+pytest.importorskip("skimage", exc_type=ImportError)
+
+from skimage import data
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 from ldmlab.pretrained import inception
 from ldmlab.pretrained.inception import Inception2015
 from ldmlab.pretrained.weights import sha256_of
+
+pytest.importorskip("torch_fidelity", exc_type=ImportError)
+
+from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 
 @pytest.fixture(scope="module")

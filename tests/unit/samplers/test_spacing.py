@@ -6,12 +6,15 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, rectified_flow, scaled_linear
 from ldmlab.samplers.spacing import TIMESTEP_SPACINGS, check_spacing, karras_ratios, spaced_levels, spaced_timesteps
 from ldmlab.types import Level
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def test_fifty_steps_as_stable_diffusion_spaces_them() -> None:

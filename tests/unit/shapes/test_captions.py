@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
 from ldmlab.shapes.captions import caption
 from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, SHAPES, Scene, SceneObject, random_scene
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 SIZE_WORDS = {"small": {"small", "little"}, "big": {"big", "large"}}
 PLACE_WORDS = {

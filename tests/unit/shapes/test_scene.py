@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from ldmlab.shapes.render import outline, render
 from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, PLACES, RELATIONS, SHAPES, SIZES, Scene, random_scene
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ldmlab.conditioners.clip import CLIPText
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.editing.prompts.alignment import Change, align, word_changes
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 LENGTH = 77
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from ldmlab.editing.regions.composite import check_feather, composite, feathered, latent_mask
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 def pictures(count: int, seed: int) -> Tensor:

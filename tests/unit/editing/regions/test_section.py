@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from ldmlab.editing.regions import section as module
 from ldmlab.editing.regions.section import Section, section
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 FACTOR, GRID = 4, 6
 SIDE = st.integers(1, 90)

@@ -6,8 +6,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import scaled_linear
@@ -16,6 +14,11 @@ from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.types import Estimate, Level
+
+pytest.importorskip("hypothesis", exc_type=ImportError)
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 WINDOW = (4, 4)
 LEVEL = scaled_linear().level(torch.tensor(500))
