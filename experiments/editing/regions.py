@@ -20,12 +20,13 @@ from torch import Tensor
 
 from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.data.shapes import ShapesSource
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.regions.composite import composite
 from ldmlab.editing.regions.fill import harmonic_fill, mean_fill
 from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.shapes.scene import SIZES
@@ -77,10 +78,11 @@ def answers(
     surface = torch.stack([harmonic_fill(picture, mask) for picture, mask in pairs])
     yield "mean colour", torch.stack([mean_fill(picture, mask) for picture, mask in pairs])
     yield "smooth surface", surface
-    seeds, batch = picture_seeds(0, len(pairs)), {"captions": list(scenes.captions)}
+    batch = {"captions": list(scenes.captions)}
+    drawing = Drawing(DDIM(steps), ClassifierFree(2.0), picture_seeds(0, len(pairs)))
     for resample in resamples:
         settings = Redraw(resample, jump=5)
-        drawn = redraw(model, surface, scenes.missing, batch, seeds, DDIM(steps), ClassifierFree(2.0), settings)
+        drawn = redraw(model, drawing, surface, scenes.missing, batch, settings)
         filled = composite(drawn, scenes.pictures, scenes.missing)
         known = ~scenes.missing[:, None].expand_as(filled)
         assert torch.equal(filled[known], scenes.pictures[known])

@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.types import AttentionControl, Uncontrolled
 
 pytestmark = pytest.mark.bench
 SOURCE, TARGET = "a small red circle left of a big blue square", "a small red star left of a big blue square"
 SEEDS, ROUNDS = tuple(range(8)), 7
-SAMPLER, GUIDANCE = DDIM(10), ClassifierFree(2.0)
+DRAWING = Drawing(DDIM(10), ClassifierFree(2.0), SEEDS)
 
 
 def seconds(*runs: Callable[[], object]) -> list[float]:
@@ -41,13 +43,13 @@ def test_control_costs_nothing_where_it_is_not_used(name: str, capsys: pytest.Ca
     assert isinstance(model, LatentDiffusion)
     source, target = ({"captions": [prompt] * len(SEEDS)} for prompt in (SOURCE, TARGET))
     words = model.conditioner.words
-    edit = PromptEdit.between(words(SOURCE), words(TARGET), SAMPLER.steps, settings := EditSettings())
+    edit = PromptEdit.between(words(SOURCE), words(TARGET), DRAWING.sampler.steps, settings := EditSettings())
 
     def pairs(control: Callable[[Sequence[int]], AttentionControl]) -> object:
-        return model.sample_pairs(source, target, SEEDS, SAMPLER, GUIDANCE, control)
+        return sample_pairs(model, DRAWING, source, target, control)
 
     def plain() -> object:
-        return [model.sample(batch, SEEDS, SAMPLER, GUIDANCE) for batch in (source, target)]
+        return [sample(model, DRAWING, batch) for batch in (source, target)]
 
     alone, idle, controlled = seconds(
         plain,

@@ -14,9 +14,11 @@ from ldmlab.cli import catalogue
 from ldmlab.cli.build import load_autoencoder, load_latent_diffusion, plain, with_defaults
 from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.paths import experiments_dir
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.build import DIFFUSION_GROUPS, OBJECTIVE
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.verifier import look
 from ldmlab.tensor_file import check
@@ -39,7 +41,7 @@ def test_it_draws_what_the_prompt_says(name: str, tmp_path: Path, monkeypatch: p
     assert loaded.checkpoint.ema
     assert isinstance(loaded.model, LatentDiffusion)
     prompts = {"captions": ["a big red square in the middle on a white background"] * 4}
-    images = loaded.model.sample(prompts, [0, 1, 2, 3], DDIM(20), ClassifierFree(4.0))
+    images = sample(loaded.model, Drawing(DDIM(20), ClassifierFree(4.0), [0, 1, 2, 3]), prompts)
     seen = [look(image.permute(1, 2, 0).numpy()) for image in images]
     assert [s.background for s in seen] == ["white"] * 4
     right = [

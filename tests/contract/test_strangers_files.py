@@ -20,7 +20,7 @@ from ldmlab.cli.build import load_autoencoder, load_model, read_trusted, stored_
 from ldmlab.cli.initialise import begin_from, origin
 from ldmlab.cli.resume import find_start
 from ldmlab.models.build import build_model
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.tensor_file import write_tensors
 
 SECONDS = 20

@@ -10,6 +10,7 @@ import torch
 
 from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.data.shapes import ShapesSource
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.ddim import DDIMInversion
 from ldmlab.editing.inversion.direct import Direct
@@ -19,7 +20,7 @@ from ldmlab.editing.inversion.real_image import InvertedImage, invert_image
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 
 HELDOUT = 3
@@ -32,7 +33,7 @@ def task(request: pytest.FixtureRequest) -> EditTask:
     assert isinstance(model, LatentDiffusion)
     sample = ShapesSource().sample("heldout", HELDOUT)
     image = torch.from_numpy(np.array(sample.image)).permute(2, 0, 1)
-    return EditTask(model, DDIM(20), ClassifierFree(4.0), [0], [sample.caption], None, image)
+    return EditTask(model, Drawing(DDIM(20), ClassifierFree(4.0), [0]), [sample.caption], None, image)
 
 
 def loss(inverted: InvertedImage) -> float:
@@ -54,9 +55,9 @@ def test_what_seeks_nothing_keeps_within_a_decibel_too(task: EditTask, inversion
 
 def test_without_guidance_the_walk_back_is_the_samplers_own_path(task: EditTask) -> None:
     """The more its steps are solved, the nearer."""
-    errors = []
+    errors, unguided = [], replace(task.drawing, guidance=NoGuidance())
     for iterations in (1, 5):
-        inverted = invert_image(replace(task, guidance=NoGuidance()), DDIMInversion(iterations))
+        inverted = invert_image(replace(task, drawing=unguided), DDIMInversion(iterations))
         wanted = task.model.decode(inverted.inverted.trajectory[-1])
         errors.append(float((inverted.reconstruction.double() - wanted.double()).square().mean()))
     assert errors[1] < errors[0] < 20

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.png import read_settings
-from ldmlab.pipeline import LatentDiffusion
 
 Command = Callable[..., Any]
 NAMES = ["contact_sheet.png", "denoising_strip.png", "prompts.txt"]
@@ -24,20 +25,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Stand in for the drawing: noise that depends on seed and prompt, and a record of what was drawn at once."""
     calls: list[list[str]] = []
 
-    def sample(model: LatentDiffusion, batch: Any, seeds: Any, sampler: Any, guidance: Any, *rest: Any) -> Tensor:
+    def sample(model: LatentDiffusion, drawing: Drawing, batch: Any, on_step: Any, negative: Any) -> Tensor:
         calls.append(list(batch["captions"]))
         if len(calls) > LIMIT[0]:
             raise KeyboardInterrupt
-        latents = torch.zeros(len(seeds), *model.latent_shape)
-        for step in range(sampler.steps):
-            rest[1](step, latents)
+        latents = torch.zeros(len(drawing.seeds), *model.latent_shape)
+        for step in range(drawing.sampler.steps):
+            on_step(step, latents)
         made = [
             torch.Generator().manual_seed(seed + len(prompt))
-            for seed, prompt in zip(seeds, batch["captions"], strict=True)
+            for seed, prompt in zip(drawing.seeds, batch["captions"], strict=True)
         ]
         return torch.stack([torch.randint(256, (3, 32, 32), generator=g, dtype=torch.uint8) for g in made])
 
-    monkeypatch.setattr(LatentDiffusion, "sample", sample)
+    monkeypatch.setattr("ldmlab.cli.sample.sample", sample)
     monkeypatch.setitem(LIMIT, 0, 10**9)
     return calls
 

@@ -11,16 +11,16 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_drawing, load_latent_diffusion, pick_device
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, picture_record
 from ldmlab.data.atomic import atomic_file
 from ldmlab.editing.maps.map_groups import grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import to_pil
 from ldmlab.pictures.heatmaps import heat_sheet, map_size
 from ldmlab.pictures.png import write_png
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.tensor_file import write_tensors
 
@@ -39,26 +39,16 @@ def run(cfg: DictConfig) -> None:
         raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")
     device = pick_device(cfg.device)
     model.to(device)
-    sampler = build_sampler(cfg.sampler, model)
-    group = grouping(cfg.by, sampler.steps, cfg.step_bins, _list(cfg.sites), known)
-    guidance = build_guidance(cfg.guidance, model)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n))
+    group = grouping(cfg.by, drawing.sampler.steps, cfg.step_bins, _list(cfg.sites), known)
     files = _Files(cfg, drawing_record(cfg, loaded, device))
-    at_once = model.rows(cfg.batch_size)
+    at_once = drawing.rows(model)
     with passes(model.denoiser.backbone, "drawing"):
         for first in range(0, cfg.n, at_once):
-            count = min(at_once, cfg.n - first)
-            drawn = sample_with_maps(
-                model,
-                model.conditioner.batch([cfg.prompt] * count),
-                [columns] * count,
-                picture_seeds(cfg.seed, count, first),
-                sampler,
-                guidance,
-                group,
-                cfg.half_maps,
-                cfg.batch_size,
-            )
-            files.write(first, *drawn)
+            own = drawing.of(drawing.seeds[first : first + at_once])
+            count = len(own.seeds)
+            batch = model.conditioner.batch([cfg.prompt] * count)
+            files.write(first, *sample_with_maps(model, own, batch, [columns] * count, group, cfg.half_maps))
     files.finish()
 
 

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device, plain
+from ldmlab.cli.build import Loaded, build_drawing, load_latent_diffusion, pick_device, plain
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
@@ -26,9 +26,9 @@ from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
 from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.shapes.edits import SceneEdit, scene_edits
 from ldmlab.training.state import state_sha256
@@ -68,15 +68,14 @@ def run(cfg: DictConfig) -> None:
     model.to(device)
     method = build_method(cfg)
     _check(method)
-    task = EditTask(
-        model, build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model), [], batch_size=cfg.batch_size
-    )
+    task = EditTask(model, build_drawing(cfg, model, ()))
     judged: list[Judged] = []
     shown: list[tuple[Tensor, Tensor]] = []
     cases = _Cases(cfg, task)
     with passes(model.denoiser.backbone, "drawing"):
         for group in cases.groups():
-            own = replace(task, seeds=[case.seed for case in group], sources=[case.edit.source for case in group])
+            drawing = task.drawing.of([case.seed for case in group])
+            own = replace(task, drawing=drawing, sources=[case.edit.source for case in group])
             after = _edited(cfg, method, own, group)
             baseline = own.draw([case.edit.plain_target for case in group])
             judged += _judged(group, after, baseline)
@@ -120,7 +119,7 @@ class _Cases:
         while True:
             batch = list(islice(edits, CANDIDATES))
             seeds = picture_seeds(self.cfg.seed, len(batch), self.looked_at)
-            pictures = replace(self.task, seeds=seeds).draw([edit.source for edit in batch])
+            pictures = replace(self.task, drawing=self.task.drawing.of(seeds)).draw([edit.source for edit in batch])
             self.looked_at += len(batch)
             good = [case for case in map(Case, batch, seeds, pictures) if judgeable(case.edit, _pixels(case.before))]
             count += len(good)
@@ -189,7 +188,7 @@ def _manifest(cfg: DictConfig, loaded: Loaded, n: int) -> Manifest:
         metric="edits",
         n=n,
         seed=cfg.seed,
-        device=device_name(model.autoencoder.latent_mean.device),
+        device=device_name(model.device),
         checkpoint=str(loaded.path),
         checkpoint_sha256=loaded.checkpoint.sha256,
         autoencoder_sha256=state_sha256(model.autoencoder),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.cli.paths import experiments_dir
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.models.build import build_model, build_outline
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.limits import no_larger_than
 from ldmlab.models.outline import Uninitialised
 from ldmlab.models.plain_data import shown
 from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
 from ldmlab.training.state import state_sha256
@@ -93,6 +94,16 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidanc
         # Both share one autoencoder, on whatever device this model comes to be.
         guidance.conditioner.place(model.autoencoder, model.latent_shape[1])
     return guidance
+
+
+def build_drawing(cfg: Mapping[str, Any], model: LatentDiffusion, seeds: Sequence[int]) -> Drawing:
+    """How a command's config says that a model draws pictures of these seeds.
+
+    Raises:
+        ValueError: the sampler or the guidance does not go with the model.
+    """
+    sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model)
+    return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size))
 
 
 def autoguidance(scale: float, ckpt: str) -> Autoguidance:

@@ -15,15 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, build_guidance, build_sampler, load_latent_diffusion, pick_device
+from ldmlab.cli.build import Loaded, build_drawing, load_latent_diffusion, pick_device
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, peak_memory, picture_record, portable
 from ldmlab.cli.schema import takes_mapping
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
 from ldmlab.pictures.png import write_png
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 
 AT_ONCE = 16
@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> None:
     image, mask = _given(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     task = _task(cfg, method, loaded, image, mask)
-    device = task.model.autoencoder.latent_mean.device
+    device = task.model.device
     settings = _Settings(cfg, drawing_record(cfg, loaded, device))
     folder = Path(cfg.output_dir)
     notes: Sequence[str] = ()
@@ -59,14 +59,16 @@ def edited_parts(method: EditMethod, task: EditTask) -> Iterator[tuple[int, Edit
 
     What the method tells is told of the first ones alone.
     """
-    rows = task.model.rows(task.batch_size)
+    rows = task.drawing.rows(task.model)
     at_once = -(-AT_ONCE // rows) * rows
-    count = len(task.seeds)
+    seeds = task.drawing.seeds
+    count = len(seeds)
     for first in range(0, count, at_once):
         part = slice(first, first + at_once)
         sources, targets = (None if given is None else given[part] for given in (task.sources, task.targets))
         tell = task.tell if first == 0 else _silent
-        edited = method.edit(replace(task, seeds=task.seeds[part], sources=sources, targets=targets, tell=tell))
+        drawing = task.drawing.of(seeds[part])
+        edited = method.edit(replace(task, drawing=drawing, sources=sources, targets=targets, tell=tell))
         yield first, edited
         if count > at_once and all(len(row.pictures) == 1 for row in (edited.before, *edited.after)):
             return
@@ -147,11 +149,10 @@ def _task(cfg: DictConfig, method: EditMethod, loaded: Loaded, image: Tensor | N
     sources, targets = (None if text is None else [text] * cfg.n for text in (cfg.source, cfg.target))
     for prompts in filter(None, (sources, targets)):
         model.conditioner.batch(prompts[:1])  # refuses a prompt before anything is drawn
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n))
     if image is None or not method.own_size:
         image, mask = _fitted(image, mask, model.latent_shape[1] * model.autoencoder.factor)
-    seeds = picture_seeds(cfg.seed, cfg.n)
-    return EditTask(model, sampler, guidance, seeds, sources, targets, image, mask, cfg.batch_size, print)
+    return EditTask(model, drawing, sources, targets, image, mask, print)
 
 
 def _given(cfg: DictConfig) -> tuple[Tensor | None, Tensor | None]:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_guidance, build_sampler, load_model, pick_device
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_drawing, load_model, pick_device
 from ldmlab.cli.progress import counting, progress, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
@@ -32,11 +32,14 @@ from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
+from ldmlab.drawing.conditions import Subject, conditions
+from ldmlab.drawing.samples import sample
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.protocol import Tell, evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.metrics.restoration import evaluate_restorations
-from ldmlab.pipeline import LatentDiffusion, to_uint8
+from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
 from ldmlab.training.state import state_sha256
@@ -110,10 +113,11 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     batches = _batches(heldout, n, cfg.batch_size)
     with progress("bounding", len(batches) * (len(levels) - 1)) as advance:
         for batch in batches:
-            images = batch["images"].to(model.autoencoder.latent_mean.device)
+            images = batch["images"].to(model.device)
             own = list(islice(seeds, len(images)))
             latents = model.autoencoder.moments(images)[0]
-            cond = model.conditioner(complete_each(model.conditioner, batch, own))
+            shown = Subject(complete_each(model.conditioner, batch, own))
+            cond = conditions(model, NoGuidance(), shown, range(len(own))).cond
             noise = PictureNoise(own, latents.shape[1:], latents.device)
             counted = partial(counting, advance)
             for name, values in bits_per_dim(model.denoiser, latents, cond, levels, noise.draw, counted).items():
@@ -175,14 +179,13 @@ def _pick(values: list[Any], rows: list[int]) -> list[Any]:
 
 def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
     """Pictures for n conditions, a batch at a time."""
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
-    seeds = picture_seeds(cfg.seed, n)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, n))
     parts = [slice(start, min(start + cfg.batch_size, n)) for start in range(0, n, cfg.batch_size)]
-    chunks = sum(math.ceil((part.stop - part.start) / model.rows(cfg.batch_size)) for part in parts)
-    with progress("sampling", chunks * sampler.steps) as advance:
+    chunks = sum(math.ceil((part.stop - part.start) / drawing.rows(model)) for part in parts)
+    with progress("sampling", chunks * drawing.sampler.steps) as advance:
         for part in parts:
             batch = {key: values[part] for key, values in condition.items()}
-            yield model.sample(batch, seeds[part], sampler, guidance, cfg.batch_size, lambda *_: advance(1))
+            yield sample(model, drawing.of(drawing.seeds[part]), batch, lambda *_: advance(1))
 
 
 def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:

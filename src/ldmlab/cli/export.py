@@ -12,7 +12,7 @@ from torch import Tensor
 from ldmlab.cli.build import read_trusted
 from ldmlab.data.atomic import atomic_file, write_json
 from ldmlab.interop.exporting import export_autoencoder, export_model
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.tensor_file import write_tensors
 
 TORCH = {"format": "pt"}

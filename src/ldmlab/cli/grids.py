@@ -9,13 +9,12 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import CONDITION_KEYS, build_guidance, build_sampler
+from ldmlab.cli.build import CONDITION_KEYS, build_drawing
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
-from ldmlab.guidance.base import Guidance
-from ldmlab.pipeline import LatentDiffusion
-from ldmlab.samplers.base import Sampler
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.callbacks.attention import attention_drawer
 from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
@@ -50,16 +49,16 @@ def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
     if cfg.grid_prompts is not None:
         raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
     samples = _first_samples(data, SAMPLES)
-    batch = complete_each(model.conditioner, samples, picture_seeds(cfg.seed, len(samples["images"])))
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
-    model.require_drawable(batch, len(samples["images"]), sampler, guidance)
-    return task_drawer(batch, sampler, guidance, cfg.seed)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(samples["images"])))
+    batch = complete_each(model.conditioner, samples, drawing.seeds)
+    drawing.check(model, batch)
+    return task_drawer(drawing, batch)
 
 
 def _samples(
     cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
-) -> tuple[Mapping[str, Any], list[str], Sampler, Guidance, int]:
-    """Conditions, titles, sampler, guidance, seed."""
+) -> tuple[Drawing, Mapping[str, Any], list[str]]:
+    """How, what, and what stands over it."""
     if cfg.grid_prompts is None:
         batch: dict[str, Any] = dict(_first_samples(data, SAMPLES))
         titles = _titles(batch)
@@ -67,9 +66,9 @@ def _samples(
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
-    model.require_drawable(condition, len(titles), sampler, guidance)
-    return condition, titles, sampler, guidance, cfg.seed
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(titles)))
+    drawing.check(model, condition)
+    return drawing, condition, titles
 
 
 def _titles(batch: Mapping[str, Any]) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import build_guidance, build_sampler
+from ldmlab.cli.build import build_drawing
 from ldmlab.conditioners.image import ImageConditioner, complete_each
+from ldmlab.drawing.samples import sample
 from ldmlab.metrics.restoration import Trial
-from ldmlab.pipeline import LatentDiffusion, to_uint8
+from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.samplers.noise import picture_seeds
 
 
@@ -28,13 +29,14 @@ def restorations(
             f"pictures_per_caption={cfg.pictures_per_caption}: this model draws from pictures, one from each; "
             "leave it at 1"
         )
-    conditioner, seeds = model.conditioner, iter(picture_seeds(cfg.seed, n))
+    conditioner = model.conditioner
     assert isinstance(conditioner, ImageConditioner)
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, n))
+    seeds = iter(drawing.seeds)
     for batch in batches:
         own = list(islice(seeds, len(batch["images"])))
         task = complete_each(conditioner, batch, own)
-        drawn = conditioner.finish(task, model.sample(task, own, sampler, guidance, cfg.batch_size))
+        drawn = conditioner.finish(task, sample(model, drawing.of(own), task))
         asked = [meta.get("asked") for meta in batch["meta"]]
         naive = to_uint8(conditioner.naive(task)).cpu()
         yield Trial(to_uint8(batch["images"]), drawn, naive, asked if all(asked) else None)

@@ -11,15 +11,16 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import build_guidance, build_sampler, load_latent_diffusion, pick_device
+from ldmlab.cli.build import build_drawing, load_latent_diffusion, pick_device
 from ldmlab.cli.progress import progress
 from ldmlab.cli.prompts import checked, picture_count, read_prompts
 from ldmlab.cli.records import drawing_record
 from ldmlab.cli.series import Series
 from ldmlab.cli.trained_on import require_shapes
+from ldmlab.drawing.samples import sample
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet, from_pil
 from ldmlab.pictures.png import read_settings, write_png
-from ldmlab.pipeline import LatentDiffusion
 from ldmlab.samplers.noise import picture_seeds
 
 STRIP_PICTURES = 8
@@ -75,11 +76,12 @@ def _wanted(cfg: DictConfig) -> tuple[list[str], int]:
 
 def _draw(cfg: DictConfig, model: LatentDiffusion, series: Series, there: set[int]) -> None:
     """Draw what is missing, a batch at a time."""
-    sampler, guidance = build_sampler(cfg.sampler, model), build_guidance(cfg.guidance, model)
-    strip = _Strip(model, series, sampler.steps)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, series.count))
+    steps = drawing.sampler.steps
+    strip = _Strip(model, series, steps)
     missing = [index for index in range(series.count) if index not in there or (index == 0 and not strip.is_there)]
-    at_once = model.rows(cfg.batch_size)
-    with progress("sampling", -(-len(missing) // at_once) * sampler.steps) as advance:
+    at_once = drawing.rows(model)
+    with progress("sampling", -(-len(missing) // at_once) * steps) as advance:
         for rows in _chunks(missing, at_once):
 
             def on_step(step: int, latents: Tensor, first: int = rows[0]) -> None:
@@ -87,19 +89,18 @@ def _draw(cfg: DictConfig, model: LatentDiffusion, series: Series, there: set[in
                 if first == 0:
                     strip.see(step, latents)
 
-            images = model.sample(
-                model.conditioner.batch([series.prompt(index) for index in rows]),
-                [picture_seeds(cfg.seed, 1, index)[0] for index in rows],
-                sampler,
-                guidance,
-                cfg.batch_size,
-                on_step,
-                None if cfg.negative_prompt is None else model.conditioner.batch([cfg.negative_prompt] * len(rows)),
-            )
+            own = drawing.of([drawing.seeds[index] for index in rows])
+            batch = model.conditioner.batch([series.prompt(index) for index in rows])
+            images = sample(model, own, batch, on_step, _negative(cfg, model, len(rows)))
             if rows[0] == missing[0]:
                 series.write_prompts()  # once it is known that this can be drawn at all
             for index, image in zip(rows, images, strict=True):
                 series.write(index, image)
+
+
+def _negative(cfg: DictConfig, model: LatentDiffusion, count: int) -> dict[str, Any] | None:
+    """What guidance leads so many pictures away from, where the user says so."""
+    return None if cfg.negative_prompt is None else model.conditioner.batch([cfg.negative_prompt] * count)
 
 
 class _Strip:

@@ -12,7 +12,7 @@ from ldmlab.cli.build import SHIPPED_MODEL
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import fit_tokenizer, lengths
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.suitability import suitability
 
 log = logging.getLogger(__name__)

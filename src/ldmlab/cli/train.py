@@ -38,7 +38,7 @@ from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import summarise, write_problems
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.checkpoints import load_weights

@@ -25,7 +25,7 @@ from ldmlab.interop.latents import scale_of
 from ldmlab.interop.mapping import to_public
 from ldmlab.interop.process import to_scheduler
 from ldmlab.interop.unet import UNET_DIFFUSERS
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 WEIGHTS, TEXT_WEIGHTS = "diffusion_pytorch_model.safetensors", "model.safetensors"
 Files = dict[str, Any]

@@ -15,8 +15,8 @@ from ldmlab.diffusion.objectives import Objective
 from ldmlab.diffusion.parameterizations import Parameterization
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.models.builder import build
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.outline import without_memory
-from ldmlab.pipeline import LatentDiffusion
 
 DIFFUSION_GROUPS = ("backbone", "conditioner", "schedule", "parameterization", "objective")
 LARGEST_GRID = 512

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor

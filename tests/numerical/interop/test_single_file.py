@@ -18,7 +18,7 @@ from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import Imported, assemble, convert
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.types import Conditioning
 
 pytest.importorskip("diffusers", exc_type=ImportError)

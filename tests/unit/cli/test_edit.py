@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ldmlab.cli.edit import AT_ONCE, edited_parts
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 
 
@@ -23,16 +24,16 @@ class Recorded(EditMethod):
         self.asked: list[tuple[list[int], Any, Any]] = []
 
     def _edit(self, task: EditTask) -> Edited:
-        self.asked.append((list(task.seeds), task.sources, task.targets))
+        self.asked.append((list(task.drawing.seeds), task.sources, task.targets))
         task.tell("in windows")
-        pictures = torch.zeros(1 if self.one_for_all else len(task.seeds), 3, 2, 2, dtype=torch.uint8)
+        pictures = torch.zeros(1 if self.one_for_all else len(task.drawing.seeds), 3, 2, 2, dtype=torch.uint8)
         return Edited(Row("before", pictures), [Row("after", pictures)])
 
 
 def task(count: int, rows: int) -> EditTask:
-    model: Any = SimpleNamespace(rows=lambda batch_size: rows)
+    model: Any = SimpleNamespace(device=torch.device("meta"))
     nothing: Any = None
-    return EditTask(model, nothing, nothing, list(range(count)), [f"prompt {i}" for i in range(count)])
+    return EditTask(model, Drawing(nothing, nothing, range(count), rows), [f"prompt {i}" for i in range(count)])
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1, 16), (8, 16), (5, 20), (16, 16), (64, 64)])

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 
 from ldmlab.conditioners.class_label import ClassLabel
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.pictures.heatmaps import SMALLEST
 from ldmlab.samplers.ddpm import DDPM
@@ -23,7 +24,7 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Training = Callable[..., LatentDiffusionTraining]
 PROMPTS = ["a red star", "star"]
-WAYS: tuple[Any, ...] = ({"captions": PROMPTS}, PROMPTS, DDPM(steps=2), ClassifierFree(2.0), 0)
+WAYS: tuple[Any, ...] = (Drawing(DDPM(steps=2), ClassifierFree(2.0), [0, 1]), {"captions": PROMPTS}, PROMPTS)
 
 
 def drawer(module: LatentDiffusionTraining) -> DrawSheet:

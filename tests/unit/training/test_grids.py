@@ -11,12 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.image import complete_each
 from ldmlab.conditioners.inpainting import Inpainting
-from ldmlab.conditioners.none import NoCondition
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.guidance.none import NoGuidance
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
@@ -45,7 +43,8 @@ def check(module: L.LightningModule, grid: PictureGrid, fit: Fit, data: list[Any
 
 
 def drawer(*prompts: str) -> Draw:
-    return sample_drawer({"captions": prompts}, prompts, DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    drawing = Drawing(DDPM(steps=2), ClassifierFree(2.0), range(len(prompts)))
+    return sample_drawer(drawing, {"captions": prompts}, prompts)
 
 
 def test_samples_leave_randomness_and_modes_alone(
@@ -139,7 +138,7 @@ def test_a_task_is_shown_between_its_naive_answer_and_the_truth(
     conditioner = Inpainting()
     module, data = diffusion_training(conditioner), batches(2)
     batch = complete_each(conditioner, data[0], range(8))
-    draw = task_drawer(batch, DDPM(steps=2), ClassifierFree(2.0), seed=0)
+    draw = task_drawer(Drawing(DDPM(steps=2), ClassifierFree(2.0), range(8)), batch)
     check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1, columns=3), fit, data)
     pictures, titles = draw(module)
     naive, drawn, truth = pictures.unflatten(0, (8, 3)).unbind(1)
@@ -148,20 +147,3 @@ def test_a_task_is_shown_between_its_naive_answer_and_the_truth(
     assert torch.equal(drawn[known], truth[known])
     assert torch.equal(naive[known], truth[known])
     assert not torch.equal(drawn, naive)
-
-
-def test_what_cannot_be_drawn_is_refused_before_training(
-    diffusion_training: Callable[..., LatentDiffusionTraining],
-) -> None:
-    model = diffusion_training(NoCondition()).model
-    with pytest.raises(ValueError, match="use guidance=none"):
-        model.require_drawable({}, 2, DDPM(steps=2), ClassifierFree(2.0))
-    model.require_drawable({}, 2, DDPM(steps=2), NoGuidance())
-    model.require_drawable({}, 2, DDPM(steps=2), ClassifierFree(1.0))
-    with pytest.raises(ValueError, match=r"sampler\.variance=learned"):
-        model.require_drawable({}, 2, DDPM(steps=2, variance="learned"), NoGuidance())
-    classes = diffusion_training(ClassLabel(3, 16, null_class=False)).model
-    with pytest.raises(ValueError, match=r"no row for 'no class'.*use guidance=none"):
-        classes.require_drawable({"labels": [0, 2]}, 2, DDPM(steps=2), ClassifierFree(2.0))
-    with pytest.raises(ValueError, match="lies outside"):
-        classes.require_drawable({"labels": [0, 3]}, 2, DDPM(steps=2), NoGuidance())

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.drawing.conditions import Conditions
 from ldmlab.guidance.base import Guidance
 from ldmlab.types import Conditioning, Level
 
@@ -23,16 +24,14 @@ class InversionTask:
 
     Attributes:
         latents: of the picture.
-        cond: what its prompt says.
-        uncond: what guidance leads away from.
+        conditions: what its prompt says, and what guidance leads away from.
         denoiser: the model.
         guidance: how strongly the prompt leads.
         levels: the S + 1 levels that the sampler visits, from the noisiest on.
     """
 
     latents: Float[Tensor, "1 C H W"]
-    cond: Conditioning
-    uncond: Conditioning
+    conditions: Conditions
     denoiser: Denoiser
     guidance: Guidance
     levels: Level

@@ -31,7 +31,7 @@ class DDIMInversion(Inversion):
 
     def invert(self, task: InversionTask) -> Inverted:
         """See `Inversion.invert`; guidance is left out, as in Mokady et al. (2023, section 3.2)."""
-        denoise = NoGuidance().bind(task.denoiser, task.cond)
+        denoise = NoGuidance().bind(task.denoiser, task.conditions.cond)
         return Inverted(walk_back(denoise, task.latents, task.levels, self.iterations))
 
 

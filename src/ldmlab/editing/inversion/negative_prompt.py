@@ -19,4 +19,4 @@ class NegativePrompt(DDIMInversion):
     def invert(self, task: InversionTask) -> Inverted:
         """See `Inversion.invert`."""
         require_null(task.guidance, "negative_prompt")
-        return replace(super().invert(task), unconds=[task.cond] * (len(task.levels) - 1))
+        return replace(super().invert(task), unconds=[task.conditions.cond] * (len(task.levels) - 1))

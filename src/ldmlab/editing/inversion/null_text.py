@@ -77,7 +77,8 @@ class NullText(DDIMInversion):
     def _optimised(
         self, task: InversionTask, guidance: ClassifierFree, trajectory: Sequence[Tensor]
     ) -> Iterator[Conditioning]:
-        x, uncond = trajectory[0], task.uncond
+        x, uncond = trajectory[0], task.conditions.uncond
+        assert uncond is not None  # `require_null` has found a guidance that leads away from one
         steps = len(task.levels) - 1
         for index in range(steps):
             step = _GuidedStep(task, guidance, x, task.levels[index], task.levels[index + 1])
@@ -120,7 +121,7 @@ class _GuidedStep:
         self.task, self.guidance = task, guidance
         self.x, self.level, self.next_level = x, level, next_level
         with torch.no_grad():
-            self.conditional = task.denoiser(x, level, task.cond)
+            self.conditional = task.denoiser(x, level, task.conditions.cond)
 
     def __call__(self, uncond: Conditioning) -> Float[Tensor, "1 C H W"]:
         guided = self.guidance.combine(self.conditional, self.task.denoiser(self.x, self.level, uncond))

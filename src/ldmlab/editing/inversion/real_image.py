@@ -6,26 +6,24 @@ Shapes: fH x fW pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
+from ldmlab.drawing.conditions import Subject, conditions
+from ldmlab.drawing.course import Control
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
-from ldmlab.editing.inversion.pair import PairRun, conditions
+from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.methods.base import EditTask, Row
-from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.reconstruction import psnr
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.euler import Euler
-from ldmlab.types import AttentionControl, Uncontrolled
-
-Control = Callable[[Sequence[int]], AttentionControl]
-"""From the numbers of the pairs drawn at once to the control of that run, as in `LatentDiffusion.sample_pairs`."""
+from ldmlab.types import Uncontrolled
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class InvertedImage:
 
     Attributes:
         model: draws it.
-        sampler: the method.
-        guidance: the method.
+        drawing: how.
         source: its prompt.
         inverted: what leads to it.
         reconstruction: what the sampler makes of that.
@@ -44,8 +41,7 @@ class InvertedImage:
     """
 
     model: LatentDiffusion
-    sampler: Sampler
-    guidance: Guidance
+    drawing: Drawing
     source: str
     inverted: Inverted
     reconstruction: UInt8[Tensor, "1 3 fH fW"]
@@ -74,8 +70,7 @@ class InvertedImage:
         computed another way; under direct inversion it does not.
         """
         ruler = Uncontrolled() if control is None else control([0])
-        run = PairRun(self.model, self.guidance, (self.source, target), self.inverted, ruler)
-        return run.draw(self.sampler)
+        return draw_inverted(self.model, self.drawing, (self.source, target), self.inverted, ruler)
 
 
 @torch.no_grad()
@@ -86,19 +81,17 @@ def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
         ValueError: no picture or no prompt, a picture of another size than the model's, a sampler that cannot be
             inverted, or a guidance that the method cannot undo.
     """
-    require_invertible(task.sampler)
+    model, drawing = task.model, task.drawing
+    require_invertible(drawing.sampler)
     image, source = _require_picture(task)
-    model, guidance, device = task.model, task.guidance, task.model.autoencoder.latent_mean.device
-    if isinstance(guidance, nn.Module):
-        guidance.to(device)
     latents = model.encode(image)
-    cond, uncond = conditions(model, guidance, source)
-    guidance.bind(model.denoiser, cond, uncond)  # refuses conditions before anything is sought
-    levels = task.sampler.levels(model.denoiser.schedule)
-    inverted = inversion.invert(InversionTask(latents, cond, uncond, model.denoiser, guidance, levels))
-    drawn, _ = PairRun(model, guidance, (source, source), inverted, Uncontrolled()).draw(task.sampler)
+    made = conditions(model, drawing.guidance, Subject(model.conditioner.batch([source])), [0])
+    drawing.guidance.bind(model.denoiser, made.cond, made.uncond)  # refuses conditions before anything is sought
+    levels = drawing.sampler.levels(model.denoiser.schedule)
+    inverted = inversion.invert(InversionTask(latents, made, model.denoiser, drawing.guidance, levels))
+    drawn, _ = draw_inverted(model, drawing, (source, source), inverted, Uncontrolled())
     quality = [float(psnr(picture, image)) for picture in (drawn, model.decode(latents).cpu())]
-    return InvertedImage(model, task.sampler, guidance, source, inverted, drawn, *quality)
+    return InvertedImage(model, drawing, source, inverted, drawn, *quality)
 
 
 def require_invertible(sampler: Sampler) -> None:

@@ -5,7 +5,7 @@ Shapes: N pictures, K words (columns; pictures with fewer words have maps of 0 a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +13,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.conditioners.words import PromptWords
+from ldmlab.drawing.conditions import Batch
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
-from ldmlab.guidance.base import Guidance
-from ldmlab.pipeline import LatentDiffusion
-from ldmlab.samplers.base import Sampler
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 
 @dataclass(frozen=True)
@@ -99,27 +100,21 @@ class WordMaps:
 
 def sample_with_maps(
     model: LatentDiffusion,
-    batch: Mapping[str, Sequence[str]],
+    drawing: Drawing,
+    batch: Batch,
     columns: Sequence[MapColumns],
-    seeds: Sequence[int],
-    sampler: Sampler,
-    guidance: Guidance,
     group: Group = everything,
     half: bool = False,
-    batch_size: int = 64,
 ) -> tuple[UInt8[Tensor, "N 3 fH fW"], WordMaps]:
-    """The pictures of `LatentDiffusion.sample`, to the last bit, and their maps.
+    """The pictures of `sample`, to the last bit, and their maps.
 
     Args:
         model: the parts.
-        batch: see `LatentDiffusion.sample`.
+        drawing: how.
+        batch: what the conditioner reads.
         columns: what maps are wanted of each picture's prompt.
-        seeds: one a picture.
-        sampler: the method.
-        guidance: the method.
         group: what is averaged together.
         half: keep means in float16.
-        batch_size: see `LatentDiffusion.sample`.
     """
     widest = max(1, *(len(each.titles) for each in columns))
     shares = torch.stack([_padded(each.shares, widest) for each in columns])
@@ -129,7 +124,7 @@ def sample_with_maps(
         parts.append(AttentionMaps(shares[sorted(set(rows))], group, half))  # rows may end in repetitions
         return parts[-1]
 
-    pictures = model.sample(batch, seeds, sampler, guidance, batch_size, observer=observer)
+    pictures = sample(model, drawing, batch, observer=observer)
     return pictures, WordMaps([each.titles for each in columns], parts)
 
 

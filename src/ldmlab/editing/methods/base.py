@@ -13,9 +13,9 @@ from typing import ClassVar
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from ldmlab.guidance.base import Guidance
-from ldmlab.pipeline import LatentDiffusion
-from ldmlab.samplers.base import Sampler
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 MEANINGS = {
     "source": "say what the picture shows",
@@ -35,26 +35,20 @@ class EditTask:
 
     Attributes:
         model: the parts.
-        sampler: how pictures are drawn.
-        guidance: how strongly prompts lead.
-        seeds: one for each of the N pictures that are wanted.
+        drawing: how the N pictures are drawn that are wanted.
         sources: prompts of the pictures before the edit; None where none was given.
         targets: prompts of the edited pictures; None where none was given.
         image: the picture to edit; None to draw it from `sources`.
         mask: True where a picture may change, one for all or one for each; None for everywhere.
-        batch_size: pictures at once on a GPU.
         tell: called with a line that the user should know before the pictures are done.
     """
 
     model: LatentDiffusion
-    sampler: Sampler
-    guidance: Guidance
-    seeds: Sequence[int]
+    drawing: Drawing
     sources: Sequence[str] | None = None
     targets: Sequence[str] | None = None
     image: UInt8[Tensor, "3 fH fW"] | None = None
     mask: Bool[Tensor, "*N fH fW"] | None = None
-    batch_size: int = 64
     tell: Callable[[str], None] = _silent
 
     @property
@@ -76,8 +70,7 @@ class EditTask:
 
     def draw(self, prompts: Sequence[str]) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures of prompts, one for each seed, as `ldmlab sample` draws them."""
-        batch = self.model.conditioner.batch(prompts)
-        return self.model.sample(batch, self.seeds, self.sampler, self.guidance, self.batch_size)
+        return sample(self.model, self.drawing, self.model.conditioner.batch(prompts))
 
 
 @dataclass(frozen=True)

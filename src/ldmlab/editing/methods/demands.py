@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ldmlab.editing.methods.base import EditTask
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 
 def refuse_both(task: EditTask) -> None:
@@ -64,7 +64,7 @@ def leave_something(mask: Bool[Tensor, "fH fW"], instead: str) -> None:
 
 
 def prompts(task: EditTask) -> dict[str, Any] | None:
-    """The target prompts, as `LatentDiffusion.draw` takes them; None where there are none."""
+    """The target prompts, as `redraw` takes them; None where there are none."""
     return None if task.targets is None else task.model.conditioner.batch(task.targets)
 
 

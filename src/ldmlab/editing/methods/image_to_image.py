@@ -7,8 +7,9 @@ from typing import Any
 
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.conditioners.none import NoCondition
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
-from ldmlab.pipeline import to_uint8
+from ldmlab.models.latent_diffusion import to_uint8
 
 
 class ImageToImage(EditMethod):
@@ -33,10 +34,10 @@ class ImageToImage(EditMethod):
         assert task.image is not None
         given = conditioner.given(task.image, task.mask)
         before = to_uint8(conditioner.naive(given)).cpu()
-        count = len(task.seeds)
+        count = len(task.drawing.seeds)
         batch = {key: value.expand(count, *value.shape[1:]) for key, value in given.items()}
         whole: dict[str, Any] = {**batch, **_prompts(conditioner, task.targets, count)}
-        drawn = task.model.sample(whole, task.seeds, task.sampler, task.guidance, task.batch_size)
+        drawn = sample(task.model, task.drawing, whole)
         after = Row("drawn" if task.targets is None else task.targets[0], conditioner.finish(batch, drawn))
         return Edited(Row(conditioner.shows, before), [after])
 

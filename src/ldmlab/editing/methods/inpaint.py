@@ -91,10 +91,8 @@ def drawn_anew(
     settings: Redraw,
 ) -> UInt8[Tensor, "N 3 sH sW"]:
     """A section of pictures as `redraw` makes it."""
-    batch, guidance, windows = prompts(task), task.guidance, part.windows if part.of > 1 else None
-    return redraw(
-        task.model, pictures, inside, batch, task.seeds, task.sampler, guidance, settings, task.batch_size, windows
-    )
+    windows = part.windows if part.of > 1 else None
+    return redraw(task.model, task.drawing, pictures, inside, prompts(task), settings, windows)
 
 
 def tell_windows(task: EditTask, part: Section) -> None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from ldmlab.drawing.samples import sample_pairs
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
@@ -75,15 +76,13 @@ def mask_blend(
     model, mask = task.model, task.mask
     assert mask is not None
     check_mask(mask, [side * model.autoencoder.factor for side in model.latent_shape[1:]])
-    inside = latent_mask(mask, model.autoencoder.factor)
+    inside = latent_mask(mask, model.autoencoder.factor).to(model.device)
 
     def control(rows: Sequence[int]) -> OutsideStays:
         return OutsideStays(inside if len(inside) == 1 else inside[list(rows)])
 
     source, target = (model.conditioner.batch(prompts) for prompts in (sources, targets))
-    before, drawn = model.sample_pairs(
-        source, target, task.seeds, task.sampler, task.guidance, control, task.batch_size
-    )
+    before, drawn = sample_pairs(model, task.drawing, source, target, control)
     return before, composite(drawn, before, mask, feather)
 
 
@@ -96,4 +95,4 @@ class OutsideStays(Uncontrolled):
     def after_step(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
         """The source, and the target inside the mask."""
         source, target = latents.chunk(2)
-        return torch.cat([source, torch.where(self.inside.to(latents.device), target, source)])
+        return torch.cat([source, torch.where(self.inside, target, source)])

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.attention.attend import sites_of
+from ldmlab.drawing.samples import sample_pairs
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
@@ -76,9 +77,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
             return controls[-1]
 
         source, target = (task.model.conditioner.batch(prompts) for prompts in (sources, targets))
-        before, after = task.model.sample_pairs(
-            source, target, task.seeds, task.sampler, task.guidance, control, task.batch_size
-        )
+        before, after = sample_pairs(task.model, task.drawing, source, target, control)
         return before, after, _report(task, controls, edits)
 
     def _sweep(self) -> list[EditSettings]:
@@ -96,7 +95,7 @@ def _always(control: PromptToPrompt, rows: Sequence[int]) -> PromptToPrompt:
 
 def _worked_out(task: EditTask, source: str, target: str, settings: EditSettings) -> PromptEdit:
     words = task.model.conditioner.words
-    edit = PromptEdit.between(words(source), words(target), task.sampler.steps, settings)
+    edit = PromptEdit.between(words(source), words(target), task.drawing.sampler.steps, settings)
     if edit.changes_nothing:
         raise ValueError(f"target={target}: says the same as source; change a word, or give reweight={{WORD: FACTOR}}")
     return edit

@@ -5,21 +5,23 @@ Shapes: N pictures, fH x fW pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-import torch
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ldmlab.diffusion.process import add_noise
+from ldmlab.drawing.conditions import Batch, Subject
+from ldmlab.drawing.course import Course
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.loop import draw
 from ldmlab.editing.regions.blended import Blended, check_resampling
 from ldmlab.editing.regions.composite import latent_mask
 from ldmlab.editing.regions.windows import Window, windowed
-from ldmlab.guidance.base import Guidance
-from ldmlab.pipeline import Chunk, LatentDiffusion
-from ldmlab.samplers.base import Sampler, SamplerHooks
+from ldmlab.guidance.none import NoGuidance
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 
 @dataclass(frozen=True)
@@ -52,52 +54,46 @@ class Redraw:
         return 0 if self.strength is None else steps - max(1, round(self.strength * steps))
 
 
-@torch.no_grad()
 def redraw(
     model: LatentDiffusion,
+    drawing: Drawing,
     pictures: UInt8[Tensor, "#N 3 fH fW"],
     mask: Bool[Tensor, "*N fH fW"] | None,
-    batch: Mapping[str, Sequence[Any]] | None,
-    seeds: Sequence[int],
-    sampler: Sampler,
-    guidance: Guidance,
+    batch: Batch | None,
     settings: Redraw,
-    batch_size: int = 64,
     windows: Sequence[Window] | None = None,
 ) -> UInt8[Tensor, "N 3 fH fW"]:
     """Draw what is inside the mask, as decoded: the known pixels went through the autoencoder, see `composite`.
 
     Args:
         model: the parts.
+        drawing: how; the sampler makes the steps.
         pictures: one for each seed, or one for all; inside the mask too, since an encoder looks at neighbours and
             `strength` starts from it.
         mask: True inside; one, or one for each seed. None for everywhere.
-        batch: what the conditioner reads, see `LatentDiffusion.draw`.
-        seeds: N of them.
-        sampler: makes the steps.
-        guidance: the method.
-        settings: how.
-        batch_size: pictures at once on a GPU.
+        batch: what the conditioner reads; None for the null condition, without guidance.
+        settings: how the inside is drawn.
         windows: of a canvas that is not the model's grid, see `windowed`: at least those over the mask.
     """
     known = model.encode(pictures)
     inside = None if mask is None else latent_mask(mask, model.autoencoder.factor).to(known.device)
-    levels = sampler.levels(model.denoiser.schedule)
-    levels = levels[settings.first_step(len(levels) - 1) :]
     shape = (known.shape[1], known.shape[2], known.shape[3])
 
-    def run(chunk: Chunk) -> Tensor:
-        latents = _of(known, chunk.rows)
-        method = sampler
+    def redrawn(course: Course) -> Course:
+        latents = _of(known, course.rows)
+        levels = course.levels[settings.first_step(len(course.levels) - 1) :]
+        x = course.x if settings.strength is None else add_noise(latents.expand_as(course.x), course.x, levels[0])
+        course = replace(course, levels=levels, x=x)
         if inside is not None:
-            method = Blended(sampler, latents, _of(inside, chunk.rows), settings.resample, settings.jump)
-        denoise = chunk.denoise if windows is None else windowed(chunk.denoise, windows)
-        x = chunk.noise.draw()
-        if settings.strength is not None:
-            x = add_noise(latents.expand_as(x), x, levels[0])
-        return method.sample(denoise, x, levels, SamplerHooks(step_noise=chunk.noise.like))
+            where = _of(inside, course.rows)
+            blended = Blended(course.sampler, latents, where, settings.resample, settings.jump)
+            course = replace(course, sampler=blended)
+        return course if windows is None else replace(course, around=partial(windowed, windows=windows))
 
-    return model.draw(batch, seeds, guidance, run, batch_size, latent_shape=shape)
+    if batch is None:
+        drawing = replace(drawing, guidance=NoGuidance())
+    (drawn,) = draw(model, drawing, [Subject(batch)], redrawn, latent_shape=shape)
+    return drawn
 
 
 def _of(each: Tensor, rows: Sequence[int]) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ldmlab.editing.regions.composite import latent_mask
 from ldmlab.editing.regions.windows import OVERLAP, Window, windows_over
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 
 MOST_PIXELS = 2**22
 """In a section; what it takes to encode and decode one grows with them."""

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from ldmlab.conditioners.image import ImageConditioner
-from ldmlab.guidance.base import Guidance
+from ldmlab.drawing.conditions import Batch
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
+from ldmlab.models.latent_diffusion import to_uint8
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
-from ldmlab.pipeline import to_uint8
-from ldmlab.samplers.base import Sampler
-from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
@@ -84,38 +84,33 @@ def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
             logger.log_image(kind, [sheet], step=step - 1)  # as Lightning counts: the first step's losses are at 0
 
 
-def sample_drawer(
-    batch: Mapping[str, Sequence[Any]], titles: Sequence[str], sampler: Sampler, guidance: Guidance, seed: int
-) -> Draw:
+def sample_drawer(drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:
     """Samples of the averaged weights, one for each condition of a batch, from the same noise every time."""
-    seeds = picture_seeds(seed, len(titles))
 
     def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
         assert isinstance(module, LatentDiffusionTraining)
         with module.ema.swapped():
-            images = module.model.sample(batch, seeds, sampler, guidance)
+            images = sample(module.model, drawing, batch)
         return images, list(titles)
 
     return draw
 
 
-def task_drawer(batch: Mapping[str, Any], sampler: Sampler, guidance: Guidance, seed: int) -> Draw:
+def task_drawer(drawing: Drawing, batch: Mapping[str, Any]) -> Draw:
     """For each sample of a batch what its picture is without a model, what the averaged weights draw, and the truth.
 
     Args:
+        drawing: how, from the same noise every time.
         batch: "images" and "keys", "captions" where there are any, and what else an `ImageConditioner` reads.
-        sampler: the method.
-        guidance: the method.
-        seed: the same noise every time.
     """
-    truth, seeds = batch["images"], picture_seeds(seed, len(batch["images"]))
+    truth = batch["images"]
 
     def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
         assert isinstance(module, LatentDiffusionTraining)
         conditioner = module.model.conditioner
         assert isinstance(conditioner, ImageConditioner)
         with module.ema.swapped():
-            drawn = conditioner.finish(batch, module.model.sample(batch, seeds, sampler, guidance))
+            drawn = conditioner.finish(batch, sample(module.model, drawing, batch))
         given = to_uint8(conditioner.naive(batch)).cpu()
         names = batch.get("captions") or batch["keys"]
         titles = [title for name in names for title in (conditioner.shows, name, "truth")]

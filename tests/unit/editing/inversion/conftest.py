@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.drawing.conditions import Subject, conditions
+from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.inversion.base import InversionTask
-from ldmlab.editing.inversion.pair import conditions
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 
@@ -47,7 +48,7 @@ def edit_task(image: Tensor) -> Callable[..., EditTask]:
         made: LatentDiffusion, guidance: Guidance | None = None, sampler: Sampler | None = None, **changes: Any
     ) -> EditTask:
         given = {"sources": [SOURCE], "targets": [TARGET], "image": image, **changes}
-        return EditTask(made, sampler or DDIM(STEPS), guidance or ClassifierFree(7.5), [0], **given)
+        return EditTask(made, Drawing(sampler or DDIM(STEPS), guidance or ClassifierFree(7.5), [0]), **given)
 
     return make
 
@@ -60,8 +61,8 @@ def inversion_task(image: Tensor) -> Callable[..., InversionTask]:
         chosen = guidance or ClassifierFree(7.5)
         with torch.no_grad():
             latents, _ = made.autoencoder.moments(image[None].float() / 127.5 - 1)
-            cond, uncond = conditions(made, chosen, SOURCE)
+            found = conditions(made, chosen, Subject({"captions": [SOURCE]}), [0])
         levels = DDIM(STEPS).levels(made.denoiser.schedule)
-        return InversionTask(latents, cond, uncond, made.denoiser, chosen, levels)
+        return InversionTask(latents, found, made.denoiser, chosen, levels)
 
     return make

@@ -12,13 +12,13 @@ from ldmlab.editing.inversion.base import InversionTask
 from ldmlab.editing.inversion.ddim import DDIMInversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.negative_prompt import NegativePrompt
-from ldmlab.editing.inversion.pair import PairRun
+from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.types import Uncontrolled
 
 SOURCE, TARGET = "a small red circle", "a small blue circle"
@@ -94,5 +94,5 @@ def test_direct_inversion_takes_any_guidance(dit: LatentDiffusion, edit_task: Ca
         task = edit_task(dit, guidance)
         inverted = invert_image(task, Direct())
         assert inverted.psnr == inverted.autoencoder_psnr
-        run = PairRun(dit, guidance, (SOURCE, TARGET), inverted.inverted, Uncontrolled())
-        assert torch.equal(run.draw(task.sampler)[0], inverted.reconstruction)
+        source, _ = draw_inverted(dit, task.drawing, (SOURCE, TARGET), inverted.inverted, Uncontrolled())
+        assert torch.equal(source, inverted.reconstruction)

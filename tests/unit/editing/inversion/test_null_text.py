@@ -15,7 +15,7 @@ from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.interval import Interval
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.first_order import first_order
 from ldmlab.types import Conditioning
 
@@ -23,10 +23,10 @@ from ldmlab.types import Conditioning
 def error(task: InversionTask, inverted: Inverted) -> float:
     """Mean squared distance from the latents to where guidance leads from the inverted noise."""
     x, steps = inverted.trajectory[0], len(task.levels) - 1
-    unconds = inverted.unconds or [task.uncond] * steps
+    unconds = inverted.unconds or [task.conditions.uncond] * steps
     with torch.no_grad():
         for index, uncond in enumerate(unconds):
-            denoise = task.guidance.bind(task.denoiser, task.cond, uncond)
+            denoise = task.guidance.bind(task.denoiser, task.conditions.cond, uncond)
             x = first_order(x, denoise(x, task.levels[index]), task.levels[index], task.levels[index + 1])
     return float((x - task.latents).square().mean())
 
@@ -49,7 +49,8 @@ def test_embeddings_alone_are_sought_one_a_step_and_nothing_else_is_touched(
     model: LatentDiffusion, inversion_task: Callable[..., InversionTask]
 ) -> None:
     task = inversion_task(model)
-    before = task.uncond.map(torch.clone)
+    assert task.conditions.uncond is not None
+    before = task.conditions.uncond.map(torch.clone)
     state = {name: value.clone() for name, value in model.denoiser.state_dict().items()}
     unconds = NullText(inner_steps=2).invert(task).unconds
     assert unconds is not None
@@ -60,7 +61,7 @@ def test_embeddings_alone_are_sought_one_a_step_and_nothing_else_is_touched(
         assert not torch.equal(_some(uncond.vector), _some(before.vector))
         assert torch.equal(_some(uncond.context_mask), _some(before.context_mask))
         assert not any(getattr(uncond, field.name).requires_grad for field in fields(uncond) if field.name != "concat")
-    assert torch.equal(_some(task.uncond.context), _some(before.context))
+    assert torch.equal(_some(task.conditions.uncond.context), _some(before.context))
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, state[name]) for name, value in model.denoiser.state_dict().items())
 
@@ -71,7 +72,7 @@ def test_a_step_that_is_near_enough_is_left_alone(
     task = inversion_task(dit)
     unconds = NullText(tolerance=1e6).invert(task).unconds
     assert unconds is not None
-    assert all(torch.equal(_some(each.context), _some(task.uncond.context)) for each in unconds)
+    assert all(torch.equal(_some(each.context), _some(task.conditions.uncond.context)) for each in unconds)
 
 
 def test_the_first_optimiser_step_is_adams(dit: LatentDiffusion, inversion_task: Callable[..., InversionTask]) -> None:
@@ -79,7 +80,7 @@ def test_the_first_optimiser_step_is_adams(dit: LatentDiffusion, inversion_task:
     task = inversion_task(dit)
     unconds = NullText(inner_steps=1, learning_rate=0.02, tolerance=0, tolerance_growth=0).invert(task).unconds
     assert unconds is not None
-    steps, vectors = len(unconds), [_some(each.vector) for each in [task.uncond, *unconds]]
+    steps, vectors = len(unconds), [_some(each.vector) for each in [task.conditions.uncond, *unconds]]
     for index in range(steps):
         moved = (vectors[index + 1] - vectors[index]).abs().max()
         torch.testing.assert_close(moved, torch.tensor(0.02 * (1 - index / (2 * steps))), rtol=1e-2, atol=0)

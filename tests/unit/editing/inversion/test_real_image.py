@@ -22,7 +22,7 @@ from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.reconstruction import psnr
-from ldmlab.pipeline import LatentDiffusion, to_uint8
+from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM

@@ -19,13 +19,16 @@ from ldmlab.conditioners.words import PromptWords
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
 from ldmlab.editing.maps.map_groups import By, grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
+from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.interval import Interval
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -65,11 +68,15 @@ def columns(made: LatentDiffusion, phrases: Sequence[str] | None = None) -> list
     return [MapColumns.of(made.conditioner.words(prompt), phrases) for prompt in PROMPTS]
 
 
+def drawing(sampler: Sampler | None = None, guidance: Guidance | None = None) -> Drawing:
+    return Drawing(sampler or DDIM(STEPS), guidance or ClassifierFree(3.0), SEEDS)
+
+
 def drawn(
     made: LatentDiffusion, group: Group = everything, sampler: Sampler | None = None, half: bool = False
 ) -> tuple[Tensor, WordMaps]:
     batch = {"captions": PROMPTS}
-    return sample_with_maps(made, batch, columns(made), SEEDS, sampler or DDIM(STEPS), ClassifierFree(3.0), group, half)
+    return sample_with_maps(made, drawing(sampler), batch, columns(made), group, half)
 
 
 class Store:
@@ -96,7 +103,7 @@ class Store:
 def stored(made: LatentDiffusion, sampler: Sampler) -> list[tuple[int, AttentionSite, Tensor]]:
     store = Store()
     assert isinstance(store, AttentionControl)
-    made.sample({"captions": PROMPTS}, SEEDS, sampler, ClassifierFree(3.0), observer=lambda rows: store)
+    sample(made, drawing(sampler), {"captions": PROMPTS}, observer=lambda rows: store)
     return store.maps
 
 
@@ -127,7 +134,7 @@ def check(got: Tensor, wanted: list[list[Tensor]], tolerance: float = 1e-6) -> N
 def test_the_picture_is_the_one_without_maps_and_maps_are_the_mean_of_all(name: str, sampler: Sampler) -> None:
     made = model(name)
     pictures, maps = drawn(made, sampler=sampler)
-    assert torch.equal(pictures, made.sample({"captions": PROMPTS}, SEEDS, sampler, ClassifierFree(3.0)))
+    assert torch.equal(pictures, sample(made, drawing(sampler), {"captions": PROMPTS}))
     check(maps.at((16, 16)), by_hand(made, stored(made, sampler), 16))
 
 
@@ -135,8 +142,8 @@ def test_the_picture_is_the_one_without_maps_and_maps_are_the_mean_of_all(name: 
 def test_maps_do_not_depend_on_when_guidance_calls_the_network(guidance: Any) -> None:
     made = model("dit")
     batch = {"captions": PROMPTS}
-    pictures, maps = sample_with_maps(made, batch, columns(made), SEEDS, DDIM(STEPS), guidance)
-    assert torch.equal(pictures, made.sample(batch, SEEDS, DDIM(STEPS), guidance))
+    pictures, maps = sample_with_maps(made, drawing(guidance=guidance), batch, columns(made))
+    assert torch.equal(pictures, sample(made, drawing(guidance=guidance), batch))
     assert maps.groups == ["all"]
     assert 0 < float(maps.at((8, 8)).max()) < 1
 
@@ -177,7 +184,7 @@ def test_words_and_marks_share_all_attention(conditioning: str) -> None:
     marks = torch.zeros(prompt.length, 1)
     marks[list(prompt.others)] = 1
     control = AttentionMaps(torch.cat([words, marks], dim=1)[None])
-    made.sample({"captions": PROMPTS[1:]}, [0], DDIM(2), NoGuidance(), observer=lambda rows: control)
+    sample(made, Drawing(DDIM(2), NoGuidance(), [0]), {"captions": PROMPTS[1:]}, observer=lambda rows: control)
     total = control.at((8, 8)).sum(dim=1)
     assert bool((total < 0.999).all()) if conditioning == "cross_attention" else torch.allclose(total, torch.ones(()))
     assert control.at((8, 8)).shape == (1, len(prompt.words) + 1, 8, 8)
@@ -211,12 +218,12 @@ def test_several_batches_are_the_same_maps() -> None:
     made = model("dit")
     prompts = [PROMPTS[i % 2] for i in range(9)]
     each = [MapColumns.of(made.conditioner.words(prompt)) for prompt in prompts]
-    ways = (DDIM(2), ClassifierFree(3.0))
-    _, maps = sample_with_maps(made, {"captions": prompts}, each, list(range(9)), *ways)
+    nine = drawing(DDIM(2)).of(range(9))
+    _, maps = sample_with_maps(made, nine, {"captions": prompts}, each)
     together = maps.at((8, 8))
     assert together.shape == (9, 6, 8, 8)
     assert [len(part.words) for part in maps.parts] == [8, 1]
-    _, alone = sample_with_maps(made, {"captions": prompts[8:]}, each[8:], [8], *ways)
+    _, alone = sample_with_maps(made, nine.of([8]), {"captions": prompts[8:]}, each[8:])
     assert torch.equal(alone.at((8, 8))[0], together[8, :4])
 
 

@@ -20,12 +20,14 @@ from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Epsilon
 from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.methods.base import Edited, EditTask
 from ldmlab.editing.methods.image_to_image import ImageToImage
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 
 SEEDS = [3, 4, 5]
@@ -69,7 +71,7 @@ def mask() -> Tensor:
 def edit(conditioner: Conditioner, guidance: Guidance | None = None, seeds: list[int] = SEEDS, **given: Any) -> Edited:
     method = ImageToImage()
     method.check({key.removesuffix("s") for key, value in given.items() if value is not None})
-    return method.edit(EditTask(model(conditioner), DDIM(2), guidance or NoGuidance(), seeds, **given))
+    return method.edit(EditTask(model(conditioner), Drawing(DDIM(2), guidance or NoGuidance(), seeds), **given))
 
 
 @pytest.mark.parametrize("layout", ["ldm", "sd"])
@@ -111,7 +113,7 @@ def test_the_prompt_is_read_and_guided_beside_the_picture(image: Tensor, mask: T
 def test_guidance_keeps_the_picture_in_the_unconditional_pass(image: Tensor, mask: Tensor) -> None:
     made, seen = model(Inpainting("sd", text())), []
     made.denoiser.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2]))
-    task = EditTask(made, DDIM(1), ClassifierFree(2.0), [0], targets=["a red star"], image=image, mask=mask)
+    task = EditTask(made, Drawing(DDIM(1), ClassifierFree(2.0), [0]), targets=["a red star"], image=image, mask=mask)
     ImageToImage().edit(task)
     given = made.conditioner(made.conditioner.given(image, mask) | made.conditioner.batch(["a red star"]))
     cond, uncond = seen[0].concat.chunk(2)
@@ -126,9 +128,8 @@ def test_a_small_picture_is_enlarged(image: Tensor) -> None:
     assert made.after[0].pictures.shape == (3, 3, 16, 16)
     assert (made.before.title, made.before.pictures.shape) == ("bicubic", (1, 3, 16, 16))
     conditioner = SuperResolution(2)
-    drawn = model(conditioner).sample(
-        {"low_resolution": signed(small).expand(3, -1, -1, -1)}, SEEDS, DDIM(2), NoGuidance()
-    )
+    drawing = Drawing(DDIM(2), NoGuidance(), SEEDS)
+    drawn = sample(model(conditioner), drawing, {"low_resolution": signed(small).expand(3, -1, -1, -1)})
     assert torch.equal(made.after[0].pictures, drawn)
 
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.inpaint import Inpaint
 from ldmlab.editing.methods.mask_blend import MaskBlend, mask_blend
@@ -18,7 +20,7 @@ from ldmlab.editing.methods.sdedit import SDEdit
 from ldmlab.editing.methods.uncrop import Uncrop
 from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -40,14 +42,18 @@ def photo(height: int = 16, width: int = 16, seed: int = 0) -> Tensor:
     return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=generator)
 
 
+def drawing(sampler: Sampler | None = None, seeds: Sequence[int] = SEEDS, scale: float = 2.0) -> Drawing:
+    return Drawing(sampler or DDIM(3), ClassifierFree(scale), seeds)
+
+
 def task(model: LatentDiffusion, sampler: Sampler | None = None, **given: Any) -> EditTask:
     prompts = {"source": given.pop("source", None), "target": given.pop("target", TARGET)}
     sources, targets = (None if prompt is None else [prompt] * len(SEEDS) for prompt in prompts.values())
-    return EditTask(model, sampler or DDIM(3), ClassifierFree(2.0), SEEDS, sources, targets, **given)
+    return EditTask(model, drawing(sampler), sources, targets, **given)
 
 
 def plain(model: LatentDiffusion, prompt: str, sampler: Sampler) -> Tensor:
-    return model.sample({"captions": [prompt] * len(SEEDS)}, SEEDS, sampler, ClassifierFree(2.0))
+    return sample(model, drawing(sampler), {"captions": [prompt] * len(SEEDS)})
 
 
 def same_outside(pictures: Tensor, image: Tensor, mask: Tensor) -> bool:
@@ -82,9 +88,9 @@ def test_prompt_seed_and_settings_all_matter(small_model: LatentDiffusion) -> No
 
     reference = fill()
     assert torch.equal(fill(), reference)
-    assert torch.equal(fill(seeds=[4], targets=[TARGET]), reference[1:])
+    assert torch.equal(fill(drawing=drawing(seeds=[4]), targets=[TARGET]), reference[1:])
     changed = [fill(targets=[SOURCE] * 2), fill(targets=None), fill(Inpaint(resample=2)), fill(Inpaint(3, jump=2))]
-    changed += [fill(Inpaint(3, feather=3)), fill(guidance=ClassifierFree(1.0))]
+    changed += [fill(Inpaint(3, feather=3)), fill(drawing=drawing(scale=1.0))]
     assert not any(torch.equal(reference, other) for other in changed)
 
 
@@ -94,9 +100,8 @@ def test_each_picture_may_have_its_own_mask(small_model: LatentDiffusion) -> Non
         mask[index : index + 4, 2:9] = True
 
     def draw(rows: list[int]) -> Tensor:
-        batch, seeds = {"captions": [TARGET] * len(rows)}, [100 + row for row in rows]
-        guidance, settings = ClassifierFree(2.0), Redraw(resample=2)
-        return redraw(small_model, pictures[rows], masks[rows], batch, seeds, DDIM(3), guidance, settings)
+        batch, how = {"captions": [TARGET] * len(rows)}, drawing(seeds=[100 + row for row in rows])
+        return redraw(small_model, how, pictures[rows], masks[rows], batch, Redraw(resample=2))
 
     assert torch.equal(draw([1, 8, 9]), draw(list(range(10)))[[1, 8, 9]])
 
@@ -237,7 +242,7 @@ def test_mask_based_editing_with_a_mask_for_each_picture(small_model: LatentDiff
         mask[:, index : index + 3] = True
 
     def edit(rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        given = replace(task(small_model, mask=masks[list(rows)]), seeds=rows)
+        given = replace(task(small_model, mask=masks[list(rows)]), drawing=drawing(seeds=rows))
         return mask_blend(given, [SOURCE] * len(rows), [TARGET] * len(rows))
 
     before, after = edit(range(10))

@@ -17,13 +17,15 @@ from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -58,6 +60,10 @@ def batch(prompt: str) -> dict[str, list[str]]:
     return {"captions": [prompt] * len(SEEDS)}
 
 
+def drawing(sampler: Sampler | None = None, guidance: Guidance | None = None) -> Drawing:
+    return Drawing(sampler or DDIM(STEPS), guidance or ClassifierFree(3.0), SEEDS)
+
+
 def edited(
     made: LatentDiffusion,
     settings: EditSettings,
@@ -74,16 +80,14 @@ def edited(
         controls.append(PromptToPrompt([edit] * len(rows), settings))
         return controls[-1]
 
-    chosen = sampler or DDIM(STEPS)
-    chosen_guidance = guidance or ClassifierFree(3.0)
-    pictures = made.sample_pairs(batch(source), batch(target), SEEDS, chosen, chosen_guidance, control)
+    pictures = sample_pairs(made, drawing(sampler, guidance), batch(source), batch(target), control)
     return *pictures, controls[0]
 
 
 def plain(
     made: LatentDiffusion, prompt: str, sampler: Sampler | None = None, guidance: Guidance | None = None
 ) -> Tensor:
-    return made.sample(batch(prompt), SEEDS, sampler or DDIM(STEPS), guidance or ClassifierFree(3.0))
+    return sample(made, drawing(sampler, guidance), batch(prompt))
 
 
 @pytest.mark.parametrize("guidance", ["none", "neutral", "auto"])
@@ -250,7 +254,7 @@ def test_outside_a_blend_the_latents_are_the_sources() -> None:
         sizes.append(float(inside.float().mean()))
         seen.append((first == second).all(dim=1, keepdim=True) | inside)
 
-    made.sample_pairs(batch(SOURCE), batch(TARGET), SEEDS, DDIM(STEPS), ClassifierFree(3.0), control, on_step=on_step)
+    sample_pairs(made, drawing(), batch(SOURCE), batch(TARGET), control, on_step)
     assert len(seen) == STEPS
     assert all(bool(same.all()) for same in seen)
     assert min(sizes) < 1
@@ -322,12 +326,12 @@ def test_different_edits_in_several_batches() -> None:
     def control(rows: Sequence[int]) -> PromptToPrompt:
         return PromptToPrompt([edits[row] for row in rows], settings)
 
-    ways = (DDIM(STEPS), ClassifierFree(3.0), control)
-    together = made.sample_pairs({"captions": [SOURCE] * 9}, {"captions": targets}, list(range(9)), *ways)[1]
+    nine = drawing().of(range(9))
+    together = sample_pairs(made, nine, {"captions": [SOURCE] * 9}, {"captions": targets}, control)[1]
     for row in (1, 8):
         one = PromptToPrompt([edits[row]] * 8, settings)
-        alone = made.sample_pairs({"captions": [SOURCE]}, {"captions": targets[row : row + 1]}, [row],
-                                  DDIM(STEPS), ClassifierFree(3.0), lambda rows, one=one: one)[1]  # fmt: skip
+        source, target = {"captions": [SOURCE]}, {"captions": targets[row : row + 1]}
+        alone = sample_pairs(made, nine.of([row]), source, target, lambda rows, one=one: one)[1]
         assert torch.equal(alone[0], together[row])
 
 

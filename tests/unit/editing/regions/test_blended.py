@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, rectified_flow, scaled_linear
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
 from ldmlab.editing.regions.blended import Blended, noised_again
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -153,7 +155,8 @@ def test_a_picture_does_not_depend_on_its_batch(sampler: Sampler, small_model: L
     blended = Blended(sampler, known, inside, resample=2)
 
     def draw(seeds: list[int]) -> Tensor:
-        return small_model.sample({"captions": ["a star"] * len(seeds)}, seeds, blended, ClassifierFree(2.0))
+        drawing = Drawing(blended, ClassifierFree(2.0), seeds)
+        return sample(small_model, drawing, {"captions": ["a star"] * len(seeds)})
 
     together = draw(list(range(10)))
     assert torch.equal(draw([4, 9]), together[[4, 9]])
