@@ -1,7 +1,7 @@
 """Times of attention's backends by shape.
 
-`PYTHONPATH=src python tests/bench/attention_backends.py` on a GPU prints the table of docs/attention.md, and the rows for
-`ldmlab.attention.measured`, from which `attention=auto` chooses. About a minute.
+`PYTHONPATH=src python tests/bench/attention_backends.py` on a GPU prints the table of docs/attention.md and, for
+`ldmlab.attention.measured`, the rows from which `attention=auto` chooses. About a minute.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "models": MODELS,
     "training": MODELS
     | {
+        "counting",
         "data",
         "drawing",
         "files",

@@ -35,6 +35,11 @@ class _OutsideLoss(nn.Module, Generic[Network]):
         network.requires_grad_(False).eval()
         self._outside = (network,)
 
+    @property
+    def network(self) -> Network:
+        """The frozen network."""
+        return self._outside[0]
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         self._outside[0]._apply(fn, recurse)
         return super()._apply(fn, recurse)
@@ -52,7 +57,7 @@ class PerceptualLoss(_OutsideLoss[EfficientNetLite0]):
 
     def forward(self, images: Float[Tensor, "B 3 H W"], targets: Float[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
         """Return one distance a pair of images in [-1, 1]: 0 for equal ones, at most 4."""
-        network = self._outside[0]
+        network = self.network
         pairs = zip(network.stages(images), network.stages(targets), strict=True)
         distances = [(_unit(mine) - _unit(theirs)).square().sum(1).mean((1, 2)) for mine, theirs in pairs]
         return sum(distances[1:], start=distances[0]) / len(distances)
@@ -74,7 +79,7 @@ class LpipsLoss(_OutsideLoss[nn.Module]):
 
     def forward(self, images: Float[Tensor, "B 3 H W"], targets: Float[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
         """Return one LPIPS distance a pair of images in [-1, 1]."""
-        return self._outside[0](images, targets).flatten()
+        return self.network(images, targets).flatten()
 
 
 def _unit(maps: Tensor) -> Tensor:

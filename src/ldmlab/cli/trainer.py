@@ -19,9 +19,10 @@ from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.cli.signals import STOP
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.training.callbacks.cost import Cost
 from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.last import LastCheckpoint
-from ldmlab.training.callbacks.progress import Throughput, progress_callback
+from ldmlab.training.callbacks.progress import progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.precision import precision_plugin, resolve_precision
@@ -82,7 +83,7 @@ def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: 
     logged_every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     trainer.callbacks += [  # type: ignore[attr-defined]
         RngState(),
-        Throughput(cfg.data.batch_size * trainer.accumulate_grad_batches, logged_every),
+        Cost(cfg.data.batch_size * trainer.accumulate_grad_batches, logged_every),
         progress_callback(),
         Heeding(),
         LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every, STOP.asked),

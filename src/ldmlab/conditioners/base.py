@@ -46,6 +46,7 @@ class Conditioner(nn.Module, ABC):
         context_width: D of the `context` that it gives; None where it gives none.
         vector_width: V of the `vector` that it gives; None where it gives none.
         concat_channels: Cc of the `concat` that it gives, known once it is placed; 0 where it gives none.
+        encodes: whether `forward` encodes a picture with the frozen autoencoder.
         reads: the keys of a batch that `forward` reads.
         classes: labels that it reads are below; None where it reads none.
     """
@@ -53,6 +54,7 @@ class Conditioner(nn.Module, ABC):
     context_width: int | None = None
     vector_width: int | None = None
     concat_channels: int = 0
+    encodes: bool = False
     reads: frozenset[str] = frozenset()
     classes: int | None = None
 

@@ -52,6 +52,7 @@ class Inpainting(ImageConditioner):
     """
 
     shows = "mean of the known pixels"
+    encodes = True
 
     def __init__(self, layout: str = "ldm", text: Conditioner | None = None) -> None:
         super().__init__(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
@@ -16,6 +17,10 @@ class SteppedLogger(WandbLogger):
         """Log a row; what is logged at one step is one row."""
         row = dict(metrics) if step is None else {**metrics, "trainer/global_step": step}
         self.experiment.log(row, step=step)
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Put what is true of the whole run into its config."""
+        self.experiment.config.update(dict(facts), allow_val_change=True)
 
 
 def wandb_logger(

@@ -9,7 +9,8 @@ import pytest
 
 from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.callbacks.last import LastCheckpoint
-from ldmlab.training.callbacks.progress import ProgressLines, Throughput
+from ldmlab.training.callbacks.progress import ProgressLines
+from ldmlab.training.callbacks.throughput import Throughput
 from ldmlab.training.checkpoints import read_lightning
 
 

@@ -67,7 +67,8 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 def rows(folder: Path) -> list[dict[str, str]]:
     """What was logged, as written, but for the speed."""
     with open(folder / "metrics.csv", newline="") as file:
-        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+        found = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not k.startswith(("images_per_second", "cost/"))} for row in found]
 
 
 def ending(step: int, end: Callable[[], None], original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,8 @@
-"""Speed in images a second, and the progress of training: a bar of one line, or lines for a log file."""
+"""The progress of training: a bar of one line, or lines for a log file."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,35 +17,6 @@ LEAST_BAR, MOST_BAR = 4, 40
 """Columns."""
 TIME = 8
 """Columns of the time left."""
-
-
-@beside_training("the measure of speed")
-class Throughput(L.Callback):
-    """Logs `images_per_second` over all ranks, averaged over the steps since it was last logged.
-
-    Args:
-        batch_size: images of one step, all ranks together.
-        every_n_steps: how often it is measured.
-    """
-
-    def __init__(self, batch_size: int, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise ValueError(
-                f"trainer.log_every_n_steps={every_n_steps}: give the steps between two rows, for example 50"
-            )
-        self.batch_size = batch_size
-        self.every_n_steps = every_n_steps
-        self._since: tuple[int, float] | None = None
-
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Measure at every logged step."""
-        now = (trainer.global_step, time.perf_counter())
-        if self._since is None:
-            self._since = now
-        elif trainer.global_step % self.every_n_steps == 0 and now[0] > self._since[0]:
-            speed = (now[0] - self._since[0]) * self.batch_size / (now[1] - self._since[1])
-            module.log("images_per_second", speed, prog_bar=True, batch_size=1)
-            self._since = now
 
 
 @beside_training("the progress")

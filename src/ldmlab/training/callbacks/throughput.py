@@ -1,0 +1,75 @@
+"""Speed in images a second, from step to step of the log."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+
+from ldmlab.training.callbacks.beside import beside_training
+
+
+@beside_training("the measure of speed")
+class Throughput(L.Callback):
+    """Logs `images_per_second` over all ranks, averaged over the steps since it was last logged.
+
+    The clock stands still while a run validates. It is read on the host, and no step waits for the GPU because of it:
+    the host runs ahead by less than a step or two, of the `every_n_steps` between two readings.
+
+    Args:
+        batch_size: images of one step, all ranks together.
+        every_n_steps: how often it is measured.
+    """
+
+    def __init__(self, batch_size: int, every_n_steps: int) -> None:
+        if every_n_steps < 1:
+            raise ValueError(
+                f"trainer.log_every_n_steps={every_n_steps}: give the steps between two rows, for example 50"
+            )
+        self.batch_size = batch_size
+        self.every_n_steps = every_n_steps
+        self._since: tuple[int, float] | None = None
+        self._paused = 0.0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        """Measure at every logged step."""
+        step, now = trainer.global_step, time.perf_counter()
+        if self._since is None:
+            self.begin(trainer)
+        elif step % self.every_n_steps == 0 and step > self._since[0]:
+            steps, seconds = step - self._since[0], now - self._since[1]
+            figures = self.figures(trainer, module, batch, steps * self.batch_size / seconds, seconds)
+            for name, value in figures.items():
+                module.log(name, value, prog_bar=True, batch_size=1)
+        else:
+            return
+        self._since = step, time.perf_counter()
+
+    def begin(self, trainer: L.Trainer) -> None:
+        """The first step is done, which is none of what is measured."""
+
+    def figures(
+        self, trainer: L.Trainer, module: L.LightningModule, batch: Any, speed: float, seconds: float
+    ) -> dict[str, float]:
+        """What is logged.
+
+        Args:
+            trainer: of the run.
+            module: what is trained.
+            batch: the last one.
+            speed: images a second.
+            seconds: over which that is the average.
+        """
+        return {"images_per_second": speed}
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Stop the clock."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Let it run again."""
+        if self._since is not None:
+            self._since = self._since[0], self._since[1] + time.perf_counter() - self._paused
