@@ -6,6 +6,7 @@ Shapes: B batch, h heads, N queries, M keys, d head width.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -48,9 +49,9 @@ def only(kernel: SDPBackend, name: str) -> Backend:
     return attend
 
 
-def first(kernel: SDPBackend) -> Backend:
-    """A backend that runs one kernel of PyTorch's, or where it cannot run, another."""
-    order = [kernel, *(other for other in (*FITS, SDPBackend.MATH) if other is not kernel)]
+def first(kernel: SDPBackend, then: Sequence[SDPBackend] = (*FITS, SDPBackend.MATH)) -> Backend:
+    """A backend that runs one kernel of PyTorch's or, where it cannot run, the first of others that can."""
+    order = [kernel, *(other for other in then if other is not kernel)]
 
     def attend(
         q: Float[Tensor, "B h N d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"], mask: Mask

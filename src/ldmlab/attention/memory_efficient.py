@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend
 
 from ldmlab.attention.formula import Mask
-from ldmlab.attention.kernels import unfit
+from ldmlab.attention.kernels import first, unfit
 from ldmlab.attention.xformers_library import memory_efficient_attention
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -37,10 +38,26 @@ def xformers(
     q, k, v = _of_one_dtype(q, k, v)
     if q.dtype not in DTYPES:
         raise unfit("xformers", q, mask, "it has float16, bfloat16 and float32")
+    if torch.compiler.is_compiling() and _has_untraceable_gradients(q, k, v, mask):
+        return _same_kernel(q, k, v, mask)
     try:
         return attend_by(memory_efficient_attention(), q, k, v, mask)
     except NotImplementedError as error:
         raise unfit("xformers", q, mask, _reasons(error)) from error
+
+
+_same_kernel = first(SDPBackend.EFFICIENT_ATTENTION, [SDPBackend.MATH])
+"""What xFormers calls too where there is a mask or fp32, `aten::_efficient_attention_forward`, by PyTorch's own way."""
+
+
+def _has_untraceable_gradients(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> bool:
+    """Whether `torch.compile` would have to leave its graph.
+
+    PyTorch's description of `aten::_efficient_attention_backward` for tensors without data lacks an argument (2.11 and
+    2.14), so that xFormers' call of that kernel cannot be traced.
+    """
+    learns = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
+    return learns and (mask is not None or q.dtype == torch.float32)
 
 
 def attend_by(

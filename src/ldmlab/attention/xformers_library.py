@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 from collections.abc import Callable
-from functools import cache
 from importlib import metadata
 
 import torch
@@ -21,22 +20,30 @@ LIBRARY = "libcudart.so.12"
 INSTEAD = "or use attention=sdpa"
 
 
-@cache
+_loaded: list[Callable[..., Tensor]] = []
+"""At most one function. A list, because `torch.compile` looks through `functools.cache` and would trace the loading."""
+
+
 def memory_efficient_attention() -> Callable[..., Tensor]:
     """`xformers.ops.memory_efficient_attention`, ready to run.
 
     Raises:
         ValueError: what is missing, in one line with the way to get it.
     """
+    if not _loaded:
+        _loaded.append(_load())
+    return _loaded[0]
+
+
+def _load() -> Callable[..., Tensor]:
     require_installed()
     _load_cuda_12()
     try:
         from xformers import _cpp_lib
         from xformers.ops import memory_efficient_attention
     except ImportError as error:
-        raise _broken(
-            f"does not go with torch {torch.__version__}: {_line(error)}", "pip install -U xformers"
-        ) from error
+        told = f"does not go with torch {torch.__version__}: {_line(error)}"
+        raise _broken(told, "pip install -U xformers") from error
     failed = _cpp_lib._cpp_library_load_exception
     if failed is not None:
         raise _broken(f"cannot load its kernels: {_line(failed.__cause__ or failed)}", _remedy(failed)) from failed

@@ -2,8 +2,8 @@
 
 A trained network takes three times its forward pass: the backward pass computes the gradients of features and of
 weights, each as many operations again (Kaplan et al. 2020, section 2.1; Chowdhery et al. 2022, appendix B). A frozen
-network takes one pass, and two where gradients go through it. What activation checkpointing computes once more is not
-counted.
+network takes one pass, and two where gradients go through it. What activation checkpointing computes once more is told
+apart.
 """
 
 from __future__ import annotations
@@ -40,6 +40,18 @@ def training_flops(module: L.LightningModule, batch: Mapping[str, Any]) -> dict[
         if isinstance(module, AutoencoderTraining):
             return autoencoder_flops(module, batch, is_adversarial(module))
     raise ValueError(f"{type(module).__name__}: its operations cannot be counted")
+
+
+def recomputed_flops(module: L.LightningModule, parts: Mapping[str, int]) -> int:
+    """Operations for one image that activation checkpointing repeats, at most: the backbone's forward pass, or none.
+
+    Args:
+        module: what is trained.
+        parts: what `training_flops` gave for it.
+    """
+    if not isinstance(module, LatentDiffusionTraining):
+        return 0
+    return parts["backbone"] // TRAINED if getattr(module.model.denoiser.backbone, "checkpointing", False) else 0
 
 
 def _as_written() -> AbstractContextManager[object]:

@@ -120,6 +120,28 @@ def test_finds_a_kernel(dtype: torch.dtype, width: int, masked: bool, monkeypatc
 
 
 @needs_xformers
+@pytest.mark.parametrize(("learns", "masked"), [(False, True), (True, False), (True, True)])
+def test_is_one_program(learns: bool, masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled without a graph break, with gradients and a mask too, where PyTorch cannot trace xFormers' own call."""
+    memory_efficient_attention()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
+    graphs: list[torch.fx.GraphModule] = []
+
+    def count(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    with FakeTensorMode():
+        shape = (2, 3, 13, 40)
+        q, k, v = (torch.empty(shape, device="cuda", dtype=torch.bfloat16, requires_grad=learns) for _ in range(3))
+        mask = torch.empty(2, 1, 1, 13, device="cuda", dtype=torch.bool) if masked else None
+        out = torch.compile(xformers, backend=count, fullgraph=True)(q, k, v, mask)
+    assert out.shape == shape
+    assert len(graphs) == 1
+
+
+@needs_xformers
 def test_says_why_it_has_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     memory_efficient_attention()
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (10, 0))
@@ -144,10 +166,10 @@ def test_says_which_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cpp_lib, "_cpp_library_load_exception", failed)
     told = r"cannot load its kernels: libcudart.so.12: cannot open .*; pip install nvidia-cuda-runtime-cu12, or use"
     with pytest.raises(ValueError, match=told):
-        memory_efficient_attention.__wrapped__()
+        xformers_library._load()
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(ValueError, match="install a torch with CUDA, or use attention=sdpa"):
-        memory_efficient_attention.__wrapped__()
+        xformers_library._load()
 
 
 def test_without_the_runtime_the_linker_looks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from ldmlab.training.callbacks.cost import Cost
 from ldmlab.training.callbacks.throughput import Throughput
 from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.data_wait import DataWait
-from ldmlab.training.flops import autoencoder_flops, training_flops
+from ldmlab.training.flops import autoencoder_flops, recomputed_flops, training_flops
 from ldmlab.training.peak import PEAKS, arithmetic, peak_flops
 from ldmlab.training.wandb_run import wandb_logger
 
@@ -213,6 +213,9 @@ def test_diffusion_counts_three_passes_of_what_learns(diffusion_training: Callab
     assert parts == {"backbone": 3 * backbone.root.flops, "conditioner": 3 * conditioner, "autoencoder": encoding}
     cached = training_flops(module, {"moments": torch.empty(8, 8, 4, 4), "captions": batch["captions"]})
     assert cached == {name: parts[name] for name in ("backbone", "conditioner")}
+    assert recomputed_flops(module, parts) == 0
+    model.denoiser.backbone.checkpointing = True
+    assert recomputed_flops(module, parts) == backbone.root.flops
     model.conditioner.requires_grad_(False)
     assert training_flops(module, batch)["conditioner"] == conditioner
 
@@ -312,8 +315,10 @@ def test_a_wandb_run_notes_the_operations_once(tmp_path: Path, monkeypatch: pyte
     run: Any = SimpleNamespace(config=SimpleNamespace(update=lambda facts, allow_val_change: noted.append(facts)))
     logger = wandb_logger(str(tmp_path))
     monkeypatch.setattr(logger, "_experiment", run)
-    cost._tell({"backbone": 6, "conditioner": 3}, [csv_logger(str(tmp_path)), logger])
-    assert noted == [{"flops_per_image": 9, "flops_per_image_by_part": {"backbone": 6, "conditioner": 3}}]
+    parts = {"backbone": 6, "conditioner": 3}
+    cost._tell(parts, 2, [csv_logger(str(tmp_path)), logger])
+    facts = {"flops_per_image": 9, "flops_per_image_by_part": parts, "recomputed_flops_per_image": 2}
+    assert noted == [facts]
 
 
 def test_a_users_profiler_still_hears_of_everything() -> None:

@@ -14,7 +14,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.callbacks.throughput import Throughput
 from ldmlab.training.data_wait import DataWait
-from ldmlab.training.flops import is_adversarial, training_flops
+from ldmlab.training.flops import is_adversarial, recomputed_flops, training_flops
 from ldmlab.training.peak import TERA, arithmetic, peak_flops
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,9 @@ class Cost(Throughput):
         """Operations for one image, counted once, and once more when a discriminator joins in."""
         phase = is_adversarial(module)
         if phase not in self._flops:
-            self._flops[phase] = _counted(module, batch)
-            _tell(self._flops[phase], loggers)
+            self._flops[phase] = parts = _counted(module, batch)
+            if parts is not None:
+                _tell(parts, recomputed_flops(module, parts), loggers)
         parts = self._flops[phase]
         return None if parts is None else sum(parts.values())
 
@@ -94,16 +95,16 @@ def _counted(module: L.LightningModule, batch: Any) -> dict[str, int] | None:
         return None
 
 
-def _tell(parts: dict[str, int] | None, loggers: Sequence[Logger]) -> None:
+def _tell(parts: dict[str, int], again: int, loggers: Sequence[Logger]) -> None:
     """In the log, and to loggers that note what is true of a whole run."""
-    if parts is None:
-        return
-    whole = sum(parts.values())
-    log.info(
-        "training takes %.4g GFLOP an image: %s",
-        whole / 1e9,
-        ", ".join(f"{name} {flops / 1e9:.4g}" for name, flops in parts.items()),
-    )
+    whole, told = sum(parts.values()), ", ".join(f"{name} {_giga(flops)}" for name, flops in parts.items())
+    repeated = f"; activation checkpointing repeats {_giga(again)}" if again else ""
+    log.info("training takes %s GFLOP an image: %s%s", _giga(whole), told, repeated)
+    facts = {"flops_per_image": whole, "flops_per_image_by_part": parts, "recomputed_flops_per_image": again}
     for logger in loggers:
         if note := getattr(logger, "note", None):
-            note({"flops_per_image": whole, "flops_per_image_by_part": parts})
+            note(facts)
+
+
+def _giga(flops: int) -> str:
+    return f"{flops / 1e9:.4g}"
