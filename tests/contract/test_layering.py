@@ -10,20 +10,25 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/ldmlab"
 
-MODELS = {"attention", "diffusion", "backbones", "autoencoders", "conditioners", "guidance", "samplers", "types"}
+MODELS = {
+    *("attention", "diffusion", "backbones", "autoencoders", "conditioners", "guidance", "samplers"),
+    *("compiling", "precision", "types"),
+}
 ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "types": set(),
     "files": set(),
+    "compiling": set(),
+    "precision": set(),
     "tensor_file": {"files"},
     "shapes": set(),
     "torch_file": {"pickle_scan"},
     "pickle_scan": set(),
     "pretrained": {"files", "torch_file", "types"},
     "attention": {"types"},
-    "diffusion": {"types"},
+    "diffusion": {"compiling", "precision", "types"},
     "backbones": {"attention", "types"},
-    "autoencoders": {"attention", "pretrained", "types"},
+    "autoencoders": {"attention", "precision", "pretrained", "types"},
     "conditioners": {"attention", "backbones", "files", "tensor_file", "torch_file", "types"},
     "guidance": {"diffusion", "types"},
     "samplers": {"diffusion", "types"},

@@ -27,7 +27,7 @@ def test_each_setting_of_the_trainer_is_a_key_or_has_a_reason_not_to_be() -> Non
 @pytest.mark.parametrize("key", KEYS)
 def test_types_are_those_of_the_signature(key: str) -> None:
     wanted = annotation("lightning.Trainer", key)
-    if key == "precision":  # "auto" is ours; the names are checked when training begins
+    if key == "precision":  # the names are checked when training begins
         wanted = wanted | str
     if key in TRAINER_TYPES:
         assert [fits(value, wanted) for value in SAMPLES] == [fits(value, TRAINER_TYPES[key]) for value in SAMPLES]

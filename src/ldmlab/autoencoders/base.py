@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.blocks import Decoder
+from ldmlab.precision import at_least_fp32
 
 
 class Posterior(Protocol):
@@ -59,6 +60,8 @@ class Autoencoder(nn.Module, ABC):
         factor: f.
     """
 
+    keeps_fp32: ClassVar[bool] = True
+    """Its statistics stay when weights are made half."""
     decoder: Decoder
     latent_mean: Tensor
     latent_std: Tensor
@@ -108,7 +111,7 @@ class Autoencoder(nn.Module, ABC):
     def decode(self, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Images, about in [-1, 1], from latents of unit variance."""
         mean, std = self._statistics()
-        return self.reconstruct(latents * std + mean)
+        return at_least_fp32(self.reconstruct(latents * std + mean))
 
     def set_statistics(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
         """Set what `encode` subtracts and divides by.

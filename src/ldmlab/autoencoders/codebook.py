@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.distributed as dist
@@ -57,6 +58,8 @@ class VectorQuantizer(nn.Module):
         ValueError: a value out of range.
     """
 
+    keeps_fp32: ClassVar[bool] = True
+    """Codes stay when weights are made half: rounded, others would be the nearest."""
     frequency: Tensor
     idle: Tensor
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.blocks import Decoder, Encoder
+from ldmlab.precision import at_least_fp32
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,10 @@ class AutoencoderKL(Autoencoder):
             ValueError: the factor does not divide the images' sides.
         """
         self._require_divisible(images)
-        mean, log_variance = self.to_moments(self.encoder(images)).chunk(2, dim=1)
+        moments = self.to_moments(self.encoder(images.to(self.to_moments.weight.dtype)))
+        mean, log_variance = at_least_fp32(moments).chunk(2, dim=1)
         return DiagonalGaussian(mean, log_variance.clamp(-30, 20))
 
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Decode raw latents, as `posterior` gives them."""
-        return self.decoder(self.from_latents(raw))
+        return self.decoder(self.from_latents(raw.to(self.from_latents.weight.dtype)))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.blocks import Decoder, Encoder
 from ldmlab.autoencoders.codebook import VectorQuantizer, perplexity
+from ldmlab.precision import at_least_fp32
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,11 @@ class AutoencoderVQ(Autoencoder):
             ValueError: the factor does not divide the images' sides.
         """
         self._require_divisible(images)
-        return Certain(self.to_latents(self.encoder(images)))
+        return Certain(at_least_fp32(self.to_latents(self.encoder(images.to(self.to_latents.weight.dtype)))))
 
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Quantise and decode raw latents, as `posterior` gives them."""
         return self._render(self.codebook.lookup(self.codebook.nearest(raw)))
 
     def _render(self, quantized: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
-        return self.decoder(self.from_latents(quantized))
+        return self.decoder(self.from_latents(quantized.to(self.from_latents.weight.dtype)))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from hydra.utils import instantiate
+from torch import nn
 from torch.optim import Optimizer
 
 
@@ -25,7 +26,15 @@ def build_optimizer(config: Mapping[str, Any]) -> partial[Optimizer]:
     for name, value in given.items():
         if name not in parameters:
             raise ValueError(f"optimizer.{name}={value}: {config['_target_']} takes no {name}; {_fix(name, value)}")
-    return partial(factory.func, *factory.args, **given)
+    factory = partial(factory.func, *factory.args, **given)
+    return partial(_fused_on_a_gpu, factory) if given.get("fused", False) is None else factory
+
+
+def _fused_on_a_gpu(factory: partial[Optimizer], parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """One kernel for all parameters, where these are on a GPU and nothing else is asked for."""
+    parameters = list(parameters)
+    on_gpu = all(parameter.is_cuda for parameter in parameters)
+    return factory(parameters, **({"fused": True} if on_gpu else {}))
 
 
 def _fix(name: str, value: Any) -> str:

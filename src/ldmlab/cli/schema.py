@@ -10,6 +10,10 @@ Seed = Annotated[int, Field(ge=0, strict=True)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 Path = Annotated[str, Field(min_length=1)]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp16", "tf32", "fp32"]
+Compile = Literal["auto", True, False]
+CHOICES = ("precision", "compile")
+"""Keys that are one of few values, which their defaults do not show."""
 
 
 class Keys(BaseModel):
@@ -37,6 +41,7 @@ class TrainKeys(Keys):
 
     seed: Seed
     trainer: TrainerKeys
+    precision: Precision
     ckpt_path: Path | None
     init_ckpt: Path | None
     allow_other_data: bool
@@ -61,6 +66,7 @@ class ModelKeys(Keys):
     batch_size: Count
     ema: bool
     device: Device
+    precision: Precision
     output_dir: Path
 
 
@@ -208,7 +214,7 @@ TRAINER_TYPES: dict[str, Any] = {
 SET_BY_LDMLAB: dict[str, str] = {
     "trainer.logger": "choose one by logger=csv or logger=wandb",
     "trainer.callbacks": "grid_every and checkpoint_every say when pictures and checkpoints are made",
-    "trainer.plugins": "trainer.precision says what they are for",
+    "trainer.plugins": "precision says what they are for",
     "trainer.fast_dev_run": "use trainer.max_steps=1 trainer.limit_val_batches=1",
     "trainer.max_epochs": "a run is trainer.max_steps long",
     "trainer.limit_test_batches": "training tests nothing; see ldmlab evaluate",

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 _LENGTH = ("trainer.max_steps", "sampler.steps")
 _DEVICES = ("trainer.devices", "device")
-_PRECISION = ("trainer.precision", "half", "export_half", "dtype")
+_PRECISION = ("precision", "trainer.precision", "half", "export_half", "dtype")
 _SCALE = ("guidance.scale",)
 _RATE = ("optimizer.lr",)
 _BATCH = ("data.batch_size", "batch_size")

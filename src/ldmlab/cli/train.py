@@ -32,7 +32,7 @@ from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_
 from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trained_on import remembered
-from ldmlab.cli.trainer import equip, make_trainer
+from ldmlab.cli.trainer import equip, make_trainer, run_precision
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
@@ -85,7 +85,9 @@ def _run(cfg: DictConfig, folder: Path) -> None:
         if _has_ended(cfg, start):
             return
         start = start.without_tensors()
-    with _wandb_finished():
+    precision, _ = run_precision(cfg, trainer.strategy.root_device)
+    log.info("computes in %s: %s", precision.name, precision.why)
+    with _wandb_finished(), precision.arithmetic():
         _fit(trainer, cfg, module, data, start)
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))

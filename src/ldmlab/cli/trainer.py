@@ -19,13 +19,14 @@ from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.cli.signals import STOP
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.precision import Precision
 from ldmlab.training.callbacks.cost import Cost
 from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
-from ldmlab.training.precision import precision_plugin, resolve_precision
+from ldmlab.training.precision import precision_plugin, resolve_precision, training_precision
 
 ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
 
@@ -41,9 +42,8 @@ def make_trainer(cfg: DictConfig) -> L.Trainer:
         ValueError: a setting that it does not take, or that no training here could go on with.
     """
     settings = plain(cfg.trainer)
-    precision = resolve_precision(settings.pop("precision"))
     _require_one_process(settings)
-    _require_what_training_does_itself(cfg.model.name, settings, precision)
+    _require_what_training_does_itself(cfg.model.name, settings, settings.pop("precision"))
     if isinstance(settings["val_check_interval"], float) and settings["check_val_every_n_epoch"] is None:
         settings["check_val_every_n_epoch"] = 1  # a share is one of an epoch
     if settings["devices"] == [0] and (settings["accelerator"] == "cpu" or not torch.cuda.is_available()):
@@ -69,8 +69,14 @@ def make_trainer(cfg: DictConfig) -> L.Trainer:
         raise ValueError(f"trainer: {error}") from error
     if trainer.world_size > 1:
         raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")
-    trainer.strategy.precision_plugin = precision_plugin(precision, trainer.strategy.root_device.type)
+    device = trainer.strategy.root_device
+    trainer.strategy.precision_plugin = precision_plugin(run_precision(cfg, device)[1], device.type)
     return trainer
+
+
+def run_precision(cfg: DictConfig, device: torch.device) -> tuple[Precision, str]:
+    """What a run computes in, and what Lightning calls it; see `training_precision`."""
+    return training_precision(cfg.precision, cfg.trainer.precision, device)
 
 
 def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: ShardDataModule) -> None:
@@ -103,7 +109,7 @@ def _require_one_process(settings: dict[str, Any]) -> None:
         raise ValueError(f"trainer.strategy={settings['strategy']}: {ONE_DEVICE}, and leave trainer.strategy=auto")
 
 
-def _require_what_training_does_itself(model: str, settings: dict[str, Any], precision: str) -> None:
+def _require_what_training_does_itself(model: str, settings: dict[str, Any], precision: str | int | None) -> None:
     """An autoencoder has two optimizers, which Lightning neither clips nor accumulates for."""
     if model != "autoencoder":
         return
@@ -117,7 +123,7 @@ def _require_what_training_does_itself(model: str, settings: dict[str, Any], pre
             f"trainer.accumulate_grad_batches={settings['accumulate_grad_batches']}: an autoencoder steps after each "
             "batch; use a larger data.batch_size"
         )
-    if precision == "bf16-true":
+    if resolve_precision(precision) == "bf16-true":
         raise ValueError(
             "trainer.precision=bf16-true: an autoencoder has no averaged weights to keep what bf16 rounds away; use "
             "bf16-mixed"

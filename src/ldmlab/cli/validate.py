@@ -22,7 +22,7 @@ from ldmlab.cli.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.cli.errors import UserError
 from ldmlab.cli.hints import instead_of_key
 from ldmlab.cli.login import require_login
-from ldmlab.cli.schema import SCHEMAS, TRAINER_TYPES, takes_mapping
+from ldmlab.cli.schema import CHOICES, SCHEMAS, TRAINER_TYPES, takes_mapping
 from ldmlab.cli.signatures import annotation, fits, in_words
 from ldmlab.cli.unread import check_choices
 from ldmlab.cli.user_files import check_files
@@ -185,7 +185,7 @@ def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
     unsure = []
     for path in _paths(_plain(schema)):
         default, value = _resolved(schema, path), _resolved(whole, path)
-        if default is None and isinstance(value, Mapping) and takes_mapping(command, path):
+        if path in CHOICES or (default is None and isinstance(value, Mapping) and takes_mapping(command, path)):
             continue
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")

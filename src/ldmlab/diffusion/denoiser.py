@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ldmlab.compiling import as_written
 from ldmlab.diffusion.objectives import Objective, Simple, Trial, every_level
 from ldmlab.diffusion.parameterizations import Parameterization, PosteriorMean
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.diffusion.tables import LevelTable
 from ldmlab.diffusion.variational import ReverseChain
+from ldmlab.precision import HALF, at_least_fp32, weights_dtype
 from ldmlab.types import Conditioning, Estimate, Level
 
 
@@ -86,12 +88,20 @@ class Denoiser(nn.Module):
         self, x: Tensor, timesteps: Int[Tensor, " B"], cond: Conditioning, control: Any = None
     ) -> tuple[Tensor, Tensor | None]:
         """The backbone's output in fp32 at least, and that for the variance brought from [-1, 1] to [0, 1]."""
-        output = self.backbone(x, timesteps, cond, control)
-        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        x, cond = self._as_weights(x, cond)
+        with as_written(control):
+            output = at_least_fp32(self.backbone(x, timesteps, cond, control))
         if not self.learns_variance:
             return output, None
         prediction, variance = output.chunk(2, dim=1)
         return prediction, (variance + 1) / 2
+
+    def _as_weights(self, x: Tensor, cond: Conditioning) -> tuple[Tensor, Conditioning]:
+        """What the backbone reads, in halves where its weights are held in halves; autocast sees to that itself."""
+        dtype = weights_dtype(self.backbone)
+        if dtype not in HALF.values() or torch.is_autocast_enabled(x.device.type):
+            return x, cond
+        return x.to(dtype), cond.map(lambda field: field.to(dtype) if field.is_floating_point() else field)
 
     def _read(self, prediction: Tensor, mix: Tensor | None, x: Tensor, level: Level) -> Estimate:
         return Estimate(self.parameterization.denoised(prediction, x, level), mix)

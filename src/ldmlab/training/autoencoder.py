@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_
 from torch.optim import Optimizer
 
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
@@ -16,6 +17,7 @@ from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weigh
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
 from ldmlab.training.failures import check_finite, check_finite_state
+from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.precision import loss_scale
@@ -81,6 +83,7 @@ class AutoencoderTraining(L.LightningModule):
         self.gradient_clip = gradient_clip
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
+        self._gradient_norm = torch.zeros(())
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
@@ -106,6 +109,7 @@ class AutoencoderTraining(L.LightningModule):
         self._scheduler().step()
         error = (result.images.detach() - images).abs().mean()
         values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
+        values["gradient_norm"] = self._gradient_norm
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
 
     def _adversarial_loss(self, likelihood: Tensor, result: Reconstruction) -> Float[Tensor, ""]:
@@ -133,9 +137,13 @@ class AutoencoderTraining(L.LightningModule):
         self.log("train/discriminator", loss.detach(), batch_size=len(images))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip the autoencoder's gradients, which any scaler has unscaled by now."""
-        if self.gradient_clip is not None and optimizer is self._optimizers(use_pl_optimizer=False)[0]:
-            torch.nn.utils.clip_grad_norm_(self.autoencoder.parameters(), self.gradient_clip)
+        """Measure the autoencoder's gradients, which any scaler has unscaled by now, and clip them."""
+        if optimizer is not self._optimizers(use_pl_optimizer=False)[0]:
+            return
+        parameters = list(self.autoencoder.parameters())
+        self._gradient_norm = gradient_norm(parameters)
+        if self.gradient_clip is not None:
+            clip_grads_with_norm_(parameters, self.gradient_clip, self._gradient_norm)
 
     def _weights(self, images: Tensor) -> dict[str, float]:
         """Of the bottleneck's terms at this step, against a likelihood that is summed over an image's values."""

@@ -15,6 +15,7 @@ from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
+from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.state import optimizer_names
 
@@ -95,6 +96,10 @@ class LatentDiffusionTraining(L.LightningModule):
     def learning_rate(self, steps: int) -> Callable[[int], float]:
         """Its factor at each step of a run of so many. ValueError where there are too few."""
         return learning_rate_factor(self.warmup_steps, steps, self.learning_rate_decay)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the norm of the gradients, which are unscaled by now and not yet clipped."""
+        self.log("train/gradient_norm", gradient_norm(self.model.parameters()), prog_bar=True)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update the averages once an optimizer step."""

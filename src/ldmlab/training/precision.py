@@ -12,9 +12,18 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from torch import nn
 from torch.optim import Optimizer
 
+from ldmlab.precision import Precision as Numbers
+from ldmlab.precision import choose_precision
+
 ALIASES = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 """Short names, as Lightning reads them."""
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true")
+LIGHTNINGS = {
+    "32-true": ("fp32", "tf32"),
+    "bf16-mixed": ("bf16",),
+    "16-mixed": ("fp16",),
+    "bf16-true": ("bf16",),
+}
+"""Lightning's names, and what each of them is here."""
 _REFUSED = {
     "16-true": "weights in fp16 lose their updates and overflow; use 16-mixed",
     "64-true": "nothing here gains from fp64; use 32-true",
@@ -23,8 +32,35 @@ _REFUSED = {
 }
 
 
+def training_precision(name: str, lightnings: str | int | None, device: torch.device) -> tuple[Numbers, str]:
+    """What a run computes in, and what Lightning calls it.
+
+    Args:
+        name: see `choose_precision`.
+        lightnings: Lightning's name; None or "auto" follows from `name`.
+        device: where.
+
+    Raises:
+        ValueError: a name that is not known, two that contradict each other, or arithmetic that no model here is
+            trained in or the device lacks.
+    """
+    if lightnings in (None, "auto"):
+        numbers = choose_precision(name, device)
+        return numbers, _lightnings(numbers)
+    full = resolve_precision(lightnings)
+    if name == "auto":
+        numbers = Numbers(LIGHTNINGS[full][0], device, f"trainer.precision={lightnings}")
+    elif name in LIGHTNINGS[full]:
+        numbers = Numbers(name, device)
+    else:
+        raise ValueError(
+            f"trainer.precision={lightnings}: is {LIGHTNINGS[full][0]}, and precision={name}; give one of them"
+        )
+    return (numbers if device.type == "cpu" else choose_precision(numbers.name, device)), full
+
+
 def resolve_precision(name: str | int | None) -> str:
-    """One of `PRECISIONS` other than "auto", which is bf16-mixed on GPUs that have it and 32-true elsewhere.
+    """One of `LIGHTNINGS`, from it, from a short form of it, or from "auto", which follows from the machine.
 
     Raises:
         ValueError: a name that is not known, or arithmetic that no model here is trained in.
@@ -32,18 +68,22 @@ def resolve_precision(name: str | int | None) -> str:
     full = ALIASES.get(str(name), "32-true" if name is None else str(name))
     if full in _REFUSED:
         raise ValueError(f"trainer.precision={name}: {_REFUSED[full]}")
-    if full not in PRECISIONS:
-        raise ValueError(f"trainer.precision={name}: choose one of {', '.join(PRECISIONS)}")
-    if full != "auto":
-        return full
-    return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "32-true"
+    if full == "auto":
+        return _lightnings(choose_precision(full, "cuda" if torch.cuda.is_available() else "cpu"))
+    if full not in LIGHTNINGS:
+        raise ValueError(f"trainer.precision={name}: choose one of {', '.join(LIGHTNINGS)}, or precision=")
+    return full
+
+
+def _lightnings(numbers: Numbers) -> str:
+    return next(full for full, ours in LIGHTNINGS.items() if numbers.name in ours)
 
 
 def precision_plugin(name: str, device: str) -> Precision:
     """What computes in a precision.
 
     Args:
-        name: as `resolve_precision` gave it.
+        name: one of `LIGHTNINGS`.
         device: "cuda", "mps" or "cpu".
     """
     if name == "32-true":

@@ -63,7 +63,7 @@ def keys(command: str) -> list[str]:
         ("sample", "num_samples", "n"),
         ("train", "device", "trainer.accelerator"),
         ("train", "vae", "autoencoder_ckpt"),
-        ("train", "Mixed-Precision", "trainer.precision"),
+        ("train", "Mixed-Precision", "precision"),
         ("sample", "sampler.stesp", "sampler.steps"),
         ("train", "backbone.detph", "backbone.depth"),
     ],

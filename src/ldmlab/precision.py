@@ -1,0 +1,122 @@
+"""The numbers that networks compute in: what a device can do of them, and how a model comes to compute in them.
+
+Whatever the name says, these are fp32 at least: noisy latents and the arithmetic of samplers, a conditioner's output,
+attention probabilities under a control, latent statistics, losses, averages of weights, and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PRECISIONS = ("auto", "bf16", "fp16", "tf32", "fp32")
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AMPERE = (8, 0)
+"""The compute capability from which GPUs of NVIDIA have bf16 and TF32."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a network computes in.
+
+    Attributes:
+        name: "bf16" or "fp16", of weights and features; "tf32", fp32 with matrix products of 10 bits; or "fp32".
+        device: where.
+        why: it is this one, for a log.
+    """
+
+    name: str
+    device: torch.device
+    why: str = "as asked"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights and features."""
+        return HALF.get(self.name, torch.float32)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether that has 16 bits."""
+        return self.name in HALF
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Let what is fp32 be multiplied as TF32 inside the block, or not for "fp32"; nothing on a CPU.
+
+        Halves allow it for what remains fp32 beside them: it is the more exact of the two.
+        """
+        if self.device.type != "cuda":
+            yield
+            return
+        before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        try:
+            torch.set_float32_matmul_precision("highest" if self.name == "fp32" else "high")
+            torch.backends.cudnn.allow_tf32 = self.name != "fp32"
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before[0])
+            torch.backends.cudnn.allow_tf32 = before[1]
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute in halves inside the block with weights that are fp32."""
+        return torch.autocast(self.device.type, self.dtype) if self.is_half else nullcontext()
+
+
+def choose_precision(name: str, device: torch.device | str) -> Precision:
+    """What a device computes in; "auto" is bf16 on a GPU that has it, and fp32 elsewhere.
+
+    Raises:
+        ValueError: the name is unknown, or the device has no such arithmetic.
+    """
+    device = torch.device(device)
+    if name not in PRECISIONS:
+        raise ValueError(f"precision={name}: choose one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        lacks = "is no GPU" if device.type != "cuda" else _lacks("bf16", device)
+        if lacks is None:
+            return Precision("bf16", device, f"{_called(device)} has bf16")
+        return Precision("fp32", device, f"{_called(device)} {lacks}")
+    lacks = _lacks(name, device)
+    if lacks is not None:
+        raise ValueError(f"precision={name}: {_called(device)} {lacks}; use precision=auto, which is fp32 here")
+    return Precision(name, device)
+
+
+def half_weights(module: nn.Module, dtype: torch.dtype) -> None:
+    """Round a module's weights and tables, in place, but those of parts that say `keeps_fp32`; for drawing alone."""
+    for part in module.modules():
+        if not getattr(part, "keeps_fp32", False):
+            for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+                if tensor.dtype == torch.float32:
+                    tensor.data = tensor.data.to(dtype)
+
+
+def weights_dtype(module: nn.Module) -> torch.dtype:
+    """What a module computes in, from its first weight; fp32 where it has none."""
+    return next((weight.dtype for weight in module.parameters()), torch.float32)
+
+
+def at_least_fp32(tensor: Tensor) -> Tensor:
+    """The same numbers, if floating, in fp32 or more."""
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _lacks(name: str, device: torch.device) -> str | None:
+    """What a device cannot do of a precision, in words."""
+    if device.type == "cuda":
+        if name in ("bf16", "tf32") and not torch.version.hip and torch.cuda.get_device_capability(device) < AMPERE:
+            return f"has no {name}, which came with NVIDIA's Ampere"
+        return None
+    if name == "tf32" or (name == "fp16" and device.type == "cpu"):
+        return f"has no {name}, which is for GPUs"
+    return None
+
+
+def _called(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"device={device.type}"
