@@ -81,11 +81,11 @@ class _OrAsWritten:
     def __call__(self, graph: Any, inputs: Any, **settings: Any) -> Callable[..., Any]:
         """Compile a graph."""
         if self.failed:
-            return graph.forward  # type: ignore[no-any-return]
+            return graph.forward
         try:
             return self.backend(graph, inputs, **settings)
         except Exception as error:  # no compiler, no Triton, an operation that it lacks: the run is worth more
             self.failed = True
             told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
             log.warning("compile: %s: %s; runs uncompiled", type(error).__name__, told.strip())
-            return graph.forward  # type: ignore[no-any-return]
+            return graph.forward

@@ -44,7 +44,7 @@ def test_what_a_cpu_lacks_is_one_line(name: str) -> None:
 
 
 def test_an_unknown_name_is_one_line() -> None:
-    with pytest.raises(ValueError, match="^precision=fp8: choose one of auto, bf16, fp16, tf32, fp32"):
+    with pytest.raises(ValueError, match=r"^precision=fp8: choose one of auto, bf16, fp16, tf32, fp32$"):
         choose_precision("fp8", CPU)
 
 
@@ -55,9 +55,8 @@ def test_an_unknown_name_is_one_line() -> None:
 def test_tf32_is_set_and_put_back(name: str, products: str, convolutions: bool) -> None:
     """The switches are there without a GPU."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    with pytest.raises(KeyError), Precision(name, GPU).arithmetic():
+    with Precision(name, GPU).arithmetic():
         assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == (products, convolutions)
-        raise KeyError
     assert (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32) == before
 
 

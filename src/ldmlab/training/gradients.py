@@ -10,6 +10,6 @@ from torch import Tensor, nn
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
-    """The Euclidean norm of all gradients as one vector, in fp32 at least; 0 where there are none."""
+    """The Euclidean norm of all gradients as one vector; 0 where there are none."""
     norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     return norm.to(torch.promote_types(norm.dtype, torch.float32))

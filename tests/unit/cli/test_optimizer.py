@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from ldmlab.cli.optimizer import build_optimizer
 
@@ -12,6 +13,13 @@ def test_the_factory_makes_an_optimizer() -> None:
     optimizer = build_optimizer({**ADAMW, "fused": True})([torch.nn.Parameter(torch.ones(1))])
     assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.defaults["fused"] is True
+
+
+def test_one_kernel_updates_all_parameters_on_a_gpu_alone() -> None:
+    make = build_optimizer(ADAMW)
+    assert make([torch.nn.Parameter(torch.ones(1))]).defaults["fused"] is None
+    with FakeTensorMode():
+        assert make([torch.nn.Parameter(torch.ones(1, device="cuda"))]).defaults["fused"] is True
 
 
 def test_a_null_that_an_optimizer_does_not_know_is_left_out() -> None:

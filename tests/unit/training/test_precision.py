@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from typing import Any
 
 import lightning as L
@@ -12,7 +11,7 @@ from torch import nn
 
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.precision import HalfWeights, Mixed, precision_plugin, resolve_precision
+from ldmlab.training.precision import HalfWeights, Mixed, resolve_precision, training_precision
 
 Fit = Callable[..., L.Trainer]
 Batches = Callable[..., list[dict[str, Any]]]
@@ -66,28 +65,38 @@ def test_what_nothing_is_trained_in_is_refused_with_the_fix(name: str | int, fix
         resolve_precision(name)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed", "bf16-true"])
-@pytest.mark.parametrize("fused", [True, False])
-def test_every_precision_clips_and_accumulates_with_every_optimizer(
-    diffusion_training: MakeDiffusion, batches: Batches, fit: Fit, precision: str, fused: bool
+@pytest.mark.parametrize(
+    ("name", "lightnings", "found", "full"),
+    [
+        ("auto", None, "fp32", "32-true"),
+        ("auto", "auto", "fp32", "32-true"),
+        ("bf16", None, "bf16", "bf16-mixed"),
+        ("fp32", None, "fp32", "32-true"),
+        ("auto", "bf16-true", "bf16", "bf16-true"),
+        ("bf16", "bf16-true", "bf16", "bf16-true"),
+        ("auto", 16, "fp16", "16-mixed"),
+        ("fp32", 32, "fp32", "32-true"),
+    ],
+)
+def test_a_run_has_one_precision_by_two_names(name: str, lightnings: str | int | None, found: str, full: str) -> None:
+    precision, theirs = training_precision(name, lightnings, torch.device("cpu"))
+    assert (precision.name, theirs) == (found, full)
+
+
+@pytest.mark.parametrize(
+    ("name", "lightnings", "told"),
+    [
+        ("fp32", "bf16-mixed", r"^trainer\.precision=bf16-mixed: is bf16, and precision=fp32; give one of them$"),
+        ("bf16", 16, r"^trainer\.precision=16: is fp16, and precision=bf16"),
+        ("fp16", None, r"^precision=fp16: device=cpu has no fp16"),
+        ("auto", "64-true", r"^trainer\.precision=64-true: .*32-true"),
+    ],
+)
+def test_names_that_contradict_each_other_or_the_device_are_refused(
+    name: str, lightnings: str | int | None, told: str
 ) -> None:
-    for algorithm, accumulated in product(("norm", "value"), (1, 2)):
-        module = diffusion_training()
-        module.make_optimizer = partial(torch.optim.AdamW, lr=1e-3, fused=fused)
-        before = weights(module.model.denoiser)
-        trainer = fit(
-            module,
-            batches(2),
-            plugins=[precision_plugin(precision, "cpu")],
-            gradient_clip_val=0.1,
-            gradient_clip_algorithm=algorithm,
-            accumulate_grad_batches=accumulated,
-        )
-        assert trainer.global_step == 2 // accumulated
-        after = weights(module.model.denoiser)
-        assert all(bool(torch.isfinite(value).all()) for value in after.values())
-        # fp16 may skip its first steps, until its scale fits.
-        assert precision == "16-mixed" or any(not torch.equal(before[name], after[name]) for name in before)
+    with pytest.raises(ValueError, match=told):
+        training_precision(name, lightnings, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("fused", [True, False])
