@@ -18,8 +18,8 @@ from torch import nn
 log = logging.getLogger(__name__)
 
 Backend = Callable[..., Callable[..., Any]]
-LEAST_PASSES = 2000
-"""From which on compiling is thought to pay: it takes half a minute, and saves some milliseconds a pass."""
+LEAST_PASSES = 5000
+"""From which on compiling is thought to pay: it takes half a minute or more, and saves 3 to 20 ms a pass."""
 MOST_PROGRAMS = 64
 """That all compiled modules together may come to; PyTorch's 8 are too few for a model, its decoder and a weaker model,
 each in training and evaluation and for two sizes of batch."""

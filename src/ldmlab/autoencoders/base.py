@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.autoencoders.blocks import Decoder
+from ldmlab.autoencoders.blocks import Decoder, Encoder
 from ldmlab.precision import at_least_fp32
 
 
@@ -62,6 +62,7 @@ class Autoencoder(nn.Module, ABC):
 
     keeps_fp32: ClassVar[bool] = True
     """Its statistics stay when weights are made half."""
+    encoder: Encoder
     decoder: Decoder
     latent_mean: Tensor
     latent_std: Tensor
@@ -96,6 +97,10 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Decode raw latents, as `posterior` gives them."""
+
+    def programs(self) -> list[nn.Module]:
+        """What is compiled of it. Not its last layer, to which an adversarial loss takes gradients alone."""
+        return [self.encoder, self.decoder.layers]
 
     def moments(self, images: Float[Tensor, "B 3 fH fW"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
         """Mean and standard deviation of the normalised latents."""

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ldmlab.backbones.block import Told
+from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation, zero
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.types import AttentionControl, Conditioning
@@ -18,7 +19,7 @@ from ldmlab.types import AttentionControl, Conditioning
 FREQUENCY_WIDTH = 256
 
 
-class DiT(nn.Module):
+class DiT(Checkpointing):
     """Patches of the latents as tokens through `depth` blocks. Its output at initialisation is exactly 0.
 
     What `conditioning` does with time, vector and context:
@@ -127,12 +128,16 @@ class DiT(nn.Module):
             mask = None if mask is None else F.pad(mask, (count, 0), value=True)
         told = Told(embedding, self.grid, context, mask, control)
         for block in self.blocks:
-            tokens = block(tokens, told)
+            tokens = self.run_block(block, tokens, told)
         normed = self.final_norm(tokens[:, :count])
         if self.final_modulation is not None:
             shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)
             normed = modulate(normed, shift, scale)
         return self._unpatchify(self.final(normed))
+
+    def programs(self) -> list[nn.Module]:
+        """What is compiled of it: its blocks, which are alike and share a program."""
+        return list(self.blocks)
 
     def _condition(
         self, timesteps: Int[Tensor, " B"], cond: Conditioning

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ldmlab.backbones.block import Told
+from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
@@ -22,7 +23,7 @@ def _position_map(rows: int, columns: int, width: int, base: int | None) -> Floa
     return grid_positions(rows, columns, width, base).T.unflatten(1, (rows, columns))
 
 
-class UNet(nn.Module):
+class UNet(Checkpointing):
     """Encoder, middle and decoder with a skip connection from every encoder stage.
 
     Args:
@@ -135,12 +136,12 @@ class UNet(nn.Module):
         hidden = self._placed(self.into(x))
         skips = [hidden]
         for stage in self.down:
-            hidden = stage(hidden, told)
+            hidden = self.run_block(stage, hidden, told)
             skips.append(hidden)
         for stage in self.middle:
-            hidden = stage(hidden, told)
+            hidden = self.run_block(stage, hidden, told)
         for stage in self.up:
-            hidden = stage(torch.cat([hidden, skips.pop()], dim=1), told)
+            hidden = self.run_block(stage, torch.cat([hidden, skips.pop()], dim=1), told)
         return self.out(hidden)
 
     def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:

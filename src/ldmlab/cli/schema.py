@@ -42,6 +42,7 @@ class TrainKeys(Keys):
     seed: Seed
     trainer: TrainerKeys
     precision: Precision
+    compile: Compile
     ckpt_path: Path | None
     init_ckpt: Path | None
     allow_other_data: bool
@@ -67,6 +68,7 @@ class ModelKeys(Keys):
     ema: bool
     device: Device
     precision: Precision
+    compile: Compile
     output_dir: Path
 
 

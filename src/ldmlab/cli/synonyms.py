@@ -55,6 +55,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("trainer.log_every_n_steps",), "log_every log_interval log_steps logging_steps"),
     (("trainer.val_check_interval",), "val_every eval_every eval_interval validation_steps"),
     (("grid_every",), "sample_every sample_interval image_every"),
+    (("training.activation_checkpointing",), "gradient_checkpointing use_checkpoint checkpointing grad_checkpointing"),
+    (("compile",), "torch_compile use_compile compiled compile_model"),
     (("backbone",), "network net arch architecture unet denoiser transformer"),
     (("conditioner",), "text_encoder cond_stage conditioning"),
     (("schedule", "sampler"), "scheduler noise_schedule beta_schedule noise_scheduler"),

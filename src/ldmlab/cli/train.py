@@ -24,6 +24,7 @@ from ldmlab.cli.build import (
     plain,
     stored_part,
 )
+from ldmlab.cli.computing import ready_to_train
 from ldmlab.cli.export_run import MODEL, export_run, is_exported
 from ldmlab.cli.initialise import Origin, begin_from, origin
 from ldmlab.cli.optimizer import build_optimizer
@@ -32,7 +33,7 @@ from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_
 from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trained_on import remembered
-from ldmlab.cli.trainer import equip, make_trainer, run_precision
+from ldmlab.cli.trainer import equip, make_trainer
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
@@ -85,8 +86,8 @@ def _run(cfg: DictConfig, folder: Path) -> None:
         if _has_ended(cfg, start):
             return
         start = start.without_tensors()
-    precision, _ = run_precision(cfg, trainer.strategy.root_device)
-    log.info("computes in %s: %s", precision.name, precision.why)
+    left = cfg.trainer.max_steps - (start.steps if start else 0)
+    precision = ready_to_train(cfg, module, trainer.strategy.root_device, left)
     with _wandb_finished(), precision.arithmetic():
         _fit(trainer, cfg, module, data, start)
     if data.train_set.corrupt:

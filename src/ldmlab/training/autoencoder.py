@@ -20,6 +20,7 @@ from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
+from ldmlab.training.memory_format import lay_out_states
 from ldmlab.training.precision import loss_scale
 from ldmlab.training.state import optimizer_names
 
@@ -84,6 +85,10 @@ class AutoencoderTraining(L.LightningModule):
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
         self._gradient_norm = torch.zeros(())
+
+    def on_train_start(self) -> None:
+        """Go on also from a checkpoint whose tensors lay otherwise in memory."""
+        lay_out_states(self.trainer.optimizers)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""

@@ -11,12 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import check_finite, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
+from ldmlab.training.memory_format import lay_out_states
 from ldmlab.training.state import optimizer_names
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -36,6 +38,8 @@ class LatentDiffusionTraining(L.LightningModule):
         sample_posterior: train on draws from the autoencoder's posterior, as the papers do, or on its mean.
         warmup_steps: linear warm-up of the learning rate.
         learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
+        activation_checkpointing: keep the inputs of the backbone's blocks alone, and compute the rest again for the
+            gradient: less memory, a third more time.
         model_config: what built the model, stored in every checkpoint as it is.
 
     Attributes:
@@ -52,9 +56,12 @@ class LatentDiffusionTraining(L.LightningModule):
         sample_posterior: bool = True,
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
+        activation_checkpointing: bool = False,
         model_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if activation_checkpointing:
+            _checkpoint_blocks(model.denoiser.backbone)
         if not 0 <= condition_dropout < 1:
             raise ValueError(f"condition_dropout={condition_dropout}: the probability must lie in [0, 1)")
         model.autoencoder.requires_grad_(False)
@@ -68,6 +75,10 @@ class LatentDiffusionTraining(L.LightningModule):
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
         self.ema = EMA(model.named_parameters(), ema_decay)
+
+    def on_train_start(self) -> None:
+        """Go on also from a checkpoint whose tensors lay otherwise in memory."""
+        lay_out_states(self.trainer.optimizers)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
         """The mean loss of a batch."""
@@ -139,6 +150,15 @@ class LatentDiffusionTraining(L.LightningModule):
 
 def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+
+
+def _checkpoint_blocks(backbone: nn.Module) -> None:
+    if not isinstance(backbone, Checkpointing):
+        raise ValueError(
+            f"training.activation_checkpointing=true: {type(backbone).__name__} has no blocks to keep the inputs of; "
+            "use a backbone that derives from Checkpointing"
+        )
+    backbone.checkpointing = True
 
 
 def _count(batch: Mapping[str, Any]) -> int:

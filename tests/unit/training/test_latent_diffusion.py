@@ -91,3 +91,13 @@ def test_a_conditioner_of_pictures_is_completed_trained_and_validated_alike(
     assert not torch.equal(*training)
     assert torch.equal(*validation)
     assert all(parameter.grad is None for parameter in module.model.autoencoder.parameters())
+
+
+def test_blocks_are_checkpointed_where_that_is_asked_for(diffusion_training: Make) -> None:
+    assert not diffusion_training().model.denoiser.backbone.checkpointing
+    module = diffusion_training(activation_checkpointing=True)
+    assert module.model.denoiser.backbone.checkpointing
+    model = module.model
+    model.denoiser.backbone = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"^training\.activation_checkpointing=true: Identity has no blocks"):
+        LatentDiffusionTraining(model, torch.optim.Adam, activation_checkpointing=True)
