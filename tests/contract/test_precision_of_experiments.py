@@ -28,7 +28,7 @@ from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
