@@ -120,7 +120,8 @@ class DiT(Checkpointing):
         """Predict from noisy latents at integer timesteps."""
         x = with_concat(x, cond)
         self._check(x)
-        tokens = self.patch_embedding(x).flatten(2).transpose(1, 2) + self.positions
+        # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.
+        tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous() + self.positions
         count = tokens.shape[1]
         embedding, context, mask = self._condition(timesteps, cond)
         if self.in_sequence and context is not None:

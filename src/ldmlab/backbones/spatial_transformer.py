@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -88,8 +89,11 @@ class SpatialTransformer(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B C H W"]:
         """Update the features."""
         rows, columns = x.shape[-2:]
-        tokens = self.project_in(self.norm(x)).flatten(2).transpose(1, 2)
+        # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.
+        tokens = self.project_in(self.norm(x)).flatten(2).transpose(1, 2).contiguous()
         here = replace(told, grid=(rows, columns))
         for block in self.blocks:
             tokens = block(tokens, here)
-        return x + self.project_out(tokens.transpose(1, 2).unflatten(-1, (rows, columns)))
+        layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last
+        features = tokens.transpose(1, 2).unflatten(-1, (rows, columns)).contiguous(memory_format=layout)
+        return x + self.project_out(features)
