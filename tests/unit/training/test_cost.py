@@ -310,6 +310,36 @@ def test_a_run_logs_what_it_costs(
     assert caplog.text.count("GFLOP an image: backbone") == 1
 
 
+def test_what_is_compiled_is_counted_as_written(diffusion_training: Callable[..., Any], batches: Any) -> None:
+    """Without making a program for tensors that have no data."""
+    module, [batch] = diffusion_training(), batches(1)
+    wanted = training_flops(module, batch)
+    for part in (module.model.denoiser.backbone, *module.model.denoiser.backbone.blocks):
+        part.compile(backend=lambda graph, inputs: pytest.fail("compiled"))
+    assert training_flops(module, batch) == wanted
+
+
+@pytest.mark.gpu
+def test_a_run_on_a_gpu_logs_its_memory(diffusion_training: Callable[..., Any], batches: Any, tmp_path: Path) -> None:
+    trainer = L.Trainer(
+        accelerator="gpu",
+        devices=1,
+        max_epochs=1,
+        logger=csv_logger(str(tmp_path)),
+        callbacks=[Cost(8, 2)],
+        log_every_n_steps=2,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    trainer.fit(diffusion_training(), DataLoader(batches(4), batch_size=None))
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        row = [row for row in csv.DictReader(file) if row["images_per_second"]][-1]
+    assert 0 < float(row["cost/memory_gib"]) <= float(row["cost/memory_reserved_gib"])
+    known = peak_flops(torch.cuda.get_device_name(), arithmetic(str(trainer.precision))) is not None
+    assert ("cost/mfu" in row) == known
+
+
 def test_a_wandb_run_notes_the_operations_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noted: list[dict[str, Any]] = []
     run: Any = SimpleNamespace(config=SimpleNamespace(update=lambda facts, allow_val_change: noted.append(facts)))
