@@ -111,7 +111,8 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _count(self, codes: Int[Tensor, "B H W"]) -> None:
-        use = torch.bincount(codes.flatten(), minlength=len(self.codes)).float()
+        numbers = codes.flatten()
+        use = torch.zeros_like(self.frequency).index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float32))
         if _several_processes():
             dist.all_reduce(use)
         self.frequency.lerp_(use / use.sum(), 1 / USE_WINDOW)
@@ -119,16 +120,19 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def _restart(self, latents: Float[Tensor, "B C H W"]) -> None:
+        """Without asking the device how many are dead, unless it is the CPU: each code is given a vector in case."""
         assert self.restart_after is not None
-        vectors = _vectors(latents)
-        dead = (self.idle >= self.restart_after).nonzero().flatten()[: len(vectors)]
-        if len(dead) == 0:
-            return
-        chosen = vectors[torch.randperm(len(vectors))[: len(dead)].to(vectors.device)].to(self.codes.dtype)
+        vectors, dead = _vectors(latents), self.idle >= self.restart_after
+        if dead.device.type == "cpu" and not bool(dead.any()):
+            return  # nothing is drawn
+        place = dead.cumsum(0) - 1
+        dead = dead & (place < len(vectors))
+        order = torch.randperm(len(vectors), device=vectors.device)
+        chosen = vectors[order[place.clamp(0, len(vectors) - 1)]].to(self.codes.dtype)
         if _several_processes():
             dist.broadcast(chosen, 0)
-        self.codes[dead] = chosen
-        self.idle[dead] = 0
+        self.codes.copy_(torch.where(dead[:, None], chosen, self.codes))
+        self.idle.masked_fill_(dead, 0)
 
 
 def _vectors(latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "N C"]:

@@ -32,7 +32,7 @@ class RunningStatistics(nn.Module):
     def update(self, raw: Posterior) -> None:
         """Take in a batch. The second moment is that of a draw: the mean's square plus the posterior's variance."""
         self.batches += 1
-        weight = 1 / min(int(self.batches), self.window)
+        weight = 1 / self.batches.clamp(max=self.window).double()
         mean, std = raw.mean.double(), raw.std.double()
         self.first_moment.lerp_(mean.mean(dim=(0, 2, 3)), weight)
         self.second_moment.lerp_((mean.square() + std.square()).mean(dim=(0, 2, 3)), weight)

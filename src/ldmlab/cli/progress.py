@@ -91,6 +91,7 @@ NOISE = (
     ".*module\\(s\\) in eval mode",
     ".*Total length of `list`",
     ".*LeafSpec",
+    "You have overridden `on_before_batch_transfer`",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -71,6 +72,16 @@ class Conditioner(nn.Module, ABC):
             ValueError: the batch lacks what this conditioner reads.
         """
 
+    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A batch of data with what `forward` reads as tensors on the CPU, checked, to be moved with the rest.
+
+        `forward` does so itself where it is not done before, and then copies within a step. Nothing by default.
+
+        Raises:
+            ValueError: see `forward`.
+        """
+        return batch
+
     @abstractmethod
     def null(self, n: int) -> Conditioning:
         """n times the condition that says nothing, with the same fields and lengths as `forward` gives."""
@@ -111,8 +122,7 @@ class Conditioner(nn.Module, ABC):
         """Put `null_beside` in the place of each of `count` samples with probability p, in all fields together."""
         if p == 0:
             return cond
-        device = self.device()
-        keep = torch.rand(count, device=device) >= p
+        keep = torch.rand(count, device=self.device()) >= p
         return cond.where(keep, self.null_beside(cond, count))
 
     def prepare(self, captions: Captions) -> None:
@@ -120,8 +130,8 @@ class Conditioner(nn.Module, ABC):
 
     def device(self) -> torch.device:
         """Where the weights are."""
-        tensors = [*self.parameters(), *self.buffers()]
-        return tensors[0].device if tensors else torch.device("cpu")
+        first = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
 
 def require(batch: Mapping[str, Any], key: str, conditioner: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from ldmlab.conditioners.base import Conditioner, require
@@ -38,14 +39,12 @@ class ClassLabel(Conditioner):
         nn.init.normal_(self.table.weight, std=0.02)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Look up `batch["labels"]`, a sequence of B integers."""
-        labels = torch.as_tensor(require(batch, "labels", "class_label"), device=self.device())
-        if bool(((labels < 0) | (labels >= self.classes)).any()):
-            raise ValueError(
-                f"a class label lies outside [0, {self.classes}): {labels.tolist()}; "
-                "set conditioner.classes to the data's"
-            )
-        return self._look_up(labels)
+        """Look up `batch["labels"]`, a sequence of B integers. Those on another device than the CPU are not checked."""
+        return self._look_up(self._checked(require(batch, "labels", "class_label")).to(self.device()))
+
+    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Conditioner.as_tensors`."""
+        return {**batch, "labels": self._checked(require(batch, "labels", "class_label"))}
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """A prompt is a class number."""
@@ -65,6 +64,15 @@ class ClassLabel(Conditioner):
                 "guidance: the model's table has no row for 'no class' to lead away from; use guidance=none"
             )
         return self._look_up(torch.full((n,), self.classes, device=self.device()))
+
+    def _checked(self, labels: Tensor | Sequence[int]) -> Int[Tensor, " B"]:
+        given = torch.as_tensor(labels)
+        if given.device.type == "cpu" and bool(((given < 0) | (given >= self.classes)).any()):
+            raise ValueError(
+                f"a class label lies outside [0, {self.classes}): {given.tolist()}; "
+                "set conditioner.classes to the data's"
+            )
+        return given
 
     def _look_up(self, labels: Tensor) -> Conditioning:
         rows = self.table(labels)

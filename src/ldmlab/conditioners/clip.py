@@ -98,27 +98,40 @@ class CLIPText(Conditioner):
         return from_pieces(pieces, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Read `batch["captions"]`, B strings, each cut after L tokens."""
-        return self._encode(require(batch, "captions", "clip"))
+        """Read `batch["captions"]`, B strings, each cut after L tokens; or `batch["tokens"]`, made by `as_tensors`."""
+        return self._encode(self.as_tensors(batch)["tokens"].to(self.positions.device))
+
+    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Conditioner.as_tensors`: "tokens" (B, L)."""
+        if "tokens" in batch:
+            return batch
+        return {**batch, "tokens": self.token_ids(require(batch, "captions", "clip"))[0]}
 
     def null(self, n: int) -> Conditioning:
         """The empty prompt, encoded once."""
-        return self._encode([""]).map(lambda field: expand_rows(field, n))
+        end = self.tokenizer.eot_token_id
+        padding = end if self.padding == "end" else 0
+        ids = torch.full((1, self.length), padding, device=self.positions.device)
+        ids[:, 0], ids[:, 1] = self.tokenizer.sot_token_id, end
+        return self._encode(ids).map(lambda field: expand_rows(field, n))
 
     def token_ids(self, prompts: Sequence[str]) -> tuple[Int[Tensor, "B L"], Int[Tensor, " B"]]:
         """Begin mark, words, end mark, padding; and where the first end mark is."""
         ids = self.tokenizer(list(prompts), context_length=self.length)
-        ends = (ids == self.tokenizer.eot_token_id).int().argmax(dim=-1)
+        ends = self._ends(ids)
         if self.padding == "end":
             ids[torch.arange(self.length) > ends[:, None]] = self.tokenizer.eot_token_id
         return ids, ends
 
     @torch.no_grad()
-    def _encode(self, prompts: Sequence[str]) -> Conditioning:
-        ids, ends = (t.to(self.positions.device) for t in self.token_ids(prompts))
+    def _encode(self, ids: Int[Tensor, "B L"]) -> Conditioning:
         context = self.states(ids)
-        pooled = context[torch.arange(len(ids), device=ids.device), ends] if self.vector_width else None
-        return Conditioning(context, vector=pooled)
+        rows = torch.arange(len(ids), device=ids.device)
+        return Conditioning(context, vector=context[rows, self._ends(ids)] if self.vector_width else None)
+
+    def _ends(self, ids: Int[Tensor, "B L"]) -> Int[Tensor, " B"]:
+        """The first end mark of each row."""
+        return (ids == self.tokenizer.eot_token_id).int().argmax(dim=-1)
 
     def states(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """The states of tokens after the final norm."""

@@ -88,6 +88,10 @@ class ImageConditioner(Conditioner):
         self.concat_channels = self.channels(space)
         self._placed = space, grid
 
+    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the other conditioner: pictures are tensors already."""
+        return self.text.as_tensors(batch)
+
     @property
     def space(self) -> LatentSpace:
         """The latents that it stands beside."""

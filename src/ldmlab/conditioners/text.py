@@ -11,13 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ldmlab.backbones.attention import Attention
 from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require
-from ldmlab.conditioners.tokenizer import check_length, encode, fit_tokenizer, from_tensor, lengths, to_tensor
+from ldmlab.conditioners.tokenizer import (
+    check_length,
+    encode,
+    encode_nothing,
+    fit_tokenizer,
+    from_tensor,
+    lengths,
+    marks,
+    to_tensor,
+)
 from ldmlab.conditioners.words import PromptWords, from_offsets
 from ldmlab.types import AttentionSite, Conditioning
 
@@ -128,12 +137,20 @@ class TextTransformer(Conditioner):
         return from_offsets(prompt, self._fitted().encode(prompt).offsets, self.length)
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Read `batch["captions"]`, B strings, each cut after L tokens."""
-        return self._encode(require(batch, "captions", "text"))
+        """Read `batch["captions"]`, B strings, each cut after L tokens; or `batch["tokens"]`, made by `as_tensors`."""
+        return self._encode(self.as_tensors(batch)["tokens"].to(self.positions.device))
+
+    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `Conditioner.as_tensors`: "tokens" (B, L)."""
+        if "tokens" in batch:
+            return batch
+        ids, _ = encode(self._fitted(), require(batch, "captions", "text"), self.length)
+        return {**batch, "tokens": ids}
 
     def null(self, n: int) -> Conditioning:
         """The empty prompt, encoded once."""
-        return self._encode([""]).map(lambda field: expand_rows(field, n))
+        ids = encode_nothing(self._fitted(), self.length, self.positions.device)
+        return self._encode(ids).map(lambda field: expand_rows(field, n))
 
     def _fitted(self) -> Tokenizer:
         if self.tokenizer is None:
@@ -141,8 +158,8 @@ class TextTransformer(Conditioner):
         self.tokenizer.encode_special_tokens = True  # "<pad>" in a prompt is text, not padding
         return self.tokenizer
 
-    def _encode(self, prompts: Sequence[str]) -> Conditioning:
-        ids, mask = (t.to(self.positions.device) for t in encode(self._fitted(), prompts, self.length))
+    def _encode(self, ids: Int[Tensor, "B L"]) -> Conditioning:
+        mask = ids != marks(self._fitted())[0]
         hidden = self.tokens(ids) + self.positions
         for block in self.blocks:
             hidden = block(hidden, mask if self.mask_padding else None)

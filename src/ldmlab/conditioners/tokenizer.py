@@ -91,7 +91,10 @@ def read_wordpiece(path: Path) -> Tokenizer:
 def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
     """The ids of padding, begin and end."""
     names = MARKS if tokenizer.token_to_id(PAD) is not None else BERT_MARKS[:3]
-    pad, begin, end = (tokenizer.get_vocab()[name] for name in names)
+    pad, begin, end = (tokenizer.token_to_id(name) for name in names)
+    assert pad is not None
+    assert begin is not None
+    assert end is not None
     return pad, begin, end
 
 
@@ -166,6 +169,14 @@ def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[I
         tokens = [begin, *words[: length - 2], end]
         ids[row, : len(tokens)] = torch.tensor(tokens)
     return ids, ids != pad
+
+
+def encode_nothing(tokenizer: Tokenizer, length: int, device: torch.device) -> Int[Tensor, "1 L"]:
+    """The ids of the empty prompt as `encode` gives them, made on a device."""
+    pad, begin, end = marks(tokenizer)
+    ids = torch.full((1, length), pad, device=device)
+    ids[:, 0], ids[:, 1] = begin, end
+    return ids
 
 
 def lengths(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[int]:

@@ -16,7 +16,7 @@ from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
-from ldmlab.training.failures import check_finite, check_finite_state
+from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
@@ -43,6 +43,7 @@ class AutoencoderTraining(L.LightningModule):
         warmup_steps: linear warm-up of the learning rate.
         learning_rate_decay: "constant" or "cosine".
         gradient_clip: largest gradient norm of the autoencoder; None for no limit.
+        nan_check_every: losses between two looks whether they are finite, see `LossWatch`.
         model_config: what built the autoencoder, stored in every checkpoint as it is.
 
     Attributes:
@@ -64,6 +65,7 @@ class AutoencoderTraining(L.LightningModule):
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
         gradient_clip: float | None = None,
+        nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -82,6 +84,7 @@ class AutoencoderTraining(L.LightningModule):
         self.warmup_steps = warmup_steps
         self.learning_rate_decay = learning_rate_decay
         self.gradient_clip = gradient_clip
+        self.watch = LossWatch(nan_check_every)
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
         self._gradient_norm = torch.zeros(())
@@ -106,7 +109,7 @@ class AutoencoderTraining(L.LightningModule):
         loss = likelihood + sum(weights[name] * term for name, term in result.terms.items())
         if adversarial:
             loss = loss + self._adversarial_loss(likelihood, result)
-        check_finite(loss, self.global_step)
+        self.watch.note(loss, self.global_step)
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -125,7 +128,7 @@ class AutoencoderTraining(L.LightningModule):
         self.discriminator.requires_grad_(False)
         adversarial = -self.discriminator(reconstructions).mean()
         self.discriminator.requires_grad_(True)
-        last_layer, scale = self.autoencoder.decoder.last_layer, loss_scale(self.trainer)
+        last_layer, scale = self.autoencoder.decoder.last_layer, loss_scale(self.trainer, likelihood)
         weight = values * adaptive_weight(likelihood / values, adversarial, last_layer, scale)
         self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
         return self.discriminator_weight * weight * adversarial
@@ -133,7 +136,7 @@ class AutoencoderTraining(L.LightningModule):
     def _step_discriminator(self, images: Tensor, reconstructions: Tensor) -> None:
         assert self.discriminator is not None
         loss = hinge_loss(self.discriminator(images), self.discriminator(reconstructions))
-        check_finite(loss, self.global_step)
+        self.watch.note(loss, self.global_step)
         # Through the precision's step, which unscales, and not Lightning's wrapper, which counts it in global_step.
         optimizer = self._optimizers(use_pl_optimizer=False)[1]
         optimizer.zero_grad()
@@ -185,6 +188,7 @@ class AutoencoderTraining(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the model is and was trained on, with the latent statistics of now; refuse what is not finite."""
+        self.watch.look()
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
         checkpoint["data"] = self.trained_on

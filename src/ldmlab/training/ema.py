@@ -30,15 +30,16 @@ class EMA(nn.Module):
         named = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
         self._names = [name for name, _ in named]
         self._parameters_averaged: list[Tensor] = [parameter for _, parameter in named]
+        self._buffer_names = [name.replace(".", "/") for name in self._names]  # which may not hold dots
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
-        for name, parameter in named:
-            self.register_buffer(_buffer(name), parameter.detach().clone().to(_at_least_fp32(parameter.dtype)))
+        self._known = self.updates, self.updates._version, 0
+        for name, parameter in zip(self._buffer_names, self._parameters_averaged, strict=True):
+            self.register_buffer(name, parameter.detach().clone().to(_at_least_fp32(parameter.dtype)))
 
     @torch.no_grad()
     def update(self) -> None:
         """Move the averages towards the parameters."""
-        self.updates += 1
-        n = int(self.updates)
+        n = self._count()
         decay = min(self.decay, (1 + n) / (10 + n))
         averages = self._averages()
         now = [p.to(average.dtype) for p, average in zip(self._parameters_averaged, averages, strict=True)]
@@ -64,11 +65,27 @@ class EMA(nn.Module):
             moved = fn(tensor)
             return moved if moved.dtype == _at_least_fp32(moved.dtype) else tensor.to(moved.device)
 
+        known = self._known_updates()
         super()._apply(keep, recurse)
+        if known is not None:
+            self._known = self.updates, self.updates._version, known
         return self
 
+    def _count(self) -> int:
+        """Count an update. `updates` may lie on a GPU, so it is read only after something else has written to it."""
+        known = self._known_updates()
+        count = 1 + (int(self.updates) if known is None else known)
+        self.updates += 1
+        self._known = self.updates, self.updates._version, count
+        return count
+
+    def _known_updates(self) -> int | None:
+        tensor, version, count = self._known
+        return count if self.updates is tensor and self.updates._version == version else None
+
     def _averages(self) -> list[Tensor]:
-        return [self.get_buffer(_buffer(name)) for name in self._names]
+        buffers = self._buffers
+        return [buffers[name] for name in self._buffer_names]  # type: ignore[misc]
 
     @torch.no_grad()
     def _exchange(self) -> None:
@@ -78,8 +95,3 @@ class EMA(nn.Module):
 
 def _at_least_fp32(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
-
-
-def _buffer(name: str) -> str:
-    """Buffers' names may not hold dots."""
-    return name.replace(".", "/")

@@ -15,7 +15,7 @@ from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.ema import EMA
-from ldmlab.training.failures import check_finite, check_finite_state
+from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.memory_format import lay_out_states
@@ -40,6 +40,7 @@ class LatentDiffusionTraining(L.LightningModule):
         learning_rate_decay: "constant" or "cosine" (to zero at the trainer's max_steps).
         activation_checkpointing: keep the inputs of the backbone's blocks alone, and compute the rest again for the
             gradient: less memory, a third more time.
+        nan_check_every: steps between two looks whether losses are finite, see `LossWatch`.
         model_config: what built the model, stored in every checkpoint as it is.
 
     Attributes:
@@ -57,6 +58,7 @@ class LatentDiffusionTraining(L.LightningModule):
         warmup_steps: int = 500,
         learning_rate_decay: str = "constant",
         activation_checkpointing: bool = False,
+        nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -72,6 +74,7 @@ class LatentDiffusionTraining(L.LightningModule):
         self.sample_posterior = sample_posterior
         self.warmup_steps = warmup_steps
         self.learning_rate_decay = learning_rate_decay
+        self.watch = LossWatch(nan_check_every)
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
         self.ema = EMA(model.named_parameters(), ema_decay)
@@ -80,10 +83,17 @@ class LatentDiffusionTraining(L.LightningModule):
         """Go on also from a checkpoint whose tensors lay otherwise in memory."""
         lay_out_states(self.trainer.optimizers)
 
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Make tensors of what the conditioner reads, so that they reach the device with the rest of the batch."""
+        batch = self.model.conditioner.as_tensors(batch)
+        if self.device.type != "cuda":
+            return batch
+        return {key: value.pin_memory() if isinstance(value, Tensor) else value for key, value in batch.items()}
+
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
         """The mean loss of a batch."""
         loss = self._losses(batch, self.timestep_sampling, self.condition_dropout, generator=None).mean()
-        check_finite(loss, self.global_step)
+        self.watch.note(loss, self.global_step)
         self.log("train/loss", loss, prog_bar=True, batch_size=_count(batch))
         return loss
 
@@ -119,6 +129,7 @@ class LatentDiffusionTraining(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say what the model is and was trained on; refuse weights that are not finite."""
+        self.watch.look()
         check_finite_state(checkpoint["state_dict"], self.global_step)
         checkpoint["config"] = self.model_config
         checkpoint["data"] = self.trained_on

@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ldmlab.precision import Precision as Numbers
@@ -130,10 +130,10 @@ class HalfWeights(Mixed):
         return module
 
 
-def loss_scale(trainer: L.Trainer) -> float:
-    """By how much gradients are too large until they are unscaled; 1 without a scaler."""
+def loss_scale(trainer: L.Trainer, loss: Tensor) -> Tensor | float:
+    """By how much gradients are too large until they are unscaled, on the device of the loss; 1 without a scaler."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
-    return 1.0 if scaler is None else float(scaler.get_scale())
+    return 1.0 if scaler is None else scaler.scale(loss.new_ones((), dtype=torch.float32))
 
 
 def _then(closure: Callable[[], Any], action: Callable[[], None]) -> Callable[[], Any]:

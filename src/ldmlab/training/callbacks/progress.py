@@ -17,6 +17,8 @@ LEAST_BAR, MOST_BAR = 4, 40
 """Columns."""
 TIME = 8
 """Columns of the time left."""
+REFRESH = 2.0
+"""Seconds between two looks at the metrics, which wait for the GPU."""
 
 
 @beside_training("the progress")
@@ -55,6 +57,7 @@ class ProgressLine(L.Callback):
         self.console = console or Console(stderr=True)
         self._progress: Progress | None = None
         self._task = TaskID(0)
+        self._due, self._shown = 0.0, ""
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Begin at the step that a resumed run goes on from."""
@@ -71,8 +74,10 @@ class ProgressLine(L.Callback):
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Count."""
         if self._progress is not None:
-            shown = self._fitting(trainer)
-            self._progress.update(self._task, completed=trainer.global_step, metrics=shown)
+            now = time.monotonic()
+            if now >= self._due or trainer.global_step >= trainer.max_steps:
+                self._due, self._shown = now + REFRESH, self._fitting(trainer)
+            self._progress.update(self._task, completed=trainer.global_step, metrics=self._shown)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Leave the bar as it is."""
