@@ -96,6 +96,12 @@ class Level:
     def __len__(self) -> int:
         return len(self.alpha)
 
+    def apart(self) -> list[Level]:
+        """The levels of a grid one by one, each a pair of scalars on the CPU; wherever the grid is, it is read once."""
+        pairs = zip(self.alpha.tolist(), self.sigma.tolist(), strict=True)
+        dtype = self.alpha.dtype
+        return [Level(torch.tensor(alpha, dtype=dtype), torch.tensor(sigma, dtype=dtype)) for alpha, sigma in pairs]
+
     @property
     def log_snr(self) -> Float[Tensor, "..."]:
         """log(alpha^2 / sigma^2); +inf for clean latents, -inf for pure noise."""
@@ -111,9 +117,12 @@ def broadcast(coefficient: Float[Tensor, "*B"], x: Float[Tensor, "B *grid"]) -> 
 
     Where `x` is on another device, one for all stays a scalar: kernels take it as an argument, and nothing is copied.
     """
-    if coefficient.ndim == 0 and coefficient.device != x.device:
-        return coefficient.to(x.dtype)
-    return coefficient.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    coefficient = coefficient.to(x.dtype)
+    if coefficient.device != x.device:
+        if coefficient.ndim == 0:
+            return coefficient
+        coefficient = coefficient.to(x.device)
+    return coefficient.reshape(-1, *[1] * (x.ndim - 1))
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ class Colorization(ImageConditioner):
     def grey(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 1 fH fW"]:
         """The luma."""
         images = stacked(batch, "images", "colorization", self.device())
-        weights = torch.tensor(LUMA, device=images.device, dtype=images.dtype).view(3, 1, 1)
-        return as_stored((images * weights).sum(dim=1, keepdim=True))
+        weighed = [weight * channel for weight, channel in zip(LUMA, images.split(1, dim=1), strict=True)]
+        return as_stored(torch.cat(weighed, dim=1).sum(dim=1, keepdim=True))
 
     def naive(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH fW"]:
         """The grey picture."""

@@ -81,7 +81,7 @@ def nearest(rising_log_snr: Float64[Tensor, " T"], level: Level) -> Int[Tensor, 
     last = len(rising_log_snr) - 1
     wanted = level.log_snr.to(rising_log_snr.dtype).clamp(-FAR, FAR)
     upper = torch.searchsorted(rising_log_snr, wanted).clamp(1, last)
-    nearer_below = wanted - rising_log_snr[upper - 1] <= rising_log_snr[upper] - wanted
+    nearer_below = wanted - rising_log_snr.take(upper - 1) <= rising_log_snr.take(upper) - wanted
     return last - torch.where(nearer_below, upper - 1, upper)
 
 

@@ -63,7 +63,7 @@ class LevelTable(Tables):
     def level(self, timesteps: Int[Tensor, "*shape"]) -> Level:
         """The noise levels of integer timesteps in [0, T), where these are; -1 is the clean level."""
         tables = self.beside(timesteps)
-        return Level(tables["alpha"][timesteps], tables["sigma"][timesteps])
+        return Level(tables["alpha"].take(timesteps), tables["sigma"].take(timesteps))
 
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels', where these are."""

@@ -102,7 +102,7 @@ class ReverseChain(Tables):
     def _of(self, steps: Tensor, x: Tensor, *names: str) -> tuple[Tensor, ...]:
         """Entries of tables, to be multiplied with `x`."""
         tables = self.beside(steps)
-        return tuple(broadcast(tables[name][steps], x) for name in names)
+        return tuple(broadcast(tables[name].take(steps), x) for name in names)
 
 
 def gaussian_kl(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -97,11 +98,11 @@ class Sampler(ABC):
         """Integrate from `levels[0]` to `levels[-1]`, starting from N(0, 1) noise, which is not written to."""
         hooks = hooks or SamplerHooks()
         x = noise.clone()
-        steps = len(levels) - 1
-        step = self.stepper(steps)
-        for index in range(steps):
+        points = levels.apart()
+        step = self.stepper(len(points) - 1)
+        for index, (level, next_level) in enumerate(pairwise(points)):
             hooks.before_step(index)
-            x = step(denoise, x, levels[index], levels[index + 1], hooks)
+            x = step(denoise, x, level, next_level, hooks)
             x = hooks.after_step(index, x)
         return x
 

@@ -86,7 +86,7 @@ class LatentDiffusionTraining(L.LightningModule):
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Make tensors of what the conditioner reads, so that they reach the device with the rest of the batch."""
         batch = self.model.conditioner.as_tensors(batch)
-        if self.device.type != "cuda":
+        if not torch.cuda.is_available() or self.device.type != "cuda":
             return batch
         return {key: value.pin_memory() if isinstance(value, Tensor) else value for key, value in batch.items()}
 
@@ -147,7 +147,7 @@ class LatentDiffusionTraining(L.LightningModule):
         latents = self._latents(batch, generator)
         cond = conditioner.drop(conditioner(batch), dropout, len(latents))
         noise = _randn_like(latents, generator)
-        timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), self.device, generator)
+        timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), latents.device, generator)
         return denoiser.loss(latents, noise, timesteps, cond)
 
     @torch.no_grad()
