@@ -48,7 +48,7 @@ from ldmlab.editing.regions.windows import windowed, windows_over
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.observed import observed
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import AHEAD, PictureNoise

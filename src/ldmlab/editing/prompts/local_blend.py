@@ -64,8 +64,8 @@ class LocalBlend:
     def add(self, source: Float[Tensor, "P h N L"], target: Float[Tensor, "P h N L"], site: AttentionSite) -> None:
         """Add a site's maps of the words in this step, of those that count and averaged over the heads."""
         maps = []
-        for probs, tokens in zip((source, target), self.tokens, strict=True):
-            words = tokens.to(probs)
+        self.tokens = self.tokens[0].to(source), self.tokens[1].to(source)  # which copies once, if at all
+        for probs, words in zip((source, target), self.tokens, strict=True):
             mean = (probs.mean(dim=1) * words[:, None]).sum(dim=-1) / words.sum(dim=-1)[:, None].clamp(min=1)
             maps.append(mean.unflatten(-1, site.grid))
         stacked = torch.stack(maps, dim=1).to(self.dtype)
