@@ -112,7 +112,8 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def _count(self, codes: Int[Tensor, "B H W"]) -> None:
         numbers = codes.flatten()
-        use = torch.zeros_like(self.frequency).index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float32))
+        use = self.idle.new_zeros(len(self.codes), dtype=torch.float32)
+        use.index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float32))
         if _several_processes():
             dist.all_reduce(use)
         self.frequency.lerp_(use / use.sum(), 1 / USE_WINDOW)
