@@ -1,0 +1,198 @@
+"""The block of docs/architecture.md, and DiT's own in-context block: trained on drawn scenes for seconds, then edited.
+
+Both attend to picture and words in one softmax. Pixels of 12 x 12 pictures are their latents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ldmlab.attention.attend import sites_of
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.backbones.dit import DiT
+from ldmlab.backbones.dit_blocks import BLOCKS
+from ldmlab.conditioners.text import TextTransformer
+from ldmlab.describe import describe
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.parameterizations import Velocity
+from ldmlab.diffusion.schedules import cosine
+from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.pipeline import LatentDiffusion
+from ldmlab.samplers.ddim import DDIM
+from ldmlab.shapes.render import render
+from ldmlab.shapes.scene import COLOURS, Scene, SceneObject
+from ldmlab.types import Conditioning
+
+DOCUMENT = Path(__file__).parents[2] / "docs/architecture.md"
+SIDE, STEPS, PAIRS = 12, 10, 8
+CHOICES = ("red", "blue", "green")
+EDITS = [(f"a {one} circle", f"a {other} circle") for one, other in permutations(CHOICES, 2)]
+
+
+def documented() -> str:
+    """The code of the worked example."""
+    [code] = re.findall(r"```python\n(# src/ldmlab/backbones/mm_dit\.py.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return str(code)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mm_dit() -> Iterator[None]:
+    """The documented file, imported as it would be."""
+    exec(compile(documented(), "mm_dit.py", "exec"), {"__name__": "mm_dit"})
+    yield
+    del BLOCKS["mm_dit"]
+
+
+class Pixels(Autoencoder):
+    """Latents are pictures."""
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__(3, 1)
+        self.set_statistics(images.mean(dim=(0, 2, 3)), images.std(dim=(0, 2, 3)))
+
+    def forward(self, images: Tensor) -> Any:
+        raise NotImplementedError
+
+    def posterior(self, images: Tensor) -> Any:
+        raise NotImplementedError
+
+    def reconstruct(self, raw: Tensor) -> Tensor:
+        return raw
+
+    def latents(self, images: Tensor) -> Tensor:
+        mean, std = self._statistics()
+        return (images - mean) / std
+
+
+def scenes(count: int = 512) -> tuple[Tensor, list[str]]:
+    """One object somewhere on white, and what it is."""
+    rng = np.random.default_rng(0)
+    pictures, captions = [], []
+    for _ in range(count):
+        colour, shape = CHOICES[rng.integers(len(CHOICES))], ("circle", "square")[rng.integers(2)]
+        thing = SceneObject(shape, colour, "big", *rng.uniform(0.3, 0.7, 2), angle=0.0)
+        pictures.append(render(Scene((thing,), "white"), SIDE))
+        captions.append(f"a {colour} {shape}")
+    return torch.tensor(np.stack(pictures)).permute(0, 3, 1, 2) / 127.5 - 1, captions
+
+
+def trained(kind: str, steps: int) -> tuple[LatentDiffusion, list[float]]:
+    """A model, and its loss at each step."""
+    torch.manual_seed(0)
+    images, captions = scenes()
+    conditioner = TextTransformer(vocabulary=300, length=6, width=32, depth=1, heads=2)
+    conditioner.prepare(captions)
+    backbone = DiT(3, SIDE, 2, width=48, depth=2, heads=4, context_width=32, vector_width=32, conditioning=kind)
+    model = LatentDiffusion(Pixels(images), Denoiser(backbone, cosine(), Velocity()), conditioner, SIDE)
+    latents, losses = model.autoencoder.latents(images), []
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.99))
+    for step in range(steps):
+        rows = torch.randint(len(latents), (32,))
+        timesteps = (999 * torch.sigmoid(0.8 + 1.2 * torch.randn(32))).long()  # noisy ones: there words decide
+        cond = conditioner.drop(conditioner({"captions": [captions[row] for row in rows]}), 0.1, 32)
+        loss = model.denoiser.loss(latents[rows], torch.randn(32, 3, SIDE, SIDE), timesteps, cond).mean()
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 50) * (1 - step / steps) ** 0.5
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+    return model.eval(), losses
+
+
+@pytest.fixture(scope="module", params=["in_context", "mm_dit"])
+def model(request: pytest.FixtureRequest, mm_dit: None) -> LatentDiffusion:
+    """A model that has learned colours."""
+    made, losses = trained(request.param, 120)
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:20])
+    return made
+
+
+def edited(made: LatentDiffusion, source: str, target: str, settings: EditSettings) -> tuple[Tensor, Tensor]:
+    """Pictures of the source and of its edit, a seed each."""
+    edit = PromptEdit.between(made.conditioner.words(source), made.conditioner.words(target), STEPS, settings)
+
+    def control(rows: Sequence[int]) -> PromptToPrompt:
+        return PromptToPrompt([edit] * len(rows), settings)
+
+    batches = ({"captions": [prompt] * PAIRS} for prompt in (source, target))
+    return made.sample_pairs(*batches, range(PAIRS), DDIM(STEPS), ClassifierFree(2.0), control)
+
+
+def object_of(pictures: Tensor) -> Tensor:
+    """Where a picture differs from its white background."""
+    return (255 - pictures.float()).norm(dim=1) > 110
+
+
+def colours(pictures: Tensor) -> list[str]:
+    """The nearest colour to the mean of each picture's object."""
+    palette = torch.tensor([COLOURS[name] for name in CHOICES]).float()
+    means = [
+        picture[:, inside].mean(dim=1) for picture, inside in zip(pictures.float(), object_of(pictures), strict=True)
+    ]
+    return [CHOICES[int((palette - mean).norm(dim=1).argmin())] for mean in means]
+
+
+def kept(source: Tensor, edit: Tensor) -> float:
+    """How much of the objects' places is common, intersection over union."""
+    one, other = object_of(source), object_of(edit)
+    return float(((one & other).sum(dim=(1, 2)) / (one | other).sum(dim=(1, 2))).mean())
+
+
+def test_an_edit_changes_the_colour_and_keeps_more_than_drawing_anew_does(model: LatentDiffusion) -> None:
+    """Places are not in the prompt, so another prompt moves the object, seed or no seed."""
+    by_edit, anew, right = [], [], 0
+    for source, target in EDITS:
+        before, after = edited(model, source, target, EditSettings())
+        again = edited(model, source, target, EditSettings(tau=0))[1]
+        right += colours(after).count(target.split()[1])
+        by_edit.append(kept(before, after))
+        anew.append(kept(before, again))
+    assert right >= 0.8 * PAIRS * len(EDITS)
+    assert np.mean(by_edit) > np.mean(anew) + 0.05
+
+
+def test_edits_that_change_nothing_change_nothing(model: LatentDiffusion) -> None:
+    source, target = EDITS[0]
+    for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
+        before, after = edited(model, source, source, settings)
+        assert torch.equal(before, after)
+    plain = model.sample({"captions": [target] * PAIRS}, range(PAIRS), DDIM(STEPS), ClassifierFree(2.0))
+    assert torch.equal(edited(model, source, target, EditSettings(tau=0))[1], plain)
+
+
+def test_the_maps_of_words_are_read_and_the_picture_is_as_it_was(model: LatentDiffusion) -> None:
+    prompt = EDITS[0][0]
+    columns = MapColumns.of(model.conditioner.words(prompt))
+    batch, ways = {"captions": [prompt] * 2}, (DDIM(STEPS), ClassifierFree(2.0))
+    pictures, maps = sample_with_maps(model, batch, [columns] * 2, [0, 1], *ways)
+    assert torch.equal(pictures, model.sample(batch, [0, 1], *ways))
+    assert maps.sites == {site.name for site in sites_of(model.denoiser)} == {"blocks.0.joint", "blocks.1.joint"}
+    shares = maps.at((6, 6)).sum(dim=1)
+    assert float(shares.min()) > 0
+    assert float(shares.max()) < 1  # the picture has the rest
+
+
+def test_the_worked_example_is_short_and_counted(mm_dit: None) -> None:
+    assert len(documented().splitlines()) < 60
+    backbone = DiT(4, 8, 2, width=32, depth=1, heads=2, context_width=6, vector_width=10, conditioning="mm_dit")
+    cond = Conditioning(torch.zeros(1, 5, 6), None, torch.zeros(1, 10))
+    inputs = (torch.zeros(1, 4, 8, 8), torch.zeros(1, dtype=torch.long), cond)
+    assert not backbone(*inputs).any()
+    described = describe(backbone, *inputs)
+    block = dict(described.root.walk(2))["blocks.0"]
+    tokens, width = 16 + 5, 32
+    assert described.tokens == (tokens,)
+    assert block.macs == tokens * 12 * width**2 + 2 * tokens**2 * width + 2 * 6 * width**2
