@@ -25,11 +25,13 @@ from ldmlab.describe import describe
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.pipeline import LatentDiffusion
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.render import render
 from ldmlab.shapes.scene import COLOURS, Scene, SceneObject
@@ -39,6 +41,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs/architecture.md"
 SIDE, STEPS, PAIRS = 12, 10, 8
 CHOICES = ("red", "blue", "green")
 EDITS = [(f"a {one} circle", f"a {other} circle") for one, other in permutations(CHOICES, 2)]
+
+
+DRAWING = Drawing(DDIM(STEPS), ClassifierFree(2.0), range(PAIRS))
+
+
+def batch(prompt: str) -> dict[str, list[str]]:
+    return {"captions": [prompt] * PAIRS}
 
 
 def documented() -> str:
@@ -127,8 +136,7 @@ def edited(made: LatentDiffusion, source: str, target: str, settings: EditSettin
     def control(rows: Sequence[int]) -> PromptToPrompt:
         return PromptToPrompt([edit] * len(rows), settings)
 
-    batches = ({"captions": [prompt] * PAIRS} for prompt in (source, target))
-    return made.sample_pairs(*batches, range(PAIRS), DDIM(STEPS), ClassifierFree(2.0), control)
+    return sample_pairs(made, DRAWING, batch(source), batch(target), control)
 
 
 def object_of(pictures: Tensor) -> Tensor:
@@ -169,16 +177,15 @@ def test_edits_that_change_nothing_change_nothing(model: LatentDiffusion) -> Non
     for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
         before, after = edited(model, source, source, settings)
         assert torch.equal(before, after)
-    plain = model.sample({"captions": [target] * PAIRS}, range(PAIRS), DDIM(STEPS), ClassifierFree(2.0))
+    plain = sample(model, DRAWING, batch(target))
     assert torch.equal(edited(model, source, target, EditSettings(tau=0))[1], plain)
 
 
 def test_the_maps_of_words_are_read_and_the_picture_is_as_it_was(model: LatentDiffusion) -> None:
     prompt = EDITS[0][0]
     columns = MapColumns.of(model.conditioner.words(prompt))
-    batch, ways = {"captions": [prompt] * 2}, (DDIM(STEPS), ClassifierFree(2.0))
-    pictures, maps = sample_with_maps(model, batch, [columns] * 2, [0, 1], *ways)
-    assert torch.equal(pictures, model.sample(batch, [0, 1], *ways))
+    pictures, maps = sample_with_maps(model, DRAWING, batch(prompt), [columns] * PAIRS)
+    assert torch.equal(pictures, sample(model, DRAWING, batch(prompt)))
     assert maps.sites == {site.name for site in sites_of(model.denoiser)} == {"blocks.0.joint", "blocks.1.joint"}
     shares = maps.at((6, 6)).sum(dim=1)
     assert float(shares.min()) > 0
