@@ -43,6 +43,8 @@ def test_initial_spread() -> None:
 def test_a_label_out_of_range(label: int) -> None:
     with pytest.raises(ValueError, match=rf"outside \[0, 3\): \[0, {label}\]; set conditioner.classes"):
         ClassLabel(3, 4)({"labels": [0, label]})
+    with pytest.raises(ValueError, match=rf"outside \[0, 3\): \[0, {label}\]"):
+        ClassLabel(3, 4).as_tensors({"labels": [0, label]})
 
 
 def test_prompts_are_class_numbers() -> None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ldmlab.conditioners.clip import FrozenCLIP
+from ldmlab.conditioners.clip import CLIPText, FrozenCLIP
 from ldmlab.describe import describe
+from ldmlab.types import Conditioning
 
 NAME = "ldmlab-tiny"
 ARCHITECTURE: dict[str, Any] = {
@@ -71,6 +72,16 @@ def test_null_is_the_empty_prompt(weights: Path) -> None:
     null, empty = conditioner.null(2), conditioner({"captions": ["", ""]})
     torch.testing.assert_close(null.context, empty.context)
     torch.testing.assert_close(null.vector, empty.vector)
+
+
+@pytest.mark.parametrize("padding", ["zero", "end"])
+def test_tokens_made_on_the_host_and_the_empty_prompt_made_on_the_device(padding: Any) -> None:
+    text = CLIPText(width=16, depth=1, heads=2, padding=padding, pooled=True)
+    prompts = {"captions": ["a red star", ""]}
+    cond = text(prompts)
+    for found in (text({"tokens": text.as_tensors(prompts)["tokens"]}), Conditioning.cat([cond[:1], text.null(1)])):
+        torch.testing.assert_close(found.context, cond.context)
+        torch.testing.assert_close(found.vector, cond.vector)
 
 
 def test_nothing_is_trained(weights: Path) -> None:

@@ -73,6 +73,12 @@ def test_null_is_the_empty_prompt(text: TextTransformer) -> None:
         torch.testing.assert_close(getattr(null, name), getattr(empty, name))
 
 
+def test_tokens_made_on_the_host_are_read_in_place_of_captions(text: TextTransformer, captions: list[str]) -> None:
+    batch = text.as_tensors({"captions": captions, "images": 1})
+    assert batch["images"] == 1
+    assert torch.equal(text({"tokens": batch["tokens"]}).context, text({"captions": captions}).context)
+
+
 def test_vector_is_the_mean_over_real_tokens(text: TextTransformer) -> None:
     cond = text({"captions": ["a big green star"]})
     torch.testing.assert_close(cond.vector[0], cond.context[0][cond.context_mask[0]].mean(0))

@@ -17,6 +17,7 @@ from ldmlab.conditioners.tokenizer import (
     PAD_ID,
     check_length,
     encode,
+    encode_nothing,
     fit_tokenizer,
     from_tensor,
     lengths,
@@ -113,6 +114,7 @@ def test_wordpiece_of_bert(tmp_path: Path) -> None:
         ids, mask = encode(tokenizer, ["A red STARS!", "quark", "[CLS]"], 8)
         assert ids.tolist() == [[6, 1, 2, 3, 4, 8, 7, 0], [6, 5, 7, 0, 0, 0, 0, 0], [6, 5, 5, 5, 7, 0, 0, 0]]
         assert mask.sum(dim=1).tolist() == [7, 3, 5]
+        assert torch.equal(encode_nothing(tokenizer, 8, torch.device("cpu")), encode(tokenizer, [""], 8)[0])
 
 
 def test_wordpiece_needs_berts_vocabulary(tmp_path: Path) -> None:

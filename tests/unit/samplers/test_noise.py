@@ -38,3 +38,11 @@ def test_draws_go_on_and_leave_the_global_state_alone() -> None:
     assert second.dtype == torch.float64
     assert abs(float((first * second).mean())) < 0.15
     assert float(first.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_noise_that_is_drawn_ahead_is_the_same() -> None:
+    shape = (1, 3, 5)
+    one, ahead = PictureNoise([1, 2], shape), PictureNoise([1, 2], shape)
+    for block in (1, 4, 2):
+        for noise in ahead._block(block):
+            assert torch.equal(noise, one.draw())

@@ -182,3 +182,27 @@ def test_averages_of_half_weights_move_in_fp32(when: str) -> None:
     average = ema.averaged_state()["weight"]
     assert (average.dtype, linear.weight.dtype) == (torch.float32, torch.bfloat16)
     torch.testing.assert_close(average - start, 1e-4 * (linear.weight.detach().float() - start), rtol=1e-2, atol=1e-7)
+
+
+def test_the_count_is_read_only_where_something_else_wrote_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read it is to wait for the GPU."""
+    linear, reads = nn.Linear(3, 2), []
+    read = torch.Tensor.__int__
+
+    def counted(tensor: torch.Tensor) -> int:
+        reads.append(tensor)
+        return read(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "__int__", counted)
+    one, other = EMA(linear.named_parameters()), EMA(linear.named_parameters())
+    for _ in range(3):
+        one.update()
+        nn.ModuleList([linear, one]).double().float()
+    assert reads == []
+    other.load_state_dict(one.state_dict())
+    for ema in (one, other, one, other):
+        with torch.no_grad():
+            linear.weight.add_(1)
+        ema.update()
+    assert len(reads) == 1
+    assert int(other.updates) == int(one.updates) == 5

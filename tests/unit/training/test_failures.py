@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 
-from ldmlab.training.failures import NonFiniteError, check_finite, check_finite_state
+from ldmlab.training.failures import LossWatch, NonFiniteError, check_finite, check_finite_state
 
 
 class LastGood(L.Callback):
@@ -26,6 +26,30 @@ def test_a_loss_that_is_no_number_is_told_with_its_step(value: float) -> None:
     check_finite(torch.tensor(1.0), 3)
     with pytest.raises(NonFiniteError, match=f"loss became {value} at step 3; lower optimizer.lr"):
         check_finite(torch.tensor(value), 3)
+
+
+class OnGPU(torch.Tensor):
+    """A tensor that says so."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("cuda")
+
+
+def test_losses_on_a_gpu_are_looked_at_every_few_steps_and_when_asked() -> None:
+    watch, nan = LossWatch(3), torch.tensor([1.0, 2.0, float("nan")]).as_subclass(OnGPU)
+    for step, loss in enumerate(nan[[0, 1, 0, 1, 2]]):
+        watch.note(loss, step)
+    with pytest.raises(NonFiniteError, match="loss became nan at step 4"):
+        watch.note(nan[0], 5)
+    watch.note(nan[2], 6)
+    with pytest.raises(NonFiniteError, match="at step 6"):
+        watch.look()
+    watch.look()
+    with pytest.raises(NonFiniteError, match="at step 7"):
+        watch.note(torch.tensor(float("inf")), 7)  # on a CPU at once
+    with pytest.raises(ValueError, match=r"training\.nan_check_every=0: .* for example 50"):
+        LossWatch(0)
 
 
 @pytest.mark.parametrize("kind", ["autoencoder_training", "diffusion_training"])
@@ -58,6 +82,21 @@ def test_spoilt_weights_never_replace_a_checkpoint(
     with pytest.raises(NonFiniteError, match="became NaN or infinite"):
         trainer.save_checkpoint(path, weights_only=False)
     assert path.read_bytes() == good
+
+
+@pytest.mark.parametrize("kind", ["autoencoder_training", "diffusion_training"])
+def test_a_checkpoint_waits_for_the_losses_that_were_not_looked_at(
+    kind: str,
+    request: pytest.FixtureRequest,
+    batches: Callable[..., Any],
+    fit: Callable[..., L.Trainer],
+    tmp_path: Path,
+) -> None:
+    module = request.getfixturevalue(kind)(nan_check_every=100)
+    trainer = fit(module, batches(1))
+    module.watch.note(torch.tensor(float("nan")).as_subclass(OnGPU), 12)
+    with pytest.raises(NonFiniteError, match="loss became nan at step 12"):
+        trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
 
 
 def test_integers_and_other_state_are_no_weights() -> None:

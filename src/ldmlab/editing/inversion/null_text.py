@@ -97,7 +97,7 @@ class NullText(DDIMInversion):
         }
         leaves = list(fields.values())
         optimizer = torch.optim.Adam(leaves, lr=self.learning_rate * (1 - share / 2))
-        for _ in range(self.inner_steps):
+        for _ in range(self.inner_steps):  # each waits for its loss: the paper stops as soon as it is small
             loss = F.mse_loss(step(replace(uncond, **fields)), wanted)
             if loss.item() < self.tolerance + self.tolerance_growth * share:
                 break
