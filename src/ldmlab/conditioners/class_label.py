@@ -66,13 +66,14 @@ class ClassLabel(Conditioner):
         return self._look_up(torch.full((n,), self.classes, device=self.device()))
 
     def _checked(self, labels: Tensor | Sequence[int]) -> Int[Tensor, " B"]:
-        given = torch.as_tensor(labels)
-        if given.device.type == "cpu" and bool(((given < 0) | (given >= self.classes)).any()):
+        if isinstance(labels, Tensor) and labels.device.type != "cpu":
+            return labels
+        numbers = labels.tolist() if isinstance(labels, Tensor) else list(labels)
+        if not all(0 <= number < self.classes for number in numbers):
             raise ValueError(
-                f"a class label lies outside [0, {self.classes}): {given.tolist()}; "
-                "set conditioner.classes to the data's"
+                f"a class label lies outside [0, {self.classes}): {numbers}; set conditioner.classes to the data's"
             )
-        return given
+        return torch.as_tensor(labels)
 
     def _look_up(self, labels: Tensor) -> Conditioning:
         rows = self.table(labels)

@@ -62,7 +62,8 @@ class Denoiser(nn.Module):
 
     def estimate(self, x: Float[Tensor, "B C H W"], level: Level, cond: Conditioning, control: Any = None) -> Estimate:
         """The clean latents, and the variance of the reverse step where the model learned one."""
-        return self._read(*self._predict(x, self._timesteps(level, x), cond, control), x, level)
+        prediction, mix = self._predict(x, self._timesteps(level, x), cond, control)
+        return Estimate(self.parameterization.denoised(prediction, x, level), mix)
 
     def loss(
         self,
@@ -74,10 +75,10 @@ class Denoiser(nn.Module):
         """The objective at timesteps in [0, T), one a sample, on the device of the latents."""
         level = self.levels.level(timesteps)
         x = add_noise(latents, noise, level)
-        prediction, mix = self._predict(x, timesteps, cond)
-        estimate = self._read(prediction, mix, x, level)
-        trial = Trial(latents, noise, timesteps, level, x, prediction, estimate, self.parameterization, self.chain)
-        return self.objective.loss(trial)
+        output = self._predict(x, timesteps, cond)
+        return self.objective.loss(
+            Trial(latents, noise, timesteps, level, x, *output, self.parameterization, self.chain)
+        )
 
     def _timesteps(self, level: Level, x: Tensor) -> Int[Tensor, " B"]:
         """The nearest to a level, of shape () or (B,). One on the CPU reaches the device as an argument of its fill."""
@@ -102,9 +103,6 @@ class Denoiser(nn.Module):
         if dtype not in HALF.values() or torch.is_autocast_enabled(x.device.type):
             return x, cond
         return x.to(dtype), cond.map(lambda field: field.to(dtype) if field.is_floating_point() else field)
-
-    def _read(self, prediction: Tensor, mix: Tensor | None, x: Tensor, level: Level) -> Estimate:
-        return Estimate(self.parameterization.denoised(prediction, x, level), mix)
 
     def require_readable(self, schedule: NoiseSchedule) -> None:
         """Refuse a schedule at whose noisiest level the prediction says (next to) nothing of clean latents.

@@ -15,7 +15,7 @@ from torch import Tensor
 from ldmlab.diffusion.parameterizations import Parameterization, clean_error_scale
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.diffusion.variational import ReverseChain
-from ldmlab.types import Estimate, Level
+from ldmlab.types import Level
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Trial:
         level: their levels, (B,).
         x: the mixture.
         prediction: the network's output, without that for the variance.
-        estimate: what it stands for.
-        parameterization: how.
+        variance_mix: see `Estimate.variance_mix`.
+        parameterization: what the prediction means.
         chain: the reverse steps between the levels that the network is trained on, the noisiest first; None where it
             learns no variance.
     """
@@ -41,7 +41,7 @@ class Trial:
     level: Level
     x: Float[Tensor, "B C H W"]
     prediction: Float[Tensor, "B C H W"]
-    estimate: Estimate
+    variance_mix: Float[Tensor, "B C H W"] | None
     parameterization: Parameterization
     chain: ReverseChain | None
 
@@ -104,11 +104,11 @@ class Hybrid(Simple):
 
     def loss(self, trial: Trial) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        estimate, chain = trial.estimate, trial.chain
-        assert estimate.variance_mix is not None
+        chain, mix = trial.chain, trial.variance_mix
         assert chain is not None
-        steps = len(chain) - 1 - trial.timesteps
-        bits = chain.bits(steps, trial.latents, trial.x, estimate.denoised.detach(), estimate.variance_mix)
+        assert mix is not None
+        denoised = trial.parameterization.denoised(trial.prediction.detach(), trial.x, trial.level)
+        bits = chain.bits(len(chain) - 1 - trial.timesteps, trial.latents, trial.x, denoised, mix)
         return super().loss(trial) + len(chain) / 1000 * bits
 
 
