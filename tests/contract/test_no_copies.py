@@ -256,19 +256,40 @@ def test_the_loss_of_a_training_step(name: str) -> None:
     assert copies.seen == []
 
 
+def diffusion_step(module: LatentDiffusionTraining, optimizer: torch.optim.Optimizer, batch: dict[str, Any]) -> None:
+    optimizer.zero_grad()
+    module.training_step(batch, 0).backward()
+    optimizer.step()
+    module.ema.update()
+
+
 def test_a_whole_step_of_diffusion() -> None:
     module = diffusion_training(MAKE["TextTransformer"]()).to("meta")
     Alone(module)
     module.ema = EMA(module.model.named_parameters())  # a move to meta, unlike others, makes new parameters
     [optimizer], on_device = module.new_optimizers(), moved(batch(module), "meta")
     with Copies() as copies:
-        for step in range(2):
-            module.trainer.global_step = step
-            optimizer.zero_grad()
-            module.training_step(on_device, step).backward()
-            optimizer.step()
-            module.ema.update()
+        for _ in range(2):
+            diffusion_step(module, optimizer, on_device)
     assert copies.seen == []
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_is_never_waited_for() -> None:
+    """It says so itself. The first time, kernels are loaded and tables made."""
+    module = diffusion_training(MAKE["TextTransformer"]()).to("cuda")
+    Alone(module)
+    [optimizer], on_device = module.new_optimizers(), moved(batch(module), "cuda")
+    model, sampler = denoiser().to("cuda"), DDPM(3, variance="learned")
+    cond, levels = conditions("cuda"), sampler.levels(model.schedule)
+    denoise, noise = guidance("rescaled").bind(model, cond, cond), torch.randn(2, 4, 8, 8, device="cuda")
+    try:
+        for mode in ("default", "error"):
+            torch.cuda.set_sync_debug_mode(mode)
+            diffusion_step(module, optimizer, on_device)
+            sampler.sample(denoise, noise, levels)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("kind", ["kl", "vq"])
