@@ -11,8 +11,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 WORKERS ?= auto
 COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
+SECTIONS ?= all
 
-.PHONY: help demo test lint format test-slow bench gpu clean
+.PHONY: help demo test lint format test-slow bench bench-gpu gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -27,6 +28,11 @@ help: ## this list
 .venv/dev: .venv/run
 	@echo "adding the tools for tests ..."
 	@$(PIP_INSTALL) -e '.[test,dev]'
+	@touch $@
+
+.venv/bench: .venv/run
+	@echo "adding diffusers to measure against ..."
+	@$(PIP_INSTALL) -e '.[bench]'
 	@touch $@
 
 demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics from nothing
@@ -53,8 +59,11 @@ test: .venv/dev ## all tests but the slow ones and those for a GPU, and the cove
 test-slow: .venv/dev ## the slow tests
 	$(PYTEST) -m slow
 
-bench: .venv/dev ## what editing costs, as ratios measured side by side
+bench: .venv/dev ## what networks, editing and start-up cost on a CPU, as ratios measured side by side
 	$(PYTEST) -m bench
+
+bench-gpu: .venv/bench ## the same on a GPU, beside diffusers, into docs/performance.md (SECTIONS=drawing,training)
+	PYTHONPATH=tests/bench $(BIN)/python -m side_by_side --sections $(SECTIONS) --page docs/performance.md
 
 gpu: .venv/dev ## the tests that need a GPU
 	$(PYTEST) -m gpu

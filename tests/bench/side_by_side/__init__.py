@@ -1,0 +1,1 @@
+"""ldmlab and diffusers side by side: the same work in one process, measured in turns, told as ratios."""

@@ -1,0 +1,32 @@
+"""Passes and training steps of networks beside diffusers', in one process on a CPU. `make bench` prints the ratios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from side_by_side import passes, training
+from side_by_side.bench import Bench
+from side_by_side.machine import description
+from side_by_side.record import Record
+from side_by_side.sizes import CPU
+
+pytestmark = pytest.mark.bench
+NOISE = 1.05
+"""What a ratio may come to where two programs take the same time."""
+
+
+def test_no_slower_than_diffusers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("diffusers", exc_type=ImportError)
+    device = torch.device("cpu")
+    record = Record(tmp_path / "rows.jsonl", description(device))
+    bench = Bench(device, CPU, record, budget=600.0)
+    with capsys.disabled():
+        print()
+        passes.section(bench)
+        training.section(bench)
+        print(f"\n{record.markdown()}")
+    assert {row.key: row.notes for row in record.rows.values() if row.notes or row.ratio is None} == {}
+    assert {row.key: row.ratio for row in record.rows.values() if row.ratio is not None and row.ratio > NOISE} == {}

@@ -1,0 +1,54 @@
+"""What `make bench-gpu` measures, in tiny sizes on a CPU: every section runs and says something of both sides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from side_by_side import __main__ as command
+from side_by_side.record import BEGIN, END
+
+COMPARED = {"Drawing", "Training", "The whole command", "Passes"}
+SECTIONS = COMPARED | {"Matrix products", "Attention", "Read by the verifier"}
+
+
+@pytest.fixture
+def as_written() -> Iterator[None]:
+    """Compiled modules run as they are written: what compilers make of them is not for this test."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    path = tmp_path / "page.md"
+    path.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    return path
+
+
+@pytest.mark.usefixtures("as_written")
+def test_every_section_runs(tmp_path: Path, page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("diffusers", exc_type=ImportError)
+    out = tmp_path / "out"
+    assert command.main(["--device", "cpu", "--size", "tiny", "--out", str(out), "--page", str(page)]) == 0
+    where, *rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    assert set(where) == {"device", "day", "torch", "diffusers", "commit"}
+    assert [row["notes"] for row in rows if row["notes"]] == []
+    assert {row["section"] for row in rows} == SECTIONS
+    assert all(row["ratio"] > 0 for row in rows if row["section"] in COMPARED)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert all(f"### {section}\n" in text for section in SECTIONS)
+
+
+def test_without_a_gpu_it_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert command.main([]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
