@@ -50,4 +50,4 @@ def _devices(tree: Any) -> set[str]:
 
 def _masks(name: str, args: Sequence[Any]) -> bool:
     """Whether it selects by True and False, so that the result is as large as there are Trues."""
-    return name == "index" and any(str(leaf.dtype) == "torch.bool" for leaf in tree_leaves(args[1]))
+    return name == "index" and any(str(getattr(leaf, "dtype", "")) == "torch.bool" for leaf in tree_leaves(args[1]))

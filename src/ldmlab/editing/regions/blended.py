@@ -5,7 +5,7 @@ Shapes: B batch, C x H x W latents, S steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -67,14 +67,14 @@ class Blended(Sampler):
         hooks: SamplerHooks | None = None,
     ) -> Float[Tensor, "B C H W"]:
         """See `Sampler.sample`; `noise` may be any x at `levels[0]`. The hooks see repeated steps each time."""
-        hooks = hooks or SamplerHooks()
-        x = self._blend(noise, levels[0], hooks)
+        hooks, points = hooks or SamplerHooks(), levels.apart()
+        x = self._blend(noise, points[0], hooks)
         for start, end in self._stretches(len(levels) - 1):
-            within = self._hooks(start, levels, hooks)
-            repeats = self.resample if levels.alpha[start] > 0 else 1  # a jump into pure noise would keep nothing
+            within = self._hooks(start, points, hooks)
+            repeats = self.resample if points[start].alpha > 0 else 1  # a jump into pure noise would keep nothing
             for repeat in range(repeats):
                 if repeat:
-                    x = noised_again(x, levels[end], levels[start], hooks.step_noise)
+                    x = noised_again(x, points[end], points[start], hooks.step_noise)
                 x = self.sampler.sample(denoise, x, levels[start : end + 1], within)
         return x
 
@@ -89,11 +89,11 @@ class Blended(Sampler):
         for start in range(0, steps, width):
             yield start, min(start + width, steps)
 
-    def _hooks(self, start: int, levels: Level, hooks: SamplerHooks) -> SamplerHooks:
+    def _hooks(self, start: int, points: Sequence[Level], hooks: SamplerHooks) -> SamplerHooks:
         """Those of a stretch, which counts its steps from 0."""
 
         def after_step(step: int, x: Tensor) -> Tensor:
-            return hooks.after_step(start + step, self._blend(x, levels[start + step + 1], hooks))
+            return hooks.after_step(start + step, self._blend(x, points[start + step + 1], hooks))
 
         return replace(hooks, before_step=lambda step: hooks.before_step(start + step), after_step=after_step)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from ldmlab.diffusion.process import add_noise
@@ -81,9 +81,8 @@ def redraw(
 
     def redrawn(course: Course) -> Course:
         latents = _of(known, course.rows)
-        levels = course.levels[settings.first_step(len(course.levels) - 1) :]
-        x = course.x if settings.strength is None else add_noise(latents.expand_as(course.x), course.x, levels[0])
-        course = replace(course, levels=levels, x=x)
+        if settings.strength is not None:
+            course = _noised(course, latents, settings.first_step(len(course.levels) - 1))
         if inside is not None:
             where = _of(inside, course.rows)
             blended = Blended(course.sampler, latents, where, settings.resample, settings.jump)
@@ -94,6 +93,12 @@ def redraw(
         drawing = replace(drawing, guidance=NoGuidance())
     (drawn,) = draw(model, drawing, [Subject(batch)], redrawn, latent_shape=shape)
     return drawn
+
+
+def _noised(course: Course, latents: Float[Tensor, "#B C H W"], first: int) -> Course:
+    """A course that begins with a later step, from known latents noised to where that is."""
+    levels = course.levels[first:]
+    return replace(course, levels=levels, x=add_noise(latents.expand_as(course.x), course.x, levels[0]))
 
 
 def _of(each: Tensor, rows: Sequence[int]) -> Tensor:
