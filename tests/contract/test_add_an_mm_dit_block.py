@@ -192,6 +192,22 @@ def test_the_maps_of_words_are_read_and_the_picture_is_as_it_was(model: LatentDi
     assert float(shares.max()) < 1  # the picture has the rest
 
 
+def test_its_blocks_are_one_program(mm_dit: None) -> None:
+    programs: list[torch.fx.GraphModule] = []
+
+    def backend(program: torch.fx.GraphModule, example: list[Tensor]) -> Any:
+        programs.append(program)
+        return program.forward
+
+    torch._dynamo.reset()
+    backbone = DiT(4, 8, 4, width=16, depth=3, heads=2, context_width=6, conditioning="mm_dit")
+    for block in backbone.blocks:
+        block.compile(backend=backend)
+    backbone(torch.zeros(2, 4, 8, 8), torch.arange(2), Conditioning(torch.zeros(2, 5, 6)))
+    assert len(programs) == 1
+    torch._dynamo.reset()
+
+
 def test_the_worked_example_is_short_and_counted(mm_dit: None) -> None:
     assert len(documented().splitlines()) < 60
     backbone = DiT(4, 8, 2, width=32, depth=1, heads=2, context_width=6, vector_width=10, conditioning="mm_dit")

@@ -25,7 +25,8 @@ class EditSettings:
     Attributes:
         tau: how long the source's cross-attention maps are injected: 0 never, 1 at all steps.
         word_tau: the same for single words or phrases of the target prompt.
-        self_tau: how long its self-attention maps are; half of tau if not given, or 0 with `preserve`.
+        self_tau: how long its self-attention maps are, and in a softmax over picture and words all that is no word;
+            half of tau if not given, or 0 with `preserve`.
         self_side: only on grids of at most this many rows and columns.
         reweight: factors of the maps of words or phrases of the target prompt, after the softmax; 1 changes nothing.
             Several factors for one word follow each other, each for an equal share of the steps.

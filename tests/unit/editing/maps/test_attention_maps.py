@@ -148,11 +148,11 @@ def test_maps_do_not_depend_on_when_guidance_calls_the_network(guidance: Any) ->
     assert 0 < float(maps.at((8, 8)).max()) < 1
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
-def test_every_cross_attention_site_is_read(name: str) -> None:
-    made = model(name)
+@pytest.mark.parametrize(("name", "kind"), [("dit", "adaln_zero"), ("dit", "in_context"), ("unet", "")])
+def test_every_site_that_attends_to_words_is_read(name: str, kind: str) -> None:
+    made = model(name, kind)
     backbone = made.denoiser.backbone
-    wanted = {site.name for site in sites_of(backbone) if site.name.endswith(".cross")}
+    wanted = {site.name for site in sites_of(backbone) if site.name.endswith((".cross", ".joint"))}
     _, maps = drawn(made, grouping("site", STEPS))
     assert maps.sites == set(maps.groups) == wanted == set(word_sites(backbone, ""))
     assert len(wanted) == len(maps.groups) == (2 if name == "dit" else 7)
@@ -175,9 +175,11 @@ def test_groups_are_the_means_of_their_steps_and_sites(name: str, sampler: Sampl
     check(maps.at((16, 16), chosen), by_hand(made, [m for m in everything_seen if m[1].name == chosen], 16))
 
 
-@pytest.mark.parametrize("conditioning", ["adaln_zero", "cross_attention"])
+@pytest.mark.parametrize("conditioning", ["adaln_zero", "cross_attention", "in_context"])
 def test_words_and_marks_share_all_attention(conditioning: str) -> None:
-    """A DiT of the second kind attends to the time and the pooled prompt as well, after the prompt's tokens."""
+    """A DiT of the second kind attends to the time and the pooled prompt as well, after the prompt's tokens, and one of
+    the third to the picture, before them.
+    """
     made = model("dit", conditioning)
     prompt = made.conditioner.words(PROMPTS[1])
     words = MapColumns.of(prompt).shares
@@ -186,7 +188,7 @@ def test_words_and_marks_share_all_attention(conditioning: str) -> None:
     control = AttentionMaps(torch.cat([words, marks], dim=1)[None])
     sample(made, Drawing(DDIM(2), NoGuidance(), [0]), {"captions": PROMPTS[1:]}, observer=lambda rows: control)
     total = control.at((8, 8)).sum(dim=1)
-    assert bool((total < 0.999).all()) if conditioning == "cross_attention" else torch.allclose(total, torch.ones(()))
+    assert torch.allclose(total, torch.ones(())) if conditioning == "adaln_zero" else bool((total < 0.999).all())
     assert control.at((8, 8)).shape == (1, len(prompt.words) + 1, 8, 8)
 
 

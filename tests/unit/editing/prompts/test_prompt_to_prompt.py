@@ -39,13 +39,15 @@ SEEDS = [3, 4]
 
 
 def model(name: str, conditioning: str = "adaln_zero") -> LatentDiffusion:
+    """Of a kind of backbone, or a DiT of a kind of block."""
+    conditioning = name if name == "in_context" else conditioning
     torch.manual_seed(0)
     conditioner = TextTransformer(vocabulary=300, length=16, width=32, depth=1, heads=2)
     conditioner.prepare([SOURCE, TARGET] * 4)
     widths: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 32, "vector_width": 32}
     backbone = (
         DiT(patch=2, width=64, depth=2, heads=4, conditioning=conditioning, **widths)
-        if name == "dit"
+        if name != "unet"
         else UNet(model_channels=32, multipliers=(1, 2), residual_blocks=1, **widths)
     )
     autoencoder = AutoencoderKL(channels=16, multipliers=(1, 2), residual_blocks=1, norm_groups=8)
@@ -108,7 +110,7 @@ SAMPLERS = [DDIM(STEPS), DDPM(STEPS), Heun(STEPS), UniPC(STEPS)]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
 def test_tau_zero_is_the_plain_target_sample(name: str, sampler: Sampler) -> None:
     made = model(name)
     source, target, control = edited(made, EditSettings(tau=0), sampler=sampler)
@@ -118,7 +120,7 @@ def test_tau_zero_is_the_plain_target_sample(name: str, sampler: Sampler) -> Non
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
 def test_an_identity_edit_gives_the_source_bit_for_bit(name: str, sampler: Sampler) -> None:
     made = model(name)
     for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
@@ -126,13 +128,13 @@ def test_an_identity_edit_gives_the_source_bit_for_bit(name: str, sampler: Sampl
         assert torch.equal(source, target)
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
 def test_every_site_of_the_model_is_edited(name: str) -> None:
     made = model(name)
     _, target, control = edited(made, EditSettings(tau=1, self_tau=1))
     sites = {site.name for site in sites_of(made.denoiser.backbone)}
     assert control.touched == sites
-    assert len(sites) >= 4
+    assert len(sites) == {"dit": 4, "unet": 14, "in_context": 2}[name]
     assert not torch.equal(target, plain(made, TARGET))
     _, _, smaller = edited(made, EditSettings(tau=1, self_tau=1, self_side=4))
     wanted = {s for s in sites if "cross" in s} | (
@@ -150,7 +152,7 @@ def test_whole_and_decimal_numbers_mean_the_same(name: str) -> None:
     assert torch.equal(one, edited(made, EditSettings(tau=1.0, self_tau=1.0, word_tau={"blue": 0.0}))[1])
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
 def test_weights_words_and_times_all_matter(name: str) -> None:
     made = model(name)
     ways = [
