@@ -121,10 +121,10 @@ PAGES = {
         summary="show where a picture attends to each word of its prompt",
         synopsis='ldmlab attention prompt="PROMPT" [words=[WORD,...]] [by=step|site] [KEY=VALUE ...]',
         description=(
-            "Draws the pictures of `ldmlab sample`, bit for bit, and averages the model's attention to words on the way, "
-            "over heads, sites and steps. Writes the pictures and heatmaps.png: a row for each picture, a column for "
-            "each word. A word's map is the sum over its tokens; what words leave to 100 % goes to the begin and end "
-            "marks and the padding, and to the picture where it is in the same softmax.",
+            "Draws the pictures of `ldmlab sample`, bit for bit, and averages the model's attention to words on the "
+            "way, over heads, sites and steps. Writes the pictures and heatmaps.png: a row for each picture, a column "
+            "for each word. A word's map is the sum over its tokens; what words leave to 100 % goes to the begin and "
+            "end marks and the padding, and to the picture where it is in the same softmax.",
             "by=step and by=site write a sheet more for each picture, a row for each range of steps or each site. "
             "Works with every sampler, on every backbone that attends to words; costs one conditional pass more for "
             "each call of the model.",
