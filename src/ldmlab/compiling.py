@@ -71,6 +71,11 @@ def as_written(control: object | None) -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")
 
 
+def untraced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function, a hook for example, that compiled networks call as it is."""
+    return torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function
+
+
 class _OrAsWritten:
     """A backend that gives the graph itself where the program cannot be made, and does not try again."""
 

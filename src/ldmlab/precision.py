@@ -65,6 +65,13 @@ class Precision:
         """Compute in halves inside the block with weights that are fp32."""
         return torch.autocast(self.device.type, self.dtype) if self.is_half else nullcontext()
 
+    @contextmanager
+    def running(self, network: nn.Module) -> Iterator[None]:
+        """Let a network compute so inside the block: by autocast, unless its weights are halves already."""
+        is_cast = weights_dtype(network) in HALF.values()
+        with self.arithmetic(), nullcontext() if is_cast else self.autocast():
+            yield
+
 
 def choose_precision(name: str, device: torch.device | str) -> Precision:
     """What a device computes in; "auto" is bf16 on a GPU that has it, and fp32 elsewhere.

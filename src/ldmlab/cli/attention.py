@@ -11,7 +11,8 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from ldmlab.cli.build import build_drawing, load_latent_diffusion, pick_device
+from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, picture_record
 from ldmlab.data.atomic import atomic_file
@@ -30,6 +31,7 @@ ON_SHEET = 16
 
 def run(cfg: DictConfig) -> None:
     """Draw `n` pictures, and write them, their heat maps, and the maps themselves where asked."""
+    precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
@@ -37,11 +39,10 @@ def run(cfg: DictConfig) -> None:
     columns = MapColumns.of(model.conditioner.words(cfg.prompt), _list(cfg.words))
     if not columns.titles:
         raise ValueError(f"prompt={cfg.prompt}: holds no word; give a prompt with some")
-    device = pick_device(cfg.device)
-    model.to(device)
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n))
+    model.to(precision.device)
+    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, cfg.n))
     group = grouping(cfg.by, drawing.sampler.steps, cfg.step_bins, _list(cfg.sites), known)
-    files = _Files(cfg, drawing_record(cfg, loaded, device))
+    files = _Files(cfg, drawing_record(cfg, loaded, precision))
     at_once = drawing.rows(model)
     with passes(model.denoiser.backbone, "drawing"):
         for first in range(0, cfg.n, at_once):

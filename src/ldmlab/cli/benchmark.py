@@ -17,7 +17,8 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, build_drawing, load_latent_diffusion, pick_device, plain
+from ldmlab.cli.build import Loaded, load_latent_diffusion, plain
+from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
@@ -29,15 +30,17 @@ from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
+from ldmlab.precision import Precision
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.shapes.edits import SceneEdit, scene_edits
-from ldmlab.training.state import state_sha256
 
 CANDIDATES = 32
 """Scenes drawn at once when looking for ones that can be judged."""
 PATIENCE = 40
 """Give up when fewer than one candidate in so many can be judged."""
 ON_SHEET = 16
+PICTURES_AN_EDIT = 4
+"""One to look at, a pair, and the baseline's."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,14 @@ class Judged:
 
 def run(cfg: DictConfig) -> None:
     """Draw, edit, judge; print a table, write metrics.json, edits.csv and a contact sheet."""
+    precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    device = pick_device(cfg.device)
-    model.to(device)
+    model.to(precision.device)
     method = build_method(cfg)
     _check(method)
-    task = EditTask(model, build_drawing(cfg, model, ()))
+    task = EditTask(model, ready_to_draw(cfg, model, (), PICTURES_AN_EDIT * cfg.n))
     judged: list[Judged] = []
     shown: list[tuple[Tensor, Tensor]] = []
     cases = _Cases(cfg, task)
@@ -82,8 +85,8 @@ def run(cfg: DictConfig) -> None:
             shown += [(case.before, image) for case, image in zip(group, after, strict=True)][: ON_SHEET - len(shown)]
     notes: list[str] = []
     figures = _figures(judged, notes.append) | {"judged": len(judged), "drawn": cases.looked_at}
-    result = record(figures, _manifest(cfg, loaded, len(judged)), notes)
-    settings = {key: portable(value) for key, value in _own(cfg).items()} | drawing_record(cfg, loaded, device)
+    result = record(figures, _manifest(cfg, loaded, precision, len(judged)), notes)
+    settings = {key: portable(value) for key, value in _own(cfg).items()} | drawing_record(cfg, loaded, precision)
     _write(Path(cfg.output_dir), result, judged, shown, settings)
     print_table(result["metrics"], f"{loaded.path}, {len(judged)} edits, kind={cfg.kind}")
     for note in notes:
@@ -181,18 +184,17 @@ def _figures(judged: Sequence[Judged], tell: Callable[[str], None]) -> dict[str,
     return figures
 
 
-def _manifest(cfg: DictConfig, loaded: Loaded, n: int) -> Manifest:
-    model = loaded.model
-    assert isinstance(model, LatentDiffusion)
+def _manifest(cfg: DictConfig, loaded: Loaded, precision: Precision, n: int) -> Manifest:
     return Manifest(
         metric="edits",
         n=n,
         seed=cfg.seed,
-        device=device_name(model.device),
+        device=device_name(precision.device),
         checkpoint=str(loaded.path),
         checkpoint_sha256=loaded.checkpoint.sha256,
-        autoencoder_sha256=state_sha256(model.autoencoder),
+        autoencoder_sha256=loaded.autoencoder_sha256,
         ema=loaded.checkpoint.ema,
+        precision=precision.name,
         edit_config=_own(cfg),
         **sampling_record(cfg),
     )

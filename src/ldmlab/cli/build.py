@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from ldmlab.models.limits import no_larger_than
 from ldmlab.models.outline import Uninitialised
 from ldmlab.models.plain_data import shown
 from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
+from ldmlab.precision import Precision, at_least_fp32
 from ldmlab.samplers.base import Sampler
 from ldmlab.training.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
-from ldmlab.training.state import state_sha256
+from ldmlab.training.state import state_sha256, tensors_sha256
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,13 @@ class Loaded:
     model: LatentDiffusion | Autoencoder
     path: Path
     checkpoint: Checkpoint
+
+    @cached_property
+    def autoencoder_sha256(self) -> str:
+        """See `state_sha256`; of the weights in the file, whatever the model computes in by now."""
+        prefix = "autoencoder."
+        stored = self.checkpoint.state.items()
+        return tensors_sha256({n.removeprefix(prefix): at_least_fp32(t) for n, t in stored if n.startswith(prefix)})
 
 
 def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -96,14 +105,16 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidanc
     return guidance
 
 
-def build_drawing(cfg: Mapping[str, Any], model: LatentDiffusion, seeds: Sequence[int]) -> Drawing:
+def build_drawing(
+    cfg: Mapping[str, Any], model: LatentDiffusion, seeds: Sequence[int], precision: Precision | None = None
+) -> Drawing:
     """How a command's config says that a model draws pictures of these seeds.
 
     Raises:
         ValueError: the sampler or the guidance does not go with the model.
     """
     sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model)
-    return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size))
+    return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)
 
 
 def autoguidance(scale: float, ckpt: str) -> Autoguidance:

@@ -1,46 +1,76 @@
-"""What the keys `precision` and `compile` make of a command's networks."""
+"""What the keys `precision` and `compile` make of the networks of commands that draw and measure."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
-import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from ldmlab.cli.trainer import run_precision
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.cli.build import build_drawing, pick_device
 from ldmlab.compiling import compile_networks, pays
-from ldmlab.precision import Precision, lay_out
-from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.guidance.autoguidance import Autoguidance
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision, choose_precision, half_weights, lay_out
 
-log = logging.getLogger(__name__)
+
+def pick_precision(cfg: DictConfig) -> Precision:
+    """Where a command that draws computes, and in what.
+
+    Raises:
+        ValueError: there is no such device, or it has no such arithmetic.
+    """
+    return choose_precision(cfg.precision, pick_device(cfg.device))
 
 
-def ready_to_train(
-    cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining, device: torch.device, steps: int
-) -> Precision:
-    """Lay out and compile the networks of a run.
+def ready_to_draw(cfg: DictConfig, model: LatentDiffusion, seeds: Sequence[int], count: int | None = None) -> Drawing:
+    """How a model that was loaded for it draws, whose networks are made to compute as the keys say, for good.
 
     Args:
-        cfg: of `ldmlab train`.
-        module: what is trained.
-        device: where.
-        steps: that are left.
+        cfg: of a command that draws.
+        model: on its device.
+        seeds: see `Drawing`.
+        count: pictures in all, if more are drawn than there are seeds.
 
-    Returns:
-        What the run computes in.
+    Raises:
+        ValueError: the sampler, the guidance or the precision does not go with the model or the device.
     """
-    precision, _ = run_precision(cfg, device)
-    log.info("computes in %s: %s", precision.name, precision.why)
-    lay_out(module, precision)
-    if pays(cfg.compile, device, steps):
-        compile_networks(_called_in_each_step(cfg, module))
+    precision = choose_precision(cfg.precision, model.device)
+    drawing = build_drawing(cfg, model, seeds, precision)  # which compares weights that are as they were stored
+    _settle(model, precision)
+    networks: list[nn.Module] = [model.denoiser.backbone, model.autoencoder.decoder.layers]
+    if isinstance(drawing.guidance, Autoguidance):
+        _settle(drawing.guidance, precision)
+        networks.append(drawing.guidance.denoiser.backbone)
+    batches = -(-(len(seeds) if count is None else count) // drawing.rows(model))
+    if not pays(cfg.compile, model.device, batches * drawing.sampler.steps):
+        return drawing
+    compile_networks(networks)
+    return replace(drawing, compiled=True)
+
+
+def ready_to_measure(cfg: DictConfig, model: LatentDiffusion | Autoencoder, passes: int) -> Precision:
+    """The same of a model that draws nothing: a bound's denoiser, or an autoencoder. Returns what it computes in.
+
+    Args:
+        cfg: of a command that draws.
+        model: on its device.
+        passes: of the denoiser, or of the autoencoder.
+    """
+    autoencoder = model if isinstance(model, Autoencoder) else model.autoencoder
+    precision = choose_precision(cfg.precision, autoencoder.latent_mean.device)
+    _settle(model, precision)
+    if pays(cfg.compile, precision.device, passes):
+        compile_networks([model if isinstance(model, Autoencoder) else model.denoiser.backbone])
     return precision
 
 
-def _called_in_each_step(cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining) -> list[nn.Module]:
-    if isinstance(module, AutoencoderTraining):
-        return [module.autoencoder]
-    model = module.model
-    return [model.denoiser.backbone, *([] if cfg.cache_latents else [model.autoencoder.encoder])]
+def _settle(network: nn.Module, precision: Precision) -> None:
+    """Round the weights, and lay convolutions out."""
+    network.to(precision.device)
+    if precision.is_half:
+        half_weights(network, precision.dtype)
+    lay_out(network, precision)

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, build_drawing, load_latent_diffusion, pick_device
+from ldmlab.cli.build import Loaded, load_latent_diffusion
+from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
 from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, peak_memory, picture_record, portable
@@ -24,6 +25,7 @@ from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
 from ldmlab.pictures.png import write_png
+from ldmlab.precision import Precision
 from ldmlab.samplers.noise import picture_seeds
 
 AT_ONCE = 16
@@ -35,13 +37,13 @@ def run(cfg: DictConfig) -> None:
     method = build_method(cfg)
     method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
     image, mask = _given(cfg)
+    precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
-    task = _task(cfg, method, loaded, image, mask)
-    device = task.model.device
-    settings = _Settings(cfg, drawing_record(cfg, loaded, device))
+    task = _task(cfg, precision, method, loaded, image, mask)
+    settings = _Settings(cfg, drawing_record(cfg, loaded, precision))
     folder = Path(cfg.output_dir)
     notes: Sequence[str] = ()
-    with passes(task.model.denoiser.backbone, "drawing"):
+    with passes(task.model.denoiser.backbone, "drawing"), precision.arithmetic():
         for first, edited in edited_parts(method, task):
             _write(folder, edited, first, settings)
             if first == 0:
@@ -51,7 +53,7 @@ def run(cfg: DictConfig) -> None:
     print(f"contact sheet: {folder / 'contact_sheet.png'}{note}")
     for line in notes:
         print(line)
-    print(f"peak memory: {peak_memory(device)}")
+    print(f"peak memory: {peak_memory(precision.device)}")
 
 
 def edited_parts(method: EditMethod, task: EditTask) -> Iterator[tuple[int, Edited]]:
@@ -142,14 +144,21 @@ def _mapping(name: str, lines: list[Any]) -> dict[str, Any]:
     return merged
 
 
-def _task(cfg: DictConfig, method: EditMethod, loaded: Loaded, image: Tensor | None, mask: Tensor | None) -> EditTask:
+def _task(
+    cfg: DictConfig,
+    precision: Precision,
+    method: EditMethod,
+    loaded: Loaded,
+    image: Tensor | None,
+    mask: Tensor | None,
+) -> EditTask:
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    model.to(pick_device(cfg.device))
+    model.to(precision.device)
     sources, targets = (None if text is None else [text] * cfg.n for text in (cfg.source, cfg.target))
     for prompts in filter(None, (sources, targets)):
         model.conditioner.batch(prompts[:1])  # refuses a prompt before anything is drawn
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n))
+    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, cfg.n))
     if image is None or not method.own_size:
         image, mask = _fitted(image, mask, model.latent_shape[1] * model.autoencoder.factor)
     return EditTask(model, drawing, sources, targets, image, mask, print)

@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader, Subset
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, build_drawing, load_model, pick_device
+from ldmlab.cli.build import CONDITION_KEYS, Loaded, load_model
+from ldmlab.cli.computing import pick_precision, ready_to_draw, ready_to_measure
 from ldmlab.cli.progress import counting, progress, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
@@ -40,14 +41,15 @@ from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.protocol import Tell, evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
+from ldmlab.precision import Precision
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
-from ldmlab.training.state import state_sha256
 
 
 def run(cfg: DictConfig) -> None:
     """Measure, print a table, write metrics.json."""
-    device = pick_device(cfg.device)
+    precision = pick_precision(cfg)
+    device = precision.device
     loaded = load_model(cfg.ckpt, cfg.ema)
     if isinstance(loaded.model, Autoencoder):
         refuse_choices(("sampler", "guidance", "pictures_per_caption"), "an autoencoder is measured by what it returns")
@@ -65,8 +67,9 @@ def run(cfg: DictConfig) -> None:
         print(f"n={cfg.n}: there are {n} held-out samples, so {n} are measured")
     notes: list[str] = []
     tell_of_seen(loaded, index, notes.append)
-    figures = _figures(cfg, loaded.model, heldout, extractor, n, notes.append)
-    result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, str(device)), notes)
+    with Precision("fp32", device).arithmetic():  # of what measures; the model computes in its own
+        figures = _figures(cfg, loaded.model, heldout, extractor, n, notes.append)
+    result = record(figures, _manifest(cfg, loaded, heldout, extractor, n, precision), notes)
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "metrics.json", result)
@@ -111,7 +114,9 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     bits: dict[str, float] = {}
     seeds = iter(picture_seeds(cfg.seed, n))
     batches = _batches(heldout, n, cfg.batch_size)
-    with progress("bounding", len(batches) * (len(levels) - 1)) as advance:
+    passes = len(batches) * (len(levels) - 1)
+    precision = ready_to_measure(cfg, model, passes)
+    with progress("bounding", passes) as advance, precision.running(model.denoiser.backbone):
         for batch in batches:
             images = batch["images"].to(model.device)
             own = list(islice(seeds, len(images)))
@@ -131,14 +136,19 @@ def _autoencoder(
     codebook = model.codebook if isinstance(model, AutoencoderVQ) else None
     use = torch.zeros(0 if codebook is None else len(codebook.codes), dtype=torch.long)
 
+    batches = _batches(heldout, n, cfg.batch_size)
+    precision = ready_to_measure(cfg, model, len(batches))
+
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        for batch in track(_batches(heldout, n, cfg.batch_size), "reconstructing"):
-            images = batch["images"].to(model.latent_mean.device)
-            raw = model.posterior(images).mean
+        for batch in track(batches, "reconstructing"):
+            images = batch["images"].to(precision.device)
+            with precision.running(model):
+                raw = model.posterior(images).mean
+                reconstructions = to_uint8(model.reconstruct(raw)).cpu()
             if codebook is not None:
                 use.add_(torch.bincount(codebook.nearest(raw).flatten().cpu(), minlength=len(use)))
-            yield to_uint8(images).cpu(), to_uint8(model.reconstruct(raw)).cpu()
+            yield to_uint8(images).cpu(), reconstructions
 
     figures = evaluate_reconstructions(pairs(), extractor, tell)
     return figures if codebook is None else figures | _code_figures(use)
@@ -179,7 +189,7 @@ def _pick(values: list[Any], rows: list[int]) -> list[Any]:
 
 def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
     """Pictures for n conditions, a batch at a time."""
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, n))
+    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, n))
     parts = [slice(start, min(start + cfg.batch_size, n)) for start in range(0, n, cfg.batch_size)]
     chunks = sum(math.ceil((part.stop - part.start) / drawing.rows(model)) for part in parts)
     with progress("sampling", chunks * drawing.sampler.steps) as advance:
@@ -193,10 +203,9 @@ def _batches(heldout: ShardDataset, n: int, batch_size: int) -> DataLoader[Any]:
 
 
 def _manifest(
-    cfg: DictConfig, loaded: Loaded, heldout: ShardDataset, extractor: FeatureExtractor, n: int, device: str
+    cfg: DictConfig, loaded: Loaded, heldout: ShardDataset, extractor: FeatureExtractor, n: int, precision: Precision
 ) -> Manifest:
     model = loaded.model
-    autoencoder = model.autoencoder if isinstance(model, LatentDiffusion) else model
     return Manifest(
         metric=cfg.metric,
         n=n,
@@ -205,11 +214,12 @@ def _manifest(
         extractor_sha256=extractor.weights_sha256,
         reference_fingerprint=heldout.index.fingerprint,
         n_reference=n,
-        device=device_name(device),
+        device=device_name(precision.device),
         checkpoint=str(loaded.path),
         checkpoint_sha256=loaded.checkpoint.sha256,
-        autoencoder_sha256=state_sha256(autoencoder),
+        autoencoder_sha256=loaded.autoencoder_sha256,
         ema=loaded.checkpoint.ema,
+        precision=precision.name,
         **(_sampling(cfg, model) if isinstance(model, LatentDiffusion) else {}),
     )
 

@@ -15,6 +15,7 @@ from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.callbacks.attention import attention_drawer
 from ldmlab.training.callbacks.grids import Draw, PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
@@ -24,7 +25,13 @@ RECONSTRUCTIONS = 8
 SAMPLES = 4
 
 
-def picture_grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModule, folder: Path) -> PictureGrid:
+def picture_grid(
+    cfg: DictConfig,
+    module: L.LightningModule,
+    data: ShardDataModule,
+    folder: Path,
+    precision: Precision | None = None,
+) -> PictureGrid:
     """The callback that draws them. What cannot be drawn is refused now, not at the first grid.
 
     Raises:
@@ -38,25 +45,25 @@ def picture_grid(cfg: DictConfig, module: L.LightningModule, data: ShardDataModu
     if isinstance(model.conditioner, ImageConditioner):
         if cfg.grid_attention:
             raise ValueError("grid_attention: this model draws from pictures; leave it at false")
-        return PictureGrid(_restorations(cfg, model, data), pictures, cfg.grid_every, columns=3)
-    samples = _samples(cfg, model, data)
+        return PictureGrid(_restorations(cfg, model, data, precision), pictures, cfg.grid_every, columns=3)
+    samples = _samples(cfg, model, data, precision)
     maps = attention_drawer(model, *samples) if cfg.grid_attention else None
     return PictureGrid(sample_drawer(*samples), pictures, cfg.grid_every, maps=maps)
 
 
-def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule) -> Draw:
+def _restorations(cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule, precision: Precision | None) -> Draw:
     """From held-out pictures."""
     if cfg.grid_prompts is not None:
         raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
     samples = _first_samples(data, SAMPLES)
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(samples["images"])))
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(samples["images"])), precision)
     batch = complete_each(model.conditioner, samples, drawing.seeds)
     drawing.check(model, batch)
     return task_drawer(drawing, batch)
 
 
 def _samples(
-    cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule
+    cfg: DictConfig, model: LatentDiffusion, data: ShardDataModule, precision: Precision | None
 ) -> tuple[Drawing, Mapping[str, Any], list[str]]:
     """How, what, and what stands over it."""
     if cfg.grid_prompts is None:
@@ -66,7 +73,7 @@ def _samples(
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
     condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(titles)))
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(titles)), precision)
     drawing.check(model, condition)
     return drawing, condition, titles
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+from ldmlab.compiling import untraced
 from ldmlab.training.pace import Pace, draws_bars
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Cal
 def passes(network: nn.Module, what: str) -> Iterator[None]:
     """Tell how many passes a network has made, where nothing else counts what goes on inside."""
     with progress(f"{what}, in passes") as advance:
-        hook = network.register_forward_hook(lambda *_: advance(1))
+        hook = network.register_forward_hook(untraced(lambda *_: advance(1)))
         try:
             yield
         finally:

@@ -16,6 +16,7 @@ from rich.table import Table
 from ldmlab import __version__
 from ldmlab.cli.build import Loaded, plain
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS
+from ldmlab.precision import Precision
 
 
 def sampling_record(cfg: DictConfig) -> dict[str, Any]:
@@ -32,8 +33,11 @@ def sampling_record(cfg: DictConfig) -> dict[str, Any]:
     }
 
 
-def drawing_record(cfg: DictConfig, loaded: Loaded, device: torch.device) -> dict[str, Any]:
-    """What all pictures of a run say of how they were drawn; of files the names and digests, no folders."""
+def drawing_record(cfg: DictConfig, loaded: Loaded, precision: Precision) -> dict[str, Any]:
+    """What all pictures of a run say of how they were drawn; of files the names and digests, no folders.
+
+    Of fp32 nothing is said, as in pictures from before there was anything else.
+    """
     return {
         "seed": cfg.seed,
         "model": loaded.path.name,
@@ -41,7 +45,8 @@ def drawing_record(cfg: DictConfig, loaded: Loaded, device: torch.device) -> dic
         "ema": loaded.checkpoint.ema,
         "sampler": plain(cfg.sampler),
         "guidance": {key: portable(value) for key, value in plain(cfg.guidance).items()},
-        "device": device.type,
+        "device": precision.device.type,
+        **({} if precision.name == "fp32" else {"precision": precision.name}),
         "ldmlab": __version__,
     }
 

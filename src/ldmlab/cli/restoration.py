@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import build_drawing
+from ldmlab.cli.computing import ready_to_draw
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.drawing.samples import sample
 from ldmlab.metrics.restoration import Trial
@@ -31,7 +31,7 @@ def restorations(
         )
     conditioner = model.conditioner
     assert isinstance(conditioner, ImageConditioner)
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, n))
+    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, n))
     seeds = iter(drawing.seeds)
     for batch in batches:
         own = list(islice(seeds, len(batch["images"])))

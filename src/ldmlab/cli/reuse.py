@@ -13,9 +13,11 @@ from ldmlab.cli.run_folder import RECORD, RunFolder
 from ldmlab.data.folder_lock import NAME as LOCK
 from ldmlab.files import read_text
 
-FREE = {"sample": ("output_dir", "batch_size", "device", "n")}
+FREE = {"sample": ("output_dir", "batch_size", "device", "precision", "compile", "n")}
 """Keys that may differ. What is said inside the pictures of `ldmlab sample` decides whether their number may."""
-FREE_ELSEWHERE = ("output_dir", "batch_size")
+FREE_ELSEWHERE = ("output_dir", "batch_size", "compile")
+UNSAID = ("precision=auto",)
+"""What the records of earlier versions do not say."""
 CONTINUED = ("train",)
 """Commands that look at the folder themselves."""
 SWEEP = "multirun.yaml"
@@ -80,7 +82,7 @@ def _settings(config: str, free: Collection[str]) -> list[str]:
         value = line.strip().removeprefix("- ") if match is None else match["value"]
         if value is not None and path[0] not in free:  # a section or list has none
             found.append(f"{'.'.join(path)}={value}")
-    return found
+    return [line for line in found if line not in UNSAID]
 
 
 def _first_difference(before: list[str], now: list[str]) -> str | None:

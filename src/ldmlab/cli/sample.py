@@ -11,7 +11,8 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import build_drawing, load_latent_diffusion, pick_device
+from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.progress import progress
 from ldmlab.cli.prompts import checked, picture_count, read_prompts
 from ldmlab.cli.records import drawing_record
@@ -43,6 +44,7 @@ def run(cfg: DictConfig) -> None:
     A run that was ended goes on in its folder: pictures that are there, drawn as this run would, are not drawn again.
     """
     prompts, count = _wanted(cfg)
+    precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
@@ -55,9 +57,8 @@ def run(cfg: DictConfig) -> None:
         require_shapes(cfg.ckpt, loaded)
     for part in _chunks(prompts, AT_ONCE):  # a prompt is refused before anything is written
         model.conditioner(model.conditioner.batch(part))
-    device = pick_device(cfg.device)
-    model.to(device)
-    series = Series(Path(cfg.output_dir), count, prompts, drawing_record(cfg, loaded, device), cfg.negative_prompt)
+    model.to(precision.device)
+    series = Series(Path(cfg.output_dir), count, prompts, drawing_record(cfg, loaded, precision), cfg.negative_prompt)
     there = series.drawn()
     if there:
         print(f"{len(there)} of {count} pictures are there already")
@@ -76,7 +77,7 @@ def _wanted(cfg: DictConfig) -> tuple[list[str], int]:
 
 def _draw(cfg: DictConfig, model: LatentDiffusion, series: Series, there: set[int]) -> None:
     """Draw what is missing, a batch at a time."""
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, series.count))
+    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, series.count), series.count - len(there))
     steps = drawing.sampler.steps
     strip = _Strip(model, series, steps)
     missing = [index for index in range(series.count) if index not in there or (index == 0 and not strip.is_there)]

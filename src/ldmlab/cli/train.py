@@ -24,7 +24,6 @@ from ldmlab.cli.build import (
     plain,
     stored_part,
 )
-from ldmlab.cli.computing import ready_to_train
 from ldmlab.cli.export_run import MODEL, export_run, is_exported
 from ldmlab.cli.initialise import Origin, begin_from, origin
 from ldmlab.cli.optimizer import build_optimizer
@@ -33,7 +32,7 @@ from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_
 from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trained_on import remembered
-from ldmlab.cli.trainer import equip, make_trainer
+from ldmlab.cli.trainer import equip, make_trainer, ready_to_train
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -13,21 +14,28 @@ from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
+from torch import nn
 
 from ldmlab.cli.build import plain
 from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.cli.signals import STOP
+from ldmlab.compiling import compile_networks, pays
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.precision import Precision
+from ldmlab.precision import Precision, lay_out
+from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.cost import Cost
 from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import progress_callback
 from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import precision_plugin, resolve_precision, training_precision
 
+log = logging.getLogger(__name__)
+
+Training = AutoencoderTraining | LatentDiffusionTraining
 ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
 
 
@@ -93,10 +101,37 @@ def equip(trainer: L.Trainer, cfg: DictConfig, module: L.LightningModule, data: 
         progress_callback(),
         Heeding(),
         LastCheckpoint(folder / CHECKPOINT, cfg.checkpoint_every, STOP.asked),
-        picture_grid(cfg, module, data, folder),
+        picture_grid(cfg, module, data, folder, run_precision(cfg, trainer.strategy.root_device)[0]),
         GoingOn(),
     ]
     trainer.logger = _logger(cfg)
+
+
+def ready_to_train(cfg: DictConfig, module: Training, device: torch.device, steps: int) -> Precision:
+    """Lay out and compile the networks of a run.
+
+    Args:
+        cfg: of `ldmlab train`.
+        module: what is trained.
+        device: where.
+        steps: that are left.
+
+    Returns:
+        What the run computes in.
+    """
+    precision, _ = run_precision(cfg, device)
+    log.info("computes in %s: %s", precision.name, precision.why)
+    lay_out(module, precision)
+    if pays(cfg.compile, device, steps):
+        compile_networks(_called_in_each_step(cfg, module))
+    return precision
+
+
+def _called_in_each_step(cfg: DictConfig, module: Training) -> list[nn.Module]:
+    if isinstance(module, AutoencoderTraining):
+        return [module.autoencoder]
+    model = module.model
+    return [model.denoiser.backbone, *([] if cfg.cache_latents else [model.autoencoder.encoder])]
 
 
 def _require_one_process(settings: dict[str, Any]) -> None:

@@ -5,15 +5,16 @@ Shapes: N pictures, B of them drawn at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import at_least_fp32
 from ldmlab.types import Conditioning
 
 Batch = Mapping[str, Sequence[Any]]
@@ -46,6 +47,10 @@ class Conditions:
     cond: Conditioning
     uncond: Conditioning | None = None
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> Conditions:
+        """Apply a function to every field of both."""
+        return Conditions(self.cond.map(function), None if self.uncond is None else self.uncond.map(function))
+
     @staticmethod
     def cat(parts: Sequence[Conditions]) -> Conditions:
         """One below the other."""
@@ -56,7 +61,7 @@ class Conditions:
 
 
 def conditions(model: LatentDiffusion, guidance: Guidance, subject: Subject, rows: Sequence[int]) -> Conditions:
-    """The conditions of some of a subject's pictures, where the model is.
+    """The conditions of some of a subject's pictures, where the model is, in fp32 at least.
 
     A guidance with a model of its own is brought there too, and leads away from that model's reading of the batch.
 
@@ -71,6 +76,10 @@ def conditions(model: LatentDiffusion, guidance: Guidance, subject: Subject, row
     """
     if isinstance(guidance, nn.Module):
         guidance.to(model.device)
+    return _made(model, guidance, subject, rows).map(at_least_fp32)
+
+
+def _made(model: LatentDiffusion, guidance: Guidance, subject: Subject, rows: Sequence[int]) -> Conditions:
     if subject.batch is None:
         return Conditions(model.conditioner.null(len(rows)))
     batch = _pick(subject.batch, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from ldmlab.drawing.conditions import Batch, Subject, conditions
 from ldmlab.guidance.base import Guidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
 
 SMALL_GRID = 16
@@ -25,12 +27,16 @@ class Drawing:
         guidance: how strongly conditions lead it.
         seeds: one a picture or pair, see `PictureNoise`.
         batch_size: pictures at once on a GPU, a limit on memory.
+        precision: what networks compute in; None leaves that to their weights. Latents are fp32 in every one.
+        compiled: whether networks are compiled, and that for one size of batch: the last batch is filled up.
     """
 
     sampler: Sampler
     guidance: Guidance
     seeds: Sequence[int]
     batch_size: int = 64
+    precision: Precision | None = None
+    compiled: bool = False
 
     def of(self, seeds: Sequence[int]) -> Drawing:
         """The same way to draw other pictures."""
@@ -45,6 +51,14 @@ class Drawing:
         if model.device.type != "cpu":
             return self.batch_size
         return 8 if max(model.latent_shape[1:]) <= SMALL_GRID else 1
+
+    def fills(self, model: LatentDiffusion) -> bool:
+        """Whether the last of the pictures is drawn again until a batch is full."""
+        return self.compiled or model.device.type == "cpu"
+
+    def running(self, model: LatentDiffusion) -> AbstractContextManager[object]:
+        """Let the networks compute in `precision` inside the block."""
+        return nullcontext() if self.precision is None else self.precision.running(model.denoiser.backbone)
 
     @torch.no_grad()
     def check(self, model: LatentDiffusion, batch: Batch) -> None:

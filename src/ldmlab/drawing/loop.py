@@ -54,12 +54,13 @@ def draw(
     shape, at_once = latent_shape or model.latent_shape, at_once or drawing.rows(model)
     decoded = at_once if shape == model.latent_shape else 1  # one by one where they are large
     parts = []
-    for rows, count in _batches(model, drawing, _beside(drawing, subjects, at_once)):
-        latents = change(_plain(model, drawing, subjects, rows, shape)).run()
-        if decoded == 1:
-            latents = torch.cat([side[:count] for side in latents.chunk(len(subjects))])
-        pictures = torch.cat([model.decode(part).cpu() for part in latents.split(decoded)])
-        parts.append([side[:count] for side in pictures.chunk(len(subjects))])
+    with drawing.running(model):
+        for rows, count in _batches(model, drawing, _beside(drawing, subjects, at_once)):
+            latents = change(_plain(model, drawing, subjects, rows, shape)).run()
+            if decoded == 1:
+                latents = torch.cat([side[:count] for side in latents.chunk(len(subjects))])
+            pictures = torch.cat([model.decode(part).cpu() for part in latents.split(decoded)])
+            parts.append([side[:count] for side in pictures.chunk(len(subjects))])
     return [torch.cat(sides) for sides in zip(*parts, strict=True)]
 
 
@@ -72,8 +73,8 @@ def _beside(drawing: Drawing, subjects: Sequence[Subject], at_once: int) -> int:
 
 
 def _batches(model: LatentDiffusion, drawing: Drawing, at_once: int) -> Iterator[tuple[list[int], int]]:
-    """The numbers drawn at once, on a CPU filled up by repeating the last, and how many of them count."""
-    total, fill = len(drawing.seeds), model.device.type == "cpu"
+    """The numbers drawn at once, filled up by repeating the last where `Drawing.fills`, and how many of them count."""
+    total, fill = len(drawing.seeds), drawing.fills(model)
     for start in range(0, total, at_once):
         rows = list(range(start, min(start + at_once, total)))
         yield rows + (rows[-1:] * (at_once - len(rows)) if fill else []), len(rows)

@@ -68,6 +68,7 @@ class Manifest:
         reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
         checkpoint_sha256: of the file that the model came from.
         ema: whether the averaged weights were used.
+        precision: what the model computed in; what measures it computes in fp32.
         sampler_config: every key of the sampler.
         guidance_config: every key of the guidance.
         edit_config: the kind of edits, the method and all of its keys, for "edits".
@@ -86,6 +87,7 @@ class Manifest:
     checkpoint_sha256: str | None = None
     autoencoder_sha256: str | None = None
     ema: bool | None = None
+    precision: str | None = None
     sampler: str | None = None
     steps: int | None = None
     eta: float | None = None
