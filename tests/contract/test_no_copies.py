@@ -43,12 +43,15 @@ from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
 from ldmlab.diffusion.parameterizations import Epsilon
 from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.editing.regions.blended import Blended
 from ldmlab.editing.regions.windows import windowed, windows_over
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.observed import observed
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import AHEAD, PictureNoise
@@ -174,6 +177,31 @@ def test_a_run_of_a_masked_sampler_on_a_canvas_while_somebody_looks_on(sampler: 
     with Copies() as copies:
         method.sample(windowed(denoise, windows_over((8, 12), (8, 8))), canvas, levels)
     assert copies.seen == []
+
+
+def test_an_edit_copies_its_tables_once() -> None:
+    """With DDIM in four steps, under prompt-to-prompt with a blend: the mapping, and which words may change."""
+    text = MAKE["TextTransformer"]()
+    text.prepare(["a red star", "a blue star"])
+    words, settings = (text.words(prompt) for prompt in ("a red star", "a blue star")), EditSettings(blend=())
+    control = PromptToPrompt([PromptEdit.between(*words, 4, settings)], settings)
+    network = DiT(4, 8, patch=2, width=32, depth=1, heads=2, context_width=16, vector_width=16)
+    model, sampler, seen = Denoiser(network, scaled_linear(), Epsilon()), DDIM(4), []
+    levels = sampler.levels(model.schedule)
+    with fake_gpu():
+        model.to("cuda")
+        cond = Conditioning(torch.ones(2, 8, 16, device="cuda"), vector=torch.ones(2, 16, device="cuda"))
+        denoise = guidance("classifier_free").bind(model, cond, cond, control)
+        with Copies() as copies:
+
+            def after_step(step: int, x: Tensor) -> Tensor:
+                seen.append(len(copies.seen))
+                return control.after_step(step, x)
+
+            hooks = SamplerHooks(control.before_step, after_step)
+            sampler.sample(denoise, torch.randn(2, 4, 8, 8, device="cuda"), levels, hooks)
+    assert control.touched_words
+    assert seen == [5, 5, 5, 5]
 
 
 def test_noise_comes_in_blocks() -> None:
