@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from ldmlab.precision import PRECISIONS, Precision, at_least_fp32, choose_precision, half_weights, weights_dtype
+from ldmlab.precision import (
+    PRECISIONS,
+    Precision,
+    at_least_fp32,
+    choose_precision,
+    half_weights,
+    lay_out,
+    weights_dtype,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -96,3 +104,13 @@ def test_the_commands_take_these_names() -> None:
     from ldmlab.cli import schema
 
     assert get_args(schema.Precision) == PRECISIONS
+
+
+@pytest.mark.parametrize(("name", "last"), [("bf16", True), ("fp16", True), ("tf32", False), ("fp32", False)])
+def test_convolutions_of_halves_on_a_gpu_are_laid_out_channels_last(name: str, last: bool) -> None:
+    for device, laid_out in ((GPU, last), (CPU, False)):
+        convolution = nn.Conv2d(4, 8, 3)
+        before = convolution.weight.clone()
+        lay_out(convolution, Precision(name, device))
+        assert convolution.weight.is_contiguous(memory_format=torch.channels_last) is laid_out
+        assert torch.equal(convolution.weight, before)

@@ -225,7 +225,7 @@ def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
     values += ["optimizer.betas=[0,0.9]", "guidance.guided_channels=3", "conditioner.head_width=8"]
     validate("train", values)
     validate("train", ["trainer.devices=auto", "trainer.max_time={hours: 2}", "trainer.limit_train_batches=0.5"])
-    validate("sample", ["guidance=interval", "guidance.high=null"])
+    validate("sample", ["guidance=interval", "guidance.high=null", "compile=true"])
 
 
 @pytest.mark.parametrize(
@@ -240,6 +240,8 @@ def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
         ("optimizer.betas=[0.9]", "this key takes a list of 2"),
         ("guidance.scale=inf", "guidance.scale=inf: this key takes a finite number"),
         ("data.heldout_path=3", "this key takes text or null"),
+        ("precision=32", "precision=32: input should be 'auto', 'bf16', 'fp16', 'tf32' or 'fp32'"),
+        ("compile=maybe", "compile=maybe: input should be 'auto', True or False"),
     ],
 )
 def test_types_that_no_signature_has_are_refused(refused: Refused, override: str, told: str) -> None:

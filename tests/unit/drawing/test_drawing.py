@@ -33,6 +33,14 @@ def test_a_cpu_draws_the_same_number_at_once_and_a_gpu_what_it_is_told(device: s
     assert Drawing(DDIM(3), NoGuidance(), [0], batch_size=5).rows(model) == rows
 
 
+@pytest.mark.parametrize(
+    ("device", "compiled", "fills"), [("cpu", False, True), ("cuda", False, False), ("cuda", True, True)]
+)
+def test_programs_and_a_cpu_draw_full_batches(device: str, compiled: bool, fills: bool) -> None:
+    model: Any = SimpleNamespace(device=torch.device(device))
+    assert Drawing(DDIM(3), NoGuidance(), [0], compiled=compiled).fills(model) is fills
+
+
 def test_the_same_for_other_pictures() -> None:
     drawing = Drawing(DDIM(3), ClassifierFree(2.0), [1, 2], batch_size=7)
     other = drawing.of([5])
