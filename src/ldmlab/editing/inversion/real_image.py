@@ -84,13 +84,15 @@ def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
     model, drawing = task.model, task.drawing
     require_invertible(drawing.sampler)
     image, source = _require_picture(task)
-    latents = model.encode(image)
-    made = conditions(model, drawing.guidance, Subject(model.conditioner.batch([source])), [0])
-    drawing.guidance.bind(model.denoiser, made.cond, made.uncond)  # refuses conditions before anything is sought
-    levels = drawing.sampler.levels(model.denoiser.schedule)
-    inverted = inversion.invert(InversionTask(latents, made, model.denoiser, drawing.guidance, levels))
-    drawn, _ = draw_inverted(model, drawing, (source, source), inverted, Uncontrolled())
-    quality = [float(psnr(picture, image)) for picture in (drawn, model.decode(latents).cpu())]
+    with drawing.running(model):
+        latents = model.encode(image)
+        made = conditions(model, drawing.guidance, Subject(model.conditioner.batch([source])), [0])
+        drawing.guidance.bind(model.denoiser, made.cond, made.uncond)  # refuses conditions before anything is sought
+        levels = drawing.sampler.levels(model.denoiser.schedule)
+        inverted = inversion.invert(InversionTask(latents, made, model.denoiser, drawing.guidance, levels))
+        drawn, _ = draw_inverted(model, drawing, (source, source), inverted, Uncontrolled())
+        decoded = model.decode(latents).cpu()
+    quality = [float(psnr(picture, image)) for picture in (drawn, decoded)]
     return InvertedImage(model, drawing, source, inverted, drawn, *quality)
 
 

@@ -75,7 +75,8 @@ def redraw(
         settings: how the inside is drawn.
         windows: of a canvas that is not the model's grid, see `windowed`: at least those over the mask.
     """
-    known = model.encode(pictures)
+    with drawing.running(model):
+        known = model.encode(pictures)
     inside = None if mask is None else latent_mask(mask, model.autoencoder.factor).to(known.device)
     shape = (known.shape[1], known.shape[2], known.shape[3])
 

@@ -23,6 +23,7 @@ from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.reconstruction import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
+from ldmlab.precision import choose_precision
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -137,3 +138,16 @@ def test_an_exact_reconstruction_is_called_so(dit: LatentDiffusion, edit_task: C
     inverted = replace(invert_image(edit_task(dit), Direct()), psnr=math.inf, autoencoder_psnr=math.inf)
     assert inverted.note == "reconstruction: exact; the autoencoder alone: exact"
     assert inverted.row.title.endswith(" (exact)")
+
+
+def test_a_picture_is_inverted_in_the_precision_that_it_is_drawn_in(
+    dit: LatentDiffusion, edit_task: Callable[..., EditTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dit, "decode", lambda latents: torch.zeros(len(latents), 3, 16, 16, dtype=torch.uint8))
+    task = edit_task(dit, ClassifierFree(3.0), DDIM(1))
+    half = replace(task, drawing=replace(task.drawing, precision=choose_precision("bf16", "cpu")))
+    plain, rounded = (invert_image(each, Direct()).inverted.trajectory for each in (task, half))
+    for exact, other in zip(plain, rounded, strict=True):
+        assert other.dtype == torch.float32
+        assert not torch.equal(exact, other)
+        assert float((exact - other).abs().mean()) < 0.1 * float(exact.abs().mean())
