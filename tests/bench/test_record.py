@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
+from side_by_side import clock
 from side_by_side.clock import in_turns, ratio
 from side_by_side.record import BEGIN, END, Record
 from side_by_side.row import Row, table
@@ -63,6 +65,13 @@ def test_calls_are_measured_in_turns() -> None:
     times = in_turns({"a": lambda: told.append("a"), "b": lambda: told.append("b")}, rounds=3, least=0.0)
     assert "".join(told) == "ab" + "abbaab"
     assert [len(taken) for taken in times.values()] == [3, 3]
+
+
+def test_long_calls_get_fewer_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(1000))
+    monkeypatch.setattr(clock, "_now", lambda: float(next(now)))
+    calls = {"a": lambda: None}
+    assert [len(in_turns(calls, 5, most=most)["a"]) for most in (math.inf, 3.0, 0.0)] == [5, 3, 2]
 
 
 def test_a_ratio_is_the_median_over_the_rounds() -> None:

@@ -20,9 +20,12 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "drawing": drawing.section,
     "training": training.section,
     "command": command.section,
-    "reading": reading.section,
-    "passes": passes.section,
     "attention": attention.section,
+    "decoder": passes.decoders,
+    "unet": passes.unets,
+    "reading": reading.section,
+    "small": training.others,
+    "passes": passes.transformers,
 }
 """In the order of what matters most, should the time be up."""
 

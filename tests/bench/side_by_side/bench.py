@@ -18,8 +18,9 @@ from side_by_side.record import Record
 from side_by_side.row import Row
 from side_by_side.sizes import Sizes
 
+MOST = 6.0
+"""Seconds of all measurements of one contender."""
 Network = TypeVar("Network", bound=nn.Module)
-WARM_UP = 2
 FAILURES = (ImportError, NotImplementedError, RuntimeError, ValueError)
 """What leaves one contender out: a package or a kernel is missing, memory is short."""
 
@@ -102,12 +103,11 @@ class Bench:
         for who, prepare in calls.items():
             try:
                 call = prepare()
-                for _ in range(WARM_UP):
-                    call()
+                call()
                 ready[who] = call
             except FAILURES as error:
                 notes.append(f"{who}: {first_line(error)}")
-        times = in_turns(ready, self.sizes.rounds, self.sizes.least)
+        times = in_turns(ready, self.sizes.rounds, self.sizes.least, MOST)
         seconds = {who: median(taken) for who, taken in times.items()}
         compared = ratio(times, *ready) if len(ready) == 2 else None
         return Row(section, work, how, seconds, compared, unit, pictures, flops, self.rate, tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -11,18 +12,23 @@ import torch
 Call = Callable[[], object]
 
 
-def in_turns(calls: Mapping[str, Call], rounds: int, least: float = 0.1) -> dict[str, list[float]]:
-    """Seconds of a call in each round: first A, B, then B, A. The calls have been warmed up.
-
-    Args:
-        calls: by who makes them.
-        rounds: how many measurements each gets.
-        least: seconds that one measurement takes at least; short calls are made several times for it.
+def in_turns(
+    calls: Mapping[str, Call], rounds: int, least: float = 0.1, most: float = math.inf
+) -> dict[str, list[float]]:
+    """Seconds of a call in each round: first A, B, then B, A.
 
     With a GPU, time is that on the wall, and the clock waits for the GPU before and after a measurement, not between
     its calls. Without one it is that of the processor, which other programs do not lengthen.
+
+    Args:
+        calls: by who makes them; they have been warmed up.
+        rounds: how many measurements each gets.
+        least: seconds that one measurement takes at least; short calls are made several times for it.
+        most: seconds that all rounds of one may take; long calls get fewer rounds for it, two at least.
     """
-    counts = {who: max(1, round(least / max(_mean(call, 1), 1e-6))) for who, call in calls.items()}
+    once = {who: max(_mean(call, 1), 1e-6) for who, call in calls.items()}
+    counts = {who: max(1, round(least / seconds)) for who, seconds in once.items()}
+    rounds = max(min(rounds, 2), int(min(rounds, most / max(once.values(), default=1.0))))
     taken: dict[str, list[float]] = {who: [] for who in calls}
     for number in range(rounds):
         for who in list(calls)[:: 1 if number % 2 == 0 else -1]:

@@ -8,6 +8,7 @@ from ldmlab.compiling import compile_networks
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.precision import lay_out
 from ldmlab.samplers.ddim import DDIM
 from side_by_side.bench import Bench
 from side_by_side.cost import dit_flops
@@ -25,7 +26,8 @@ def section(bench: Bench) -> None:
 
     def ours() -> Side:
         model = bench.ours(our_dit(size))
-        drawing = Drawing(DDIM(steps), ClassifierFree(SCALE), seeds=labels, batch_size=pictures)
+        lay_out(model, bench.precision)
+        drawing = Drawing(DDIM(steps), ClassifierFree(SCALE), labels, pictures, bench.precision)
         return Side(
             model,
             lambda: sample(model, drawing, {"labels": labels}),

@@ -25,20 +25,24 @@ from side_by_side.side import Side, Way, compare
 from side_by_side.sizes import DecoderSize, DiTSize, UNetSize
 
 TRANSFORMER: dict[str, Way] = {"eager": Side.plain, "compiled by block": Side.compiled}
-CONVOLUTIONAL: dict[str, Way] = {
-    "eager": Side.plain,
-    "channels last": Side.channels_last,
-    "channels last, compiled": Side.compiled,
-}
+EAGER: dict[str, Way] = {"eager": Side.plain, "channels last": Side.channels_last}
 
 
-def section(bench: Bench) -> None:
-    """Each network in each way; where the sizes ask for them, steps of training too."""
+def transformers(bench: Bench) -> None:
+    """Diffusion Transformers, where drawing does not measure them."""
     for size, rows in bench.sizes.passes:
         dit(bench, size, rows)
-    unet_size, each = bench.sizes.unet
+
+
+def unets(bench: Bench) -> None:
+    """The UNet by rows; compiled for the last of them alone, which takes a minute."""
+    size, each = bench.sizes.unet
     for rows in each:
-        unet(bench, unet_size, rows)
+        unet(bench, size, rows, EAGER if rows != each[-1] else {**EAGER, "channels last, compiled": Side.compiled})
+
+
+def decoders(bench: Bench) -> None:
+    """The decoder, which a compiler would take longer for than it decodes."""
     decoder(bench, bench.sizes.decoder)
 
 
@@ -60,7 +64,7 @@ def dit(bench: Bench, size: DiTSize, rows: int) -> None:
     compare(bench, "Passes", f"{size.name}, {rows} rows", _ways(bench, TRANSFORMER), ours, theirs)
 
 
-def unet(bench: Bench, size: UNetSize, rows: int) -> None:
+def unet(bench: Bench, size: UNetSize, rows: int, ways: dict[str, Way]) -> None:
     """One pass of a UNet."""
     x, times = latents(rows, size.grid, bench.device).to(bench.dtype), _times(bench, rows)
     words = torch.randn(rows, *size.context, device=bench.device, dtype=bench.dtype)
@@ -75,7 +79,7 @@ def unet(bench: Bench, size: UNetSize, rows: int) -> None:
         call = partial(network, x, times, encoder_hidden_states=words)
         return Side(network, lambda: call().sample, lambda: network.compile(backend=bench.backend))
 
-    compare(bench, "Passes", f"{size.name}, {rows} rows", _ways(bench, CONVOLUTIONAL), ours, theirs)
+    compare(bench, "Passes", f"{size.name}, {rows} rows", _ways(bench, ways), ours, theirs)
 
 
 def decoder(bench: Bench, size: DecoderSize) -> None:
@@ -95,7 +99,7 @@ def decoder(bench: Bench, size: DecoderSize) -> None:
         )
 
     work = f"{size.name}, {size.pictures} x {size.side} px"
-    compare(bench, "Passes", work, _ways(bench, CONVOLUTIONAL), ours, theirs)
+    compare(bench, "Passes", work, _ways(bench, EAGER), ours, theirs)
 
 
 def compile_blocks(bench: Bench, network: Any) -> None:

@@ -59,8 +59,8 @@ class Sizes:
         steps: whether training steps of all networks are measured, not only of those in `training`.
         rounds: measurements of each contender.
         least: seconds of a measurement at least.
-        training: networks, the batches that they are trained on, and whether averages are kept as well.
-        passes: networks, and the rows of one pass.
+        training: networks, and the batches that they are trained on.
+        passes: networks, and the rows of one pass; for machines on which drawing takes too long.
         drawing: network, pictures, steps.
         unet: network, and the rows of a pass.
         decoder: what decodes.
@@ -96,7 +96,7 @@ PUBLISHED = Sizes(
     rounds=4,
     least=0.2,
     training=((XL_2, 64), (S_2, 256)),
-    passes=((S_2, 64), (XL_2, 64)),
+    passes=(),
     drawing=(XL_2, 32, 50),
     unet=(SD_1, (2, 16)),
     decoder=DecoderSize("KL-f8 decoder", KL_F8, 256, 16),
@@ -121,7 +121,7 @@ CPU = Sizes(
     passes=((S_2, 4),),
     drawing=(S_2, 2, 4),
     unet=(UNetSize("UNet of 142M", (128, 256, 512, 512), 32), (2,)),
-    decoder=DecoderSize("KL-f8 decoder", KL_F8, 128, 1),
+    decoder=DecoderSize("KL-f8 decoder", KL_F8, 64, 1),
     attention=(((4, 6, 256, 256, 64), False),),
     matrix=1024,
     command=CommandSize(S_2, 4, 16, 0),
@@ -134,7 +134,7 @@ TINY = Sizes(
     steps=True,
     rounds=1,
     least=0.0,
-    training=((SMALLEST, 2),),
+    training=((SMALLEST, 2), (SMALLEST, 1)),
     passes=((SMALLEST, 2),),
     drawing=(SMALLEST, 2, 2),
     unet=(UNetSize("tiny UNet", (32, 32), 8, (5, 16)), (2,)),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ldmlab.compiling import compile_networks
+from ldmlab.precision import lay_out
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from side_by_side.bench import Bench
 from side_by_side.clock import Call
@@ -74,8 +75,13 @@ class Trainee:
 
 
 def section(bench: Bench) -> None:
-    """Each network eager, with averages of its weights, and compiled by block."""
-    for size, batch in bench.sizes.training:
+    """The first network: eager, with averages of its weights, and compiled by block."""
+    _compare(bench, *bench.sizes.training[0])
+
+
+def others(bench: Bench) -> None:
+    """The same of the other networks."""
+    for size, batch in bench.sizes.training[1:]:
         _compare(bench, size, batch)
         bench.tidy()
 
@@ -102,6 +108,7 @@ def ours(bench: Bench, size: DiTSize, batch: int) -> Trainee:
     """The step of `LatentDiffusionTraining`: draws of noise, timesteps and dropped classes, and the hybrid loss."""
     module = LatentDiffusionTraining(our_dit(size), OPTIMIZER, ema_decay=DECAY, warmup_steps=0).to(bench.device)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]  # there is no trainer
+    lay_out(module, bench.precision)
     z, labels = _batch(bench, size, batch)
     inputs = {"moments": torch.cat([z, torch.zeros_like(z)], dim=1), "labels": labels}
     model = module.model

@@ -1,0 +1,67 @@
+"""Pictures of the shipped models on a GPU: those of a CPU, up to rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample, sample_pairs
+from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
+from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.samplers.ddim import DDIM
+
+pytestmark = pytest.mark.gpu
+DEVICE = "cuda"
+PROMPTS = ["a red star", "a small blue circle left of a big green square", "a yellow triangle", "a big red square"]
+TARGETS = [prompt.replace("red", "blue").replace("green", "red") for prompt in PROMPTS]
+DRAWING = Drawing(DDIM(10), ClassifierFree(4.0), seeds=range(4), batch_size=4)
+
+
+@pytest.fixture(params=["shapes/dit", "shapes/unet"])
+def model(request: pytest.FixtureRequest) -> LatentDiffusion:
+    loaded = load_latent_diffusion(request.param).model
+    assert isinstance(loaded, LatentDiffusion)
+    return loaded
+
+
+def difference(one: Any, other: Any) -> int:
+    return int((one.int() - other.int()).abs().max())
+
+
+def test_pictures_are_those_of_a_cpu(model: LatentDiffusion) -> None:
+    batch = {"captions": PROMPTS}
+    wanted = sample(model, DRAWING, batch)
+    assert difference(sample(model.to(DEVICE), DRAWING, batch), wanted) <= 1
+
+
+def test_edits_are_those_of_a_cpu(model: LatentDiffusion) -> None:
+    words, settings = model.conditioner.words, EditSettings()
+    edits = [PromptEdit.between(words(a), words(b), 10, settings) for a, b in zip(PROMPTS, TARGETS, strict=True)]
+    source, target = {"captions": PROMPTS}, {"captions": TARGETS}
+
+    def pairs() -> Any:
+        return sample_pairs(
+            model, DRAWING, source, target, lambda rows: PromptToPrompt([edits[row] for row in rows], settings)
+        )
+
+    wanted = pairs()
+    model.to(DEVICE)
+    for found, each in zip(pairs(), wanted, strict=True):
+        assert difference(found, each) <= 1
+
+
+def test_memory_is_given_back(model: LatentDiffusion) -> None:
+    """A second drawing needs no more than the first."""
+    model.to(DEVICE)
+    sample(model, DRAWING, {"captions": PROMPTS})
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    for _ in range(3):
+        sample(model, DRAWING, {"captions": PROMPTS})
+    assert torch.cuda.memory_allocated() <= before
