@@ -1,4 +1,4 @@
-"""Rows of a softmax over picture and words, when the words' shares are changed from outside.
+"""Rows of a softmax over picture and words, when parts of them are taken from elsewhere.
 
 Shapes: P pairs, h heads, N queries, M keys, L words.
 """
@@ -8,6 +8,24 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+
+def with_picture(
+    rows: Float[Tensor, "P h N M"], source: Float[Tensor, "P h N M"], tokens: int
+) -> Float[Tensor, "P h N M"]:
+    """The same rows, in which the picture's tokens attend to each other as in the source.
+
+    How much of a row goes to them stays as it was: that is what a self-attention map says, which sums to one over the
+    picture. Rows that are the source's own come back to the last bit.
+
+    Args:
+        rows: sum to one over M.
+        source: as `rows`.
+        tokens: N; the first keys.
+    """
+    own, theirs = rows[..., :tokens], source[..., :tokens]
+    total = theirs.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(theirs.dtype).tiny)
+    return torch.cat([theirs * (own.sum(dim=-1, keepdim=True) / total), rows[..., tokens:]], dim=-1)
 
 
 def with_words(

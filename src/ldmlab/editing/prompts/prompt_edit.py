@@ -25,7 +25,7 @@ class EditSettings:
     Attributes:
         tau: how long the source's cross-attention maps are injected: 0 never, 1 at all steps.
         word_tau: the same for single words or phrases of the target prompt.
-        self_tau: how long its self-attention maps are, and in a softmax over picture and words all that is no word;
+        self_tau: how long its self-attention maps are, in a softmax over picture and words the picture's part of it;
             half of tau if not given, or 0 with `preserve`.
         self_side: only on grids of at most this many rows and columns.
         reweight: factors of the maps of words or phrases of the target prompt, after the softmax; 1 changes nothing.

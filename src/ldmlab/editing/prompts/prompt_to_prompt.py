@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.editing.prompts.joint_rows import with_words
+from ldmlab.editing.prompts.joint_rows import with_picture, with_words
 from ldmlab.editing.prompts.local_blend import LocalBlend
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.types import AttentionSite
@@ -56,10 +56,10 @@ class PromptToPrompt:
         """The source's maps as they are, then the target's as the edit makes them."""
         self.mapper, self.share, self.factor = (each.to(probs) for each in (self.mapper, self.share, self.factor))
         source, target = probs.chunk(2)
-        injects = site.kind == "self" or self._injects_picture(site)
-        if injects:
+        rows = target
+        if site.kind == "self" or self._injects_picture(site):
             self.touched.add(site.name)
-        rows = source if injects else target
+            rows = source if site.kind == "self" else with_picture(target, source, site.tokens)
         if site.attends_to_words:
             rows = self._with_words(rows, source, target, site)
         return torch.cat([source, rows])

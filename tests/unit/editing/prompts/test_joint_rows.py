@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.conditioners.words import PromptWords
-from ldmlab.editing.prompts.joint_rows import with_words
+from ldmlab.editing.prompts.joint_rows import with_picture, with_words
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.types import AttentionSite
@@ -47,17 +47,27 @@ def test_rows_sum_to_one_and_the_others_keep_their_proportions(factor: float) ->
         torch.testing.assert_close(out[..., COLUMNS], rows[..., COLUMNS] / rows[..., COLUMNS].sum(-1, keepdim=True))
 
 
-def test_words_that_weigh_what_they_did_come_back_to_the_last_bit() -> None:
+def test_the_picture_attends_to_itself_as_elsewhere_and_as_much_as_before() -> None:
+    rows, source = softmax(0), softmax(1)
+    out = with_picture(rows, source, 6)
+    assert torch.equal(out[..., 6:], rows[..., 6:])
+    torch.testing.assert_close(out.sum(dim=-1), torch.ones(2, 2, 6).double())
+    ratio = out[..., :6] / source[..., :6]
+    torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio))
+
+
+def test_what_changes_nothing_comes_back_to_the_last_bit() -> None:
     for seed in range(20):
         rows = softmax(seed).float()
         assert torch.equal(with_words(rows, rows[..., COLUMNS], COLUMNS), rows)
+        assert torch.equal(with_picture(rows, rows, 6), rows)
     certain = torch.zeros(1, 1, 6, 13)
     certain[..., 7] = 1  # all on one word
     assert torch.equal(with_words(certain, certain[..., COLUMNS], COLUMNS), certain)
 
 
 def test_a_swap_by_hand() -> None:
-    """Early both parts are the source's, then the words alone, then nothing."""
+    """Early the words are the source's and how the picture attends to itself, then the words alone, then nothing."""
     edit = control(EditSettings(tau=0.8))
     probs = softmax(rows=4)
     source, target = probs.chunk(2)
@@ -70,12 +80,13 @@ def test_a_swap_by_hand() -> None:
         first, second = edit.edit(probs, SITE).chunk(2)
         assert torch.equal(first, source)
         assert torch.equal(second[..., COLUMNS], source[..., COLUMNS])
+        left = 1 - source[..., COLUMNS].sum(dim=-1, keepdim=True)
+        own = target.clone()
         if step < 4:
-            assert torch.equal(second, source)
-        else:
-            left = 1 - source[..., COLUMNS].sum(dim=-1, keepdim=True)
-            own = target[..., OTHERS]
-            torch.testing.assert_close(second[..., OTHERS], own / own.sum(dim=-1, keepdim=True) * left)
+            shares = source[..., :6] / source[..., :6].sum(dim=-1, keepdim=True)
+            own[..., :6] = shares * own[..., :6].sum(dim=-1, keepdim=True)
+        wanted = own[..., OTHERS] / own[..., OTHERS].sum(dim=-1, keepdim=True) * left
+        torch.testing.assert_close(second[..., OTHERS], wanted)
     assert edit.touched_words
     assert edit.touched == {SITE.name}
 
