@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 from collections.abc import Callable
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from rich.console import Console
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader
 
 import ldmlab
 from ldmlab.autoencoders.discriminator import PatchDiscriminator
@@ -56,11 +61,19 @@ from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import AHEAD, PictureNoise
 from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.callbacks import progress
+from ldmlab.training.callbacks.cost import Cost
+from ldmlab.training.callbacks.going_on import GoingOn
+from ldmlab.training.callbacks.last import LastCheckpoint
+from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
+from ldmlab.training.callbacks.rng import RngState
+from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.ema import EMA
+from ldmlab.training.failures import LossWatch
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.types import Conditioning, Uncontrolled
 
-from .copies import Copies, fake_gpu
+from .copies import WAITS, Copies, fake_gpu
 
 WIDTHS: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 6, "vector_width": 10}
 OPTIMIZER = partial(torch.optim.AdamW, lr=1e-3)
@@ -300,6 +313,56 @@ def test_a_whole_step_of_diffusion() -> None:
         for _ in range(2):
             diffusion_step(module, optimizer, on_device)
     assert copies.seen == []
+
+
+class Asked(TorchDispatchMode):
+    """Counts what the host asks of tensors, on the CPU, too."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ in WAITS
+        return func(*args, **(kwargs or {}))
+
+
+class Steps(L.Callback):
+    """Notes how often tensors were asked by the end of each step."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked, self.counts = asked, [0]
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.counts.append(self.asked.count)
+
+
+@pytest.mark.parametrize("bar", [ProgressLine(Console(file=io.StringIO(), force_terminal=True)), ProgressLines()])
+def test_the_loop_and_its_callbacks_ask_nothing_between_rows(
+    bar: L.Callback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With rows every four steps. SGD, since on a CPU Adam's own count of steps is asked; on a GPU it lies beside."""
+    monkeypatch.setattr(LossWatch, "note", lambda *_: None)
+    monkeypatch.setattr(progress, "REFRESH", 1e9)
+    module = diffusion_training(MAKE["TextTransformer"]())
+    module.make_optimizer = partial(torch.optim.SGD, lr=1e-3)
+    asked = Asked()
+    counted = Steps(asked)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=11,
+        log_every_n_steps=4,
+        gradient_clip_val=1.0,
+        logger=csv_logger(str(tmp_path)),
+        default_root_dir=tmp_path,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[RngState(), Cost(2, 4), bar, LastCheckpoint(tmp_path / "a.ckpt", 100), GoingOn(), counted],
+    )
+    data = {"images": torch.zeros(2, 3, 16, 16), "captions": ["a red star", ""]}
+    with asked:
+        trainer.fit(module, DataLoader([data] * 11, batch_size=None))
+    asks = [after - before for before, after in pairwise(counted.counts)]
+    on_host = 3  # figures of the cost, which are none of the device's
+    assert [asks[step] for step in (1, 2, 5, 6)] == [0, 0, on_host, on_host]
 
 
 @pytest.mark.gpu

@@ -118,7 +118,7 @@ class AutoencoderTraining(L.LightningModule):
         error = (result.images.detach() - images).abs().mean()
         values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
         values["gradient_norm"] = self._gradient_norm
-        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, prog_bar=True, batch_size=len(images))
+        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=len(images))
 
     def _adversarial_loss(self, likelihood: Tensor, result: Reconstruction) -> Float[Tensor, ""]:
         """With a codebook the papers' objective is a mean over values, which bounds the weight at another scale."""

@@ -94,7 +94,7 @@ class LatentDiffusionTraining(L.LightningModule):
         """The mean loss of a batch."""
         loss = self._losses(batch, self.timestep_sampling, self.condition_dropout, generator=None).mean()
         self.watch.note(loss, self.global_step)
-        self.log("train/loss", loss, prog_bar=True, batch_size=_count(batch))
+        self.log("train/loss", loss, batch_size=_count(batch))
         return loss
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
@@ -120,7 +120,7 @@ class LatentDiffusionTraining(L.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Log the norm of the gradients, which are unscaled by now and not yet clipped."""
-        self.log("train/gradient_norm", gradient_norm(self.model.parameters()), prog_bar=True)
+        self.log("train/gradient_norm", gradient_norm(self.model.parameters()))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update the averages once an optimizer step."""

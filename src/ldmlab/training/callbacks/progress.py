@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -42,7 +41,7 @@ class ProgressLines(L.Callback):
         """Print when it is time, and at the end."""
         self._pace.done = trainer.global_step
         if (self._pace.is_due() or trainer.global_step >= trainer.max_steps) and trainer.is_global_zero:
-            metrics = "  ".join(_shown(trainer.progress_bar_metrics))
+            metrics = "  ".join(_shown(trainer))
             print(f"step {self._pace.told()}  {metrics}", flush=True)
 
 
@@ -107,7 +106,7 @@ class ProgressLine(L.Callback):
         bar = self._bar_width(trainer)
         room = self.console.width - _steps_width(trainer) - TIME - 3 - (bar + 1 if bar else 0)
         shown = ""
-        for metric in _shown(trainer.progress_bar_metrics):
+        for metric in _shown(trainer):
             longer = f"{shown}  {metric}".strip()
             if len(longer) > room:
                 break
@@ -119,7 +118,15 @@ def _steps_width(trainer: L.Trainer) -> int:
     return 2 * len(str(trainer.max_steps)) + 1
 
 
-def _shown(metrics: Mapping[str, Any]) -> list[str]:
+def _shown(trainer: L.Trainer) -> list[str]:
+    """What each step logs, and what is logged for the progress bar.
+
+    Lightning reads the latter in every step, so it may hold nothing that a step computes on a GPU.
+    """
+    every_step = {
+        name: value for name, value in getattr(trainer, "callback_metrics", {}).items() if name.startswith("train/")
+    }
+    metrics = {**every_step, **trainer.progress_bar_metrics}
     return [f"{name} {float(value):.4g}" for name, value in metrics.items() if name != "v_num"]
 
 

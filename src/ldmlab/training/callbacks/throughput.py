@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import lightning as L
+import torch
 
 from ldmlab.training.callbacks.beside import beside_training
 
@@ -43,7 +44,8 @@ class Throughput(L.Callback):
             steps, seconds = step - self._since[0], now - self._since[1]
             figures = self.figures(trainer, module, batch, steps * self.batch_size / seconds, seconds)
             for name, value in figures.items():
-                module.log(name, value, prog_bar=True, batch_size=1)
+                on_host = torch.tensor(value)  # which Lightning looks at in every step
+                module.log(name, on_host, prog_bar=True, batch_size=1)
         else:
             return
         self._since = step, time.perf_counter()
