@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from side_by_side.__main__ import run
 from side_by_side.bench import Bench
 from side_by_side.machine import description
 from side_by_side.record import Record
+from side_by_side.sections import run
 from side_by_side.sizes import CPU
 
 pytestmark = pytest.mark.bench

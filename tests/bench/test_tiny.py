@@ -52,3 +52,8 @@ def test_without_a_gpu_it_says_so_in_one_line(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main([]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_section_that_is_not_there_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--device", "cpu", "--size", "tiny", "--sections", "drawing,nothing"]) == 2
+    assert capsys.readouterr().err.startswith("bench-gpu: there is no section nothing; choose of drawing, training,")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -59,15 +59,16 @@ class Side:
 
 
 Way = Callable[[Side], Call]
+S = TypeVar("S")
 
 
 def compare(
     bench: Bench,
     section: str,
     work: str,
-    ways: Mapping[str, Way],
-    ours: Callable[[], Side],
-    theirs: Callable[[], Side],
+    ways: Mapping[str, Callable[[S], Call]],
+    ours: Callable[[], S],
+    theirs: Callable[[], S],
     **settings: Any,
 ) -> None:
     """Every way in which a network runs, one after the other on the same two networks; `settings` as `Bench.compare`'s.
@@ -82,5 +83,5 @@ def compare(
     bench.tidy()
 
 
-def _run(build: Callable[[], Side], way: Way) -> Call:
+def _run(build: Callable[[], S], way: Callable[[S], Call]) -> Call:
     return way(build())

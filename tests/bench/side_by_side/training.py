@@ -21,6 +21,7 @@ from side_by_side.clock import Call
 from side_by_side.cost import dit_flops
 from side_by_side.networks import CLASSES, latents, our_dit, their_dit
 from side_by_side.passes import compile_blocks
+from side_by_side.side import compare
 from side_by_side.sizes import DiTSize
 
 OPTIMIZER = partial(AdamW, lr=1e-4, weight_decay=0.0, fused=True)
@@ -83,25 +84,25 @@ def others(bench: Bench) -> None:
     """The same of the other networks."""
     for size, batch in bench.sizes.training[1:]:
         _compare(bench, size, batch)
-        bench.tidy()
 
 
 def _compare(bench: Bench, size: DiTSize, batch: int) -> None:
-    sides = {"ldmlab": ours(bench, size, batch), "diffusers": theirs(bench, size, batch)}
-    flops = 3 * batch * dit_flops(size)
-    ways = {"eager": Trainee.eager, "eager, with averages": Trainee.averaged}
-    if bench.sizes.backend:
-        ways["compiled by block"] = Trainee.compiled
-    for how, way in ways.items():
-        bench.compare(
-            "Training",
-            f"{size.name}, batch {batch}",
-            f"{bench.sizes.precision}, {how}",
-            {who: partial(way, side) for who, side in sides.items() if side is not None},
-            unit="images/s",
-            pictures=batch,
-            flops=flops,
-        )
+    ways = {
+        "eager": Trainee.eager,
+        "eager, with averages": Trainee.averaged,
+        "compiled by block": Trainee.compiled,
+    }
+    compare(
+        bench,
+        "Training",
+        f"{size.name}, batch {batch}",
+        ways,
+        partial(ours, bench, size, batch),
+        partial(theirs, bench, size, batch),
+        unit="images/s",
+        pictures=batch,
+        flops=3 * batch * dit_flops(size),
+    )
 
 
 def ours(bench: Bench, size: DiTSize, batch: int) -> Trainee:
@@ -121,13 +122,11 @@ def ours(bench: Bench, size: DiTSize, batch: int) -> Trainee:
     )
 
 
-def theirs(bench: Bench, size: DiTSize, batch: int) -> Trainee | None:
-    """A step as diffusers' training scripts make it; the network drops classes by itself. None where it is missing."""
-    try:
-        from diffusers import DDPMScheduler
-        from diffusers.training_utils import EMAModel
-    except ImportError:
-        return None
+def theirs(bench: Bench, size: DiTSize, batch: int) -> Trainee:
+    """A step as diffusers' training scripts make it; the network drops classes by itself."""
+    from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
+
     network = their_dit(size).to(bench.device).train()
     scheduler: Any = DDPMScheduler()
     averages = EMAModel(network.parameters(), decay=DECAY, foreach=True)

@@ -1,0 +1,48 @@
+"""Everything that is measured, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from side_by_side import attention, command, drawing, passes, rate, reading, training
+from side_by_side.bench import FAILURES, Bench, first_line
+from side_by_side.row import Row
+
+SECTIONS: dict[str, Callable[[Bench], None]] = {
+    "drawing": drawing.section,
+    "training": training.section,
+    "command": command.section,
+    "attention": attention.section,
+    "decoder": passes.decoders,
+    "unet": passes.unets,
+    "reading": reading.section,
+    "small": training.others,
+    "passes": passes.transformers,
+}
+"""In the order of what matters most, should the time be up."""
+
+
+def chosen(words: str) -> list[str]:
+    """The sections of "all", or of names between commas.
+
+    Raises:
+        ValueError: a name is not known.
+    """
+    names = list(SECTIONS) if words == "all" else words.split(",")
+    if unknown := sorted(set(names) - set(SECTIONS)):
+        raise ValueError(f"there is no section {', '.join(unknown)}; choose of {', '.join(SECTIONS)}, or all")
+    return names
+
+
+def run(bench: Bench, names: Sequence[str], page: Path | None = None) -> None:
+    """The named sections, one after the other; the page is written after each. One that fails does not end the rest."""
+    rate.section(bench)
+    for name in names:
+        try:
+            SECTIONS[name](bench)
+        except FAILURES as error:
+            bench.keep(Row(name.capitalize(), "all", "", notes=(first_line(error),)))
+        bench.tidy()
+        if page is not None:
+            bench.record.write_into(page)
