@@ -83,7 +83,9 @@ class Denoiser(nn.Module):
     def _timesteps(self, level: Level, x: Tensor) -> Int[Tensor, " B"]:
         """The nearest to a level, of shape () or (B,). One on the CPU reaches the device as an argument of its fill."""
         nearest = self.levels.timesteps(level)
-        return nearest if nearest.ndim else x.new_zeros(len(x), dtype=torch.long) + nearest
+        if nearest.ndim == 0:
+            return x.new_zeros(len(x), dtype=torch.long) + nearest
+        return nearest.to(x.device).expand(len(x))
 
     def _predict(
         self, x: Tensor, timesteps: Int[Tensor, " B"], cond: Conditioning, control: Any = None

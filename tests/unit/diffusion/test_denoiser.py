@@ -13,7 +13,7 @@ from ldmlab.diffusion.objectives import Hybrid
 from ldmlab.diffusion.parameterizations import CleanLatents, Epsilon, FlowVelocity, PosteriorMean, Velocity
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule, linear, rectified_flow, scaled_linear
-from ldmlab.types import Conditioning
+from ldmlab.types import Conditioning, Level
 
 
 class Backbone(nn.Module):
@@ -57,6 +57,13 @@ def test_one_level_serves_the_whole_batch_and_the_rest_is_passed_on() -> None:
     assert backbone.call[1].tolist() == [42, 42, 42]
     assert backbone.call[2] is cond
     assert backbone.call[3] is control
+
+
+@pytest.mark.parametrize("level", [SCHEDULE.level(torch.tensor(42)), SCHEDULE.level(torch.tensor([42]))])
+def test_timesteps_are_where_the_latents_are(level: Level) -> None:
+    backbone = Backbone(NOISE.to("meta"))
+    Denoiser(backbone, SCHEDULE, CleanLatents())(LATENTS.to("meta"), level, Conditioning())
+    assert (backbone.call[1].shape, backbone.call[1].device.type) == ((3,), "meta")
 
 
 def test_loss_is_the_squared_error_a_sample() -> None:
