@@ -17,6 +17,7 @@ from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
+from ldmlab.compiling import compile_networks
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.inpainting import Inpainting
@@ -29,7 +30,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.precision import Precision, half_weights
+from ldmlab.precision import Precision, choose_precision, half_weights, lay_out
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -127,6 +128,25 @@ def test_weights_that_stay_whole_are_cast_on_the_way() -> None:
     assert_near(drawn(made, drawing(precision=BF16)), whole)
     assert kinds == {torch.float32, torch.bfloat16}
     assert {weight.dtype for weight in made.parameters()} == {torch.float32}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("name", ["bf16", "fp16", "tf32", "fp32"])
+@pytest.mark.parametrize("network", ["unet", "adaln_zero"])
+def test_a_gpu_draws_what_a_cpu_does_in_every_precision(network: str, name: str, compiled: bool) -> None:
+    made = model(network, CONDITIONERS["picture"]())
+    whole = drawn(made, drawing())
+    precision = choose_precision(name, "cuda")
+    made.cuda()
+    if precision.is_half:
+        half_weights(made, precision.dtype)
+    lay_out(made, precision)
+    if compiled:
+        torch._dynamo.reset()
+        compile_networks([made.denoiser.backbone, made.autoencoder.decoder.layers])
+    found = drawn(made, drawing(precision=precision))
+    assert_near((found[0], found[1].cpu()), whole)
 
 
 class Looking(Uncontrolled):

@@ -56,6 +56,7 @@ from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.observed import observed
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision, half_weights, lay_out
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -180,6 +181,22 @@ def test_a_run_of_a_sampler(how: str, name: str) -> None:
     assert copies.seen == []
 
 
+@pytest.mark.parametrize("network", [dit, unet])
+def test_a_run_of_networks_in_halves(network: Callable[[int], nn.Module]) -> None:
+    model, sampler = denoiser(network=network), DDIM(2)
+    precision = Precision("bf16", torch.device("cuda"))
+    half_weights(model, precision.dtype)
+    lay_out(model, precision)
+    levels = sampler.levels(model.schedule)
+    with fake_gpu():
+        model.to("cuda")
+        cond, noise = conditions("cuda"), torch.randn(2, 4, 8, 8, device="cuda")
+        denoise = guidance("classifier_free").bind(model, cond, cond)
+        with Copies() as copies, precision.running(model.backbone):
+            out = sampler.sample(denoise, noise, levels)
+    assert (out.dtype, copies.seen) == (torch.float32, [])
+
+
 @pytest.mark.parametrize("sampler", [DDIM(3, eta=1.0), DDPM(3, variance="learned"), DDPM(3, variance="fixed_large")])
 def test_a_run_of_a_masked_sampler_on_a_canvas_while_somebody_looks_on(sampler: Any) -> None:
     model = denoiser().to("meta")
@@ -300,6 +317,7 @@ def test_the_loss_of_a_training_step(name: str) -> None:
 def diffusion_step(module: LatentDiffusionTraining, optimizer: torch.optim.Optimizer, batch: dict[str, Any]) -> None:
     optimizer.zero_grad()
     module.training_step(batch, 0).backward()
+    module.on_before_optimizer_step(optimizer)
     optimizer.step()
     module.ema.update()
 

@@ -37,6 +37,7 @@ PRECISIONS = [
     *({"trainer.precision": name} for name in ("16-mixed", "bf16-true")),
 ]
 """All of a CPU; tf32 is Lightning's 32-true as fp32 is."""
+OF_A_GPU = [*PRECISIONS, {"precision": "fp16"}, {"precision": "tf32"}]
 CLIPPING = [(None, None), (0.1, "norm"), (0.1, "value")]
 
 
@@ -61,14 +62,14 @@ def diffusion(cfg: DictConfig) -> LatentDiffusionTraining:
 
 def steps(cfg: DictConfig, module: Any, batches: int) -> None:
     """Two steps of the optimizer, which leave finite weights."""
-    before = [weight.detach().clone() for weight in module.parameters()]
+    before = [weight.detach().cpu().clone() for weight in module.parameters()]
     images = torch.rand(2, 3, 8, 8) * 2 - 1
     data = [{"images": images, "labels": torch.tensor([0, 1])}] * batches
     trainer = make_trainer(cfg)
     trainer.fit(module, DataLoader(data, batch_size=None))  # type: ignore[arg-type]
     assert trainer.global_step == 2
     assert all(bool(torch.isfinite(weight).all()) for weight in module.parameters())
-    moved = any(not torch.equal(a, b.to(a)) for a, b in zip(before, module.parameters(), strict=True))
+    moved = any(not torch.equal(a, b.cpu().to(a)) for a, b in zip(before, module.parameters(), strict=True))
     assert moved or trainer.precision == "16-mixed"  # which may skip its first steps, until its scale fits
 
 
@@ -88,6 +89,15 @@ def test_every_combination_trains_a_diffusion_model(config: DictConfig, precisio
         keys |= {"trainer.gradient_clip_algorithm": algorithm, "trainer.accumulate_grad_batches": accumulated}
         cfg = with_keys(config, {**precision, **keys})
         steps(cfg, diffusion(cfg), batches=2 * accumulated)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", OF_A_GPU, ids=str)
+def test_every_combination_trains_on_a_gpu(config: DictConfig, precision: dict[str, str]) -> None:
+    on_gpu = with_keys(config, {"trainer.accelerator": "gpu"})
+    test_every_combination_trains_a_diffusion_model(on_gpu, precision)
+    if "bf16-true" not in precision.values():
+        test_every_combination_trains_an_autoencoder(on_gpu, precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS[:-1], ids=str)
