@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return _refuse(str(error))
     device = torch.device(options.device)
-    record = Record(options.out / "rows.jsonl", description(device))
+    record = Record(options.out / "rows.jsonl", description(device, options.commit))
     run(Bench(device, SIZES[options.size], record, options.seconds), names, options.page)
     print(record.markdown())
     return 0
@@ -45,6 +45,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", default="published", choices=SIZES)
     parser.add_argument("--seconds", type=float, default=450.0, help="after which no more is begun")
     parser.add_argument("--out", type=Path, default=ROOT / "runs/bench-gpu", help="folder of the rows")
+    parser.add_argument("--commit", help="that is measured, where there is no git to say so")
     parser.add_argument("--page", type=Path, help="Markdown that the tables are written into, between its two marks")
     return parser.parse_args(argv)
 

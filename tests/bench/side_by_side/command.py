@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from side_by_side.bench import Bench
 from side_by_side.networks import CLASSES, decoder_of, our_autoencoder
 from side_by_side.row import Row
 from side_by_side.shards import write_labelled
-from side_by_side.sizes import CommandSize
+from side_by_side.sizes import CommandSize, DecoderSize, DiTSize
 from side_by_side.training import ours
 
 LOGGED = 8
@@ -38,19 +39,19 @@ def section(bench: Bench) -> None:
 
 def _images_per_second(size: CommandSize, bench: Bench, folder: Path) -> float:
     """As the run's own log says."""
-    decoder = decoder_of(size.network)
-    write_labelled(folder / "data", decoder.side, size.batch * size.steps, CLASSES)
-    autoencoder = folder / "autoencoder.safetensors"
-    _export(autoencoder, size)
+    autoencoder = _autoencoder(size.network)
+    write_labelled(folder / "data", autoencoder.side, size.batch * size.steps, CLASSES)
+    path = folder / "autoencoder.safetensors"
+    _export(path, autoencoder)
     code = main(
         [
             "train",
             "experiment=published/dit_s_2",
             f"data.path={folder}/data",
-            f"data.image_size={decoder.side}",
+            f"data.image_size={autoencoder.side}",
             f"data.batch_size={size.batch}",
             f"data.num_workers={size.workers}",
-            f"autoencoder_ckpt={autoencoder}",
+            f"autoencoder_ckpt={path}",
             "min_psnr=0",
             *(f"backbone.{key}={getattr(size.network, key)}" for key in ("width", "depth", "heads")),
             f"precision={bench.sizes.precision}",
@@ -70,15 +71,19 @@ def _images_per_second(size: CommandSize, bench: Bench, folder: Path) -> float:
     return median(speeds[2:])
 
 
-def _export(path: Path, size: CommandSize) -> None:
-    """An untrained autoencoder; latents are made once, before the run, so it does not matter how."""
-    decoder = decoder_of(size.network)
-    width = decoder.features[0]
+def _autoencoder(network: DiTSize) -> DecoderSize:
+    """One that is quick: latents are made once, before the run, so it does not matter how."""
+    usual = decoder_of(network)
+    return replace(usual, features=(32,) * len(usual.features))
+
+
+def _export(path: Path, size: DecoderSize) -> None:
+    """Write it, untrained."""
     section = {
         "_target_": "ldmlab.autoencoders.kl.AutoencoderKL",
-        "channels": width,
-        "multipliers": [features // width for features in decoder.features],
+        "channels": size.features[0],
+        "multipliers": [1] * len(size.features),
     }
-    state = {f"autoencoder.{name}": value for name, value in our_autoencoder(decoder).state_dict().items()}
-    config = {"model": "autoencoder", "autoencoder": section, "image_size": decoder.side}
+    state = {f"autoencoder.{name}": value for name, value in our_autoencoder(size).state_dict().items()}
+    config = {"model": "autoencoder", "autoencoder": section, "image_size": size.side}
     export_weights(path, state, config, ema=True)

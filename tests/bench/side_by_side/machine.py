@@ -13,14 +13,14 @@ import torch
 ROOT = Path(__file__).parents[3]
 
 
-def description(device: torch.device) -> dict[str, str]:
-    """Device, day, versions and commit: what makes two measurements comparable."""
+def description(device: torch.device, commit: str | None = None) -> dict[str, str]:
+    """Device, day, versions and commit, if not given that of the checkout: what makes two measurements comparable."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "day": f"{datetime.now(UTC):%Y-%m-%d}",
         "torch": torch.__version__,
         "diffusers": _version("diffusers"),
-        "commit": _commit(),
+        "commit": commit or _commit(),
     }
 
 
@@ -35,7 +35,7 @@ def processor() -> str:
 
 def tidy(device: torch.device) -> None:
     """Give back memory and compiled programs."""
-    torch._dynamo.reset()
+    torch.compiler.reset()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
