@@ -57,11 +57,15 @@ def compile_networks(networks: Iterable[nn.Module], backend: str | Backend = "in
     import torch._dynamo
 
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, MOST_PROGRAMS)
+    torch._dynamo.config.suppress_errors = True  # what PyTorch cannot read runs as it is written, and it says so
     make = torch._dynamo.lookup_backend(backend) if isinstance(backend, str) else backend
     guarded = _OrAsWritten(make)  # one for all: programs are shared by those of one backend
-    for network in networks:
-        for part in programs(network):
-            part.compile(backend=guarded)
+    try:
+        for network in networks:
+            for part in programs(network):
+                part.compile(backend=guarded)
+    except RuntimeError as error:  # a Python that this PyTorch compiles nothing for
+        _tell(error)
 
 
 def as_written(control: object | None) -> AbstractContextManager[object]:
@@ -91,6 +95,10 @@ class _OrAsWritten:
             return self.backend(graph, inputs, **settings)
         except Exception as error:  # no compiler, no Triton, an operation that it lacks: the run is worth more
             self.failed = True
-            told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-            log.warning("compile: %s: %s; runs uncompiled", type(error).__name__, told.strip())
+            _tell(error)
             return graph.forward
+
+
+def _tell(error: Exception) -> None:
+    told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+    log.warning("compile: %s: %s; runs uncompiled", type(error).__name__, told.strip())

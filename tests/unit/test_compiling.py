@@ -100,6 +100,20 @@ def test_under_a_control_it_runs_as_it_is_written() -> None:
     assert backend.runs == 4
 
 
+def test_a_python_that_nothing_is_compiled_for_is_told_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("torch.compile is not supported on Python 9")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    network = Blocks(2)
+    with caplog.at_level(logging.WARNING, "ldmlab.compiling"):
+        compile_networks([network])
+    assert caplog.messages == ["compile: RuntimeError: torch.compile is not supported on Python 9; runs uncompiled"]
+    assert network(torch.ones(1, 4)).shape == (1, 4)
+
+
 def test_what_cannot_be_compiled_runs_and_says_why_once(caplog: pytest.LogCaptureFixture) -> None:
     tries = []
 
