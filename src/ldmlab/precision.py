@@ -73,6 +73,17 @@ class Precision:
             yield
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Compute in the types that are given, inside the block, whatever is around it; the meta device has no autocast."""
+    available = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+
+
+def casts(device: torch.device) -> bool:
+    """Whether autocast is on for a device."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
 def choose_precision(name: str, device: torch.device | str) -> Precision:
     """What a device computes in; "auto" is bf16 on a GPU that has it, and fp32 elsewhere.
 

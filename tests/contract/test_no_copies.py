@@ -46,8 +46,9 @@ from ldmlab.conditioners.super_resolution import SuperResolution
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
-from ldmlab.diffusion.parameterizations import Epsilon
+from ldmlab.diffusion.parameterizations import Epsilon, PosteriorMean
 from ldmlab.diffusion.schedules import scaled_linear
+from ldmlab.diffusion.tables import LevelTable
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.editing.regions.blended import Blended
@@ -136,6 +137,26 @@ def test_copies_and_waits_are_seen() -> None:
         with pytest.raises(Exception, match="nonzero"):
             x[x > 0]
     assert [each.split()[0] for each in copies.seen] == ["_to_copy", "_to_copy", "_local_scalar_dense", "index"]
+
+
+def test_tables_of_a_model_that_is_cast_or_moved_again() -> None:
+    table = LevelTable(scaled_linear())
+    with fake_gpu():
+        table.to("cuda")
+        with Copies() as copies:
+            table.to(torch.bfloat16).to("cuda").to(memory_format=torch.channels_last)
+            table.level(torch.zeros(2, dtype=torch.long, device="cuda"))
+    assert copies.seen == []
+
+
+def test_a_first_loss_around_a_network_that_is_on_the_gpu_already() -> None:
+    with fake_gpu(), torch.device("cuda"):
+        network = Linear(8)
+    model = Denoiser(network, scaled_linear(), PosteriorMean(scaled_linear()), Hybrid())
+    with fake_gpu(), Copies() as copies:
+        x, timesteps = torch.ones(2, 4, 8, 8, device="cuda"), torch.zeros(2, dtype=torch.long, device="cuda")
+        model.loss(x, x, timesteps, Conditioning())
+    assert copies.seen == []
 
 
 LOSSES = [(Linear, *each) for each in product(catalogue.options("parameterization"), catalogue.options("objective"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from ldmlab.diffusion.objectives import Objective, Simple, Trial, every_level
 from ldmlab.diffusion.parameterizations import Parameterization, PosteriorMean
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
-from ldmlab.diffusion.tables import LevelTable
+from ldmlab.diffusion.tables import LevelTable, bring_tables
 from ldmlab.diffusion.variational import ReverseChain
-from ldmlab.precision import HALF, at_least_fp32, weights_dtype
+from ldmlab.precision import HALF, at_least_fp32, casts, weights_dtype
 from ldmlab.types import Conditioning, Estimate, Level
 
 
@@ -48,6 +49,8 @@ class Denoiser(nn.Module):
         self.require_readable(schedule)
         self.levels = LevelTable(schedule)
         self.chain = ReverseChain(every_level(schedule)) if self.learns_variance else None
+        for weight in islice(backbone.parameters(), 1):
+            bring_tables(self, weight)
 
     @property
     def learns_variance(self) -> bool:
@@ -102,7 +105,7 @@ class Denoiser(nn.Module):
     def _as_weights(self, x: Tensor, cond: Conditioning) -> tuple[Tensor, Conditioning]:
         """What the backbone reads, in halves where its weights are held in halves; autocast sees to that itself."""
         dtype = weights_dtype(self.backbone)
-        if dtype not in HALF.values() or torch.is_autocast_enabled(x.device.type):
+        if dtype not in HALF.values() or casts(x.device):
             return x, cond
         return x.to(dtype), cond.map(lambda field: field.to(dtype) if field.is_floating_point() else field)
 

@@ -32,21 +32,35 @@ class Tables(nn.Module):
         self._made = dict(tables)
         self._here = self._made
 
-    def beside(self, index: Tensor) -> dict[str, Tensor]:
-        """The tables on the device of `index`. Where the model has not gone there, they go once and stay."""
-        if index.device.type == "cpu":
+    def beside(self, tensor: Tensor) -> dict[str, Tensor]:
+        """The tables on the device of a tensor. Where the model has not gone there, they go once and stay."""
+        if tensor.device.type == "cpu":
             return self._made
-        if next(iter(self._here.values())).device != index.device:
-            self._go(index.device)
+        self._go(tensor)
         return self._here
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self._go(fn(torch.empty(0)).device)
+        self._go(fn(_any(self._here).new_empty(0)))  # where they are, so that a cast leaves them there
         return super()._apply(fn, recurse)
 
-    def _go(self, device: torch.device) -> None:
-        kind = torch.float32 if device.type == "mps" else None  # which has no float64
-        self._here = {name: table.to(device, kind) for name, table in self._made.items()}
+    def _go(self, place: Tensor) -> None:
+        """To the device of a tensor, if they are not there."""
+        if place.device != _any(self._here).device:
+            kind = torch.float32 if place.device.type == "mps" else torch.float64  # the former has no float64
+            self._here = {
+                name: place.new_empty(table.shape, dtype=kind).copy_(table) for name, table in self._made.items()
+            }
+
+
+def bring_tables(model: nn.Module, weight: Tensor) -> None:
+    """Bring the tables in a model to where a weight of it is."""
+    for part in model.modules():
+        if isinstance(part, Tables):
+            part.beside(weight)
+
+
+def _any(tables: Mapping[str, Tensor]) -> Tensor:
+    return next(iter(tables.values()))
 
 
 class LevelTable(Tables):
