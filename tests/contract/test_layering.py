@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "torch_file": {"pickle_scan"},
     "pickle_scan": set(),
     "pretrained": {"files", "torch_file", "types"},
-    "attention": {"types"},
+    "attention": {"precision", "types"},
     "diffusion": {"compiling", "precision", "types"},
     "backbones": {"attention", "types"},
     "autoencoders": {"attention", "precision", "pretrained", "types"},

@@ -5,7 +5,6 @@ Shapes: B batch, C latent channels, H x W latent grid, K codes, N vectors.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +13,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from ldmlab.precision import without_autocast
 
 USE_WINDOW = 100
 """Batches that the average use of a code reaches back, and after which an unused code counts as dead."""
@@ -92,7 +93,7 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, latents: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """Number of the code at the smallest squared distance. Distances are taken a part at a time, in float32."""
-        with torch.no_grad(), _full_precision(latents.device.type):
+        with torch.no_grad(), without_autocast(latents.device):
             centre = self.codes.float().mean(dim=0)  # changes no distance, and leaves less to cancel
             vectors, codes = _vectors(latents).float() - centre, self.codes.float() - centre
             norms = codes.square().sum(dim=1)  # |z|^2 is the same for every code
@@ -138,11 +139,6 @@ class VectorQuantizer(nn.Module):
 
 def _vectors(latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "N C"]:
     return latents.movedim(1, -1).flatten(0, -2)
-
-
-def _full_precision(device: str) -> AbstractContextManager[object]:
-    available = torch.amp.is_autocast_available(device)  # not on the meta device
-    return torch.autocast(device, enabled=False) if available else nullcontext()
 
 
 def _several_processes() -> bool:

@@ -81,6 +81,11 @@ def test_double_precision_stays() -> None:
     assert control.probs[0].dtype == torch.float64
 
 
+def test_a_control_looks_on_where_there_is_no_autocast() -> None:
+    q, k, v = (each.to("meta") for each in qkv(dtype=torch.bfloat16))
+    assert attend(q, k, v, None, JOINT, Shown()).dtype == torch.bfloat16
+
+
 def test_a_site_says_which_keys_are_words() -> None:
     keys = list(range(20))
     assert keys[JOINT.words(4)] == [6, 7, 8, 9]
