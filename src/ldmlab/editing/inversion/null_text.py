@@ -23,6 +23,8 @@ from ldmlab.types import Conditioning, Level
 
 EMBEDDINGS = ("context", "vector")
 """The fields of a condition that are optimised; masks and pictures stay."""
+SCALE = 2.0**14
+"""Of gradients on their way: as they are they fall below what fp16 holds. In fp32 a power of two changes no digit."""
 
 
 class NullText(DDIMInversion):
@@ -101,8 +103,8 @@ class NullText(DDIMInversion):
             loss = F.mse_loss(step(replace(uncond, **fields)), wanted)
             if loss.item() < self.tolerance + self.tolerance_growth * share:
                 break
-            for leaf, gradient in zip(leaves, torch.autograd.grad(loss, leaves), strict=True):
-                leaf.grad = gradient
+            for leaf, gradient in zip(leaves, torch.autograd.grad(loss * SCALE, leaves), strict=True):
+                leaf.grad = gradient / SCALE
             optimizer.step()
         return replace(uncond, **{name: field.detach() for name, field in fields.items()})
 

@@ -138,6 +138,21 @@ def test_a_condition_of_one_vector(dit: LatentDiffusion) -> None:
     torch.testing.assert_close(_some(fitted.vector), torch.full((1, 3), 0.5), rtol=0, atol=0.02)
 
 
+def test_a_step_through_a_network_in_fp16_is_learned_from() -> None:
+    """A value of 2^18 has so small a share of the mean squared distance that fp16 holds nothing as small."""
+
+    def step(uncond: Conditioning) -> torch.Tensor:
+        return _some(uncond.vector).half().expand(1, 2**18).float()
+
+    fitted = NullText(inner_steps=1, learning_rate=1e-3, tolerance=0)._fit(
+        step,  # type: ignore[arg-type]
+        Conditioning(vector=torch.full((1, 1), 1e-3)),
+        torch.zeros(1, 2**18),
+        0.0,
+    )
+    torch.testing.assert_close(_some(fitted.vector), torch.zeros(1, 1), rtol=0, atol=1e-5)
+
+
 class _Towards:
     """A step that is where it should be at one vector."""
 
