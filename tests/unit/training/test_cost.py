@@ -56,10 +56,17 @@ class Clock:
 class Run:
     """What the callbacks see of a trainer and a module: steps, and what is logged."""
 
-    def __init__(self, callback: Throughput, device: str = "cpu", precision: str = "32-true") -> None:
+    def __init__(
+        self, callback: Throughput, device: str = "cpu", precision: str = "32-true", accumulated: int = 1
+    ) -> None:
         self.callback = callback
+        self.batches = 0
         self.trainer: Any = SimpleNamespace(
-            global_step=0, profiler=PassThroughProfiler(), precision=precision, loggers=[]
+            global_step=0,
+            profiler=PassThroughProfiler(),
+            precision=precision,
+            loggers=[],
+            accumulate_grad_batches=accumulated,
         )
         self.logged: dict[str, list[float]] = {}
         self.module: Any = SimpleNamespace(log=self._log, device=torch.device(device))
@@ -69,8 +76,10 @@ class Run:
         self.logged.setdefault(name, []).append(value)
 
     def step(self) -> None:
-        self.trainer.global_step += 1
-        self.callback.on_train_batch_end(self.trainer, self.module, None, {}, 0)
+        """A batch, and a step if it is the last of those that are accumulated."""
+        self.batches += 1
+        self.trainer.global_step = self.batches // self.trainer.accumulate_grad_batches
+        self.callback.on_train_batch_end(self.trainer, self.module, None, {}, self.batches - 1)
 
 
 @pytest.fixture
@@ -93,6 +102,15 @@ def test_speed_is_of_all_steps_since_it_was_logged(clock: Clock) -> None:
         clock.run(seconds)
         run.step()
     assert run.logged == {"images_per_second": [16.0, 32.0]}
+
+
+def test_speed_is_of_whole_steps_where_batches_are_accumulated(clock: Clock) -> None:
+    """16 images in two batches of half a second each; the first step counts for nothing, nor does half of it."""
+    run = Run(Throughput(16, 1), accumulated=2)
+    for seconds in (9, 9, *[0.5] * 4):
+        clock.run(seconds)
+        run.step()
+    assert run.logged == {"images_per_second": [16.0, 16.0]}
 
 
 def test_the_clock_stands_still_while_a_run_validates(clock: Clock) -> None:

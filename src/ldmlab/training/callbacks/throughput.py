@@ -39,6 +39,8 @@ class Throughput(L.Callback):
         """Measure at every logged step."""
         step, now = trainer.global_step, time.perf_counter()
         if self._since is None:
+            if (batch_index + 1) % trainer.accumulate_grad_batches:
+                return  # in the middle of a step
             self.begin(trainer)
         elif step % self.every_n_steps == 0 and step > self._since[0]:
             steps, seconds = step - self._since[0], now - self._since[1]
