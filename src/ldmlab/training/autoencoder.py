@@ -20,7 +20,7 @@ from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
-from ldmlab.training.memory_format import lay_out_states
+from ldmlab.training.memory_format import keep_kernels, lay_out_states
 from ldmlab.training.precision import loss_scale
 from ldmlab.training.state import optimizer_names
 
@@ -90,7 +90,8 @@ class AutoencoderTraining(L.LightningModule):
         self._gradient_norm = torch.zeros(())
 
     def on_train_start(self) -> None:
-        """Go on also from a checkpoint whose tensors lay otherwise in memory."""
+        """Go on also from a checkpoint of a machine that laid tensors out, or stepped them, otherwise."""
+        keep_kernels(self.trainer.optimizers)
         lay_out_states(self.trainer.optimizers)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:

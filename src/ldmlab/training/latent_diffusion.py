@@ -18,7 +18,7 @@ from ldmlab.training.ema import EMA
 from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
-from ldmlab.training.memory_format import lay_out_states
+from ldmlab.training.memory_format import keep_kernels, lay_out_states
 from ldmlab.training.state import optimizer_names
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -80,7 +80,8 @@ class LatentDiffusionTraining(L.LightningModule):
         self.ema = EMA(model.named_parameters(), ema_decay)
 
     def on_train_start(self) -> None:
-        """Go on also from a checkpoint whose tensors lay otherwise in memory."""
+        """Go on also from a checkpoint of a machine that laid tensors out, or stepped them, otherwise."""
+        keep_kernels(self.trainer.optimizers)
         lay_out_states(self.trainer.optimizers)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

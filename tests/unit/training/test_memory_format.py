@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import pytest
 import torch
 from torch import nn
 
-from ldmlab.training.memory_format import lay_out_states
+from ldmlab.training.memory_format import keep_kernels, lay_out_states
 
 
 def test_a_state_is_laid_out_as_its_parameter() -> None:
@@ -30,3 +31,28 @@ def test_a_state_is_laid_out_as_its_parameter() -> None:
         step(layer, optimizer)
     for name, weight in layers[0].named_parameters():
         torch.testing.assert_close(layers[1].get_parameter(name), weight)
+
+
+@pytest.mark.parametrize("fused", [True, None])
+def test_a_run_that_goes_on_steps_by_its_own_kernel(fused: bool | None) -> None:
+    """Under a loss scale a fused step is told of it, and fails where the checkpoint has made it another."""
+    parameter = nn.Parameter(torch.ones(3))
+    before = torch.optim.AdamW([parameter], fused=None if fused else True)
+    now = torch.optim.AdamW([parameter], fused=fused)
+    parameter.grad = torch.ones(3)
+    before.step()
+    now.load_state_dict(deepcopy(before.state_dict()))
+    keep_kernels([now])
+    assert now.param_groups[0]["fused"] is fused
+    scaler = torch.amp.GradScaler("cpu")
+    scaler.scale(parameter.square().sum()).backward()
+    scaler.step(now)
+    assert now.state[parameter]["step"] == 2
+
+
+def test_optimizers_without_kernels_to_choose_from_are_left_alone() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Rprop([parameter])
+    before = deepcopy(optimizer.state_dict())
+    keep_kernels([optimizer])
+    assert optimizer.state_dict() == before
