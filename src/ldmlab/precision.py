@@ -73,10 +73,13 @@ class Precision:
             yield
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Compute in the types that are given, inside the block, whatever is around it; the meta device has no autocast."""
-    available = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if available else nullcontext()
+@contextmanager
+def exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Compute in the types that are given inside the block, whatever is around it: neither autocast nor TF32."""
+    available = torch.amp.is_autocast_available(device.type)  # not on the meta device
+    uncast = torch.autocast(device.type, enabled=False) if available else nullcontext()
+    with Precision("fp32", device).arithmetic(), uncast:
+        yield
 
 
 def casts(device: torch.device) -> bool:

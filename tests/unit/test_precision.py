@@ -9,6 +9,7 @@ from ldmlab.precision import (
     Precision,
     at_least_fp32,
     choose_precision,
+    exact_arithmetic,
     half_weights,
     lay_out,
     weights_dtype,
@@ -54,6 +55,18 @@ def test_what_a_cpu_lacks_is_one_line(name: str) -> None:
 def test_an_unknown_name_is_one_line() -> None:
     with pytest.raises(ValueError, match=r"^precision=fp8: choose one of auto, bf16, fp16, tf32, fp32$"):
         choose_precision("fp8", CPU)
+
+
+def test_exact_arithmetic_leaves_out_what_precision_allows() -> None:
+    """Products of ten bits would choose other codes, and show a control other probabilities."""
+    with Precision("bf16", GPU).arithmetic(), torch.autocast("cpu", torch.bfloat16):
+        with exact_arithmetic(GPU):
+            assert torch.get_float32_matmul_precision() == "highest"
+        with exact_arithmetic(CPU):
+            assert (torch.ones(1, 1) @ torch.ones(1, 1)).dtype == torch.float32
+        assert torch.get_float32_matmul_precision() == "high"
+    with exact_arithmetic(torch.device("meta")):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.attention.backends import Backend, Mask, attention_probs, sdpa
-from ldmlab.precision import without_autocast
+from ldmlab.precision import exact_arithmetic
 from ldmlab.types import AttentionControl, AttentionSite
 
 
@@ -45,7 +45,7 @@ def attend(
 def _edited(q: Tensor, k: Tensor, v: Tensor, mask: Mask, site: AttentionSite, control: AttentionControl) -> Tensor:
     """In float32 at least, whatever the precision around it: what a control compares and sums are small shares."""
     exact = torch.promote_types(q.dtype, torch.float32)
-    with without_autocast(q.device):
+    with exact_arithmetic(q.device):
         probs = attention_probs(q.to(exact), k.to(exact), mask)
         shown, rest = probs.tensor_split([site.tokens], dim=2)
         out = torch.cat([control.edit(shown, site), rest], dim=2) @ v.to(exact)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.precision import without_autocast
+from ldmlab.precision import exact_arithmetic
 
 USE_WINDOW = 100
 """Batches that the average use of a code reaches back, and after which an unused code counts as dead."""
@@ -93,7 +93,7 @@ class VectorQuantizer(nn.Module):
 
     def nearest(self, latents: Float[Tensor, "B C H W"]) -> Int[Tensor, "B H W"]:
         """Number of the code at the smallest squared distance. Distances are taken a part at a time, in float32."""
-        with torch.no_grad(), without_autocast(latents.device):
+        with torch.no_grad(), exact_arithmetic(latents.device):
             centre = self.codes.float().mean(dim=0)  # changes no distance, and leaves less to cancel
             vectors, codes = _vectors(latents).float() - centre, self.codes.float() - centre
             norms = codes.square().sum(dim=1)  # |z|^2 is the same for every code
