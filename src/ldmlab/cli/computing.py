@@ -45,11 +45,12 @@ def ready_to_draw(cfg: DictConfig, model: LatentDiffusion, seeds: Sequence[int],
     if isinstance(drawing.guidance, Autoguidance):
         _settle(drawing.guidance, precision)
         networks.append(drawing.guidance.denoiser.backbone)
-    batches = -(-(len(seeds) if count is None else count) // drawing.rows(model))
+    count = len(seeds) if count is None else count
+    batches = -(-count // drawing.rows(model))
     if not pays(cfg.compile, model.device, batches * drawing.sampler.steps):
         return drawing
     compile_networks(networks)
-    return replace(drawing, compiled=True)
+    return replace(drawing, compiled=True, batch_size=min(drawing.batch_size, max(1, count)))  # which are filled up
 
 
 def ready_to_measure(cfg: DictConfig, model: LatentDiffusion | Autoencoder, passes: int) -> Precision:

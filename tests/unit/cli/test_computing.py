@@ -77,6 +77,7 @@ def test_halves_and_programs_where_they_are_asked_for(model: LatentDiffusion, co
     drawing = ready_to_draw(config(precision="bf16", compile=True), model, [1, 2])
     assert drawing.precision is not None
     assert (drawing.precision.name, drawing.compiled) == ("bf16", True)
+    assert drawing.batch_size == 2, "two pictures are not filled up to four"
     assert dtypes(model) == {torch.bfloat16}
     assert compiled == [model.denoiser.backbone, model.autoencoder.decoder.layers]
 
