@@ -187,6 +187,7 @@ def test_what_stands_around_the_networks_stays_whole() -> None:
     assert all(torch.equal(after[name], value) for name, value in codes.items())
     again = made.encode(IMAGES.byte())
     assert again.dtype == torch.float32
+    assert made.autoencoder.reconstruct(again).dtype == torch.float32
     assert float((again - latents).abs().mean()) < 0.02
     subject = Subject({key: BATCH[key] for key in ("captions", "images", "masks")})
     conds = conditions(made, ClassifierFree(2.0), subject, range(2))

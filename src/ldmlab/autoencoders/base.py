@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.blocks import Decoder, Encoder
-from ldmlab.precision import at_least_fp32
 
 
 class Posterior(Protocol):
@@ -96,7 +95,7 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
-        """Decode raw latents, as `posterior` gives them."""
+        """Decode raw latents, as `posterior` gives them, to fp32 at least."""
 
     def programs(self) -> list[nn.Module]:
         """What is compiled of it. Not its last layer, to which an adversarial loss takes gradients alone."""
@@ -116,7 +115,7 @@ class Autoencoder(nn.Module, ABC):
     def decode(self, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Images, about in [-1, 1], from latents of unit variance."""
         mean, std = self._statistics()
-        return at_least_fp32(self.reconstruct(latents * std + mean))
+        return self.reconstruct(latents * std + mean)
 
     def set_statistics(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
         """Set what `encode` subtracts and divides by.

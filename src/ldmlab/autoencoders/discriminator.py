@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.precision import at_least_fp32
+
 
 class PatchDiscriminator(nn.Module):
     """A strided convolutional network that judges overlapping patches.
@@ -33,8 +35,8 @@ class PatchDiscriminator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 h w"]:
-        """Logits for each patch: high for real."""
-        return self.layers(images)
+        """Logits for each patch, in fp32 at least as the losses that are made of them: high for real."""
+        return at_least_fp32(self.layers(images))
 
 
 def _initialise(module: nn.Module) -> None:

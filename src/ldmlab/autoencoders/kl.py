@@ -92,4 +92,4 @@ class AutoencoderKL(Autoencoder):
 
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Decode raw latents, as `posterior` gives them."""
-        return self.decoder(self.from_latents(raw.to(self.from_latents.weight.dtype)))
+        return at_least_fp32(self.decoder(self.from_latents(raw.to(self.from_latents.weight.dtype))))

@@ -96,4 +96,4 @@ class AutoencoderVQ(Autoencoder):
         return self._render(self.codebook.lookup(self.codebook.nearest(raw)))
 
     def _render(self, quantized: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
-        return self.decoder(self.from_latents(quantized.to(self.from_latents.weight.dtype)))
+        return at_least_fp32(self.decoder(self.from_latents(quantized.to(self.from_latents.weight.dtype))))

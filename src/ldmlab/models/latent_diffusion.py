@@ -22,7 +22,10 @@ def to_uint8(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
         ValueError: a value is NaN or infinite.
     """
     if not bool(torch.isfinite(images).all()):
-        raise ValueError("the pictures hold NaN or infinite values; use an earlier checkpoint or less guidance.scale")
+        raise ValueError(
+            "the pictures hold NaN or infinite values; use an earlier checkpoint, less guidance.scale, or precision= "
+            "other than fp16"
+        )
     return as_bytes(images)
 
 

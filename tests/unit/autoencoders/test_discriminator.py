@@ -13,6 +13,12 @@ def test_a_map_of_logits(layers: int, side: int) -> None:
     assert PatchDiscriminator(channels=4, layers=layers)(torch.zeros(2, 3, 64, 64)).shape == (2, 1, side, side)
 
 
+def test_losses_are_whole_under_autocast() -> None:
+    model, images = PatchDiscriminator(channels=4, layers=1), torch.zeros(1, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert hinge_loss(model(images), model(images)).dtype == torch.float32
+
+
 def test_a_logit_sees_seventy_pixels() -> None:
     model = PatchDiscriminator(channels=2).eval()
     images = torch.randn(1, 3, 128, 128, requires_grad=True)
