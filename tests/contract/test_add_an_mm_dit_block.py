@@ -106,11 +106,12 @@ def trained(kind: str, steps: int) -> tuple[LatentDiffusion, list[float]]:
     backbone = DiT(3, SIDE, 2, width=48, depth=2, heads=4, context_width=32, vector_width=32, conditioning=kind)
     model = LatentDiffusion(Pixels(images), Denoiser(backbone, cosine(), Velocity()), conditioner, SIDE)
     latents, losses = model.autoencoder.latents(images), []
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.99))
+    tokens = conditioner.as_tensors({"captions": captions})["tokens"]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.99), fused=True)
     for step in range(steps):
         rows = torch.randint(len(latents), (32,))
         timesteps = (999 * torch.sigmoid(0.8 + 1.2 * torch.randn(32))).long()  # noisy ones: there words decide
-        cond = conditioner.drop(conditioner({"captions": [captions[row] for row in rows]}), 0.1, 32)
+        cond = conditioner.drop(conditioner({"tokens": tokens[rows]}), 0.1, 32)
         loss = model.denoiser.loss(latents[rows], torch.randn(32, 3, SIDE, SIDE), timesteps, cond).mean()
         optimizer.param_groups[0]["lr"] = 2e-3 * min(1, (step + 1) / 50) * (1 - step / steps) ** 0.5
         optimizer.zero_grad()
@@ -164,10 +165,9 @@ def test_an_edit_changes_the_colour_and_keeps_more_than_drawing_anew_does(model:
     by_edit, anew, right = [], [], 0
     for source, target in EDITS:
         before, after = edited(model, source, target, EditSettings())
-        again = edited(model, source, target, EditSettings(tau=0))[1]
         right += colours(after).count(target.split()[1])
         by_edit.append(kept(before, after))
-        anew.append(kept(before, again))
+        anew.append(kept(before, sample(model, DRAWING, batch(target))))
     assert right >= 0.8 * PAIRS * len(EDITS)
     assert np.mean(by_edit) > np.mean(anew) + 0.05
 
