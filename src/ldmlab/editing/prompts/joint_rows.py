@@ -16,7 +16,7 @@ def with_picture(
     """The same rows, in which the picture's tokens attend to each other as in the source.
 
     How much of a row goes to them stays as it was: that is what a self-attention map says, which sums to one over the
-    picture. Rows that are the source's own come back to the last bit.
+    picture. Rows that are the source's own come back to the last bit, as do those of a source that reads words alone.
 
     Args:
         rows: sum to one over M.
@@ -24,8 +24,9 @@ def with_picture(
         tokens: N; the first keys.
     """
     own, theirs = rows[..., :tokens], source[..., :tokens]
-    total = theirs.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(theirs.dtype).tiny)
-    return torch.cat([theirs * (own.sum(dim=-1, keepdim=True) / total), rows[..., tokens:]], dim=-1)
+    total = theirs.sum(dim=-1, keepdim=True)
+    scale = own.sum(dim=-1, keepdim=True) / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return torch.cat([torch.where(total > 0, theirs * scale, own), rows[..., tokens:]], dim=-1)
 
 
 def with_words(
@@ -34,8 +35,8 @@ def with_words(
     """The same rows with other words: they sum to what they did.
 
     In a cross-attention a map of a word stands alone. Here the picture is in the same softmax, so what the words gain
-    the other keys lose, each in proportion; words that ask for more than all there is share that among them. Rows whose
-    words weigh what they did come back to the last bit.
+    the other keys lose, each in proportion; words that ask for more than all there is, or have it to themselves, share
+    that among them. Rows whose words weigh what they did come back to the last bit.
 
     Args:
         rows: sum to one over M.
@@ -47,7 +48,8 @@ def with_words(
     before, after = rows[..., columns].sum(dim=-1, keepdim=True), words.sum(dim=-1, keepdim=True)
     left = others.sum(dim=-1, keepdim=True)
     total = before + left
-    words = words * torch.where(after > total, total / after, 1.0)
+    fill = (after > total) | ((left == 0) & (after > 0))
+    words = words * torch.where(fill, total / after, 1.0)
     others = others * (1 + (before - after) / left.clamp(min=torch.finfo(left.dtype).tiny)).clamp(min=0)
     others[..., columns] = words
     return others

@@ -66,6 +66,14 @@ def test_what_changes_nothing_comes_back_to_the_last_bit() -> None:
     assert torch.equal(with_words(certain, certain[..., COLUMNS], COLUMNS), certain)
 
 
+def test_rows_sum_to_one_where_one_word_has_all() -> None:
+    certain = torch.zeros(1, 1, 6, 13)
+    certain[..., 7] = 1
+    assert torch.equal(with_words(certain, 0.5 * certain[..., COLUMNS], COLUMNS), certain)
+    rows = softmax(rows=1)[:, :1].float()
+    assert torch.equal(with_picture(rows, certain, 6), rows)  # of which the source's picture says nothing
+
+
 def test_a_swap_by_hand() -> None:
     """Early the words are the source's and how the picture attends to itself, then the words alone, then nothing."""
     edit = control(EditSettings(tau=0.8))
