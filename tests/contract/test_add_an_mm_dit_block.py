@@ -32,6 +32,7 @@ from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import half_weights
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.render import render
 from ldmlab.shapes.scene import COLOURS, Scene, SceneObject
@@ -206,6 +207,15 @@ def test_its_blocks_are_one_program(mm_dit: None) -> None:
     backbone(torch.zeros(2, 4, 8, 8), torch.arange(2), Conditioning(torch.zeros(2, 5, 6)))
     assert len(programs) == 1
     torch._dynamo.reset()
+
+
+def test_in_halves_it_turns_by_exact_angles(mm_dit: None) -> None:
+    backbone = DiT(4, 8, 4, width=16, depth=1, heads=2, context_width=6, conditioning="mm_dit")
+    half_weights(backbone, torch.bfloat16)
+    dtypes = {name: tensor.dtype for name, tensor in (*backbone.named_parameters(), *backbone.named_buffers())}
+    assert [name for name, dtype in dtypes.items() if dtype == torch.float32] == ["blocks.0.rotation"]
+    inputs = torch.ones(2, 4, 8, 8).bfloat16(), torch.arange(2), Conditioning(torch.ones(2, 5, 6).bfloat16())
+    assert backbone(*inputs).dtype == torch.bfloat16
 
 
 def test_the_worked_example_is_short_and_counted(mm_dit: None) -> None:
