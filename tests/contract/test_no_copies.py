@@ -73,6 +73,7 @@ from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import LossWatch
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
+from ldmlab.training.pace import Pace
 from ldmlab.types import Conditioning, Uncontrolled
 
 from .copies import WAITS, Copies, fake_gpu
@@ -381,6 +382,7 @@ def test_the_loop_and_its_callbacks_ask_nothing_between_rows(
     """With rows every four steps. SGD, since on a CPU Adam's own count of steps is asked; on a GPU it lies beside."""
     monkeypatch.setattr(LossWatch, "note", lambda *_: None)
     monkeypatch.setattr(progress, "REFRESH", 1e9)
+    monkeypatch.setattr(Pace, "is_due", lambda _: False)
     module = diffusion_training(MAKE["TextTransformer"]())
     module.make_optimizer = partial(torch.optim.SGD, lr=1e-3)
     asked = Asked()

@@ -101,7 +101,7 @@ class TextTransformer(Conditioner):
         self.tokenizer: Tokenizer | None = None
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Parameter(torch.empty(length, width))
-        sites = [AttentionSite(f"text.{i}", "self", (1, length)) for i in range(depth)]
+        sites = (AttentionSite(f"text.{i}", "self", (1, length)) for i in range(depth))
         self.blocks = nn.ModuleList(EncoderBlock(width, heads, head_width, qkv_bias, site) for site in sites)
         self.norm = nn.LayerNorm(width)
         # As large as what the blocks add: with a small table, attention's mean over the prompt drowns the words.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -143,8 +144,9 @@ def test_keys_are_no_flags(flag: str) -> None:
 
 @pytest.mark.parametrize("host", ["api.wandb.example", None])
 def test_a_key_in_netrc_is_enough(host: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
     (tmp_path / "netrc").write_text(f"machine {host} login user password secret\n" if host else "machine other\n")
     if host is None:
         with pytest.raises(UserError, match="there is no key"):
