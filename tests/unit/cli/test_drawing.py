@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hydra import compose
+from torch import nn
 
 from ldmlab.cli.build import build_drawing
 from ldmlab.cli.compose import hydra_at_conf
@@ -20,7 +21,7 @@ from ldmlab.samplers.heun import Heun
 
 @pytest.mark.parametrize(("command", "batch_size"), [("sample", 5), ("train", Drawing.batch_size)])
 def test_groups_and_keys_of_a_command_make_one_value(command: str, batch_size: int) -> None:
-    denoiser = Denoiser(SimpleNamespace(), cosine(), Velocity())  # type: ignore[arg-type]
+    denoiser = Denoiser(nn.Identity(), cosine(), Velocity())
     conditioner = SimpleNamespace(says_something=True)
     model: Any = SimpleNamespace(denoiser=denoiser, conditioner=conditioner, latent_shape=(4, 8, 8))
     own = ["batch_size=5"] if command == "sample" else []

@@ -1,6 +1,10 @@
 import hashlib
 import itertools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -211,13 +215,19 @@ class KeepTrained(Callback):
         (self.folder / f"rank{trainer.global_rank}.json").write_text(json.dumps(module.trained))
 
 
+def _fit_as_two(folder, kept, ckpt_path=None):
+    kept.mkdir()
+    _fit(Tiny(), _data(folder), ckpt_path, strategy="ddp_fork", devices=2, callbacks=[KeepTrained(kept)])
+
+
 def test_real_ranks_see_the_order_of_one_and_resume_what_one_began(folder, tmp_path):
+    """From a process of their own: where a test has had tensors on a fake GPU, autograd cannot be forked any more."""
     path = tmp_path / "c.ckpt"
     _fit(Tiny(), _data(folder), callbacks=[SaveAt(path, 7)])
-    ddp = {"strategy": "ddp_fork", "devices": 2, "callbacks": [KeepTrained(tmp_path)]}
-    for ckpt_path, start in ((None, 0), (path, 7)):
-        _fit(Tiny(), _data(folder), ckpt_path, **ddp)
-        ranks = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, __file__, folder, tmp_path, path], env=environment, check=True, timeout=200)
+    for name, start in (("whole", 0), ("resumed", 7)):
+        ranks = [json.loads((tmp_path / name / f"rank{rank}.json").read_text()) for rank in range(2)]
         assert [one + two for one, two in zip(*ranks, strict=True)] == _stream(3 * EPOCH)[start:]
 
 
@@ -300,3 +310,9 @@ def test_the_data_is_not_hashed_anew_at_every_save(folder, tmp_path, monkeypatch
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path / 'none'} does not exist: write shards with `ldmlab data"):
         _data(tmp_path / "none").require_shards()
+
+
+if __name__ == "__main__":
+    data_folder, kept_in, began = map(Path, sys.argv[1:])
+    _fit_as_two(data_folder, kept_in / "whole")
+    _fit_as_two(data_folder, kept_in / "resumed", began)
