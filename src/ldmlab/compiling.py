@@ -68,9 +68,9 @@ def compile_networks(networks: Iterable[nn.Module], backend: str | Backend = "in
         _tell(error)
 
 
-def as_written(control: object | None) -> AbstractContextManager[object]:
-    """Run what is compiled as it is written, inside the block, if there is a control."""
-    if control is None or "torch._dynamo" not in sys.modules:  # which takes long to import, and nothing is compiled
+def as_written(wanted: bool = True) -> AbstractContextManager[object]:
+    """Run what is compiled as it is written, inside the block, if that is wanted."""
+    if not wanted or "torch._dynamo" not in sys.modules:  # which takes long to import, and nothing is compiled
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 

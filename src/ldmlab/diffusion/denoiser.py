@@ -95,7 +95,7 @@ class Denoiser(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """The backbone's output in fp32 at least, and that for the variance brought from [-1, 1] to [0, 1]."""
         x, cond = self._as_weights(x, cond)
-        with as_written(control):
+        with as_written(control is not None):
             output = at_least_fp32(self.backbone(x, timesteps, cond, control))
         if not self.learns_variance:
             return output, None

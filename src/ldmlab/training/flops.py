@@ -8,9 +8,7 @@ apart.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.perceptual import LpipsLoss, PerceptualLoss
+from ldmlab.compiling import as_written
 from ldmlab.counting.passes import Pass
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.training.autoencoder import AutoencoderTraining
@@ -34,7 +33,7 @@ def training_flops(module: L.LightningModule, batch: Mapping[str, Any]) -> dict[
     Raises:
         ValueError: a module that is none of ldmlab's.
     """
-    with _as_written():
+    with as_written():
         if isinstance(module, LatentDiffusionTraining):
             return latent_diffusion_flops(module.model, batch)
         if isinstance(module, AutoencoderTraining):
@@ -52,11 +51,6 @@ def recomputed_flops(module: L.LightningModule, parts: Mapping[str, int]) -> int
     if not isinstance(module, LatentDiffusionTraining):
         return 0
     return parts["backbone"] // TRAINED if getattr(module.model.denoiser.backbone, "checkpointing", False) else 0
-
-
-def _as_written() -> AbstractContextManager[object]:
-    """Without what is compiled, if anything is: to ask imports `torch._dynamo`, which takes seconds."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def is_adversarial(module: L.LightningModule) -> bool:

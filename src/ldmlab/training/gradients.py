@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.precision import at_least_fp32
+
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Float[Tensor, ""]:
     """The Euclidean norm of all gradients as one vector; 0 where there are none."""
-    norm = torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
-    return norm.to(torch.promote_types(norm.dtype, torch.float32))
+    return at_least_fp32(torch.nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None]))

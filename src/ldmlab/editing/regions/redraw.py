@@ -81,11 +81,11 @@ def redraw(
     shape = (known.shape[1], known.shape[2], known.shape[3])
 
     def redrawn(course: Course) -> Course:
-        latents = _of(known, course.rows)
+        latents = entries(known, course.rows)
         if settings.strength is not None:
             course = _noised(course, latents, settings.first_step(len(course.levels) - 1))
         if inside is not None:
-            where = _of(inside, course.rows)
+            where = entries(inside, course.rows)
             blended = Blended(course.sampler, latents, where, settings.resample, settings.jump)
             course = replace(course, sampler=blended)
         return course if windows is None else replace(course, around=partial(windowed, windows=windows))
@@ -102,6 +102,6 @@ def _noised(course: Course, latents: Float[Tensor, "#B C H W"], first: int) -> C
     return replace(course, levels=levels, x=add_noise(latents.expand_as(course.x), course.x, levels[0]))
 
 
-def _of(each: Tensor, rows: Sequence[int]) -> Tensor:
+def entries(each: Tensor, rows: Sequence[int]) -> Tensor:
     """The entries of some rows; an only one belongs to all."""
     return each if len(each) == 1 else each[list(rows)]
