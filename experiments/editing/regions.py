@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.data.shapes import ShapesSource
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.regions.composite import composite
@@ -26,6 +25,7 @@ from ldmlab.editing.regions.fill import harmonic_fill, mean_fill
 from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds

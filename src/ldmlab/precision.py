@@ -147,3 +147,16 @@ def _lacks(name: str, device: torch.device) -> str | None:
 
 def _called(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"device={device.type}"
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a `device` key: "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: cuda is asked for and missing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda: this machine has no usable GPU; use device=cpu or device=auto")
+    return torch.device(name)

@@ -14,7 +14,7 @@ import pytest
 pytestmark = pytest.mark.bench
 ROUNDS = 3
 TORCH = "import torch"
-LEAN = "from ldmlab.cli import launch, lean_imports; lean_imports.install(); "
+LEAN = "from ldmlab import lean_imports; from ldmlab.cli import launch; lean_imports.install(); "
 DRAWING = """
 import os, sys
 from ldmlab.cli.main import main

@@ -17,13 +17,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.manual import PAGES
-from ldmlab.cli.paths import conf_dir, experiments_dir
-from ldmlab.cli.validate import validate
+from ldmlab.configs import catalogue
+from ldmlab.configs.compose import hydra_at_conf
+from ldmlab.configs.validate import validate
 from ldmlab.editing.methods.base import EditMethod
+from ldmlab.paths import conf_dir, experiments_dir
 
 PLACEHOLDER = "/nowhere/weights"
 ARGUMENTS = {"backbone": {"channels": 4, "grid": 16, "context_width": 32, "vector_width": 32}, "data": {"seed": 0}}

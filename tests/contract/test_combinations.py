@@ -19,8 +19,8 @@ from torch import nn
 
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
-from ldmlab.cli import catalogue
-from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.configs import catalogue
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
 from ldmlab.diffusion.parameterizations import Epsilon, Velocity

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ldmlab.cli import catalogue
 from ldmlab.cli.manual import PAGES
-from ldmlab.cli.validate import validate
+from ldmlab.configs import catalogue
+from ldmlab.configs.validate import validate
 
 
 def compositions() -> Iterator[tuple[str, ...]]:

@@ -18,6 +18,11 @@ ROOMS: dict[str, set[str]] = {
     "__init__": set(),
     "types": set(),
     "files": set(),
+    "atomic": set(),
+    "paths": set(),
+    "lean_imports": set(),
+    "pace": set(),
+    "progress": {"compiling", "pace"},
     "compiling": set(),
     "precision": set(),
     "tensor_file": {"files"},
@@ -33,14 +38,14 @@ ROOMS: dict[str, set[str]] = {
     "guidance": {"diffusion", "types"},
     "samplers": {"diffusion", "types"},
     "editing": MODELS | {"drawing", "metrics", "models"},
-    "data": {"files", "shapes", "tensor_file", "types"},
+    "data": {"atomic", "files", "shapes", "tensor_file", "types"},
     "metrics": {"files", "pretrained", "shapes", "types"},
-    "pictures": {"data", "files"},
+    "pictures": {"atomic", "data", "files"},
     "counting": {"attention", "types"},
     "describe": {"counting"},
     "drawing": MODELS | {"models"},
     "interop": MODELS | {"files", "models", "tensor_file", "torch_file"},
-    "models": MODELS,
+    "models": MODELS | {"atomic", "files", "paths", "pretrained", "tensor_file", "torch_file"},
     "training": MODELS
     | {
         "counting",
@@ -57,12 +62,14 @@ ROOMS: dict[str, set[str]] = {
         "torch_file",
     },
 }
+ROOMS["configs"] = MODELS | {"drawing", "files", "models", "paths"}
+ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}
 
 OUTSIDE: dict[str, set[str]] = {
-    "hydra": {"cli"},
-    "omegaconf": {"cli"},
+    "hydra": {"configs", "cli"},
+    "omegaconf": {"configs", "cli"},
     "lightning": {"data", "training", "cli"},
     "pytorch_lightning": set(),
     "lightning_fabric": set(),

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from hydra.utils import get_object
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.paths import conf_dir
+from ldmlab.configs import catalogue
 from ldmlab.editing.methods.base import EditMethod
+from ldmlab.paths import conf_dir
 
 GROUPS = {"inversion"}
 """Parameters that are components, each from the config group of that name."""

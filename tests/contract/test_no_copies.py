@@ -34,8 +34,6 @@ from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
-from ldmlab.cli import catalogue
-from ldmlab.cli.paths import conf_dir
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.clip import CLIPText
@@ -44,6 +42,7 @@ from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.super_resolution import SuperResolution
 from ldmlab.conditioners.text import TextTransformer
+from ldmlab.configs import catalogue
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
 from ldmlab.diffusion.parameterizations import Epsilon, PosteriorMean
@@ -57,6 +56,8 @@ from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.observed import observed
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.pace import Pace
+from ldmlab.paths import conf_dir
 from ldmlab.precision import Precision, half_weights, lay_out
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
@@ -73,7 +74,6 @@ from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.ema import EMA
 from ldmlab.training.failures import LossWatch
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.pace import Pace
 from ldmlab.types import Conditioning, Uncontrolled
 
 from .copies import WAITS, Copies, fake_gpu

@@ -19,16 +19,16 @@ from ldmlab.autoencoders.discriminator import PatchDiscriminator
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.backbones.dit import DiT
-from ldmlab.cli import catalogue
-from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.optimizer import build_optimizer
-from ldmlab.cli.paths import experiments_dir
 from ldmlab.cli.trainer import make_trainer
 from ldmlab.conditioners.class_label import ClassLabel
+from ldmlab.configs import catalogue
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.paths import experiments_dir
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 

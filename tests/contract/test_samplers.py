@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.configs import catalogue
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.diffusion.schedules import linear, scaled_linear
 from ldmlab.samplers.base import LAST_LEVELS, Sampler, SamplerHooks
 from ldmlab.samplers.spacing import SPACINGS

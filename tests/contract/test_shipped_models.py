@@ -10,15 +10,17 @@ import torch
 from hydra import compose
 from hydra.utils import instantiate
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.build import load_autoencoder, load_latent_diffusion, plain, with_defaults
-from ldmlab.cli.compose import hydra_at_conf
-from ldmlab.cli.paths import experiments_dir
+from ldmlab.configs import catalogue
+from ldmlab.configs.build import plain
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.build import DIFFUSION_GROUPS, OBJECTIVE
+from ldmlab.models.builder import with_defaults
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_autoencoder, load_latent_diffusion
+from ldmlab.paths import experiments_dir
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.shapes.verifier import look
 from ldmlab.tensor_file import check

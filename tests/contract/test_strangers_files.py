@@ -16,11 +16,11 @@ import torch
 from omegaconf import OmegaConf
 
 import ldmlab.conditioners.clip  # noqa: F401 - takes seconds that are not a file's
-from ldmlab.cli.build import load_autoencoder, load_model, read_trusted, stored_part
 from ldmlab.cli.initialise import begin_from, origin
 from ldmlab.cli.resume import find_start
 from ldmlab.models.build import build_model
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_autoencoder, load_model, read_trusted, stored_part
 from ldmlab.tensor_file import write_tensors
 
 SECONDS = 20

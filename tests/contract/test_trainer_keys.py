@@ -9,9 +9,9 @@ import lightning as L
 import pytest
 import yaml
 
-from ldmlab.cli.paths import conf_dir
-from ldmlab.cli.schema import SET_BY_LDMLAB, TRAINER_TYPES
-from ldmlab.cli.signatures import annotation, fits
+from ldmlab.configs.schema import SET_BY_LDMLAB, TRAINER_TYPES
+from ldmlab.configs.signatures import annotation, fits
+from ldmlab.paths import conf_dir
 
 KEYS: dict[str, Any] = yaml.safe_load((conf_dir() / "trainer/default.yaml").read_text())
 SAMPLES = [None, True, 1, 0.5, "text", [0], ["a"], {"hours": 1}]

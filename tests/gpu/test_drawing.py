@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.samplers.ddim import DDIM
 
 pytestmark = pytest.mark.gpu

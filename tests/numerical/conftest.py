@@ -13,9 +13,9 @@ from hydra import compose
 from hydra.utils import instantiate
 from torch import nn
 
-from ldmlab.cli.build import plain
-from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.configs.build import plain
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
 from ldmlab.models.outline import without_memory
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldmlab.attention.backends import Backend, explicit, sdpa, xformers
 from ldmlab.backbones.attention import Attention
-from ldmlab.cli import catalogue
+from ldmlab.configs import catalogue
 
 # Heads, queries, keys, head width.
 DIT = {

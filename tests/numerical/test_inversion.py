@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.data.shapes import ShapesSource
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.inversion.base import Inversion
@@ -21,6 +20,7 @@ from ldmlab.editing.methods.base import EditTask
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.samplers.ddim import DDIM
 
 HELDOUT = 3

@@ -10,8 +10,8 @@ from hydra import compose
 from torch import nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import plain
-from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.configs.build import plain
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.models.build import build_autoencoder
 
 PUBLISHED = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ldmlab.cli import catalogue
+from ldmlab.configs import catalogue
 from ldmlab.counting.passes import Pass
 from ldmlab.describe import count_values, describe
 

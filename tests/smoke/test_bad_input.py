@@ -19,8 +19,8 @@ from PIL import Image
 
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.data.dataset import MAX_REPLACEMENTS
+from ldmlab.models.checkpoints import export_weights, read_checkpoint, read_lightning
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoints import export_weights, read_checkpoint, read_lightning
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from ldmlab.data.folder_lock import folder_lock
-from ldmlab.training.checkpoints import read_checkpoint, read_lightning
+from ldmlab.models.checkpoints import read_checkpoint, read_lightning
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ldmlab.cli.paths import experiments_dir
+from ldmlab.paths import experiments_dir
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.training.checkpoints import read_lightning
+from ldmlab.models.checkpoints import read_lightning
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

@@ -114,7 +114,7 @@ def test_at_least_fp32() -> None:
 def test_the_commands_take_these_names() -> None:
     from typing import get_args
 
-    from ldmlab.cli import schema
+    from ldmlab.configs import schema
 
     assert get_args(schema.Precision) == PRECISIONS
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.errors import UserError
-from ldmlab.cli.paths import expand_home
-from ldmlab.cli.suggest import nearest
+from ldmlab.configs import catalogue
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.suggest import nearest
+from ldmlab.paths import expand_home
 
 PROMPT_KEYS = ("prompt", "source", "target", "negative_prompt")
 """Keys whose value is text of any kind."""

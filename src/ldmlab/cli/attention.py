@@ -11,17 +11,17 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from ldmlab.cli.build import load_latent_diffusion
+from ldmlab.atomic import atomic_file
 from ldmlab.cli.computing import pick_precision, ready_to_draw
-from ldmlab.cli.progress import passes
-from ldmlab.cli.records import drawing_record, picture_record
-from ldmlab.data.atomic import atomic_file
+from ldmlab.cli.records import drawing_record
 from ldmlab.editing.maps.map_groups import grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
-from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.pictures.contact_sheet import to_pil
 from ldmlab.pictures.heatmaps import heat_sheet, map_size
 from ldmlab.pictures.png import write_png
+from ldmlab.pictures.series import picture_record
+from ldmlab.progress import passes
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.tensor_file import write_tensors
 
@@ -34,7 +34,6 @@ def run(cfg: DictConfig) -> None:
     precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
-    assert isinstance(model, LatentDiffusion)
     known = word_sites(model.denoiser.backbone, f"ckpt={loaded.path}")
     columns = MapColumns.of(model.conditioner.words(cfg.prompt), _list(cfg.words))
     if not columns.titles:

@@ -17,20 +17,20 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, load_latent_diffusion, plain
+from ldmlab.atomic import atomic_file, write_json
 from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.edit import build_method
-from ldmlab.cli.progress import passes
 from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
-from ldmlab.data.atomic import atomic_file, write_json
+from ldmlab.configs.build import plain
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
 from ldmlab.metrics.manifest import Manifest, device_name, record
-from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded, load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
 from ldmlab.precision import Precision
+from ldmlab.progress import passes
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.shapes.edits import SceneEdit, scene_edits
 
@@ -67,7 +67,6 @@ def run(cfg: DictConfig) -> None:
     precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
-    assert isinstance(model, LatentDiffusion)
     model.to(precision.device)
     method = build_method(cfg)
     _check(method)

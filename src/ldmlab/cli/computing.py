@@ -9,12 +9,12 @@ from omegaconf import DictConfig
 from torch import nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import build_drawing, pick_device
 from ldmlab.compiling import compile_networks, pays
+from ldmlab.configs.build import build_drawing
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.precision import Precision, choose_precision, half_weights, lay_out
+from ldmlab.precision import Precision, choose_precision, half_weights, lay_out, pick_device
 
 
 def pick_precision(cfg: DictConfig) -> Precision:

@@ -7,9 +7,9 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ldmlab.cli.progress import progress
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.data.shards import write_shards
+from ldmlab.progress import progress
 
 
 def run(cfg: DictConfig) -> None:

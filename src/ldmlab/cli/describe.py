@@ -14,10 +14,11 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.cli.build import from_user, load_autoencoder
 from ldmlab.cli.model_table import Model, facts, plain, table
+from ldmlab.configs.build import from_user
 from ldmlab.describe import Description, describe
 from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
+from ldmlab.models.loading import load_autoencoder
 from ldmlab.models.outline import without_memory
 from ldmlab.types import Conditioning
 

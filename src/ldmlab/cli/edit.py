@@ -15,17 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import Loaded, load_latent_diffusion
 from ldmlab.cli.computing import pick_precision, ready_to_draw
-from ldmlab.cli.pictures import fit_mask, fit_picture, read_mask, read_picture
-from ldmlab.cli.progress import passes
-from ldmlab.cli.records import drawing_record, peak_memory, picture_record, portable
-from ldmlab.cli.schema import takes_mapping
+from ldmlab.cli.records import drawing_record, peak_memory, portable
+from ldmlab.configs.schema import takes_mapping
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask
-from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded, load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet, to_pil
 from ldmlab.pictures.png import write_png
+from ldmlab.pictures.reading import fit_mask, fit_picture, read_mask, read_picture
+from ldmlab.pictures.series import picture_record
 from ldmlab.precision import Precision
+from ldmlab.progress import passes
 from ldmlab.samplers.noise import picture_seeds
 
 AT_ONCE = 16
@@ -153,7 +153,6 @@ def _task(
     mask: Tensor | None,
 ) -> EditTask:
     model = loaded.model
-    assert isinstance(model, LatentDiffusion)
     model.to(precision.device)
     sources, targets = (None if text is None else [text] * cfg.n for text in (cfg.source, cfg.target))
     for prompts in filter(None, (sources, targets)):

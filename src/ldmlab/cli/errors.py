@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ldmlab.cli import system
+from ldmlab.configs.errors import UserError, one_line
 
 BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
 """Ours, whatever was being handled when they were raised."""
@@ -15,15 +16,6 @@ _WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
 """What stands before the words of an error in a process that reads data."""
 
 
-class UserError(Exception):
-    """Bad input, told in one line that names the key, the value and the fix."""
-
-
-def one_line(text: str) -> str:
-    """Join the lines of a message."""
-    return " ".join(text.split())
-
-
 def explain(error: BaseException) -> str | None:
     """Return the line that tells a user what to mend, or None where the error is a bug of ours."""
     error, where = _unwrap(error)
@@ -31,7 +23,7 @@ def explain(error: BaseException) -> str | None:
         return None
     if type(error).__module__.startswith("wandb."):
         return one_line(f"Weights & Biases: {words(error)}; with logger.offline=true a run needs none of it")
-    told = isinstance(error, UserError | ValueError)
+    told = isinstance(error, ValueError)
     troubles = filter(None, (system.trouble(each, words(each)) for each in _chain(error)))
     trouble = next((each for each in troubles if each.is_scarcity or not told), None)
     if trouble is not None:

@@ -16,18 +16,17 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from ldmlab.atomic import write_json
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.build import CONDITION_KEYS, Loaded, load_model
 from ldmlab.cli.computing import pick_precision, ready_to_draw, ready_to_measure
-from ldmlab.cli.progress import counting, progress, track
 from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
 from ldmlab.cli.trained_on import heldout_reference, tell_of_seen
-from ldmlab.cli.unread import refuse_choices
 from ldmlab.conditioners.image import ImageConditioner, complete_each
-from ldmlab.data.atomic import write_json
+from ldmlab.configs.build import CONDITION_KEYS
+from ldmlab.configs.unread import refuse_choices
 from ldmlab.data.dataset import ShardDataset, collate
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
@@ -41,7 +40,9 @@ from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.protocol import Tell, evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
+from ldmlab.models.loading import Loaded, load_model
 from ldmlab.precision import Precision
+from ldmlab.progress import counting, progress, track
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
 

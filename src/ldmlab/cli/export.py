@@ -9,10 +9,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from ldmlab.cli.build import read_trusted
-from ldmlab.data.atomic import atomic_file, write_json
+from ldmlab.atomic import atomic_file, write_json
 from ldmlab.interop.exporting import export_autoencoder, export_model
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import read_trusted
 from ldmlab.tensor_file import write_tensors
 
 TORCH = {"format": "pt"}

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import SHIPPED_MODEL
+from ldmlab.models.checkpoints import Checkpoint, export_weights, in_half, read_checkpoint
+from ldmlab.models.shipped import SHIPPED_MODEL
 from ldmlab.models.stored import LENDER
-from ldmlab.training.checkpoints import Checkpoint, export_weights, in_half, read_checkpoint
 
 MODEL = "model.safetensors"
 

@@ -9,8 +9,8 @@ from typing import Any
 import lightning as L
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import CONDITION_KEYS, build_drawing
 from ldmlab.conditioners.image import ImageConditioner, complete_each
+from ldmlab.configs.build import CONDITION_KEYS, build_drawing
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.dataset import ImageBatch, collate
 from ldmlab.drawing.drawing import Drawing

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import is_model_of_ours, plain, stored_part
+from ldmlab.configs.build import plain
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import ASKED, Imported, Part, assemble, convert
 from ldmlab.interop.process import option
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
+from ldmlab.models.checkpoints import export_weights, require_fit
 from ldmlab.models.limits import no_larger_than
+from ldmlab.models.loading import is_model_of_ours, stored_part
 from ldmlab.models.stored import require_sound, require_stored
-from ldmlab.training.checkpoints import export_weights, require_fit
 
 
 def run(cfg: DictConfig) -> None:

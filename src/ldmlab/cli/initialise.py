@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ldmlab.cli.build import read_stored
 from ldmlab.models.build import LARGEST_GRID, build_outline
 from ldmlab.models.limits import no_larger_than
+from ldmlab.models.loading import read_stored
 from ldmlab.models.plain_data import shown
 from ldmlab.training.warm_start import take_over
 

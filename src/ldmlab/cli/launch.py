@@ -20,18 +20,19 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ldmlab.cli import lean_imports, searchpath
+from ldmlab import lean_imports
 from ldmlab.cli.arguments import Arguments, parse, quoted
-from ldmlab.cli.compose import as_job, hydra_at_conf
 from ldmlab.cli.errors import explain
-from ldmlab.cli.paths import conf_dir, expand_home
 from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.run_folder import RunFolder
-from ldmlab.cli.signals import STOP
-from ldmlab.cli.user_files import expand_paths, require_files
-from ldmlab.cli.validate import drop_fallen, validate, validate_sweep
+from ldmlab.configs import searchpath
+from ldmlab.configs.compose import as_job, hydra_at_conf
+from ldmlab.configs.user_files import expand_paths, require_files
+from ldmlab.configs.validate import drop_fallen, validate, validate_sweep
 from ldmlab.data.folder_lock import folder_lock
+from ldmlab.paths import conf_dir, expand_home
+from ldmlab.training.signals import STOP
 
 
 def launch(command: str, argv: Sequence[str]) -> None:

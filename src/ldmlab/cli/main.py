@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from ldmlab import __version__
 from ldmlab.cli import manual
-from ldmlab.cli.errors import UserError, explain
-from ldmlab.cli.signals import Stopped
-from ldmlab.cli.suggest import hint
+from ldmlab.cli.errors import explain
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.suggest import hint
+from ldmlab.training.signals import Stopped
 
 HELP = {"-h", "--help"}
 

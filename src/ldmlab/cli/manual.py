@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from textwrap import fill, indent
 
-from ldmlab.cli import catalogue
-from ldmlab.cli.errors import UserError
-from ldmlab.cli.suggest import hint
+from ldmlab.configs import catalogue
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.suggest import hint
 
 WIDTH = 88
 

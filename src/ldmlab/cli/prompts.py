@@ -6,7 +6,7 @@ import codecs
 import re
 from collections.abc import Iterable, Sequence
 
-from ldmlab.cli.errors import UserError
+from ldmlab.configs.errors import UserError
 from ldmlab.files import read_regular
 
 MOST_BYTES = 2**26

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmlab.cli.errors import UserError
-from ldmlab.cli.paths import experiments_dir
+from ldmlab.configs.errors import UserError
+from ldmlab.paths import experiments_dir
 
 STUDY = "published"
 

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ldmlab import __version__
-from ldmlab.cli.build import Loaded, plain
+from ldmlab.configs.build import plain
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS
+from ldmlab.models.loading import Loaded
 from ldmlab.precision import Precision
 
 
@@ -49,20 +50,6 @@ def drawing_record(cfg: DictConfig, loaded: Loaded, precision: Precision) -> dic
         **({} if precision.name == "fp32" else {"precision": precision.name}),
         "ldmlab": __version__,
     }
-
-
-def picture_record(
-    drawing: Mapping[str, Any], prompt: str | None, index: int, negative_prompt: str | None = None
-) -> dict[str, Any]:
-    """What a picture says: the same for the same picture, whichever command drew it.
-
-    Args:
-        drawing: see `drawing_record`.
-        prompt: what it shows; None where none was given.
-        index: its number; it draws its noise from (seed, index).
-        negative_prompt: what guidance led away from, if anything.
-    """
-    return {"prompt": prompt, "negative_prompt": negative_prompt, "index": index, **drawing}
 
 
 def portable(value: Any) -> Any:

@@ -13,17 +13,18 @@ from omegaconf import DictConfig
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ldmlab.cli.build import is_shipped, with_defaults
 from ldmlab.cli.export_run import MODEL
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.build import OBJECTIVE
+from ldmlab.models.builder import with_defaults
+from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
 from ldmlab.models.plain_data import require_plain, shown
+from ldmlab.models.shipped import is_shipped
 from ldmlab.torch_file import require_tensors
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.checkpoint_io import PREVIOUS
-from ldmlab.training.checkpoints import load_weights, read_lightning, require_fit
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.state import optimizer_names
+from ldmlab.training.optimizers import optimizer_names
 
 log = logging.getLogger(__name__)
 

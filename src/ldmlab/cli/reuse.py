@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.run_folder import RECORD, RunFolder
+from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 from ldmlab.files import read_text
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from ldmlab.cli.errors import UserError
+from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 
 RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")

@@ -11,17 +11,17 @@ from omegaconf import DictConfig, ListConfig
 from PIL import Image
 from torch import Tensor
 
-from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.cli.computing import pick_precision, ready_to_draw
-from ldmlab.cli.progress import progress
 from ldmlab.cli.prompts import checked, picture_count, read_prompts
 from ldmlab.cli.records import drawing_record
-from ldmlab.cli.series import Series
 from ldmlab.cli.trained_on import require_shapes
 from ldmlab.drawing.samples import sample
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet, from_pil
 from ldmlab.pictures.png import read_settings, write_png
+from ldmlab.pictures.series import Series
+from ldmlab.progress import progress
 from ldmlab.samplers.noise import picture_seeds
 
 STRIP_PICTURES = 8
@@ -47,7 +47,6 @@ def run(cfg: DictConfig) -> None:
     precision = pick_precision(cfg)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
-    assert isinstance(model, LatentDiffusion)
     if model.conditioner.concat_channels:
         raise ValueError(
             f"ckpt={cfg.ckpt}: this model draws from a picture; give it one: "

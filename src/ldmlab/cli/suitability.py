@@ -8,11 +8,11 @@ from itertools import islice
 import torch
 from omegaconf import DictConfig
 
-from ldmlab.cli.build import SHIPPED_MODEL
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import fit_tokenizer, lengths
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.shipped import SHIPPED_MODEL
 from ldmlab.training.suitability import suitability
 
 log = logging.getLogger(__name__)

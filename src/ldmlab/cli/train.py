@@ -17,34 +17,30 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from ldmlab.cli.build import (
-    from_user,
-    is_shipped,
-    load_autoencoder,
-    plain,
-    stored_part,
-)
 from ldmlab.cli.export_run import MODEL, export_run, is_exported
 from ldmlab.cli.initialise import Origin, begin_from, origin
 from ldmlab.cli.optimizer import build_optimizer
-from ldmlab.cli.progress import quiet_lightning, track
 from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
-from ldmlab.cli.signals import STOP, Stopped
 from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trained_on import remembered
 from ldmlab.cli.trainer import equip, make_trainer, ready_to_train
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.configs.build import from_user, plain
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import summarise, write_problems
 from ldmlab.models.build import DIFFUSION_GROUPS, build_autoencoder, build_latent_diffusion
+from ldmlab.models.checkpoints import load_weights
+from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import load_autoencoder, stored_part
+from ldmlab.models.shipped import is_shipped
+from ldmlab.progress import quiet_lightning, track
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.going_on import finish
-from ldmlab.training.checkpoints import load_weights
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.state import state_sha256
+from ldmlab.training.signals import STOP, Stopped
 
 log = logging.getLogger(__name__)
 PROBLEMS = "data_problems.csv"

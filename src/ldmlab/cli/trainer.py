@@ -16,11 +16,10 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import nn
 
-from ldmlab.cli.build import plain
 from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
-from ldmlab.cli.signals import STOP
 from ldmlab.compiling import compile_networks, pays
+from ldmlab.configs.build import plain
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.precision import Precision, lay_out
 from ldmlab.training.autoencoder import AutoencoderTraining
@@ -32,6 +31,7 @@ from ldmlab.training.callbacks.rng import RngState
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import precision_plugin, resolve_precision, training_precision
+from ldmlab.training.signals import STOP
 
 log = logging.getLogger(__name__)
 

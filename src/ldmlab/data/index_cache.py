@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data.atomic import atomic_file
+from ldmlab.atomic import atomic_file
 from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.sample_table import TEXTS, SampleTable
 from ldmlab.data.shard_scan import ShardScan, stats_path

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ldmlab.data.atomic import atomic_file
+from ldmlab.atomic import atomic_file
 from ldmlab.data.dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.sampling import fixed_loader

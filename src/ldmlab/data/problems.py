@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from ldmlab.data.atomic import atomic_file
+from ldmlab.atomic import atomic_file
 
 
 class Defect(StrEnum):

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from ldmlab.data.atomic import atomic_file, write_json
+from ldmlab.atomic import atomic_file, write_json
 from ldmlab.data.samples import Sample, SampleSource
 from ldmlab.files import read_text
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from ldmlab.data.atomic import write_json
+from ldmlab.atomic import write_json
 from ldmlab.data.samples import SPLITS, SampleSource
 from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
 from ldmlab.files import read_text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -54,6 +54,19 @@ def build(section: Any, kind: type, where: str, **given: Any) -> Any:
     except TROUBLE as error:
         told = f"{type(error).__name__}: {error}"
         raise ValueError(f"{where}: a value does not fit {factory.__name__} ({told})") from error
+
+
+def with_defaults(option: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """A stored component's config with those of some keys that it lacks, because they came later, at their defaults.
+
+    Args:
+        option: of a component that this process has built, so that its target is known to be what it says.
+        keys: those of its config of now.
+    """
+    module, _, name = str(option[TARGET]).rpartition(".")
+    parameters = inspect.signature(getattr(import_module(module), name)).parameters
+    later = {key: parameters[key].default for key in keys if key in parameters and key not in option}
+    return {**option, **later}
 
 
 def _resolve(target: Any, kind: type, where: str) -> Any:

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from ldmlab import __version__
-from ldmlab.data.atomic import atomic_file
+from ldmlab.atomic import atomic_file
 
 KEY = "ldmlab"
 """Keyword of the text chunk with the settings, in JSON; "Description" and "Software" are PNG's own."""

@@ -21,8 +21,8 @@ from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.latent_diffusion import OptimizerFactory
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.memory_format import keep_kernels, lay_out_states
+from ldmlab.training.optimizers import optimizer_names
 from ldmlab.training.precision import loss_scale
-from ldmlab.training.state import optimizer_names
 
 
 class AutoencoderTraining(L.LightningModule):
@@ -47,7 +47,7 @@ class AutoencoderTraining(L.LightningModule):
         model_config: what built the autoencoder, stored in every checkpoint as it is.
 
     Attributes:
-        trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
+        trained_on: the data, see `ldmlab.models.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
     def __init__(

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from ldmlab.data.atomic import atomic_file
-from ldmlab.training.checkpoints import read_lightning
+from ldmlab.atomic import atomic_file
+from ldmlab.models.checkpoints import read_lightning
 
 PREVIOUS = "previous.ckpt"
 """The name of the checkpoint before the newest."""

@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ldmlab.data.atomic import atomic_file
+from ldmlab.atomic import atomic_file
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import Schedule, learning_rate_factor
 from ldmlab.training.memory_format import keep_kernels, lay_out_states
-from ldmlab.training.state import optimizer_names
+from ldmlab.training.optimizers import optimizer_names
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -44,7 +44,7 @@ class LatentDiffusionTraining(L.LightningModule):
         model_config: what built the model, stored in every checkpoint as it is.
 
     Attributes:
-        trained_on: the data, see `ldmlab.training.checkpoints.Checkpoint`; stored in every checkpoint as well.
+        trained_on: the data, see `ldmlab.models.checkpoints.Checkpoint`; stored in every checkpoint as well.
     """
 
     def __init__(

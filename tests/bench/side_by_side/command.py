@@ -9,7 +9,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from ldmlab.cli.main import main
-from ldmlab.training.checkpoints import export_weights
+from ldmlab.models.checkpoints import export_weights
 from side_by_side.bench import Bench
 from side_by_side.networks import CLASSES, decoder_of, our_autoencoder
 from side_by_side.row import Row

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.cli.build import load_autoencoder, load_latent_diffusion
 from ldmlab.cli.import_ import require_whole
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import assemble, convert
 from ldmlab.interop.source import read_source
-from ldmlab.training.checkpoints import export_weights
+from ldmlab.models.checkpoints import export_weights
+from ldmlab.models.loading import load_autoencoder, load_latent_diffusion
 
 diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 

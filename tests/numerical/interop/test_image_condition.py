@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ldmlab.cli.build import load_latent_diffusion
 from ldmlab.conditioners.inpainting import LAYOUTS, Inpainting
 from ldmlab.conditioners.pixels import signed
 from ldmlab.interop.image_condition import around
+from ldmlab.models.loading import load_latent_diffusion
 
 diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 

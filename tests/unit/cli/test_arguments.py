@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from ldmlab.cli.arguments import parse, quoted
-from ldmlab.cli.errors import UserError
+from ldmlab.configs.errors import UserError
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 

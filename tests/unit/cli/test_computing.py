@@ -14,17 +14,17 @@ from torch import nn
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.backbones.dit import DiT
 from ldmlab.cli import computing
-from ldmlab.cli.build import Loaded
 from ldmlab.cli.computing import pick_precision, ready_to_draw, ready_to_measure
 from ldmlab.cli.records import drawing_record
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
+from ldmlab.models.checkpoints import Checkpoint
+from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded
 from ldmlab.precision import Precision
-from ldmlab.training.checkpoints import Checkpoint
-from ldmlab.training.state import state_sha256
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.cli.errors import explain
 from ldmlab.cli.launch import launch
 from ldmlab.describe import count_values
-from ldmlab.training.checkpoints import export_weights
+from ldmlab.models.checkpoints import export_weights
 
 TINY = {"channels": 16, "multipliers": [1, 2], "residual_blocks": 1, "norm_groups": 8, "patch": 4}
 DIT = ("backbone.width=32", "backbone.depth=3", "backbone.heads=2", "conditioner.length=9")

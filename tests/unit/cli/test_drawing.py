@@ -9,8 +9,8 @@ import pytest
 from hydra import compose
 from torch import nn
 
-from ldmlab.cli.build import build_drawing
-from ldmlab.cli.compose import hydra_at_conf
+from ldmlab.configs.build import build_drawing
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine

@@ -6,7 +6,8 @@ import os
 import pytest
 from hydra.utils import instantiate
 
-from ldmlab.cli.errors import UserError, explain, one_line
+from ldmlab.cli.errors import explain
+from ldmlab.configs.errors import UserError, one_line
 
 
 def component(scale: float) -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.launch import launch
+from ldmlab.configs.errors import UserError
 
 Body = Callable[..., None]
 

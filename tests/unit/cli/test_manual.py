@@ -5,9 +5,10 @@ import shlex
 
 import pytest
 
-from ldmlab.cli import catalogue, manual
+from ldmlab.cli import manual
 from ldmlab.cli.arguments import parse
-from ldmlab.cli.errors import UserError
+from ldmlab.configs import catalogue
+from ldmlab.configs.errors import UserError
 
 
 def belongs(option: str, group: str, command: str) -> bool:

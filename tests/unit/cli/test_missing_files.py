@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.errors import UserError
-from ldmlab.cli.user_files import require_files
-from ldmlab.cli.validate import validate
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.user_files import require_files
+from ldmlab.configs.validate import validate
 
 
 def check(command: str, overrides: list[str]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.prompts import BLANK, checked, picture_count, read_prompts
+from ldmlab.configs.errors import UserError
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.published import in_published_setting
+from ldmlab.configs.errors import UserError
 
 
 @pytest.mark.parametrize("given", [["backbone=dit_xl_2"], ["seed=3", "backbone=sd_1", "depth=1"]])

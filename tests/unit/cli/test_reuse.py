@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.run_folder import RunFolder
+from ldmlab.configs.errors import UserError
 
 BEFORE = "seed: 0\nbatch_size: 16\ndevice: auto\n"
 """The config of a run from before there were the keys `precision` and `compile`."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.errors import UserError
 from ldmlab.cli.run_folder import RunFolder
+from ldmlab.configs.errors import UserError
 
 TEXTS = ("n: 8", "", "")
 

@@ -8,8 +8,8 @@ import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
-from ldmlab.cli.compose import hydra_at_conf
 from ldmlab.cli.trainer import RANKS, equip, make_trainer
+from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
 

@@ -13,9 +13,9 @@ import torch
 from ldmlab.autoencoders.discriminator import PatchDiscriminator
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.vq import AutoencoderVQ
+from ldmlab.models.checkpoints import read_checkpoint
 from ldmlab.training import autoencoder as training_module
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoints import read_checkpoint
 
 Make = Callable[..., AutoencoderTraining]
 Batches = Callable[..., list[dict[str, Any]]]

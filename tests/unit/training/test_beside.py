@@ -7,11 +7,11 @@ from typing import Any
 import lightning as L
 import pytest
 
+from ldmlab.models.checkpoints import read_lightning
 from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLines
 from ldmlab.training.callbacks.throughput import Throughput
-from ldmlab.training.checkpoints import read_lightning
 
 
 class Failing(L.Callback):

@@ -14,7 +14,7 @@ from torch import nn
 
 from ldmlab.conditioners.clip import FrozenCLIP
 from ldmlab.diffusion.timestep_sampling import Uniform
-from ldmlab.training.checkpoints import read_checkpoint
+from ldmlab.models.checkpoints import read_checkpoint
 from ldmlab.training.ema import EMA
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 

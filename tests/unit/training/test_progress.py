@@ -11,7 +11,7 @@ import lightning as L
 import pytest
 from rich.console import Console
 
-from ldmlab.training import pace
+from ldmlab import pace
 from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
 
 METRICS = {"v_num": 0, "train/loss": 0.123456, "train/l1": 1.5, "val/psnr": 31.25, "images_per_second": 1234.5678}

@@ -13,8 +13,8 @@ import lightning as L
 import pytest
 import torch
 
+from ldmlab.models.checkpoints import read_lightning
 from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoints import read_lightning
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 MODULES: dict[str, type[L.LightningModule]] = {

@@ -10,8 +10,8 @@ import lightning as L
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from ldmlab.pace import Pace, draws_bars
 from ldmlab.training.callbacks.beside import beside_training
-from ldmlab.training.pace import Pace, draws_bars
 
 LEAST_BAR, MOST_BAR = 4, 40
 """Columns."""

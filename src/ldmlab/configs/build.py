@@ -1,0 +1,75 @@
+"""Builds the components that a composed config describes, which may be classes of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from ldmlab.conditioners.base import Conditioner
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.guidance.autoguidance import Autoguidance
+from ldmlab.guidance.base import Guidance
+from ldmlab.models.fingerprint import state_sha256
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
+from ldmlab.samplers.base import Sampler
+
+CONDITION_KEYS = ("captions", "labels")
+"""What of a batch a conditioner may read."""
+
+
+def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A config as plain dicts and lists, references resolved."""
+    container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def from_user(section: Mapping[str, Any], kind: type, where: str, **given: Any) -> Any:
+    """A section of a composed config, which may name a class of the user's own; see `models.builder.build`."""
+    return instantiate(section, **given)
+
+
+def build_sampler(config: Mapping[str, Any], model: LatentDiffusion) -> Sampler:
+    """The method of a config's `sampler` group, for a model.
+
+    Raises:
+        ValueError: it does not go with the model.
+    """
+    sampler: Sampler = instantiate(config)
+    sampler.check(model.denoiser)
+    return sampler
+
+
+def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidance:
+    """The method of a config's `guidance` group, for a model.
+
+    Raises:
+        ValueError: it does not go with the model, or brings a second one, which works on other latents.
+    """
+    guidance: Guidance = instantiate(config)
+    guidance.check(model.denoiser, model.latent_shape[0], model.conditioner.says_something)
+    if isinstance(guidance, Autoguidance) and guidance.latents != state_sha256(model.autoencoder):
+        raise ValueError(
+            f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
+            "was trained with the same autoencoder_ckpt"
+        )
+    if isinstance(guidance, Autoguidance) and isinstance(guidance.conditioner, Conditioner):
+        # Both share one autoencoder, on whatever device this model comes to be.
+        guidance.conditioner.place(model.autoencoder, model.latent_shape[1])
+    return guidance
+
+
+def build_drawing(
+    cfg: Mapping[str, Any], model: LatentDiffusion, seeds: Sequence[int], precision: Precision | None = None
+) -> Drawing:
+    """How a command's config says that a model draws pictures of these seeds.
+
+    Raises:
+        ValueError: the sampler or the guidance does not go with the model.
+    """
+    sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model)
+    return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)

@@ -1,0 +1,55 @@
+"""The end of a line about a key or a group that is not there: what was meant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ldmlab.configs import catalogue
+from ldmlab.configs.schema import SET_BY_LDMLAB
+from ldmlab.configs.suggest import hint, nearest
+from ldmlab.configs.synonyms import synonym
+
+
+def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
+    """What else does it, the same in ldmlab's words, the choice that brings it in, or what it is most like.
+
+    Args:
+        command: whose keys they are.
+        wrong: the key that is not there.
+        keys: the dotted keys that are.
+    """
+    if wrong in SET_BY_LDMLAB:
+        return f": {SET_BY_LDMLAB[wrong]}"
+    if wrong == "experiment":
+        return "; begin its file with the line '# @package _global_', so that its keys are the command's"
+    groups = [group.name for group in catalogue.groups(command)]
+    known = [key for key in keys if not key.endswith("_")] + groups
+    meant = synonym(wrong, known)
+    if meant is not None:
+        return f"; did you mean '{meant}'?"
+    section = wrong.partition(".")[0]
+    is_there = any(key.startswith(f"{section}.") for key in keys)
+    return ("" if is_there else _whence(command, section)) or hint(wrong, known)
+
+
+def instead_of_group(command: str, wrong: str) -> str:
+    """The choice that brings it in, the key that does it here, or the nearest group."""
+    meant = synonym(wrong, [key.name for key in catalogue.keys(command)])
+    if meant is not None:
+        return f"; did you mean '{meant}'?"
+    return _whence(command, wrong) or hint(wrong, [group.name for group in catalogue.groups(command)])
+
+
+def instead_of_option(command: str, group: str, wrong: str, options: Collection[str]) -> str:
+    """The nearest option, the group that has one of that name, or all options where they are few."""
+    if nearest(wrong, options) is None:
+        for other in catalogue.groups(command):
+            if wrong in catalogue.options(other.name) and other.name != group:
+                return f"; did you mean '{other.name}={wrong}'?"
+    return hint(wrong, options)
+
+
+def _whence(command: str, name: str) -> str:
+    known: list[catalogue.Group | catalogue.Key] = [*catalogue.groups(command), *catalogue.keys(command)]
+    where = next((each.where for each in known if each.name == name and each.where), None)
+    return "" if where is None else f"; '{name}' comes with {where.replace(', ', ' or ')}"

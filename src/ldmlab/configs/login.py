@@ -1,0 +1,45 @@
+"""Whether Weights & Biases would let a run in, found out without a network. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import netrc
+import os
+from pathlib import Path
+from urllib.parse import urlparse
+
+from omegaconf import DictConfig, OmegaConf
+
+from ldmlab.configs.errors import UserError
+
+KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+OFFLINE = ("offline", "dryrun", "disabled")
+
+
+def require_login(config: DictConfig) -> None:
+    """Refuse a run that W&B would ask for a key in its midst.
+
+    Raises:
+        UserError: it is to be online, and there is no key.
+    """
+    is_wandb = str(OmegaConf.select(config, "logger._target_")).endswith(".wandb_logger")
+    if not is_wandb or OmegaConf.select(config, "logger.offline") or os.environ.get("WANDB_MODE") in OFFLINE:
+        return
+    if not any(map(os.environ.get, KEYS)) and not _in_netrc():
+        raise UserError(
+            "logger.offline=false: there is no key for Weights & Biases; run `wandb login`, set WANDB_API_KEY, or "
+            "leave logger.offline=true and upload later by `wandb sync`"
+        )
+
+
+def _in_netrc() -> bool:
+    paths = [os.environ["NETRC"]] if "NETRC" in os.environ else ["~/.netrc", "~/_netrc"]
+    own = urlparse(os.environ.get("WANDB_BASE_URL", "")).hostname
+    for path in map(os.path.expanduser, paths):
+        if Path(path).is_file():
+            try:
+                hosts = netrc.netrc(path).hosts
+            except (OSError, netrc.NetrcParseError):
+                continue
+            if own in hosts or (own is None and any("wandb" in host for host in hosts)):
+                return True
+    return False

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ldmlab.cli.manual import PAGES
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.validate import _extra, _mismatch, _paths, validate, validate_sweep
+
+Refused = Callable[..., str]
+Study = Callable[[str, str], None]
+
+
+NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"]}
+"""Keys without a default."""
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_defaults_pass(command: str) -> None:
+    validate(command, NEEDED.get(command, []))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["+sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["++sampler.stesp=3"], "unknown key 'sampler.stesp'; did you mean 'sampler.steps'?"),
+        (["+extra={a: 1}"], "unknown key 'extra'"),
+        (["sampler.steps.x=3"], "unknown key 'sampler.steps.x'"),
+        (["samplr=ddim"], "unknown key 'samplr'"),
+        (["+samplr=ddim"], "unknown key 'samplr'"),
+        (["sampler=ddmi"], "group 'sampler' has no option 'ddmi'; did you mean 'ddim'?"),
+        (["sampler=3"], "takes the name of an option; choose one of"),
+        (["+sampler=ddim"], "chosen without the '+'"),
+        (["sampler={steps: 3}"], "is a group and takes the name of an option"),
+        (["backbone=dit"], "'sample' has no group 'backbone' here"),
+        (["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
+        (["~seed"], "keys are set, not taken away"),
+        (["seed=1,2"], "add -m to run once for each"),
+        (["seed=[1"], "cannot read 'seed=[1' as an override"),
+        (["seed=${nowhere}"], "'nowhere' not found"),
+        (["hydra.run.dirr=x"], "unknown key 'hydra.run.dirr'"),
+        (["hydra/launcher=submitt"], "group 'hydra/launcher' has no option 'submitt'"),
+    ],
+)
+def test_wrong_keys_and_options(refused: Refused, overrides: list[str], told: str) -> None:
+    assert told in refused("sample", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("batch_size=1.5", "batch_size=1.5: this key takes a whole number"),
+        ("batch_size=true", "batch_size=true: this key takes a whole number"),
+        ("batch_size=null", "batch_size=null: this key takes a whole number"),
+        ("batch_size=[1]", "batch_size=[1]: this key takes a whole number"),
+        ("n=1.5", "n=1.5: input should be a valid integer"),
+        ("n=true", "n=true: input should be a valid integer"),
+        ("n=[1]", "n=[1]: input should be a valid integer"),
+        ("ema=1", "ema=1: this key takes true or false"),
+        ("sampler.eta=x", "sampler.eta=x: this key takes a number"),
+        ("sampler.eta=false", "sampler.eta=false: this key takes a number"),
+        ("sampler.spacing=3", "sampler.spacing=3: this key takes text"),
+        ("ckpt={a: 1}", "this key takes a single value or a list"),
+        ("batch_size={a: 1}", 'batch_size={"a": 1}: this key takes a whole number'),
+        ("n={a: 1}", 'n={"a": 1}: this key takes a single value or a list'),
+        ("n=0", "n=0: input should be greater than or equal to 1"),
+        ("seed=-1", "seed=-1: input should be greater than or equal to 0"),
+        ("device=gpu", "device=gpu: input should be 'auto', 'cpu' or 'cuda'"),
+        ("output_dir=''", "output_dir="),
+    ],
+)
+def test_wrong_types_and_ranges(refused: Refused, override: str, told: str) -> None:
+    assert told in refused("sample", override)
+
+
+@pytest.mark.parametrize("override", ["sampler.eta=1", "sampler.eta=0.5", "ckpt=a/b.ckpt", "prompts=[a,b]", "seed=0"])
+def test_right_values_pass(override: str) -> None:
+    validate("sample", [override])
+
+
+def test_missing_values_are_named_in_one_line(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler/open.yaml").write_text("_target_: a.B\nsteps: ???\neta: ???\n")
+    chosen = [f"hydra.searchpath=[file://{tmp_path}]", "sampler=open"]
+    assert refused("sample", *chosen) == (
+        "no value for sampler.eta, sampler.steps; give sampler.eta=VALUE sampler.steps=VALUE"
+    )
+    assert "sampler.eta;" in refused("sample", *chosen, "sampler.steps=2")
+    validate("sample", chosen, complete=False)
+    validate("sample", [*chosen, "sampler.steps=2", "sampler.eta=x"])
+
+
+def test_experiments_set_keys_and_options(study: Study) -> None:
+    study("shapes/a", "defaults:\n  - override /sampler: ddpm\nn: 3\nsampler:\n  steps: 7\n")
+    validate("sample", ["experiment=shapes/a", "n=4"])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sampler:\n  stesp: 3\n", "unknown key 'sampler.stesp' (in the experiment); did you mean 'sampler.steps'?"),
+        ("sampler:\n  steps: many\n", "sampler.steps=many: this key takes a whole number"),
+        ("sampler: 3\n", "sampler=3: this is a section"),
+        ("n: [\n", "while parsing"),
+        ("defaults:\n  - override /sampler: ddmi\n", "has no option 'ddmi'"),
+        ("defaults:\n  - override /backbone: dit\n", "unknown key 'backbone'"),
+    ],
+)
+def test_mistakes_in_experiments(refused: Refused, study: Study, text: str, told: str) -> None:
+    study("shapes/a", text)
+    assert told in refused("sample", "experiment=shapes/a")
+
+
+STUDY = "defaults:\n  - override /sampler: ddim\nsampler:\n  steps: 7\n  eta: 0.5\n"
+
+
+def test_keys_of_an_option_that_is_replaced_fall_away_and_are_named(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    study("shapes/a", STUDY)
+    config = validate("sample", ["experiment=shapes/a", "sampler=ddpm"])
+    assert (config.sampler.steps, "eta" in config.sampler) == (7, False)
+    assert caplog.messages == ["of the experiment's keys, those of options that are replaced fall away: sampler.eta"]
+    caplog.clear()
+    assert validate("sample", ["experiment=shapes/a", "sampler=ddim"]).sampler.eta == 0.5
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "told"),
+    [
+        (f"{STUDY}  stesp: 3\n", ["sampler=ddpm"], "unknown key 'sampler.stesp' (in the experiment)"),
+        (STUDY, ["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
+        ("defaults:\n  - override /backbone: dit\n", ["sampler=ddpm"], "unknown key 'backbone'"),
+    ],
+)
+def test_but_no_others_do(refused: Refused, study: Study, text: str, overrides: list[str], told: str) -> None:
+    study("shapes/a", text)
+    assert told in refused("sample", "experiment=shapes/a", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("words", "fallen"),
+    [
+        (("train", "experiment=shapes/dit", "conditioner=class_label"), "conditioner.length, conditioner.depth"),
+        (("train", "experiment=shapes/unet", "backbone=dit_s_2"), "backbone.model_channels, backbone.multipliers"),
+        (("describe", "experiment=shapes/dit", "optimizer=adam"), "optimizer.weight_decay, optimizer.fused"),
+        (("benchmark", "experiment=prompt_to_prompt/swap", "method=fixed_seed"), "tau, self_tau"),
+    ],
+)
+def test_options_of_our_experiments_can_be_replaced(
+    words: tuple[str, ...], fallen: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    validate(words[0], words[1:])
+    assert fallen in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("experiment", "choice", "group"),
+    [
+        ("shapes/dit", "model=autoencoder", "backbone"),
+        ("editing/inpainting", "conditioner=text", "conditioner@conditioner.text"),
+    ],
+)
+def test_a_choice_that_leaves_no_place_for_another(refused: Refused, experiment: str, choice: str, group: str) -> None:
+    told = refused("train", f"experiment={experiment}", choice)
+    assert told.startswith(f"{choice}: leaves no place for '{group}', of which the experiment chooses an option")
+
+
+def test_experiment_that_is_not_there(refused: Refused, study: Study) -> None:
+    study("shapes/dit", "")
+    told = refused("sample", "experiment=shapes/dti")
+    assert told == "group 'experiment' has no option 'shapes/dti'; did you mean 'shapes/dit'?"
+
+
+def test_every_job_of_a_sweep_is_checked_before_the_first() -> None:
+    validate_sweep("sample", ["seed=1,2", "sampler=ddim,ddpm"])
+    with pytest.raises(UserError, match="n=0"):
+        validate_sweep("sample", ["n=1,0"])
+    with pytest.raises(UserError, match=r"unknown key 'sampler\.eta'"):
+        validate_sweep("sample", ["sampler=ddim,ddpm", "sampler.eta=1"])
+
+
+def test_an_empty_mapping_takes_any_keys() -> None:
+    keys = {"a": {}, "b": {"c": 1}}
+    assert list(_extra(keys, {"a": {"x": 1}, "b": {"c": 2}})) == []
+    assert list(_extra(keys, {"b": {"d": 2}, "e": 1})) == ["b.d", "e"]
+    assert _paths(keys) == ["a", "b.c"]
+
+
+@pytest.mark.parametrize(
+    ("default", "value", "fits"),
+    [
+        (None, 3, True),
+        (None, [1], True),
+        ("???", {"a": 1}, True),
+        ([1, 2], [3], True),
+        ([1, 2], [], True),
+        ([1, 2], ["a"], False),
+        ([1.0], [1], True),
+        ([1, "a"], [True], True),
+        ([[1]], [["a"]], False),
+        ([1], 1, False),
+        (1.0, 1, True),
+        (1, True, False),
+        (True, 1, False),
+    ],
+)
+def test_types_follow_the_default(default: object, value: object, fits: bool) -> None:
+    assert (_mismatch(default, value) is None) is fits
+
+
+def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
+    values = [
+        "trainer.devices=[0]",
+        "trainer.precision=32",
+        "trainer.val_check_interval=0.5",
+        "trainer.max_time=1:00:00",
+    ]
+    values += ["trainer.limit_train_batches=10", "trainer.deterministic=warn", "optimizer.lr=1", "optimizer.fused=true"]
+    values += ["optimizer.betas=[0,0.9]", "guidance.guided_channels=3", "conditioner.head_width=8"]
+    validate("train", values)
+    validate("train", ["trainer.devices=auto", "trainer.max_time={hours: 2}", "trainer.limit_train_batches=0.5"])
+    validate("sample", ["guidance=interval", "guidance.high=null", "compile=true"])
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("trainer.devices=1.5", "this key takes a list, written [A,B] or text or a whole number, as its default 1"),
+        ("trainer.gradient_clip_val=abc", "this key takes a number or null"),
+        ("trainer.logger=false", "unknown key 'trainer.logger': choose one by logger=csv or logger=wandb"),
+        ("+trainer.fast_dev_run=true", "unknown key 'trainer.fast_dev_run': use trainer.max_steps=1"),
+        ("optimizer.fused=abc", "this key takes true or false or null"),
+        ("optimizer.weight_decay=null", "this key takes a number, as its default 0.0"),
+        ("optimizer.betas=[0.9]", "this key takes a list of 2"),
+        ("guidance.scale=inf", "guidance.scale=inf: this key takes a finite number"),
+        ("data.heldout_path=3", "this key takes text or null"),
+        ("precision=32", "precision=32: input should be 'auto', 'bf16', 'fp16', 'tf32' or 'fp32'"),
+        ("compile=maybe", "compile=maybe: input should be 'auto', True or False"),
+    ],
+)
+def test_types_that_no_signature_has_are_refused(refused: Refused, override: str, told: str) -> None:
+    assert told in refused("train", override)

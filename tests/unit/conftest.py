@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from omegaconf import DictConfig
+
+from ldmlab.configs import catalogue, searchpath
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.validate import validate
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Return what is said of a command line that must be refused."""
+
+    def refuse(command: str, *overrides: str) -> str:
+        with pytest.raises(UserError) as raised:
+            validate(command, overrides)
+        assert "\n" not in str(raised.value)
+        return str(raised.value)
+
+    return refuse
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Put experiments into a temporary folder that stands in for experiments/."""
+    folder = tmp_path / "experiments"
+    monkeypatch.setattr(searchpath, "experiments_dir", lambda: folder)
+    monkeypatch.setattr(catalogue, "experiments_dir", lambda: folder)
+
+    def write(name: str, body: str) -> None:
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# @package _global_\n{body}")
+
+    return write
+
+
+@pytest.fixture
+def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Stand in for the body of a command, `sample` if no other is named, and run in a temporary folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def install(run: Callable[[DictConfig], None], command: str = "sample") -> None:
+        module = ModuleType(f"ldmlab.cli.{command}")
+        module.run = run  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    return install
