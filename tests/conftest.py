@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ldmlab.data.shapes import ShapesSource
 from ldmlab.data.shards import write_shards
+from ldmlab.worlds.shapes.dataset import ShapesSource
 
 SIZE = 32
 TRAINING = (

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ldmlab.data.shapes import ShapesSource
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.regions.composite import composite
 from ldmlab.editing.regions.fill import harmonic_fill, mean_fill
@@ -29,8 +28,9 @@ from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds
-from ldmlab.shapes.scene import SIZES
-from ldmlab.shapes.verifier import look, verify
+from ldmlab.worlds.shapes.dataset import ShapesSource
+from ldmlab.worlds.shapes.scene import SIZES
+from ldmlab.worlds.shapes.verifier import look, verify
 
 BOX = 1.35
 """Half a box's side over the object's nominal radius."""

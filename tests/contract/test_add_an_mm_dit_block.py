@@ -34,9 +34,9 @@ from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import half_weights
 from ldmlab.samplers.ddim import DDIM
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import COLOURS, Scene, SceneObject
 from ldmlab.types import Conditioning
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import COLOURS, Scene, SceneObject
 
 DOCUMENT = Path(__file__).parents[2] / "docs/architecture.md"
 SIDE, STEPS, PAIRS = 12, 10, 8

@@ -22,8 +22,8 @@ from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_autoencoder, load_latent_diffusion
 from ldmlab.paths import experiments_dir
 from ldmlab.samplers.ddim import DDIM
-from ldmlab.shapes.verifier import look
 from ldmlab.tensor_file import check
+from ldmlab.worlds.shapes.verifier import look
 
 LARGEST = 40e6
 WEIGHTS = sorted(experiments_dir().glob("*/weights/*.safetensors"))

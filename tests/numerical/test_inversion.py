@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from ldmlab.data.shapes import ShapesSource
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.ddim import DDIMInversion
@@ -22,6 +21,7 @@ from ldmlab.guidance.none import NoGuidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.samplers.ddim import DDIM
+from ldmlab.worlds.shapes.dataset import ShapesSource
 
 HELDOUT = 3
 

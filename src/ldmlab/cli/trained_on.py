@@ -13,11 +13,11 @@ from omegaconf import DictConfig
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
-from ldmlab.data.shapes import ShapesSource
 from ldmlab.files import read_regular
 from ldmlab.models.loading import Loaded
 from ldmlab.models.shipped import is_shipped
 from ldmlab.progress import track
+from ldmlab.worlds.shapes.dataset import ShapesSource
 
 if TYPE_CHECKING:
     from ldmlab.data.datamodule import ShardDataModule  # imports Lightning

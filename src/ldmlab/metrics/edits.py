@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from ldmlab.shapes.edits import SceneEdit
-from ldmlab.shapes.segment import WORKING_SIZE, segment
-from ldmlab.shapes.verifier import Seen, SeenObject, look, match, verify
+from ldmlab.worlds.shapes.edits import SceneEdit
+from ldmlab.worlds.shapes.segment import WORKING_SIZE, segment
+from ldmlab.worlds.shapes.verifier import Seen, SeenObject, look, match, verify
 
 STAYS = 0.1
 """An object that moved less than this (fraction of the side) is where it was."""

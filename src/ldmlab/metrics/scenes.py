@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.metrics.images import require_uint8
-from ldmlab.shapes.verifier import look, verify
+from ldmlab.worlds.shapes.verifier import look, verify
 
 CAPTION = "caption"
 """The score of whole captions: an image counts where every attribute that its caption asked for is right."""
@@ -33,7 +33,7 @@ class SceneAccuracy:
 
         Args:
             images: what was drawn.
-            asked: what each image's caption says, as `ldmlab.shapes.captions.caption` returns it.
+            asked: what each image's caption says, as `ldmlab.worlds.shapes.captions.caption` returns it.
 
         Raises:
             ValueError: the images are not uint8 (B, 3, H, W), or not one entry an image is given.

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from ldmlab.data.shapes import HELDOUT_FRACTION, ShapesSource, split_of
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import Scene, random_scene
+from ldmlab.worlds.shapes.dataset import HELDOUT_FRACTION, ShapesSource, split_of
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import Scene, random_scene
 
 
 def test_a_sample_depends_on_seed_split_and_index_alone() -> None:

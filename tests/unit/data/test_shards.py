@@ -23,8 +23,8 @@ import webdataset
 from PIL import Image
 
 import ldmlab
-from ldmlab.data.shapes import ShapesSource
 from ldmlab.data.shards import write_shards
+from ldmlab.worlds.shapes.dataset import ShapesSource
 
 SOURCE = ShapesSource(image_size=16, train=70, heldout=25)
 LONG = ShapesSource(image_size=32, train=1800, heldout=0)
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
     """A limit on the size of files stands in for the full disk."""
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000))\n"
-        "from pathlib import Path; from ldmlab.data.shapes import ShapesSource\n"
+        "from pathlib import Path; from ldmlab.worlds.shapes.dataset import ShapesSource\n"
         "from ldmlab.data.shards import write_shards\n"
         "try: write_shards(ShapesSource(image_size=16, train=70, heldout=25), Path(sys.argv[1]), 20, "
         f"workers={workers})\n"
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_kill_in_the_middle_leaves_whole_shards_only(long_dataset: Path, tmp_path: Path, workers: int) -> None:
     code = (
-        "import sys; from pathlib import Path; from ldmlab.data.shapes import ShapesSource\n"
+        "import sys; from pathlib import Path; from ldmlab.worlds.shapes.dataset import ShapesSource\n"
         "from ldmlab.data.shards import write_shards\n"
         "write_shards(ShapesSource(image_size=32, train=1800, heldout=0), Path(sys.argv[1]), 90, "
         f"workers={workers})\n"

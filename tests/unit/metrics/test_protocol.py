@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ldmlab.metrics.distribution import diversity, frechet_distance
 from ldmlab.metrics.protocol import evaluate_reconstructions, evaluate_samples, reference_statistics
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import random_scene
 
 
 @pytest.fixture

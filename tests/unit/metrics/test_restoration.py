@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ldmlab.metrics.reconstruction import ssim
 from ldmlab.metrics.restoration import Trial, evaluate_restorations
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import random_scene
 
 
 @pytest.fixture

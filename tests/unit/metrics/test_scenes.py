@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from ldmlab.metrics.scenes import SceneAccuracy
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import COLOURS, random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import COLOURS, random_scene
 
 
 @pytest.fixture(scope="module")

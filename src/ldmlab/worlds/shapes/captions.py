@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ldmlab.shapes.scene import Scene, SceneObject, pick
+from ldmlab.worlds.shapes.scene import Scene, SceneObject, pick
 
 SAY_ALL = 2 / 3
 SAY_BACKGROUND = 1 / 3

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from ldmlab.data.samples import SPLITS, Sample, check_split
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import COLOURS, SHAPES, Scene, random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import COLOURS, SHAPES, Scene, random_scene
 
 HELDOUT_FRACTION = 0.1
 """Fraction of all scene identities that belongs to the held-out split, whatever the number of samples."""

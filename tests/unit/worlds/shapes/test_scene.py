@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ldmlab.shapes.render import outline, render
-from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, PLACES, RELATIONS, SHAPES, SIZES, Scene, random_scene
+from ldmlab.worlds.shapes.render import outline, render
+from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, PLACES, RELATIONS, SHAPES, SIZES, Scene, random_scene
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 

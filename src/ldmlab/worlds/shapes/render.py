@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
-from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, SIZES, Scene, SceneObject
+from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, SIZES, Scene, SceneObject
 
 SUPERSAMPLING = 4
 OUTLINE_SCALE = {"circle": 0.85, "square": 1.07, "triangle": 1.06, "star": 1.04}

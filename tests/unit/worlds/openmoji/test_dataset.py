@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ldmlab.data.emoji_names import EmojiName, emoji_name
-from ldmlab.data.openmoji import OpenMojiSource, named_emojis, render_emoji
 from ldmlab.data.samples import SPLITS
 from ldmlab.data.shards import write_shards
+from ldmlab.worlds.openmoji.dataset import OpenMojiSource, named_emojis, render_emoji
+from ldmlab.worlds.openmoji.names import EmojiName, emoji_name
 
 FEW = 400
 
@@ -23,7 +23,7 @@ FEW = 400
 def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, EmojiName]:
     """Only some of the pictures, among them flags that look the same and skin tones."""
     some = dict(list(named_emojis().items())[:FEW])
-    monkeypatch.setattr("ldmlab.data.openmoji.named_emojis", lambda: some)
+    monkeypatch.setattr("ldmlab.worlds.openmoji.dataset.named_emojis", lambda: some)
     return some
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.scene import COLOURS, SHAPES, pick, random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.scene import COLOURS, SHAPES, pick, random_scene
 
 OPPOSITE = {"small": "big", "big": "small"}
 SIZE_WORDS = {"small": ("small", "little"), "big": ("big", "large")}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import PLACES, SHAPES, Scene, SceneObject, random_scene
-from ldmlab.shapes.verifier import Seen, SeenObject, look, verify
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import PLACES, SHAPES, Scene, SceneObject, random_scene
+from ldmlab.worlds.shapes.verifier import Seen, SeenObject, look, verify
 
 Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from ldmlab.shapes.captions import caption
-from ldmlab.shapes.scene import BACKGROUNDS, COLOURS, SHAPES, Scene, SceneObject, random_scene
+from ldmlab.worlds.shapes.captions import caption
+from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, SHAPES, Scene, SceneObject, random_scene
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 
-from ldmlab.shapes.render import render
-from ldmlab.shapes.scene import (
+from ldmlab.worlds.shapes.render import render
+from ldmlab.worlds.shapes.scene import (
     ANGLE_JITTER,
     BACKGROUNDS,
     COLOURS,
@@ -29,7 +29,7 @@ from ldmlab.shapes.scene import (
     Scene,
     SceneObject,
 )
-from ldmlab.shapes.segment import WORKING_SIZE, Layer, segment
+from ldmlab.worlds.shapes.segment import WORKING_SIZE, Layer, segment
 
 PATCH = 24
 """Side of the patch on which silhouettes are compared; it spans 2.2 times the square root of the area."""

@@ -1,0 +1,1 @@
+"""What draws captioned pictures, and reads them back."""

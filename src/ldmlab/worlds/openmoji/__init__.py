@@ -1,0 +1,1 @@
+"""The pictures of OpenMoji under the names that Unicode gives them."""
