@@ -21,7 +21,7 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.dit_blocks import BLOCKS
 from ldmlab.conditioners.text import TextTransformer
-from ldmlab.describe import describe
+from ldmlab.counting.description import describe
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine

@@ -11,7 +11,7 @@ from hydra import compose
 from hydra.utils import instantiate
 
 from ldmlab.configs import catalogue
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
@@ -59,7 +59,7 @@ def test_it_is_what_its_experiment_trains(name: str) -> None:
     with hydra_at_conf("train"):
         config = compose("train", [f"experiment={name}"])
     for group in DIFFUSION_GROUPS:
-        wanted = plain(config[group])
+        wanted = resolved(config[group])
         assert with_defaults(stored.get(group, OBJECTIVE), wanted) == wanted, group
     assert stored["image_size"] == config.data.image_size
 

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from ldmlab.conditioners.base import Conditioner
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.models.build import build_autoencoder, build_backbone, build_conditioner
 from ldmlab.models.outline import without_memory
@@ -35,13 +35,13 @@ def build(name: str, *overrides: str) -> Published:
         config = compose("train", [f"experiment=published/{name}", *overrides])
     with without_memory():
         autoencoder, conditioner = (
-            build_autoencoder(plain(config.autoencoder)),
-            build_conditioner(plain(config.conditioner)),
+            build_autoencoder(resolved(config.autoencoder)),
+            build_conditioner(resolved(config.conditioner)),
         )
         grid, channels = config.data.image_size // autoencoder.factor, autoencoder.latent_channels
         conditioner.place(autoencoder, grid)
         variance = instantiate(config.objective).learns_variance
-        backbone = build_backbone(plain(config.backbone), channels, grid, conditioner, variance)
+        backbone = build_backbone(resolved(config.backbone), channels, grid, conditioner, variance)
         conditioner.prepare([""])
         cond = conditioner.null(1)
         inputs = (torch.empty(1, channels, grid, grid), torch.zeros(1, dtype=torch.long), cond)

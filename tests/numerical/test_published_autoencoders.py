@@ -10,7 +10,7 @@ from hydra import compose
 from torch import nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.models.build import build_autoencoder
 
@@ -32,7 +32,7 @@ def configured(option: str) -> Autoencoder:
     with hydra_at_conf("train"):
         config = compose("train", ["model=autoencoder", f"autoencoder={option}"])
     with torch.device("meta"):
-        return build_autoencoder(plain(config.autoencoder))
+        return build_autoencoder(resolved(config.autoencoder))
 
 
 def count(module: nn.Module) -> int:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from ldmlab.configs import catalogue
+from ldmlab.counting.description import describe
+from ldmlab.counting.module_cost import count_values
 from ldmlab.counting.passes import Pass
-from ldmlab.describe import count_values, describe
 
 Build = Callable[..., Any]
 

@@ -21,7 +21,7 @@ from ldmlab.atomic import atomic_file, write_json
 from ldmlab.cli.computing import pick_precision, ready_to_draw
 from ldmlab.cli.edit import build_method
 from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
@@ -201,7 +201,7 @@ def _manifest(cfg: DictConfig, loaded: Loaded, precision: Precision, n: int) -> 
 
 def _own(cfg: DictConfig) -> dict[str, Any]:
     """The kind of edits, the method and all of its keys."""
-    return {key: value for key, value in plain(cfg).items() if key not in ("sampler", "guidance", "output_dir")}
+    return {key: value for key, value in resolved(cfg).items() if key not in ("sampler", "guidance", "output_dir")}
 
 
 def _write(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import ASKED, Imported, Part, assemble, convert
+from ldmlab.interop.importing import ASKED, ConvertedPart, Imported, assemble, convert
 from ldmlab.interop.process import option
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
@@ -56,16 +56,16 @@ def _hints(cfg: DictConfig) -> Hints:
         quick_gelu=cfg.quick_gelu,
         tokenizer=tokenizer,
         image_size=cfg.image_size,
-        parameterization=None if chosen is None else option(plain(chosen)),
+        parameterization=None if chosen is None else option(resolved(chosen)),
         zero_terminal_snr=cfg.zero_terminal_snr,
     )
 
 
-def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> Part:
+def _other(name: str, path: str, hints: Hints, ignored: Counter[str]) -> ConvertedPart:
     """A part from a file of its own, ours or public."""
     if is_model_of_ours(path):
         section, state, _ = stored_part(path, name)
-        return Part("from a model of ours", section, state, {})
+        return ConvertedPart("from a model of ours", section, state, {})
     parts, left = convert(read_source(Path(path)), hints)
     if name not in parts:
         raise ValueError(f"{name}_ckpt={path}: holds no {name}, but {', '.join(parts)}")

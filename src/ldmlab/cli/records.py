@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ldmlab import __version__
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS
 from ldmlab.models.loading import Loaded
 from ldmlab.precision import Precision
@@ -29,8 +29,8 @@ def sampling_record(cfg: DictConfig) -> dict[str, Any]:
         "spacing": cfg.sampler.get("spacing"),
         "guidance_scale": cfg.guidance.get("scale", 1.0),
         "guidance_convention": GUIDANCE_CONVENTIONS.get(cfg.guidance.get("convention", "scale")),
-        "sampler_config": plain(cfg.sampler),
-        "guidance_config": plain(cfg.guidance),
+        "sampler_config": resolved(cfg.sampler),
+        "guidance_config": resolved(cfg.guidance),
     }
 
 
@@ -44,8 +44,8 @@ def drawing_record(cfg: DictConfig, loaded: Loaded, precision: Precision) -> dic
         "model": loaded.path.name,
         "model_sha256": loaded.checkpoint.sha256,
         "ema": loaded.checkpoint.ema,
-        "sampler": plain(cfg.sampler),
-        "guidance": {key: portable(value) for key, value in plain(cfg.guidance).items()},
+        "sampler": resolved(cfg.sampler),
+        "guidance": {key: portable(value) for key, value in resolved(cfg.guidance).items()},
         "device": precision.device.type,
         **({} if precision.name == "fp32" else {"precision": precision.name}),
         "ldmlab": __version__,

@@ -25,7 +25,7 @@ from ldmlab.cli.suitability import require_suitable
 from ldmlab.cli.trained_on import remembered
 from ldmlab.cli.trainer import equip, make_trainer, ready_to_train
 from ldmlab.conditioners.base import Conditioner
-from ldmlab.configs.build import from_user, plain
+from ldmlab.configs.build import from_user, resolved
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import summarise, write_problems
@@ -151,7 +151,7 @@ def _autoencoder(
     cfg: DictConfig, data: ShardDataModule, begun: Origin | None, start: Start | None
 ) -> AutoencoderTraining:
     data.needs = Needs(captions=False)
-    config = {"model": "autoencoder", "autoencoder": plain(cfg.autoencoder), "image_size": cfg.data.image_size}
+    config = {"model": "autoencoder", "autoencoder": resolved(cfg.autoencoder), "image_size": cfg.data.image_size}
     autoencoder = build_autoencoder(cfg.autoencoder, from_user)
     if begun is not None and start is None:
         begin_from(begun, nn.ModuleDict({"autoencoder": autoencoder}), config)
@@ -181,7 +181,7 @@ def _latent_diffusion(
             "could load the model; leave it at true"
         )
     autoencoder, autoencoder_config = load_autoencoder(cfg.autoencoder_ckpt)
-    config: dict[str, Any] = {group: plain(cfg[group]) for group in DIFFUSION_GROUPS}
+    config: dict[str, Any] = {group: resolved(cfg[group]) for group in DIFFUSION_GROUPS}
     config |= {"model": "latent_diffusion", "autoencoder": autoencoder_config, "image_size": cfg.data.image_size}
     if start is not None:
         stored = start.content["config"].get("backbone")

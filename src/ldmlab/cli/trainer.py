@@ -19,7 +19,7 @@ from torch import nn
 from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
 from ldmlab.compiling import compile_networks, pays
-from ldmlab.configs.build import plain
+from ldmlab.configs.build import resolved
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.precision import Precision, lay_out
 from ldmlab.training.autoencoder import AutoencoderTraining
@@ -49,7 +49,7 @@ def make_trainer(cfg: DictConfig) -> L.Trainer:
     Raises:
         ValueError: a setting that it does not take, or that no training here could go on with.
     """
-    settings = plain(cfg.trainer)
+    settings = resolved(cfg.trainer)
     _require_one_process(settings)
     _require_what_training_does_itself(cfg.model.name, settings, settings.pop("precision"))
     if isinstance(settings["val_check_interval"], float) and settings["check_val_every_n_epoch"] is None:
@@ -175,5 +175,5 @@ class Heeding(L.Callback):
 
 def _logger(cfg: DictConfig) -> Logger:
     logger: Logger = instantiate(cfg.logger)
-    logger.log_hyperparams(plain(cfg))
+    logger.log_hyperparams(resolved(cfg))
     return logger

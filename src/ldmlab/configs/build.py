@@ -21,10 +21,9 @@ CONDITION_KEYS = ("captions", "labels")
 """What of a batch a conditioner may read."""
 
 
-def plain(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """A config as plain dicts and lists, references resolved."""
-    container = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else dict(config)
-    assert isinstance(container, dict)
+def resolved(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+    """A config as dicts and lists of Python's own, with what its references stand for."""
+    container: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     return {str(key): value for key, value in container.items()}
 
 

@@ -26,7 +26,7 @@ ASKED = {"autoencoder": "autoencoder_ckpt=PATH of a VAE", "conditioner": "condit
 
 
 @dataclass(frozen=True)
-class Part:
+class ConvertedPart:
     """A part in our format.
 
     Attributes:
@@ -59,7 +59,7 @@ class Imported:
     summary: list[str]
 
 
-def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
+def convert(source: Source, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
     """All parts of a source, and how many of its tensors are ignored for which reason.
 
     Args:
@@ -69,7 +69,7 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
     Raises:
         ValueError: a tensor is missing, left over or of another shape.
     """
-    parts: dict[str, Part] = {}
+    parts: dict[str, ConvertedPart] = {}
     ignored = source.ignored.copy()
     for found in source.found:
         made, left = _convert(found, hints)
@@ -81,7 +81,7 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, Part], Counter[str]
     return parts, ignored
 
 
-def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]:
+def _convert(found: Found, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
     try:
         with no_larger_than(shape.numel() for shape in found.tensors.shapes.values()):
             components = found.family.describe(found.tensors, found.settings, hints)
@@ -100,10 +100,10 @@ def _convert(found: Found, hints: Hints) -> tuple[dict[str, Part], Counter[str]]
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
 
 
-def _part(found: Found, part: str, component: Component, state: Mapping[str, Tensor]) -> Part:
+def _part(found: Found, part: str, component: Component, state: Mapping[str, Tensor]) -> ConvertedPart:
     prefix = f"{part}."
     own = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
-    return Part(found.family.title, component.config(), {**own, **component.constants}, component.widths)
+    return ConvertedPart(found.family.title, component.config(), {**own, **component.constants}, component.widths)
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -112,7 +112,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor if kept else tensor.float()
 
 
-def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], hints: Hints) -> Imported:
+def assemble(source: Source, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: Hints) -> Imported:
     """A whole model, or an autoencoder or a conditioner alone where there is nothing else.
 
     Raises:
@@ -123,13 +123,13 @@ def assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], h
     return imported
 
 
-def _assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], hints: Hints) -> Imported:
+def _assemble(source: Source, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: Hints) -> Imported:
     if "backbone" not in parts:
         kind = "autoencoder" if "autoencoder" in parts else "conditioner"
         alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": 256}
         return Imported(alone, _state(parts), source.ema, [*_summary(parts, ignored)])
     if "conditioner" not in parts and parts["backbone"].widths.get("context_width") is None:
-        parts = {**parts, "conditioner": Part("no condition", NO_CONDITION, {}, {})}
+        parts = {**parts, "conditioner": ConvertedPart("no condition", NO_CONDITION, {}, {})}
     for name, asked in ASKED.items():
         if name not in parts:
             raise ValueError(f"path={source.path}: holds no {name}, without which a model is not whole; give {asked}")
@@ -142,11 +142,11 @@ def _assemble(source: Source, parts: Mapping[str, Part], ignored: Counter[str], 
     return Imported(config, _state(parts), source.ema, [*_summary(parts, ignored)])
 
 
-def _state(parts: Mapping[str, Part]) -> dict[str, Tensor]:
+def _state(parts: Mapping[str, ConvertedPart]) -> dict[str, Tensor]:
     return {f"{PARTS[name]}{key}": value for name, part in parts.items() for key, value in part.state.items()}
 
 
-def _with_picture(parts: Mapping[str, Part], factor: int) -> Mapping[str, Part]:
+def _with_picture(parts: Mapping[str, ConvertedPart], factor: int) -> Mapping[str, ConvertedPart]:
     """The parts with a conditioner that gives what the backbone reads beside the latents, if there is one."""
     backbone, reader = parts["backbone"], parts["conditioner"]
     channels = backbone.config.get("concat_channels", 0)
@@ -161,7 +161,7 @@ def _with_picture(parts: Mapping[str, Part], factor: int) -> Mapping[str, Part]:
 NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
 
 
-def _process(source: Source, parts: Mapping[str, Part], hints: Hints) -> dict[str, Section]:
+def _process(source: Source, parts: Mapping[str, ConvertedPart], hints: Hints) -> dict[str, Section]:
     """What the source says of its process, else the hints, else what is known of its family."""
     widths = parts["backbone"].widths
     reads_text = any(kind in parts["conditioner"].config["_target_"] for kind in ("CLIP", "TextTransformer"))
@@ -184,7 +184,7 @@ def _process(source: Source, parts: Mapping[str, Part], hints: Hints) -> dict[st
     }
 
 
-def _summary(parts: Mapping[str, Part], ignored: Counter[str]) -> Iterator[str]:
+def _summary(parts: Mapping[str, ConvertedPart], ignored: Counter[str]) -> Iterator[str]:
     for name, part in parts.items():
         values = sum(tensor.numel() for tensor in part.state.values())
         yield f"{name}: {part.title}, {len(part.state)} tensors, {values:,} values"

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import Part, convert
+from ldmlab.interop.importing import ConvertedPart, convert
 from ldmlab.interop.source import read_source
 
 CONTEXT = 32
@@ -161,7 +161,7 @@ def dit_folder(diffusers: Any, transformer: Any, vae: Any, tmp_path_factory: pyt
     return folder
 
 
-def built(part: Part) -> Any:
+def built(part: ConvertedPart) -> Any:
     """A module of ours with the weights of an imported part."""
     module, _, name = part.config["_target_"].rpartition(".")
     settings = {key: value for key, value in part.config.items() if key != "_target_"}

@@ -12,7 +12,7 @@ from hydra.errors import InstantiationException
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.cli.errors import explain
 from ldmlab.cli.launch import launch
-from ldmlab.describe import count_values
+from ldmlab.counting.module_cost import count_values
 from ldmlab.models.checkpoints import export_weights
 
 TINY = {"channels": 16, "multipliers": [1, 2], "residual_blocks": 1, "norm_groups": 8, "patch": 4}

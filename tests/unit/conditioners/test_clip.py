@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from ldmlab.conditioners.clip import CLIPText, FrozenCLIP
-from ldmlab.describe import describe
+from ldmlab.counting.description import describe
 from ldmlab.types import Conditioning
 
 NAME = "ldmlab-tiny"

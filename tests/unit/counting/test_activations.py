@@ -13,8 +13,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from ldmlab.autoencoders.blocks import Encoder
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
+from ldmlab.counting.description import describe
 from ldmlab.counting.passes import Pass
-from ldmlab.describe import describe
 from ldmlab.types import Conditioning
 
 

@@ -25,7 +25,7 @@ from ldmlab.autoencoders.perceptual import PerceptualLoss
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.conditioners.inpainting import Inpainting
-from ldmlab.describe import describe
+from ldmlab.counting.description import describe
 from ldmlab.training import data_wait
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks import cost, throughput

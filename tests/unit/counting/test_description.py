@@ -10,7 +10,8 @@ from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.text import TextTransformer
-from ldmlab.describe import Description, count_values, describe
+from ldmlab.counting.description import Description, describe
+from ldmlab.counting.module_cost import count_values
 from ldmlab.types import Conditioning
 
 

@@ -1,83 +1,31 @@
-"""A described model as a table for people and as plain data for machines."""
+"""A described model as a table for people, and as JSON data for machines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
-from torch import nn
 
-from ldmlab.cli.published import STUDY
-from ldmlab.describe import Description, Part, count_values
+from ldmlab.counting.model_description import ModelDescription
+from ldmlab.counting.module_cost import ModuleCost
 
 FIGURES = ("trainable", "frozen", "buffers", "macs", "flops", "activation_bytes")
-DENOISER = ("conditioner", "backbone")
-"""The networks that latent diffusion trains."""
+PUBLISHED = "published/"
+"""Before the names of experiments that are the settings of papers."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """A composed model, described.
+def as_json(model: ModelDescription, depth: int) -> dict[str, Any]:
+    """For machines: whole numbers, every module by its path, numbered ones one by one.
 
-    Attributes:
-        name: of the option of the group `model`.
-        image_size: side of the images in pixels.
-        latent_shape: C, H, W.
-        passes: what a pass at batch 1 through each of its networks runs.
-        modules: the networks themselves, each once.
-        setting: the experiment that was chosen.
-        text_tokens: L, the length of the context; None where there is none.
+    Args:
+        model: described.
+        depth: levels of modules below each network.
     """
-
-    name: str
-    image_size: int
-    latent_shape: tuple[int, ...]
-    passes: dict[str, Description]
-    modules: dict[str, nn.Module]
-    setting: str | None
-    text_tokens: int | None = None
-
-    @property
-    def image_tokens(self) -> tuple[int, ...]:
-        """N, for each grid that the backbone attends on."""
-        return self.passes["backbone"].tokens if "backbone" in self.passes else ()
-
-    @property
-    def totals(self) -> dict[str, int]:
-        """Of all networks."""
-        return _totals(self.modules.values(), self.passes.values())
-
-    @property
-    def denoiser(self) -> dict[str, int] | None:
-        """Of backbone and conditioner, as papers count a model; None where there are none."""
-        if not {*DENOISER} <= {*self.modules}:
-            return None
-        return _totals([self.modules[name] for name in DENOISER], [self.passes[name] for name in DENOISER])
-
-
-def _totals(modules: Iterable[nn.Module], passes: Iterable[Description]) -> dict[str, int]:
-    """Parameters of networks, each counted once, and the cost of one pass through each."""
-    trainable, frozen, buffers = map(sum, zip(*map(count_values, modules), strict=True))
-    macs, kept = map(sum, zip(*((each.root.macs, each.root.activation_bytes) for each in passes), strict=True))
-    return {
-        "parameters": trainable + frozen + buffers,
-        "trainable": trainable,
-        "frozen": frozen,
-        "buffers": buffers,
-        "macs": macs,
-        "flops": 2 * macs,
-        "activation_bytes": kept,
-    }
-
-
-def plain(model: Model, depth: int) -> dict[str, Any]:
-    """For machines: whole numbers, every part by its path, numbered parts one by one."""
     parts = {name: [_row(*row) for row in d.root.walk(depth)] for name, d in model.passes.items()}
     return {
-        "model": model.name,
-        "experiment": model.setting,
+        "model": model.kind,
+        "experiment": model.experiment,
         "image_size": model.image_size,
         "latent_shape": list(model.latent_shape),
         "image_tokens": list(model.image_tokens),
@@ -88,16 +36,22 @@ def plain(model: Model, depth: int) -> dict[str, Any]:
     }
 
 
-def _row(path: str, part: Part) -> dict[str, Any]:
+def _row(path: str, part: ModuleCost) -> dict[str, Any]:
     return {"path": path, "class": part.kind} | {figure: getattr(part, figure) for figure in FIGURES}
 
 
-def table(model: Model, depth: int) -> Table:
+def as_table(model: ModelDescription, depth: int) -> Table:
+    """For people: costs in one unit, numbered modules that are alike as one row, columns that are 0 left out.
+
+    Args:
+        model: described.
+        depth: levels of modules below each network.
+    """
     totals = model.totals
     unit = "G" if totals["macs"] >= 1e10 else "M"
     shown = [figure for figure in FIGURES if totals[figure] or figure == "trainable"]
     headings = {"macs": f"{unit}MACs", "flops": f"{unit}FLOPs", "activation_bytes": "activations, MB"}
-    table = Table(title=f"{model.name}: one pass at batch 1", title_justify="left", show_footer=True)
+    table = Table(title=f"{model.kind}: one pass at batch 1", title_justify="left", show_footer=True)
     table.add_column("module", "all, one pass each", no_wrap=True, overflow="ellipsis")
     table.add_column("class", no_wrap=True, overflow="ellipsis")
     for figure in shown:
@@ -112,7 +66,7 @@ def table(model: Model, depth: int) -> Table:
     return table
 
 
-def _lines(name: str, root: Part, depth: int) -> Iterator[tuple[str, Part]]:
+def _lines(name: str, root: ModuleCost, depth: int) -> Iterator[tuple[str, ModuleCost]]:
     """A part and those inside it that have figures, labelled and indented by level."""
     for path, part in root.walk(depth):
         if not path:
@@ -138,7 +92,8 @@ def _as_published(denoiser: dict[str, int]) -> str:
     )
 
 
-def facts(model: Model) -> Iterator[str]:
+def facts(model: ModelDescription) -> Iterator[str]:
+    """Lines to print below the table: sizes, tokens, the denoiser as papers count it, and how FLOPs are counted."""
     channels, rows, columns = model.latent_shape
     size = model.image_size
     yield f"images 3 x {size} x {size}, latents {channels} x {rows} x {columns}"
@@ -146,6 +101,6 @@ def facts(model: Model) -> Iterator[str]:
         yield f"image tokens N = {', '.join(map(str, model.image_tokens))}; text tokens L = {model.text_tokens or 0}"
     if model.denoiser is not None:
         yield _as_published(model.denoiser)
-    if model.setting is not None and model.setting.startswith(f"{STUDY}/"):
-        yield f"this is experiment={model.setting}, the published setting; experiment=null is without it"
+    if model.experiment is not None and model.experiment.startswith(PUBLISHED):
+        yield f"this is experiment={model.experiment}, the published setting; experiment=null is without it"
     yield "FLOPs are 2 MACs, of matrix products and convolutions; element-wise operations are not counted"
