@@ -100,5 +100,5 @@ class _OrAsWritten:
 
 
 def _tell(error: Exception) -> None:
-    told = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-    log.warning("compile: %s: %s; runs uncompiled", type(error).__name__, told.strip())
+    reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+    log.warning("compile: %s: %s; runs uncompiled", type(error).__name__, reason.strip())

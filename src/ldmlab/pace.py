@@ -59,7 +59,7 @@ class Pace:
         seconds = self.seconds_taken()
         return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
-    def told(self) -> str:
+    def status(self) -> str:
         """Count, speed and time left, for example "3/10, 1.5 a second, 0:00:05 left"."""
         seconds, steps = self.seconds_taken(), self.done - self._begin
         if not steps or seconds <= 0:

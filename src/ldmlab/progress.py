@@ -77,7 +77,7 @@ def _lines(what: str, total: int | None, done: int) -> Iterator[Callable[[int], 
     def advance(count: int) -> None:
         pace.done += count
         if pace.done != total and pace.is_due():
-            print(f"{what}: {pace.told()}", file=sys.stderr, flush=True)
+            print(f"{what}: {pace.status()}", file=sys.stderr, flush=True)
 
     yield advance
     if pace.seconds_taken() >= WORTH_TELLING:

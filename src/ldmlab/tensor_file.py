@@ -90,9 +90,9 @@ def check(path: Path, key: str = "ckpt") -> Seal:
             content.update(chunk)
     if start[_LENGTH.size : _START] != _BEGIN:
         return Seal(whole.hexdigest(), None)
-    told = start[_START:].decode(errors="replace")
-    if told != content.hexdigest():
+    digest = start[_START:].decode(errors="replace")
+    if digest != content.hexdigest():
         raise ValueError(
             f"{key}={path}: the file is damaged (its bytes do not have the digest in its header); get it anew"
         )
-    return Seal(whole.hexdigest(), told)
+    return Seal(whole.hexdigest(), digest)

@@ -159,7 +159,7 @@ def test_violations_are_seen(file: str, line: str, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("backbones/a.py", "from ldmlab.backbones.attention import Attention\nfrom .embeddings import x"),
+        ("backbones/a.py", "from ldmlab.backbones.attention_layers import Attention\nfrom .embeddings import x"),
         ("backbones/a.py", "from ldmlab import __version__"),
         ("training/a.py", "import lightning.pytorch as pl"),
         ("cli/a.py", "import hydra\nfrom ..training import autoencoder"),

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src/ldmlab"
 PLACES = {
-    "sampler.sample": {"drawing/course.py", "editing/regions/blended.py"},
+    "sampler.sample": {"drawing/sampling_plan.py", "editing/regions/blended.py"},
     "opposite": {"drawing/conditions.py"},
     "null_beside": {"drawing/conditions.py", "conditioners/base.py"},
     "PictureNoise": {"drawing/loop.py", "cli/evaluate.py"},

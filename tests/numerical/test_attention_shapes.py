@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.attention.backends import Backend, explicit, sdpa, xformers
-from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.attention_layers import Attention
 from ldmlab.configs import catalogue
 
 # Heads, queries, keys, head width.

@@ -74,7 +74,7 @@ def _reasons(kernel: SDPBackend, q: Tensor, k: Tensor, v: Tensor, mask: Mask) ->
     """PyTorch tells them as warnings; those of a CPU, which has but one kernel, are no use."""
     if not q.is_cuda:
         return ""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         FITS[kernel](cuda.SDPAParams(q, k, v, mask, 0.0, False, False), debug=True)
-    return " ".join(str(warning.message).split(" (Triggered")[0] for warning in told)
+    return " ".join(str(warning.message).split(" (Triggered")[0] for warning in warned)

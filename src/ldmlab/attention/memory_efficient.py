@@ -101,7 +101,7 @@ def _aligned_bias(bias: Tensor) -> Tensor:
 
 def _reasons(error: NotImplementedError) -> str:
     """Its message names each kernel with why it is not supported, over many lines; some are of other packages."""
-    _, *told = re.split(r"`([^`]+)` is not supported because:", str(error))
-    kernels = zip(told[::2], told[1::2], strict=True)
+    _, *reasons = re.split(r"`([^`]+)` is not supported because:", str(error))
+    kernels = zip(reasons[::2], reasons[1::2], strict=True)
     lines = [(name, [line.strip() for line in why.splitlines() if line.strip()]) for name, why in kernels]
     return "; ".join(f"{name}: {', '.join(why)}" for name, why in lines if "wasn't built" not in why[-1])

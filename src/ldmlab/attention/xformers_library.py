@@ -42,8 +42,8 @@ def _load() -> Callable[..., Tensor]:
         from xformers import _cpp_lib
         from xformers.ops import memory_efficient_attention
     except ImportError as error:
-        told = f"does not go with torch {torch.__version__}: {_line(error)}"
-        raise _broken(told, "pip install -U xformers") from error
+        reason = f"does not go with torch {torch.__version__}: {_line(error)}"
+        raise _broken(reason, "pip install -U xformers") from error
     failed = _cpp_lib._cpp_library_load_exception
     if failed is not None:
         raise _broken(f"cannot load its kernels: {_line(failed.__cause__ or failed)}", _remedy(failed)) from failed

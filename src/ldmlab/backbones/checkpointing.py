@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor, is_grad_enabled, nn
 from torch.utils.checkpoint import checkpoint
 
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.block_inputs import BlockInputs
 
 
 class Checkpointing(nn.Module):
-    """A backbone of blocks `block(x, told)`.
+    """A backbone of blocks `block(x, inputs)`.
 
     Attributes:
         checkpointing: whether training keeps the blocks' inputs alone. No part of what the network is: gradients are
@@ -19,9 +19,9 @@ class Checkpointing(nn.Module):
 
     checkpointing = False
 
-    def run_block(self, block: nn.Module, x: Float[Tensor, "B ..."], told: Told) -> Float[Tensor, "B ..."]:
+    def run_block(self, block: nn.Module, x: Float[Tensor, "B ..."], inputs: BlockInputs) -> Float[Tensor, "B ..."]:
         """What a block makes of the features."""
         if self.checkpointing and is_grad_enabled():
-            features: Tensor = checkpoint(block, x, told, use_reentrant=False)
+            features: Tensor = checkpoint(block, x, inputs, use_reentrant=False)
             return features
-        return block(x, told)
+        return block(x, inputs)

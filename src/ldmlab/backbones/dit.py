@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation, zero
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
@@ -127,9 +127,9 @@ class DiT(Checkpointing):
         if self.in_sequence and context is not None:
             tokens, context = torch.cat([tokens, context], dim=1), None
             mask = None if mask is None else F.pad(mask, (count, 0), value=True)
-        told = Told(embedding, self.grid, context, mask, control)
+        inputs = BlockInputs(embedding, self.grid, context, mask, control)
         for block in self.blocks:
-            tokens = self.run_block(block, tokens, told)
+            tokens = self.run_block(block, tokens, inputs)
         normed = self.final_norm(tokens[:, :count])
         if self.final_modulation is not None:
             shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""The four blocks of the Diffusion Transformer (Peebles & Xie 2023, figure 3): how a token stream is told a condition.
+"""The four blocks of the Diffusion Transformer (Peebles & Xie 2023, figure 3): how a condition reaches the tokens.
 
 Shapes: B batch, N tokens, D width, L context tokens, Dc context width.
 """
@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.attention_layers import Attention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.types import AttentionSite
 
 
@@ -59,7 +59,7 @@ class DiTBlock(nn.Module, ABC):
     """Whether the context follows the picture in the sequence; the mask is then over all of it."""
 
     @abstractmethod
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
 
     @abstractmethod
@@ -106,13 +106,13 @@ class SingleStreamBlock(DiTBlock):
         for layer in (self.self_attention.to_q, self.self_attention.to_k, self.self_attention.to_v):
             layer.weight.data *= 0.5**0.5
 
-    def _attend(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
-        return self.self_attention(x, told.grid, None, told.mask if self.in_sequence else None, told.control)
+    def _attend(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
+        return self.self_attention(x, inputs.grid, None, inputs.mask if self.in_sequence else None, inputs.control)
 
-    def _attend_to_context(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def _attend_to_context(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         if not self.has_context:
             return x
-        return x + self.cross_attention(self.cross_norm(x), told.grid, told.context, told.mask, told.control)
+        return x + self.cross_attention(self.cross_norm(x), inputs.grid, inputs.context, inputs.mask, inputs.control)
 
 
 class InContextBlock(SingleStreamBlock):
@@ -121,9 +121,9 @@ class InContextBlock(SingleStreamBlock):
     adaptive = False
     in_sequence = True
 
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update all tokens; the mask is over the whole sequence."""
-        x = x + self._attend(self.self_norm(x), told)
+        x = x + self._attend(self.self_norm(x), inputs)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -132,10 +132,10 @@ class CrossAttentionBlock(SingleStreamBlock):
 
     adaptive = False
 
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        x = x + self._attend(self.self_norm(x), told)
-        x = self._attend_to_context(x, told)
+        x = x + self._attend(self.self_norm(x), inputs)
+        x = self._attend_to_context(x, inputs)
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -148,11 +148,11 @@ class AdaLNBlock(SingleStreamBlock):
     adaptive = True
     vectors = 4
 
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        shift, scale, mlp_shift, mlp_scale = self.modulation(told.embedding).chunk(4, dim=-1)
-        x = x + self._attend(modulate(self.self_norm(x), shift, scale), told)
-        x = self._attend_to_context(x, told)
+        shift, scale, mlp_shift, mlp_scale = self.modulation(inputs.embedding).chunk(4, dim=-1)
+        x = x + self._attend(modulate(self.self_norm(x), shift, scale), inputs)
+        x = self._attend_to_context(x, inputs)
         return x + self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
 
     def initialise(self) -> None:
@@ -167,11 +167,11 @@ class AdaLNZeroBlock(AdaLNBlock):
 
     vectors = 6
 
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(told.embedding).chunk(6, dim=-1)
-        attended = self._attend(modulate(self.self_norm(x), shift, scale), told)
-        x = self._attend_to_context(x + gate[:, None] * attended, told)
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(inputs.embedding).chunk(6, dim=-1)
+        attended = self._attend(modulate(self.self_norm(x), shift, scale), inputs)
+        x = self._attend_to_context(x + gate[:, None] * attended, inputs)
         return x + mlp_gate[:, None] * self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
 
 

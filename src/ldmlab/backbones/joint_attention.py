@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ldmlab.attention.attend import attend
 from ldmlab.attention.backends import resolve_backend
-from ldmlab.backbones.attention import Projections, key_mask
+from ldmlab.backbones.attention_layers import Projections, key_mask
 from ldmlab.backbones.rotary import Rotation, rotate
 from ldmlab.types import AttentionControl, AttentionSite
 

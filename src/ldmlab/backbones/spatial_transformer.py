@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.attention_layers import Attention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.types import AttentionSite
 
@@ -55,10 +55,10 @@ class TransformerBlock(nn.Module):
         self.cross_attention = Attention(width, heads, head_width, context_width, backend=backend, site=second)
         self.feed_forward = GEGLU(width)
 
-    def forward(self, x: Float[Tensor, "B N D"], told: Told) -> Float[Tensor, "B N D"]:
+    def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
         """Update the tokens."""
-        x = x + self.self_attention(self.norms[0](x), told.grid, control=told.control)
-        x = x + self.cross_attention(self.norms[1](x), told.grid, told.context, told.mask, told.control)
+        x = x + self.self_attention(self.norms[0](x), inputs.grid, control=inputs.control)
+        x = x + self.cross_attention(self.norms[1](x), inputs.grid, inputs.context, inputs.mask, inputs.control)
         return x + self.feed_forward(self.norms[2](x))
 
 
@@ -86,12 +86,12 @@ class SpatialTransformer(nn.Module):
         )
         self.project_out = zeroed(nn.Conv2d(inner, channels, 1))
 
-    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B C H W"]:
+    def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B C H W"]:
         """Update the features."""
         rows, columns = x.shape[-2:]
         # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.
         tokens = self.project_in(self.norm(x)).flatten(2).transpose(1, 2).contiguous()
-        here = replace(told, grid=(rows, columns))
+        here = replace(inputs, grid=(rows, columns))
         for block in self.blocks:
             tokens = block(tokens, here)
         layout = torch.contiguous_format if x.is_contiguous() else torch.channels_last

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
 from ldmlab.backbones.residual import group_norm, zeroed
@@ -132,16 +132,18 @@ class UNet(Checkpointing):
             embedding = embedding + self.vector_projection(require("vector", cond.vector, "UNet"))
         context = require("context", cond.context, "UNet") if self.has_context else None
         rows, columns = x.shape[-2:]
-        told = Told(embedding, (rows, columns), context, cond.context_mask if self.has_context else None, control)
+        inputs = BlockInputs(
+            embedding, (rows, columns), context, cond.context_mask if self.has_context else None, control
+        )
         hidden = self._placed(self.into(x))
         skips = [hidden]
         for stage in self.down:
-            hidden = self.run_block(stage, hidden, told)
+            hidden = self.run_block(stage, hidden, inputs)
             skips.append(hidden)
         for stage in self.middle:
-            hidden = self.run_block(stage, hidden, told)
+            hidden = self.run_block(stage, hidden, inputs)
         for stage in self.up:
-            hidden = self.run_block(stage, torch.cat([hidden, skips.pop()], dim=1), told)
+            hidden = self.run_block(stage, torch.cat([hidden, skips.pop()], dim=1), inputs)
         return self.out(hidden)
 
     def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.backbones.block import Told
-from ldmlab.backbones.plain_attention import PlainAttention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.residual import Downsample, Resample, ResidualBlock, Upsample
+from ldmlab.backbones.spatial_self_attention import SpatialSelfAttention
 from ldmlab.backbones.spatial_transformer import SpatialTransformer
 
 
@@ -28,13 +28,13 @@ class UNetStage(nn.Module):
         self.attention = attention
         self.resample = resample
 
-    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B Cout Hout Wout"]:
+    def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B Cout Hout Wout"]:
         """Run the layers that are there."""
         if self.residual is not None:
-            x = self.residual(x, told.embedding)
+            x = self.residual(x, inputs.embedding)
         if self.attention is not None:
-            x = self.attention(x, told)
-        return x if self.resample is None else self.resample(x, told.embedding)
+            x = self.attention(x, inputs)
+        return x if self.resample is None else self.resample(x, inputs.embedding)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class UNetLayers:
         heads, head_width = self._split(channels)
         grid = (self.grid >> level, self.grid >> level)
         if self.attention_block == "plain":
-            return PlainAttention(channels, heads, head_width, self.attention, name, grid)
+            return SpatialSelfAttention(channels, heads, head_width, self.attention, name, grid)
         depth, context_width = self.transformer_depth, self.context_width
         return SpatialTransformer(channels, heads, head_width, depth, context_width, self.attention, name, grid)
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.attention_layers import Attention
 from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require
 from ldmlab.conditioners.tokenizer import (
     check_length,
@@ -121,8 +121,8 @@ class TextTransformer(Conditioner):
             some = [captions[row] for row in rows[start : start + CHUNK]]
             longer += sum(tokens > self.length for tokens in lengths(self.tokenizer, some))
         if longer:
-            told = "%d of %d captions have more than conditioner.length=%d tokens and are cut"
-            log.warning(told, longer, len(rows), self.length)
+            message = "%d of %d captions have more than conditioner.length=%d tokens and are cut"
+            log.warning(message, longer, len(rows), self.length)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Refuses a prompt that would be cut."""

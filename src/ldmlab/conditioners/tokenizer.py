@@ -156,9 +156,9 @@ def _merges_of(model: Mapping[str, Any], words: Mapping[str, int]) -> list[tuple
     return [(first, second) for first, second in pairs]
 
 
-def _require(fits: bool, told: str) -> None:
+def _require(fits: bool, message: str) -> None:
     if not fits:
-        raise ValueError(told)
+        raise ValueError(message)
 
 
 def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:

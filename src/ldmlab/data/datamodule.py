@@ -153,8 +153,8 @@ class ShardDataModule(LightningDataModule):
         """Go on after the finished batches. ValueError as in `require_same_order`."""
         if self._fitting():
             if self.require_same_order(state_dict):
-                told = "%s: %s samples when the checkpoint was saved, %d now; the run goes on with batch %d of these"
-                log.warning(told, self.path, state_dict["samples"], len(self.train_set), state_dict["batches"])
+                message = "%s: %s samples when the checkpoint was saved, %d now; the run goes on with batch %d of these"
+                log.warning(message, self.path, state_dict["samples"], len(self.train_set), state_dict["batches"])
             self._start = state_dict["batches"]
 
     def require_same_order(self, state_dict: Mapping[str, Any]) -> bool:

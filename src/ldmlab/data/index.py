@@ -216,8 +216,8 @@ def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
         problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems.keys())]
     planned = _planned(root)
     if planned is not None and planned > len(shards):
-        told = f"{len(shards)} of {planned} were written: run `ldmlab data` again"
-        problems.append(Problem(Defect.MISSING_SHARD, DATASET, detail=told))
+        shortfall = f"{len(shards)} of {planned} were written: run `ldmlab data` again"
+        problems.append(Problem(Defect.MISSING_SHARD, DATASET, detail=shortfall))
     return [root / name for name in shards], problems
 
 

@@ -65,8 +65,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"{self.shard}/{self.key}" if self.key else self.shard
-        told = f"{place}: {self.detail}" if self.detail else place
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in told)  # names come from strangers
+        line = f"{place}: {self.detail}" if self.detail else place
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # names come from strangers
 
 
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:

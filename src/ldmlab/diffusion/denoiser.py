@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ldmlab.compiling import as_written
-from ldmlab.diffusion.objectives import Objective, Simple, Trial, every_level
+from ldmlab.diffusion.objectives import LossInputs, Objective, Simple, every_level
 from ldmlab.diffusion.parameterizations import Parameterization, PosteriorMean
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
@@ -80,7 +80,7 @@ class Denoiser(nn.Module):
         x = add_noise(latents, noise, level)
         output = self._predict(x, timesteps, cond)
         return self.objective.loss(
-            Trial(latents, noise, timesteps, level, x, *output, self.parameterization, self.chain)
+            LossInputs(latents, noise, timesteps, level, x, *output, self.parameterization, self.chain)
         )
 
     def _timesteps(self, level: Level, x: Tensor) -> Int[Tensor, " B"]:

@@ -19,7 +19,7 @@ from ldmlab.types import Level
 
 
 @dataclass(frozen=True)
-class Trial:
+class LossInputs:
     """What a loss is computed from: noisy samples, what they were made from, and what the network made of them.
 
     Attributes:
@@ -56,17 +56,17 @@ class Objective(ABC):
     learns_variance = False
 
     @abstractmethod
-    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
+    def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
         """The loss of each sample."""
 
 
 class Simple(Objective):
     """L_simple, the mean squared error of the prediction (Ho et al. 2020, eq. 14)."""
 
-    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
+    def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        target = trial.parameterization.target(trial.latents, trial.noise, trial.level)
-        return (trial.prediction - target).square().flatten(1).mean(dim=1)
+        target = inputs.parameterization.target(inputs.latents, inputs.noise, inputs.level)
+        return (inputs.prediction - target).square().flatten(1).mean(dim=1)
 
 
 class MinSNR(Simple):
@@ -83,10 +83,10 @@ class MinSNR(Simple):
             raise ValueError(f"objective.gamma={gamma}: the largest weight must be above 0; 5 is the paper's")
         self.gamma = gamma
 
-    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
+    def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        simple = super().loss(trial)
-        return self.weight(trial.level, trial.parameterization).to(simple) * simple
+        simple = super().loss(inputs)
+        return self.weight(inputs.level, inputs.parameterization).to(simple) * simple
 
     def weight(self, level: Level, parameterization: Parameterization) -> Float[Tensor, " B"]:
         """The factor of L_simple at each level."""
@@ -102,14 +102,14 @@ class Hybrid(Simple):
 
     learns_variance = True
 
-    def loss(self, trial: Trial) -> Float[Tensor, " B"]:
+    def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
         """See `Objective.loss`."""
-        chain, mix = trial.chain, trial.variance_mix
+        chain, mix = inputs.chain, inputs.variance_mix
         assert chain is not None
         assert mix is not None
-        denoised = trial.parameterization.denoised(trial.prediction.detach(), trial.x, trial.level)
-        bits = chain.bits(len(chain) - 1 - trial.timesteps, trial.latents, trial.x, denoised, mix)
-        return super().loss(trial) + len(chain) / 1000 * bits
+        denoised = inputs.parameterization.denoised(inputs.prediction.detach(), inputs.x, inputs.level)
+        bits = chain.bits(len(chain) - 1 - inputs.timesteps, inputs.latents, inputs.x, denoised, mix)
+        return super().loss(inputs) + len(chain) / 1000 * bits
 
 
 def every_level(schedule: NoiseSchedule) -> Level:

@@ -1,4 +1,4 @@
-"""The one loop: plain samples, pairs, inverted pictures and masked edits are courses that it runs.
+"""The one loop under samples, pairs, inverted pictures and masked edits: each is a `SamplingPlan` that it runs.
 
 Shapes: N pictures or pairs, C latent channels, H x W latent grid, f the autoencoder's factor.
 """
@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.drawing.conditions import Conditions, Subject, conditions
-from ldmlab.drawing.course import Course
 from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.sampling_plan import SamplingPlan
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.noise import PictureNoise
@@ -22,8 +22,8 @@ from ldmlab.samplers.noise import PictureNoise
 Shape = tuple[int, int, int]
 
 
-def _unchanged(course: Course) -> Course:
-    return course
+def _unchanged(plan: SamplingPlan) -> SamplingPlan:
+    return plan
 
 
 @torch.no_grad()
@@ -31,7 +31,7 @@ def draw(
     model: LatentDiffusion,
     drawing: Drawing,
     subjects: Sequence[Subject],
-    change: Callable[[Course], Course] = _unchanged,
+    change: Callable[[SamplingPlan], SamplingPlan] = _unchanged,
     *,
     latent_shape: Shape | None = None,
     at_once: int | None = None,
@@ -42,21 +42,22 @@ def draw(
 
     Args:
         model: the parts.
-        drawing: how.
+        drawing: the sampler, the guidance and the seeds.
         subjects: one, or as many as are drawn from each seed.
-        change: what is other than in plain samples; called once for those that are drawn at once.
+        change: gives the plan that is run in place of that of `sample`; called once for those that are drawn at once.
         latent_shape: C, H and W of the noise; the model's own if not given.
-        at_once: pictures, if not as many as `Drawing.rows` says.
+        at_once: pictures of a subject in a batch; `Drawing.rows(model)` if not given.
 
     Raises:
-        ValueError: see `conditions`; or the pictures are none.
+        ValueError: the conditioner cannot read a subject, the guidance makes no use of a negative that is given, or a
+            decoded value is NaN or infinite.
     """
     shape, at_once = latent_shape or model.latent_shape, at_once or drawing.rows(model)
     decoded = at_once if shape == model.latent_shape else 1  # one by one where they are large
     parts = []
     with drawing.running(model):
         for rows, count in _batches(model, drawing, _beside(drawing, subjects, at_once)):
-            latents = change(_plain(model, drawing, subjects, rows, shape)).run()
+            latents = change(_unchanged_plan(model, drawing, subjects, rows, shape)).run()
             if decoded == 1:
                 latents = torch.cat([side[:count] for side in latents.chunk(len(subjects))])
             pictures = torch.cat([model.decode(part).cpu() for part in latents.split(decoded)])
@@ -65,7 +66,7 @@ def draw(
 
 
 def _beside(drawing: Drawing, subjects: Sequence[Subject], at_once: int) -> int:
-    """How many pictures of each subject: all passes are as large as those of plain samples.
+    """How many pictures of each subject: all passes are as large as those of `sample`.
 
     Guidance that joins its two conditions in one pass makes, under a control, two of them.
     """
@@ -80,13 +81,13 @@ def _batches(model: LatentDiffusion, drawing: Drawing, at_once: int) -> Iterator
         yield rows + (rows[-1:] * (at_once - len(rows)) if fill else []), len(rows)
 
 
-def _plain(
+def _unchanged_plan(
     model: LatentDiffusion, drawing: Drawing, subjects: Sequence[Subject], rows: Sequence[int], shape: Shape
-) -> Course:
-    """The course of plain samples."""
+) -> SamplingPlan:
+    """The plan of `sample`, which nothing changes."""
     noise = PictureNoise([drawing.seeds[row] for row in rows], shape, model.device)
     made = [conditions(model, drawing.guidance, subject, rows) for subject in subjects]
-    return Course(
+    return SamplingPlan(
         rows=rows,
         denoiser=model.denoiser,
         guidance=drawing.guidance,

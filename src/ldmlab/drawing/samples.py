@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.drawing.conditions import Batch, Subject
-from ldmlab.drawing.course import Control, Course
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.loop import draw
+from ldmlab.drawing.sampling_plan import Control, SamplingPlan
 from ldmlab.models.latent_diffusion import LatentDiffusion
 
 OnStep = Callable[[int, Tensor], None]
@@ -43,9 +43,9 @@ def sample(
         ValueError: `negative` is given and the guidance makes no use of it.
     """
 
-    def watched(course: Course) -> Course:
-        course = replace(course, on_step=on_step or course.on_step)
-        return course if observer is None else course.observed(observer(course.rows))
+    def watched(plan: SamplingPlan) -> SamplingPlan:
+        plan = replace(plan, on_step=on_step or plan.on_step)
+        return plan if observer is None else plan.observed(observer(plan.rows))
 
     (pictures,) = draw(model, drawing, [Subject(batch, negative)], watched)
     return pictures
@@ -73,8 +73,8 @@ def sample_pairs(
         The first pictures and the second ones.
     """
 
-    def controlled(course: Course) -> Course:
-        return replace(course, control=control(course.rows), on_step=on_step or course.on_step)
+    def controlled(plan: SamplingPlan) -> SamplingPlan:
+        return replace(plan, control=control(plan.rows), on_step=on_step or plan.on_step)
 
     first, second = draw(model, drawing, [Subject(source), Subject(target)], controlled)
     return first, second

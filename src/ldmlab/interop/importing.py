@@ -90,9 +90,9 @@ def _convert(found: Found, hints: Hints) -> tuple[dict[str, ConvertedPart], Coun
     except (ValueError, *TROUBLE) as error:
         if any(f"{key}=" in str(error) for key in ("path", "tokenizer")):
             raise
-        told = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({told})"
+            f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({reason})"
         ) from error
     own = {f"{part}.{name}": value for part, outline in outlines.items() for name, value in outline.items()}
     ignored = account(table, own, found.tensors, found.family.ignored)
@@ -190,7 +190,7 @@ def _summary(parts: Mapping[str, ConvertedPart], ignored: Counter[str]) -> Itera
         yield f"{name}: {part.title}, {len(part.state)} tensors, {values:,} values"
         if channels := part.config.get("concat_channels"):
             giver = parts["conditioner"].config if "conditioner" in parts else {}
-            told = "the conditioner gives" if "text" in giver else "a conditioner has to give"
-            yield f"{name}: reads {channels} further channels, which {told}"
+            given = "the conditioner gives" if "text" in giver else "a conditioner has to give"
+            yield f"{name}: reads {channels} further channels, which {given}"
     for reason, number in ignored.items():
         yield f"ignored: {number} x {reason}"

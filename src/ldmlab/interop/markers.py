@@ -52,8 +52,8 @@ def read_marks(tensors: Tensors) -> tuple[Marks, Tensors]:
     predictions = {f"the key '{name}'": prediction for name in names if (prediction := KEYS[name]) is not None}
     predictions |= dict(_predictions(tensors))
     if len({*predictions.values()}) > 1:
-        told = ", ".join(f"{where} says {prediction.lower()}" for where, prediction in predictions.items())
-        raise ValueError(f"path={tensors.source}: contradicts itself: {told}; save it with one of them")
+        contradiction = ", ".join(f"{where} says {prediction.lower()}" for where, prediction in predictions.items())
+        raise ValueError(f"path={tensors.source}: contradicts itself: {contradiction}; save it with one of them")
     ends = _boolean(tensors, ZERO_SNR)
     if "ztsnr" in names:
         if ends is False:

@@ -77,8 +77,8 @@ def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
         scale = tensors.load("scale_factor")
         if scale.numel() != 1:
             raise ValueError(f"path={path}: its 'scale_factor' is of shape {tuple(scale.shape)}, no number")
-        told = {"scaling_factor": float(scale)}
-        found = [replace(part, settings=told) if part.family in AUTOENCODER_FAMILIES else part for part in found]
+        stated = {"scaling_factor": float(scale)}
+        found = [replace(part, settings=stated) if part.family in AUTOENCODER_FAMILIES else part for part in found]
     betas = process.from_betas(tensors.load("betas"), path) if "betas" in tensors else None
     return Source(path, found, schedule=betas, ignored=parts.ignored, ema=parts.ema)
 

@@ -119,9 +119,9 @@ def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, 
         **(split if any(split.values()) and not stated else {}),
     }
     if "heads" not in settings:
-        told = "without a context" if context is None else f"with a context of {context}"
+        described = "without a context" if context is None else f"with a context of {context}"
         raise ValueError(
-            f"path={tensors.source}: the weights do not tell how a UNet of {features} features {told} splits its "
+            f"path={tensors.source}: the weights do not tell how a UNet of {features} features {described} splits its "
             "attention; give heads=8, for example, or head_width=32"
         )
     grid = settings.pop("grid", known.grid)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.attention_layers import Attention
 from ldmlab.backbones.unet import UNet
 from ldmlab.interop.family import Parts, prefixed
 from ldmlab.interop.mapping import SAME, SEQUENCE, Form, Link, Rules, rename, renamed

@@ -36,7 +36,7 @@ def build(section: Any, kind: type, where: str, **given: Any) -> Any:
 
     Raises:
         ValueError: another target, an argument that is unknown, missing, of another type or that the constructor
-            refuses; its name and value are told.
+            refuses; its name and value are in the message.
     """
     if not isinstance(section, Mapping):
         raise ValueError(f"{where}: is {shown(section)}, where a section with a {TARGET} belongs")
@@ -52,8 +52,8 @@ def build(section: Any, kind: type, where: str, **given: Any) -> Any:
     try:
         return factory(**arguments, **given)
     except TROUBLE as error:
-        told = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{where}: a value does not fit {factory.__name__} ({told})") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{where}: a value does not fit {factory.__name__} ({reason})") from error
 
 
 def with_defaults(option: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -113,8 +113,8 @@ def _argument(factory: Any, name: str, value: Any, where: str) -> Any:
     try:
         return TypeAdapter(wanted, config=STRICT).validate_python(value)
     except ValidationError as error:
-        told = error.errors()[0]["msg"].removeprefix("Input ")
-        raise ValueError(f"{here}={shown(value)}: {told}") from error
+        reason = error.errors()[0]["msg"].removeprefix("Input ")
+        raise ValueError(f"{here}={shown(value)}: {reason}") from error
 
 
 @cache

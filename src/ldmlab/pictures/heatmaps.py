@@ -79,25 +79,27 @@ def heat_sheet(
         shown = overlay(large, heat[row])
         shown[len(words[row]) :] = 255
         cells += [large[None], shown]
-        told = [f"{word} ({peak:.1%})" for word, peak in zip(words[row], peaks[row], strict=False)]
-        labels += [titles[row], *told, *[""] * (maps.shape[1] - len(told))]
+        captions = [f"{word} ({peak:.1%})" for word, peak in zip(words[row], peaks[row], strict=False)]
+        labels += [titles[row], *captions, *[""] * (maps.shape[1] - len(captions))]
     return _with_key(contact_sheet(torch.cat(cells), labels, columns=1 + maps.shape[1]), scale, float(peaks.max()))
 
 
 def _with_key(sheet: Image.Image, scale: Scale, largest: float) -> Image.Image:
     """What the colours mean, above the sheet."""
-    told = "each map's largest share of attention, in brackets" if scale == "word" else f"{largest:.1%} of attention"
+    end_text = (
+        "each map's largest share of attention, in brackets" if scale == "word" else f"{largest:.1%} of attention"
+    )
     font = ImageFont.load_default(size=11)
     values = torch.linspace(0, 1, BAR[0]).expand(BAR[1], -1)
     bar = _mixed(torch.full_like(values, 0.5), values)
     start = MARGIN + 12
     end = start + BAR[0] + MARGIN
     top = BAR[1] + 2 * MARGIN
-    width = max(sheet.width, end + round(font.getlength(told)) + MARGIN)
+    width = max(sheet.width, end + round(font.getlength(end_text)) + MARGIN)
     result = Image.new("RGB", (width, sheet.height + top), "white")
     result.paste(to_pil(bar), (start, MARGIN))
     result.paste(sheet, (0, top))
     draw = ImageDraw.Draw(result)
-    for x, text in ((MARGIN, "0"), (end, told)):
+    for x, text in ((MARGIN, "0"), (end, end_text)):
         draw.text((x, MARGIN), text, fill="black", font=font)
     return result

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.attention_layers import Attention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock
 from ldmlab.types import AttentionSite, Conditioning
@@ -46,7 +46,7 @@ def test_blocks_start_as_the_identity() -> None:
     model = small(context_width=6)
     tokens, embedding = torch.randn(2, 16, 32), torch.randn(2, 32)
     for block in model.blocks:
-        assert torch.equal(block(tokens, Told(embedding, (4, 4), text().context)), tokens)
+        assert torch.equal(block(tokens, BlockInputs(embedding, (4, 4), text().context)), tokens)
 
 
 def test_initial_spreads() -> None:
@@ -119,7 +119,7 @@ def test_block_is_the_papers(trained: Trained, kind: str, with_context: bool) ->
     if kind == "in_context" and with_context:
         context, mask = None, torch.rand(2, 16, generator=generator) < 0.7
     assert isinstance(block, DiTBlock)
-    found = block.double()(x, Told(embedding, (4, 4), context, mask))
+    found = block.double()(x, BlockInputs(embedding, (4, 4), context, mask))
     wanted = reference_block(kind, block, x, embedding, context, mask)
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 

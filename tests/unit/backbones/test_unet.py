@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ldmlab.backbones.attention import Attention
-from ldmlab.backbones.block import Told
-from ldmlab.backbones.plain_attention import PlainAttention
+from ldmlab.backbones.attention_layers import Attention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.residual import Downsample, ResidualBlock
+from ldmlab.backbones.spatial_self_attention import SpatialSelfAttention
 from ldmlab.backbones.spatial_transformer import GEGLU
 from ldmlab.backbones.unet import UNet
 from ldmlab.types import Conditioning
@@ -163,9 +163,9 @@ def test_a_residual_block_changes_the_grid_before_its_first_convolution(
 
 
 def test_plain_attention_is_the_formula(trained: Trained) -> None:
-    block = trained(PlainAttention(32, 2, 16, "auto", "b", (3, 4))).double()
+    block = trained(SpatialSelfAttention(32, 2, 16, "auto", "b", (3, 4))).double()
     x = torch.randn(2, 32, 3, 4, dtype=torch.float64)
-    told = Told(torch.empty(2, 0), (3, 4))
+    inputs = BlockInputs(torch.empty(2, 0), (3, 4))
     weights = {name: p.detach() for name, p in block.named_parameters()}
     tokens = functional.group_norm(x, 32, weights["norm.weight"], weights["norm.bias"]).flatten(2).mT
 
@@ -178,9 +178,9 @@ def test_plain_attention_is_the_formula(trained: Trained) -> None:
         weight = (q @ k.mT / 4).exp()
         heads.append(weight / weight.sum(-1, keepdim=True) @ v)
     wanted = x + linear(torch.cat(heads, -1), "to_out").mT.reshape(x.shape)
-    torch.testing.assert_close(block(x, told), wanted, rtol=1e-9, atol=1e-9)
-    fresh = PlainAttention(32, 2, 16, "auto", "b", (3, 4)).double()
-    assert torch.equal(fresh(x, told), x)
+    torch.testing.assert_close(block(x, inputs), wanted, rtol=1e-9, atol=1e-9)
+    fresh = SpatialSelfAttention(32, 2, 16, "auto", "b", (3, 4)).double()
+    assert torch.equal(fresh(x, inputs), x)
 
 
 def test_a_plain_unet_has_one_self_attention_a_place_and_reads_the_vector_alone(control: Any, trained: Trained) -> None:

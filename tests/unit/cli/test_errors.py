@@ -138,7 +138,7 @@ def test_error_of_a_constructor_names_its_key() -> None:
 
 def test_a_value_that_a_library_refuses_is_bad_input() -> None:
     with pytest.raises(Exception, match="Error in call to target") as raised:
-        instantiate({"_target_": "ldmlab.backbones.attention.Attention", "width": 8, "heads": "wide"})
+        instantiate({"_target_": "ldmlab.backbones.attention_layers.Attention", "width": 8, "heads": "wide"})
     line = explain(raised.value)
     assert line is not None
     assert line.startswith("a value does not fit: ")

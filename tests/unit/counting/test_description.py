@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.attention_layers import Attention
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
 from ldmlab.conditioners.class_label import ClassLabel

@@ -1,4 +1,4 @@
-"""The loop: what is drawn at once, what a course is laid out with, and what a change of it makes of the pictures."""
+"""The loop: what is drawn at once, what a plan begins with, and what a change of it makes of the pictures."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ldmlab.drawing.conditions import Subject
-from ldmlab.drawing.course import Course
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.loop import draw
+from ldmlab.drawing.sampling_plan import SamplingPlan
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -44,27 +44,27 @@ def subjects(captions: Sequence[str], *starts: int, count: int) -> list[Subject]
 def test_passes_have_one_size_whatever_is_drawn(
     sides: int, guidance: Any, at_once: int, model: LatentDiffusion, captions: list[str]
 ) -> None:
-    courses: list[Course] = []
+    plans: list[SamplingPlan] = []
     sampler = Straight()
     asked = subjects(captions, *range(sides), count=9)
-    pictures = draw(model, Drawing(sampler, guidance, range(9)), asked, lambda c: courses.append(c) or c)
+    pictures = draw(model, Drawing(sampler, guidance, range(9)), asked, lambda plan: plans.append(plan) or plan)
     assert [shown.shape for shown in pictures] == [(9, 3, 16, 16)] * sides
-    assert {len(course.x) for course in courses} == {at_once * sides}
+    assert {len(plan.x) for plan in plans} == {at_once * sides}
     numbers = [*range(9)] + [8] * (-9 % at_once)
-    assert [list(course.rows) for course in courses] == [
+    assert [list(plan.rows) for plan in plans] == [
         numbers[start : start + at_once] for start in range(0, len(numbers), at_once)
     ]
-    noise = torch.cat([course.x[:at_once] for course in courses])
+    noise = torch.cat([plan.x[:at_once] for plan in plans])
     assert torch.equal(noise, PictureNoise(numbers, model.latent_shape).draw())
-    assert all(torch.equal(side, course.x[:at_once]) for course in courses for side in course.x.chunk(sides))
+    assert all(torch.equal(side, plan.x[:at_once]) for plan in plans for side in plan.x.chunk(sides))
 
 
 def test_step_noise_is_that_of_the_seed_for_both_of_a_pair(model: LatentDiffusion, captions: list[str]) -> None:
     drawn: list[Tensor] = []
 
-    def change(course: Course) -> Course:
-        drawn.extend([course.x, course.hooks.step_noise(course.x), course.hooks.step_noise(course.x)])
-        return course
+    def change(plan: SamplingPlan) -> SamplingPlan:
+        drawn.extend([plan.x, plan.hooks.step_noise(plan.x), plan.hooks.step_noise(plan.x)])
+        return plan
 
     draw(model, Drawing(Straight(), ClassifierFree(2.0), [3]), subjects(captions, 0, 1, count=1), change)
     noise = PictureNoise([3] * 8, model.latent_shape)
@@ -109,9 +109,9 @@ def test_a_gpu_draws_as_many_as_it_is_told_and_fills_nothing_up(model: LatentDif
 def test_a_change_is_what_is_drawn(model: LatentDiffusion, captions: list[str]) -> None:
     wanted = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5))
 
-    def change(course: Course) -> Course:
-        assert len(course.levels) == 4
-        return replace(course, sampler=Straight(), x=wanted.expand_as(course.x))
+    def change(plan: SamplingPlan) -> SamplingPlan:
+        assert len(plan.levels) == 4
+        return replace(plan, sampler=Straight(), x=wanted.expand_as(plan.x))
 
     drawing = Drawing(DDIM(3), NoGuidance(), [0])
     (pictures,) = draw(model, drawing, subjects(captions, 0, count=1), change)

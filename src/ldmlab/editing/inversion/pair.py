@@ -14,9 +14,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.drawing.conditions import Conditions, Subject
-from ldmlab.drawing.course import Course
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.loop import draw
+from ldmlab.drawing.sampling_plan import SamplingPlan
 from ldmlab.editing.inversion.base import Inverted
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import SamplerHooks
@@ -42,25 +42,25 @@ def draw_inverted(
         control: relates them.
     """
 
-    def course(plain: Course) -> Course:
+    def from_inversion(plan: SamplingPlan) -> SamplingPlan:
         return replace(
-            plain,
+            plan,
             x=torch.cat([inverted.trajectory[0]] * 2),
-            conditions=_of_each_step(plain.conditions, inverted.unconds),
+            conditions=_of_each_step(plan.conditions, inverted.unconds),
             hooks=SamplerHooks(after_step=partial(corrected, inverted)),
             control=control,
         )
 
     subjects = [Subject(model.conditioner.batch([prompt])) for prompt in prompts]
-    source, target = draw(model, drawing.of([0]), subjects, course, at_once=1)
+    source, target = draw(model, drawing.of([0]), subjects, from_inversion, at_once=1)
     return source, target
 
 
-def _of_each_step(plain: Sequence[Conditions], unconds: Sequence[Conditioning] | None) -> Sequence[Conditions]:
+def _of_each_step(same: Sequence[Conditions], unconds: Sequence[Conditioning] | None) -> Sequence[Conditions]:
     """Those that the inversion found, for both rows, where it sought any."""
     if unconds is None:
-        return plain
-    return [Conditions(plain[0].cond, Conditioning.cat([uncond] * 2)) for uncond in unconds]
+        return same
+    return [Conditions(same[0].cond, Conditioning.cat([uncond] * 2)) for uncond in unconds]
 
 
 def corrected(inverted: Inverted, step: int, x: Float[Tensor, "2 C H W"]) -> Float[Tensor, "2 C H W"]:

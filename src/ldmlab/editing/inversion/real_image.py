@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.drawing.conditions import Subject, conditions
-from ldmlab.drawing.course import Control
 from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.sampling_plan import Control
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
 from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.methods.base import EditTask, Row
@@ -51,8 +51,8 @@ class InvertedImage:
     @property
     def row(self) -> Row:
         """The reconstruction, over what it is of."""
-        told = "exact" if math.isinf(self.psnr) else f"{self.psnr:.1f} dB"
-        return Row(f"{self.source} ({told})", self.reconstruction)
+        quality = "exact" if math.isinf(self.psnr) else f"{self.psnr:.1f} dB"
+        return Row(f"{self.source} ({quality})", self.reconstruction)
 
     @property
     def note(self) -> str:
@@ -69,8 +69,8 @@ class InvertedImage:
         Under a control the picture may differ from `reconstruction` by rounding, because the sites that it wants are
         computed another way; under direct inversion it does not.
         """
-        ruler = Uncontrolled() if control is None else control([0])
-        return draw_inverted(self.model, self.drawing, (self.source, target), self.inverted, ruler)
+        run_control = Uncontrolled() if control is None else control([0])
+        return draw_inverted(self.model, self.drawing, (self.source, target), self.inverted, run_control)
 
 
 @torch.no_grad()

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ldmlab.diffusion.process import add_noise
 from ldmlab.drawing.conditions import Batch, Subject
-from ldmlab.drawing.course import Course
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.loop import draw
+from ldmlab.drawing.sampling_plan import SamplingPlan
 from ldmlab.editing.regions.blended import Blended, check_resampling
 from ldmlab.editing.regions.composite import latent_mask
 from ldmlab.editing.regions.windows import Window, windowed
@@ -80,15 +80,15 @@ def redraw(
     inside = None if mask is None else latent_mask(mask, model.autoencoder.factor).to(known.device)
     shape = (known.shape[1], known.shape[2], known.shape[3])
 
-    def redrawn(course: Course) -> Course:
-        latents = entries(known, course.rows)
+    def redrawn(plan: SamplingPlan) -> SamplingPlan:
+        latents = entries(known, plan.rows)
         if settings.strength is not None:
-            course = _noised(course, latents, settings.first_step(len(course.levels) - 1))
+            plan = _noised(plan, latents, settings.first_step(len(plan.levels) - 1))
         if inside is not None:
-            where = entries(inside, course.rows)
-            blended = Blended(course.sampler, latents, where, settings.resample, settings.jump)
-            course = replace(course, sampler=blended)
-        return course if windows is None else replace(course, around=partial(windowed, windows=windows))
+            where = entries(inside, plan.rows)
+            blended = Blended(plan.sampler, latents, where, settings.resample, settings.jump)
+            plan = replace(plan, sampler=blended)
+        return plan if windows is None else replace(plan, around=partial(windowed, windows=windows))
 
     if batch is None:
         drawing = replace(drawing, guidance=NoGuidance())
@@ -96,10 +96,10 @@ def redraw(
     return drawn
 
 
-def _noised(course: Course, latents: Float[Tensor, "#B C H W"], first: int) -> Course:
-    """A course that begins with a later step, from known latents noised to where that is."""
-    levels = course.levels[first:]
-    return replace(course, levels=levels, x=add_noise(latents.expand_as(course.x), course.x, levels[0]))
+def _noised(plan: SamplingPlan, latents: Float[Tensor, "#B C H W"], first: int) -> SamplingPlan:
+    """A plan that begins with a later step, from known latents noised to where that is."""
+    levels = plan.levels[first:]
+    return replace(plan, levels=levels, x=add_noise(latents.expand_as(plan.x), plan.x, levels[0]))
 
 
 def entries(each: Tensor, rows: Sequence[int]) -> Tensor:

@@ -42,7 +42,7 @@ class ProgressLines(L.Callback):
         self._pace.done = trainer.global_step
         if (self._pace.is_due() or trainer.global_step >= trainer.max_steps) and trainer.is_global_zero:
             metrics = "  ".join(_shown(trainer))
-            print(f"step {self._pace.told()}  {metrics}", flush=True)
+            print(f"step {self._pace.status()}  {metrics}", flush=True)
 
 
 @beside_training("the progress bar")

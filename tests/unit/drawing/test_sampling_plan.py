@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.drawing.conditions import Conditions
-from ldmlab.drawing.course import Course
+from ldmlab.drawing.sampling_plan import SamplingPlan
 from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.guidance.none import NoGuidance
@@ -40,10 +40,10 @@ class Saying:
 
 
 @pytest.fixture
-def course() -> Course:
+def plan() -> SamplingPlan:
     """Three steps towards 1, away from 0."""
     sampler = DDIM(3)
-    return Course(
+    return SamplingPlan(
         rows=[0],
         denoiser=Saying(),  # type: ignore[arg-type]
         guidance=ClassifierFree(SCALE),
@@ -55,27 +55,27 @@ def course() -> Course:
     )
 
 
-def test_the_last_step_ends_with_what_guidance_makes_of_the_conditions(course: Course) -> None:
-    torch.testing.assert_close(course.run(), torch.full((1, 1, 2, 2), SCALE))
-    unguided = replace(course, guidance=NoGuidance(), conditions=[Conditions(said(1.0))])
+def test_the_last_step_ends_with_what_guidance_makes_of_the_conditions(plan: SamplingPlan) -> None:
+    torch.testing.assert_close(plan.run(), torch.full((1, 1, 2, 2), SCALE))
+    unguided = replace(plan, guidance=NoGuidance(), conditions=[Conditions(said(1.0))])
     torch.testing.assert_close(unguided.run(), torch.ones(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize("sampler", [DDIM(3), Heun(3)], ids=["ddim", "heun"])
-def test_conditions_of_each_step_are_those_of_the_step_that_is_made(course: Course, sampler: Any) -> None:
+def test_conditions_of_each_step_are_those_of_the_step_that_is_made(plan: SamplingPlan, sampler: Any) -> None:
     """Heun's second estimate of a step is at the next level, and still of this step."""
     each = [Conditions(said(1.0), said(float(10 + step))) for step in range(3)]
     denoiser = Saying()
-    replace(course, sampler=sampler, conditions=each, denoiser=denoiser).run()  # type: ignore[arg-type]
+    replace(plan, sampler=sampler, conditions=each, denoiser=denoiser).run()  # type: ignore[arg-type]
     away = [value for value, _ in denoiser.seen if value >= 10]
     assert sorted(set(away)) == away[:: (len(away) + 2) // 3] == [10, 11, 12]
     assert away == sorted(away)
 
 
-def test_a_control_sees_the_conditional_passes_and_what_hooks_make_of_x(course: Course) -> None:
+def test_a_control_sees_the_conditional_passes_and_what_hooks_make_of_x(plan: SamplingPlan) -> None:
     order: list[tuple[str, int, float]] = []
 
-    class Ruler(Uncontrolled):
+    class Clock(Uncontrolled):
         def before_step(self, step: int) -> None:
             order.append(("control before", step, 0.0))
 
@@ -88,20 +88,20 @@ def test_a_control_sees_the_conditional_passes_and_what_hooks_make_of_x(course: 
         return torch.full_like(x, 5.0)
 
     hooks = SamplerHooks(lambda step: order.append(("hook before", step, 0.0)), after_step)
-    ruler = Ruler()
+    clock = Clock()
     ruled = replace(
-        course, hooks=hooks, control=ruler, on_step=lambda step, x: order.append(("told", step, float(x.max())))
+        plan, hooks=hooks, control=clock, on_step=lambda step, x: order.append(("told", step, float(x.max())))
     )
     out = ruled.run()
     assert order[:5] == [("hook before", 0, 0.0), ("control before", 0, 0.0), ("hook after", 0, 0.0),
                          ("control after", 0, 5.0), ("told", 0, 6.0)]  # fmt: skip
     assert [step for _, step, _ in order] == [0] * 5 + [1] * 5 + [2] * 5
     assert float(out.max()) == 6
-    denoiser: Any = course.denoiser
-    assert {(value, control is ruler) for value, control in denoiser.seen} == {(1.0, True), (0.0, False)}
+    denoiser: Any = plan.denoiser
+    assert {(value, control is clock) for value, control in denoiser.seen} == {(1.0, True), (0.0, False)}
 
 
-def test_an_observer_looks_on_and_has_no_say(course: Course) -> None:
+def test_an_observer_looks_on_and_has_no_say(plan: SamplingPlan) -> None:
     class Onlooker(Uncontrolled):
         def __init__(self) -> None:
             self.steps: list[int] = []
@@ -113,8 +113,8 @@ def test_an_observer_looks_on_and_has_no_say(course: Course) -> None:
             raise AssertionError("an observer has no say")
 
     onlooker, denoiser = Onlooker(), Saying()
-    plain = course.run()
-    watched = replace(course, denoiser=denoiser).observed(onlooker)  # type: ignore[arg-type]
+    plain = plan.run()
+    watched = replace(plan, denoiser=denoiser).observed(onlooker)  # type: ignore[arg-type]
     assert torch.equal(watched.run(), plain)
     assert onlooker.steps == [0, 1, 2]
     assert [(value, control is onlooker) for value, control in denoiser.seen] == [
@@ -122,8 +122,8 @@ def test_an_observer_looks_on_and_has_no_say(course: Course) -> None:
     ] * 3  # fmt: skip
 
 
-def test_what_is_put_around_is_around_what_is_guided(course: Course) -> None:
+def test_what_is_put_around_is_around_what_is_guided(plan: SamplingPlan) -> None:
     def halved(denoise: GuidedDenoiser) -> GuidedDenoiser:
         return GuidedDenoiser(lambda x, level: Estimate(denoise(x, level) / 2))
 
-    torch.testing.assert_close(replace(course, around=halved).run(), torch.full((1, 1, 2, 2), SCALE / 2))
+    torch.testing.assert_close(replace(plan, around=halved).run(), torch.full((1, 1, 2, 2), SCALE / 2))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
+from ldmlab.backbones.attention_layers import Attention
 from ldmlab.types import AttentionSite
 
 SITE = AttentionSite("a.cross", "cross", (2, 3))

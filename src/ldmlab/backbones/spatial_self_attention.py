@@ -5,13 +5,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.backbones.attention import Attention
-from ldmlab.backbones.block import Told
+from ldmlab.backbones.attention_layers import Attention
+from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.types import AttentionSite
 
 
-class PlainAttention(nn.Module):
+class SpatialSelfAttention(nn.Module):
     """GroupNorm, self-attention with biases, a zeroed output projection, residual. It reads no context."""
 
     def __init__(
@@ -23,9 +23,9 @@ class PlainAttention(nn.Module):
         self.attention = Attention(channels, heads, head_width, qkv_bias=True, backend=backend, site=site)
         zeroed(self.attention.to_out)
 
-    def forward(self, x: Float[Tensor, "B C H W"], told: Told) -> Float[Tensor, "B C H W"]:
+    def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B C H W"]:
         """Update the features."""
         rows, columns = x.shape[-2:]
         tokens = self.norm(x).flatten(2).transpose(1, 2)
-        attended = self.attention(tokens, (rows, columns), control=told.control)
+        attended = self.attention(tokens, (rows, columns), control=inputs.control)
         return x + attended.transpose(1, 2).unflatten(-1, (rows, columns))

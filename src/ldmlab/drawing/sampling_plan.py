@@ -1,4 +1,4 @@
-"""The way from noise to latents of the pictures that are drawn at once.
+"""What a sampler is about to do for the pictures that are drawn at once: where it starts, and what steers it.
 
 Shapes: R rows (pictures, or the first of all pairs and then the second), C latent channels, H x W latent grid, S steps.
 """
@@ -31,21 +31,21 @@ def _unwatched(step: int, x: Tensor) -> None:
 
 
 @dataclass(frozen=True)
-class Course:
-    """A run of a sampler that is yet to be made. The loop lays out a plain one; whatever draws otherwise changes it.
+class SamplingPlan:
+    """One run of a sampler, laid out but not made. `draw` lays out that of `sample`; a change of it gives all others.
 
     Attributes:
         rows: numbers of the pictures or pairs; on a CPU the last may be repeated.
         denoiser: estimates clean latents.
-        guidance: leads it.
-        conditions: those of all the S steps, or those of each.
+        guidance: combines the estimates under the two conditions.
+        conditions: one for all S steps, or S of them.
         sampler: makes the steps.
-        levels: the S + 1 that it visits.
-        x: where it starts.
-        hooks: what happens beside a step.
-        control: sees the conditional passes, and what `hooks` make of x; None for none.
-        around: from what guidance estimates to what the sampler is told.
-        on_step: told of each step and the x that it ends with.
+        levels: the S + 1 noise levels that it visits.
+        x: the noisy latents that it starts from.
+        hooks: what else happens before and after a step.
+        control: sees the attention of the conditional passes, and x after `hooks`; None for none.
+        around: wraps the guided estimate before the sampler calls it.
+        on_step: called after each step with its number and x.
     """
 
     rows: Sequence[int]
@@ -60,8 +60,8 @@ class Course:
     around: Callable[[GuidedDenoiser], GuidedDenoiser] = _as_it_is
     on_step: Callable[[int, Tensor], None] = _unwatched
 
-    def observed(self, observer: AttentionControl) -> Course:
-        """The same, looked at in further passes; see `guidance.observed`."""
+    def observed(self, observer: AttentionControl) -> SamplingPlan:
+        """The same run, whose attention a control sees in a further pass before each that counts."""
         cond = self.conditions[0].cond
         return replace(
             self,
@@ -70,16 +70,16 @@ class Course:
         )
 
     def run(self) -> Float[Tensor, "R C H W"]:
-        """Make the run. Samplers are called here and nowhere else."""
-        clock, ruler = _Clock(), self.control or Uncontrolled()
+        """Run the sampler, and return the latents that it ends with. Samplers are called here and nowhere else."""
+        clock, control = _Clock(), self.control or Uncontrolled()
 
         def before_step(step: int) -> None:
             clock.step = step
             self.hooks.before_step(step)
-            ruler.before_step(step)
+            control.before_step(step)
 
         def after_step(step: int, x: Tensor) -> Tensor:
-            x = ruler.after_step(step, self.hooks.after_step(step, x))
+            x = control.after_step(step, self.hooks.after_step(step, x))
             self.on_step(step, x)
             return x
 

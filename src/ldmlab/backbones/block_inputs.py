@@ -1,4 +1,4 @@
-"""What every block of a backbone is told besides the features that it updates.
+"""What every block of a backbone reads besides the features that it updates.
 
 Shapes: B batch, E width of the embedding, L context tokens, Dc context width.
 """
@@ -14,15 +14,15 @@ from ldmlab.types import AttentionControl
 
 
 @dataclass(frozen=True)
-class Told:
-    """One value beside the features: `block(x, told)`.
+class BlockInputs:
+    """What one pass hands to every block alike, beside the features: `block(x, inputs) -> x`.
 
     Attributes:
         embedding: of the timestep, and of the conditioning vector where there is one.
         grid: rows and columns of the picture's tokens.
         context: tokens to attend to; None where there are none, or where they are in the sequence.
         mask: True where a token may be attended to: of the context, or of a sequence that holds it.
-        control: sees the attention.
+        control: sees the attention probabilities, and may replace them; None where nobody looks.
     """
 
     embedding: Float[Tensor, "B E"]
