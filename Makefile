@@ -36,7 +36,7 @@ help: ## this list
 	@touch $@
 
 demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics from nothing
-	$(BIN)/ldmlab data dataset=shapes path=$(DEMO)/data
+	$(BIN)/ldmlab data dataset=shapes data.path=$(DEMO)/data
 	@rm -rf $(DEMO)/autoencoder $(DEMO)/dit $(DEMO)/samples $(DEMO)/evaluation
 	$(BIN)/ldmlab train experiment=demo/autoencoder data.path=$(DEMO)/data output_dir=$(DEMO)/autoencoder
 	$(BIN)/ldmlab train experiment=demo/dit data.path=$(DEMO)/data output_dir=$(DEMO)/dit \

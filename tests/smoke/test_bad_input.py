@@ -282,7 +282,7 @@ def test_disk_full_in_sampling_leaves_whole_files_alone(
 
 def test_disk_full_in_writing_data_goes_on_later(ldmlab: Command, full_disk: Command, tmp_path: Path) -> None:
     sizes = ("dataset.train=20", "dataset.heldout=2", "dataset.image_size=32", "shard_size=10", "workers=1")
-    words = ("data", *sizes, f"path={tmp_path / 'data'}")
+    words = ("data", *sizes, f"data.path={tmp_path / 'data'}")
     with full_disk(12_000):
         assert ldmlab(*words).refusal().startswith("ldmlab: no space left to write")
     assert not list((tmp_path / "data/train").glob("*.tar"))

@@ -48,7 +48,7 @@ def run(*argv: object, cwd: Path) -> str:
 
 def test_from_nothing_to_figures(tiny: Tiny, tmp_path: Path) -> None:
     out = run(
-        "data", "path=data", "dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16",
+        "data", "data.path=data", "dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16",
         cwd=tmp_path,
     )  # fmt: skip
     assert "48 train, 16 heldout samples; 4 shards written, 0 kept" in out
@@ -226,7 +226,7 @@ def test_a_folder_has_one_writer(tiny: Tiny, shards: Path, autoencoder: Path, ld
     words = ("train", *tiny["autoencoder"], f"data.path={shards}", f"output_dir={folder}", "ckpt_path=auto", "seed=1")
     with folder_lock(folder, "output_dir"):
         assert f"output_dir={folder}: process {os.getpid()} on " in ldmlab(*words).refusal()
-        assert f"path={folder}: process " in ldmlab("data", f"path={folder}", "dataset.train=1").refusal()
+        assert f"data.path={folder}: process " in ldmlab("data", f"data.path={folder}", "dataset.train=1").refusal()
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 

@@ -14,11 +14,6 @@ from ldmlab.progress import progress
 
 def run(cfg: DictConfig) -> None:
     """Write what is not there yet and say what was done."""
-    source = instantiate(cfg.dataset)
-    with folder_lock(Path(cfg.path), "path"):
-        report = write_shards(source, Path(cfg.path), cfg.shard_size, cfg.workers, progress)
-    counts = ", ".join(f"{count} {split}" for split, count in report.counts.items())
-    print(
-        f"{report.root}: {counts} samples; {report.written} shards written, {report.kept} kept, "
-        f"in {report.seconds:.1f} s"
-    )
+    source, folder = instantiate(cfg.dataset), Path(cfg.data.path)
+    with folder_lock(folder, "data.path"):
+        print(write_shards(source, folder, cfg.shard_size, cfg.workers, progress))

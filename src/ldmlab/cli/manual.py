@@ -35,7 +35,7 @@ PAGES = {
         ),
         examples=(
             ("ldmlab data dataset=shapes", "21 000 drawn scenes in data/shapes"),
-            ("ldmlab data dataset=shapes dataset.image_size=128 path=data/big", "larger pictures, elsewhere"),
+            ("ldmlab data dataset=shapes dataset.image_size=128 data.path=data/big", "larger pictures, elsewhere"),
             ("ldmlab data dataset=openmoji dataset.background=black", "the pictures of OpenMoji on black"),
         ),
     ),

@@ -42,7 +42,7 @@ class Group:
 def keys(command: str) -> list[Key]:
     """The keys of a command that belong to no group: those of its yaml, then those that an option adds to them."""
     files = [conf_dir() / f"{name}.yaml" for name in (command, *_bases(command))]
-    found = {key.name: key for path in files for key in _keys_in(path)}
+    found = {key.name: key for path in files for key in _keys_in(path, sections=True)}
     for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
         for option in options(group) if group != "experiment" else []:
             for key in _keys_in(_path(group, option)) if is_global(group, option) else ():
@@ -115,14 +115,18 @@ def all_groups() -> list[str]:
     return sorted(folders - {"hydra"} | {"experiment"})
 
 
-def _keys_in(path: Path) -> Iterator[Key]:
-    """The keys of a file that hold a value, or a list that starts on the next line."""
+def _keys_in(path: Path, sections: bool = False) -> Iterator[Key]:
+    """The keys of a file that hold a value, or a list that starts on the next line; in sections, too, if asked."""
     lines = path.read_text().splitlines()
+    section = ""
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        match = _KEY_LINE.match(line)
+        match = _KEY_LINE.match(line.removeprefix("  ") if section else line)
         is_list = following.lstrip().startswith("- ")
         if match and match["name"] != "defaults" and (match["default"] or is_list):
-            yield Key(match["name"], match["default"] or "[...]", match["meaning"] or "")
+            inside = section if line.startswith("  ") else ""
+            yield Key(f"{inside}{match['name']}", match["default"] or "[...]", match["meaning"] or "")
+        elif sections and match and not match["default"] and not is_list:
+            section = f"{match['name']}."
 
 
 def _bases(command: str) -> list[str]:

@@ -22,10 +22,16 @@ class Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
+class ShardFolder(Keys):
+    """Where a command that writes shards puts them."""
+
+    path: Path
+
+
 class DataKeys(Keys):
     """`ldmlab data`."""
 
-    path: Path
+    data: ShardFolder
     shard_size: Count
     workers: Count
 

@@ -16,7 +16,7 @@ _SIZE = ("data.image_size", "dataset.image_size", "image_size")
 _CONTINUE = ("ckpt_path", "ckpt")
 _CKPT = ("ckpt", "init_ckpt", "ckpt_path", "path")
 _PROMPT = ("prompts", "prompt", "target", "grid_prompts")
-_OUTPUT = ("output_dir", "output", "path")
+_OUTPUT = ("output_dir", "output", "data.path")
 _COUNT = ("n", "dataset.train")
 _AUTOENCODER = ("autoencoder_ckpt", "autoencoder")
 
@@ -35,7 +35,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (_BATCH, "batch batch_size bs train_batch_size global_batch_size"),
     (("data.num_workers", "workers"), "workers num_workers n_workers dataloader_num_workers"),
     (_SIZE, "image_size img_size resolution res size"),
-    (_DATA, "data_path data_dir dataset_path data_root dataroot root train_data_dir dataset data"),
+    (_DATA, "path data_path data_dir dataset_path data_root dataroot root train_data_dir dataset data"),
     (("data.heldout_path", "heldout_path"), "heldout val_path val_data validation_path heldout_path"),
     (("logger=wandb",), "wandb use_wandb report_to tracker log_with"),
     (_CONTINUE, "resume resume_from resume_from_checkpoint restart continue continue_from last"),

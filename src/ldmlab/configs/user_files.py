@@ -88,7 +88,7 @@ def _check(command: str, key: str, value: str) -> None:
         return  # `require_files`, or the command, says best what is wanted where nothing is
     if kind not in (None, "a folder"):
         raise UserError(f"{key}={value}: is {kind}, which may never end; give a file")
-    if kind is None and command == "data" and key == "path":
+    if kind is None and command == "data" and key == "data.path":
         raise UserError(f"{key}={value}: is a file; give a folder for the shards")
     if kind == "a folder" and key.rpartition(".")[2].endswith("ckpt") and command != "import" and not _ships(value):
         raise UserError(f"{key}={value}: is a folder; {_instead(path, value)}")

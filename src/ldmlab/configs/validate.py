@@ -284,7 +284,7 @@ def _shown(value: Any) -> str:
 
 def _named(place: Sequence[int | str]) -> str:
     """The key of a place in a config; that of the list, for an element, and of the union, for one of its types."""
-    return ".".join(map(str, place[:2])) if place[0] == "trainer" else str(place[0])
+    return ".".join(map(str, place[:2])) if place[0] in ("data", "trainer") else str(place[0])
 
 
 def _check_values(command: str, whole: DictConfig) -> None:

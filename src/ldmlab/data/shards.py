@@ -28,7 +28,10 @@ Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], obje
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What `write_shards` did: samples by split, shards written now and kept from before, wall seconds."""
+    """What `write_shards` did: samples by split, shards written now and kept from before, wall seconds.
+
+    As text, a line for people.
+    """
 
     root: Path
     counts: dict[str, int]
@@ -36,6 +39,11 @@ class DatasetReport:
     kept: int
     seconds: float
     fingerprint: str
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        done = f"{self.written} shards written, {self.kept} kept, in {self.seconds:.1f} s"
+        return f"{self.root}: {counts} samples; {done}"
 
 
 def write_shards(

@@ -17,7 +17,7 @@ def section(bench: Bench) -> None:
     """Every attribute of drawn scenes, from the same captions and seeds."""
     half, (models, count, _) = bench.sizes.precision, bench.sizes.reading
     with TemporaryDirectory() as folder:
-        _run("data", f"path={folder}/data", "workers=1", "dataset.train=1", f"dataset.heldout={count}")
+        _run("data", f"data.path={folder}/data", "workers=1", "dataset.train=1", f"dataset.heldout={count}")
         for name in MODELS[:models]:
             read = {precision: _read(bench, name, precision, Path(folder)) for precision in (half, "fp32")}
             for attribute in read["fp32"]:

@@ -56,7 +56,7 @@ def test_is_told(
         ("train", ["data.path=.", "ckpt_path=last"]),
         ("train", ["data.path=.", "autoencoder_ckpt=shapes/dit"]),
         ("describe", ["data.path=gone"]),
-        ("data", ["path=new"]),
+        ("data", ["data.path=new"]),
         ("import", ["path=.", "output=new.safetensors"]),
     ],
 )

@@ -103,5 +103,5 @@ def test_a_folder_in_the_place_of_a_checkpoint(key: str, content: str, told: str
 
 def test_data_is_not_written_into_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"path=.*file: is a file; give a folder for the shards"):
-        check_files("data", {"path": str(tmp_path / "file")})
+    with pytest.raises(UserError, match=r"data\.path=.*file: is a file; give a folder for the shards"):
+        check_files("data", {"data": {"path": str(tmp_path / "file")}})
