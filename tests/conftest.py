@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ldmlab.data.shards import write_shards
+from ldmlab.data.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
 SIZE = 32

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.benchmark import Timer
 
 from ldmlab.attention.backends import BACKENDS, resolve_backend
-from ldmlab.attention.measured import Measured
+from ldmlab.attention.measured import Measurement
 
 Shape = tuple[int, int, int, int, int]  # B, h, N, M, d
 SHAPES: tuple[tuple[Shape, bool], ...] = (
@@ -37,13 +37,13 @@ def measure(
     shapes: Iterable[tuple[Shape, bool]] = SHAPES,
     dtypes: Sequence[torch.dtype] = (torch.bfloat16, torch.float32),
     seconds: float = 0.1,
-) -> list[Measured]:
+) -> list[Measurement]:
     """Median times of every backend that can run, on random tensors; each is measured for so many seconds twice."""
     on_gpu = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_gpu else device.type
     capability = torch.cuda.get_device_capability(device) if on_gpu else (0, 0)
     return [
-        Measured(name, capability, dtype, shape, masked, dict(_times(device, shape, masked, dtype, seconds)))
+        Measurement(name, capability, dtype, shape, masked, dict(_times(device, shape, masked, dtype, seconds)))
         for dtype in dtypes
         for shape, masked in shapes
     ]
@@ -77,7 +77,7 @@ def _milliseconds(function: object, seconds: float) -> float:
     return timer.blocked_autorange(min_run_time=seconds).median * 1e3
 
 
-def table(rows: Sequence[Measured]) -> str:
+def table(rows: Sequence[Measurement]) -> str:
     """In Markdown: forward / forward and backward, in ms."""
     lines = [f"| B, h, N, M, d | mask | dtype | {' | '.join(BACKENDS)} |", "|" + " --- |" * (3 + len(BACKENDS))]
     for row in rows:
@@ -88,12 +88,12 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def code(rows: Sequence[Measured]) -> str:
+def code(rows: Sequence[Measurement]) -> str:
     """As they stand in `ldmlab.attention.measured`."""
     told = []
     for row in rows:
         times = {name: tuple(float(f"{t:.3g}") for t in pair) for name, pair in row.milliseconds.items()}
-        told.append(f"Measured({row.device!r}, {row.capability}, {row.dtype}, {row.shape}, {row.masked}, {times}),")
+        told.append(f"Measurement({row.device!r}, {row.capability}, {row.dtype}, {row.shape}, {row.masked}, {times}),")
     return "\n".join(told)
 
 

@@ -12,7 +12,7 @@ import torch
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_latent_diffusion
@@ -54,7 +54,7 @@ def test_control_costs_nothing_where_it_is_not_used(name: str, capsys: pytest.Ca
     alone, idle, controlled = seconds(
         plain,
         lambda: pairs(lambda rows: Uncontrolled()),
-        lambda: pairs(lambda rows: PromptToPrompt([edit] * 8, settings)),
+        lambda: pairs(lambda rows: PromptToPromptControl([edit] * 8, settings)),
     )
     with capsys.disabled():
         print(f"\n{name}: pair under a control that wants nothing / two plain runs: {idle / alone:.3f}")

@@ -29,7 +29,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import half_weights
@@ -135,8 +135,8 @@ def edited(made: LatentDiffusion, source: str, target: str, settings: EditSettin
     """Pictures of the source and of its edit, a seed each."""
     edit = PromptEdit.between(made.conditioner.words(source), made.conditioner.words(target), STEPS, settings)
 
-    def control(rows: Sequence[int]) -> PromptToPrompt:
-        return PromptToPrompt([edit] * len(rows), settings)
+    def control(rows: Sequence[int]) -> PromptToPromptControl:
+        return PromptToPromptControl([edit] * len(rows), settings)
 
     return sample_pairs(made, DRAWING, batch(source), batch(target), control)
 

@@ -26,9 +26,9 @@ from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.inversion.base import Inverted
 from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.maps.word_maps import MapColumns, sample_with_maps
-from ldmlab.editing.methods.mask_blend import OutsideStays
+from ldmlab.editing.methods.mask_blend import KeepOutside
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.editing.regions.redraw import Redraw, redraw
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -67,17 +67,17 @@ def prompt_to_prompt(model: LatentDiffusion, drawing: Drawing) -> None:
     settings = EditSettings(blend=[], reweight={"blue": 2.0})
     words = [model.conditioner.words(prompt) for prompt in (SOURCE, TARGET)]
 
-    def control(rows: Sequence[int]) -> PromptToPrompt:
+    def control(rows: Sequence[int]) -> PromptToPromptControl:
         with unset_fake_temporarily():
             edit = PromptEdit.between(*words, drawing.sampler.steps, settings)
-            return PromptToPrompt([edit] * len(rows), settings)
+            return PromptToPromptControl([edit] * len(rows), settings)
 
     sample_pairs(model, drawing, batch(SOURCE), batch(TARGET), control)
 
 
 def mask_based(model: LatentDiffusion, drawing: Drawing) -> None:
     inside = torch.ones(1, 1, 8, 8, dtype=torch.bool, device="cuda")
-    sample_pairs(model, drawing, batch(SOURCE), batch(TARGET), lambda rows: OutsideStays(inside))
+    sample_pairs(model, drawing, batch(SOURCE), batch(TARGET), lambda rows: KeepOutside(inside))
 
 
 def masked(model: LatentDiffusion, drawing: Drawing, settings: Redraw, width: int = 16) -> None:

@@ -49,8 +49,8 @@ from ldmlab.diffusion.parameterizations import Epsilon, PosteriorMean
 from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.diffusion.tables import LevelTable
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
-from ldmlab.editing.regions.blended import Blended
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
+from ldmlab.editing.regions.blended import BlendedSampler
 from ldmlab.editing.regions.windows import windowed, windows_over
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
@@ -225,7 +225,7 @@ def test_a_run_of_a_masked_sampler_on_a_canvas_while_somebody_looks_on(sampler: 
     cond, levels = conditions("meta"), sampler.levels(model.schedule)
     denoise = observed(guidance("classifier_free").bind(model, cond, cond), model, cond, Uncontrolled())
     canvas, inside = torch.randn(2, 4, 8, 12, device="meta"), torch.ones(1, 1, 8, 12, device="meta").bool()
-    method = Blended(sampler, canvas[:1], inside, resample=2, jump=2)
+    method = BlendedSampler(sampler, canvas[:1], inside, resample=2, jump=2)
     with Copies() as copies:
         method.sample(windowed(denoise, windows_over((8, 12), (8, 8))), canvas, levels)
     assert copies.seen == []
@@ -236,7 +236,7 @@ def test_an_edit_copies_its_tables_once() -> None:
     text = MAKE["TextTransformer"]()
     text.prepare(["a red star", "a blue star"])
     words, settings = (text.words(prompt) for prompt in ("a red star", "a blue star")), EditSettings(blend=())
-    control = PromptToPrompt([PromptEdit.between(*words, 4, settings)], settings)
+    control = PromptToPromptControl([PromptEdit.between(*words, 4, settings)], settings)
     network = DiT(4, 8, patch=2, width=32, depth=1, heads=2, context_width=16, vector_width=16)
     model, sampler, seen = Denoiser(network, scaled_linear(), Epsilon()), DDIM(4), []
     levels = sampler.levels(model.schedule)

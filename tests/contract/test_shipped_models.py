@@ -17,7 +17,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.build import DIFFUSION_GROUPS, OBJECTIVE
-from ldmlab.models.builder import with_defaults
+from ldmlab.models.component import with_defaults
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_autoencoder, load_latent_diffusion
 from ldmlab.paths import experiments_dir

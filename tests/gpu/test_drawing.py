@@ -10,7 +10,7 @@ import torch
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_latent_diffusion
@@ -47,7 +47,7 @@ def test_edits_are_those_of_a_cpu(model: LatentDiffusion) -> None:
 
     def pairs() -> Any:
         return sample_pairs(
-            model, DRAWING, source, target, lambda rows: PromptToPrompt([edits[row] for row in rows], settings)
+            model, DRAWING, source, target, lambda rows: PromptToPromptControl([edits[row] for row in rows], settings)
         )
 
     wanted = pairs()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import rectified_flow, scaled_linear
-from ldmlab.editing.regions.blended import Blended
+from ldmlab.editing.regions.blended import BlendedSampler
 from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.ddpm import DDPM
@@ -49,7 +49,7 @@ def distance(sampler: Sampler, schedule: str, resample: int, jump: int = 1) -> f
 
     known = torch.tensor([KNOWN, 0.0], dtype=torch.float64).reshape(1, 1, 1, 2)
     inside = torch.tensor([False, True]).reshape(1, 1, 1, 2)
-    blended = Blended(sampler, known, inside, resample, jump)
+    blended = BlendedSampler(sampler, known, inside, resample, jump)
     start = noise(torch.empty(COUNT, 1, 1, 2, dtype=torch.float64))
     levels = blended.levels(SCHEDULES[schedule])
     out = blended.sample(exact, start, levels, SamplerHooks(step_noise=noise)).flatten(1)

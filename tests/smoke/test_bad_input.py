@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from ldmlab.conditioners.text import TextTransformer
-from ldmlab.data.dataset import MAX_REPLACEMENTS
+from ldmlab.data.shard_dataset import MAX_REPLACEMENTS
 from ldmlab.models.checkpoints import export_weights, read_checkpoint, read_lightning
 from ldmlab.training.autoencoder import AutoencoderTraining
 

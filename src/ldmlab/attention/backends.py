@@ -14,7 +14,7 @@ from ldmlab.attention.formula import Mask as Mask
 from ldmlab.attention.formula import attention_probs as attention_probs
 from ldmlab.attention.formula import explicit, sdpa
 from ldmlab.attention.kernels import first, only
-from ldmlab.attention.measured import MEASURED, Fastest, Measured
+from ldmlab.attention.measured import MEASURED, FastestBackend, Measurement
 from ldmlab.attention.memory_efficient import xformers
 from ldmlab.attention.xformers_library import is_ready, memory_efficient_attention, require_installed
 
@@ -61,7 +61,7 @@ def _auto() -> Backend:
     return by_shape(rows)
 
 
-def by_shape(rows: tuple[Measured, ...], device: str = "cuda") -> Backend:
+def by_shape(rows: tuple[Measurement, ...], device: str = "cuda") -> Backend:
     """A backend that runs the one that was fastest where the most similar shape was measured.
 
     Args:
@@ -70,7 +70,7 @@ def by_shape(rows: tuple[Measured, ...], device: str = "cuda") -> Backend:
     """
     backends = {"sdpa": sdpa, "xformers": xformers, **{name: first(kernel) for name, kernel in KERNELS.items()}}
     asked = any("xformers" in row.milliseconds for row in rows)
-    fastest = Fastest(rows, without=("xformers",) if asked and not is_ready() else ())
+    fastest = FastestBackend(rows, without=("xformers",) if asked and not is_ready() else ())
 
     def auto(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
         name = fastest(q, k, mask) if q.device.type == device else "sdpa"

@@ -15,7 +15,7 @@ REACH = 4
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """Times of one call, medians on one GPU.
 
     Attributes:
@@ -37,16 +37,16 @@ class Measured:
 
 H200 = ("NVIDIA H200", (9, 0), torch.bfloat16)
 MEASURED = (
-    Measured(*H200, (64, 16, 256, 256, 72), False, {"sdpa": (0.086, 0.56), "explicit": (0.25, 0.96)}),
-    Measured(*H200, (16, 8, 4096, 4096, 40), False, {"sdpa": (1.18, 4.46), "explicit": (9.0, 19.5)}),
-    Measured(*H200, (16, 8, 4096, 77, 40), True, {"sdpa": (0.25, 0.69), "explicit": (0.76, 1.90)}),
+    Measurement(*H200, (64, 16, 256, 256, 72), False, {"sdpa": (0.086, 0.56), "explicit": (0.25, 0.96)}),
+    Measurement(*H200, (16, 8, 4096, 4096, 40), False, {"sdpa": (1.18, 4.46), "explicit": (9.0, 19.5)}),
+    Measurement(*H200, (16, 8, 4096, 77, 40), True, {"sdpa": (0.25, 0.69), "explicit": (0.76, 1.90)}),
 )
 """torch 2.11.0+cu130, 2026-11-27. PyTorch's kernels one by one, and xFormers', have not been measured."""
 
 Key = tuple[int, bool, bool, int, int, int]
 
 
-class Fastest:
+class FastestBackend:
     """Names the fastest candidate for tensors of attention. It looks at nothing but dtype, shape and need of gradients.
 
     Args:
@@ -54,7 +54,7 @@ class Fastest:
         without: candidates that cannot run here.
     """
 
-    def __init__(self, rows: Iterable[Measured], without: Iterable[str] = ()) -> None:
+    def __init__(self, rows: Iterable[Measurement], without: Iterable[str] = ()) -> None:
         names = [name for name in CANDIDATES if name not in set(without)]
         self._rows: list[tuple[Key, str]] = []
         for row in rows:

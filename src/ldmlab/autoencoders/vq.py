@@ -20,7 +20,7 @@ from ldmlab.precision import at_least_fp32
 
 
 @dataclass(frozen=True)
-class Certain:
+class PointPosterior:
     """A posterior without spread: the latents before quantisation."""
 
     mean: Float[Tensor, "B C H W"]
@@ -82,14 +82,14 @@ class AutoencoderVQ(Autoencoder):
         figures = {"perplexity": perplexity(self.codebook.frequency), "dead_codes": self.codebook.dead.float()}
         return Reconstruction(self._render(quantized.latents), posterior, {"codebook": quantized.loss}, figures)
 
-    def posterior(self, images: Float[Tensor, "B 3 fH fW"]) -> Certain:
+    def posterior(self, images: Float[Tensor, "B 3 fH fW"]) -> PointPosterior:
         """The raw latents of images in [-1, 1], before quantisation.
 
         Raises:
             ValueError: the factor does not divide the images' sides.
         """
         self._require_divisible(images)
-        return Certain(at_least_fp32(self.to_latents(self.encoder(images.to(self.to_latents.weight.dtype)))))
+        return PointPosterior(at_least_fp32(self.to_latents(self.encoder(images.to(self.to_latents.weight.dtype)))))
 
     def reconstruct(self, raw: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
         """Quantise and decode raw latents, as `posterior` gives them."""

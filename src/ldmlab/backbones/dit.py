@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation, zero
-from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
+from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require_field, with_concat
 from ldmlab.types import AttentionControl, Conditioning
 
 FREQUENCY_WIDTH = 256
@@ -147,8 +147,8 @@ class DiT(Checkpointing):
         time = self.time_embedding(timesteps)
         vector = None
         if self.vector_projection is not None:
-            vector = self.vector_projection(require("vector", cond.vector, "DiT"))
-        context = require("context", cond.context, "DiT") if self.has_context else None
+            vector = self.vector_projection(require_field("vector", cond.vector, "DiT"))
+        context = require_field("context", cond.context, "DiT") if self.has_context else None
         mask = cond.context_mask if self.has_context else None
         if context is not None and self.context_projection is not None:
             context = self.context_projection(context)

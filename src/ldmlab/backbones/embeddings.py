@@ -77,7 +77,7 @@ class VectorProjection(nn.Module):
         return self.project(vector)
 
 
-def require(name: str, tensor: Tensor | None, asked_by: str) -> Tensor:
+def require_field(name: str, tensor: Tensor | None, asked_by: str) -> Tensor:
     """Return a conditioning field that the backbone was built for.
 
     Raises:

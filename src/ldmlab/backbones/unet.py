@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
-from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require, with_concat
+from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require_field, with_concat
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
 from ldmlab.types import AttentionControl, Conditioning
@@ -129,8 +129,8 @@ class UNet(Checkpointing):
         self._check(x)
         embedding = self.time_embedding(timesteps)
         if self.vector_projection is not None:
-            embedding = embedding + self.vector_projection(require("vector", cond.vector, "UNet"))
-        context = require("context", cond.context, "UNet") if self.has_context else None
+            embedding = embedding + self.vector_projection(require_field("vector", cond.vector, "UNet"))
+        context = require_field("context", cond.context, "UNet") if self.has_context else None
         rows, columns = x.shape[-2:]
         inputs = BlockInputs(
             embedding, (rows, columns), context, cond.context_mask if self.has_context else None, control

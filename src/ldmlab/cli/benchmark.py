@@ -32,7 +32,7 @@ from ldmlab.pictures.png import write_png
 from ldmlab.precision import Precision
 from ldmlab.progress import passes
 from ldmlab.samplers.noise import picture_seeds
-from ldmlab.worlds.shapes.edits import SceneEdit, scene_edits
+from ldmlab.worlds.shapes.scene_edits import SceneEdit, scene_edits
 
 CANDIDATES = 32
 """Scenes drawn at once when looking for ones that can be judged."""

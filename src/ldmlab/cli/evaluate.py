@@ -27,9 +27,9 @@ from ldmlab.cli.trained_on import heldout_reference, tell_of_seen
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.configs.build import CONDITION_KEYS
 from ldmlab.configs.unread import refuse_choices
-from ldmlab.data.dataset import ShardDataset, collate
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
+from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.drawing.conditions import Subject, conditions

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.configs.build import CONDITION_KEYS, build_drawing
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.dataset import ImageBatch, collate
+from ldmlab.data.shard_dataset import ImageBatch, collate
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from ldmlab.configs.build import resolved
 from ldmlab.interop.family import Hints
 from ldmlab.interop.importing import ASKED, ConvertedPart, Imported, assemble, convert
-from ldmlab.interop.process import option
+from ldmlab.interop.process_sections import option
 from ldmlab.interop.source import read_source
 from ldmlab.models.build import build_outline
 from ldmlab.models.checkpoints import export_weights, require_fit

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 from ldmlab.cli.export_run import MODEL
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.build import OBJECTIVE
-from ldmlab.models.builder import with_defaults
 from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
+from ldmlab.models.component import with_defaults
 from ldmlab.models.plain_data import require_plain, shown
 from ldmlab.models.shipped import is_shipped
 from ldmlab.torch_file import require_tensors

@@ -134,7 +134,7 @@ class Conditioner(nn.Module, ABC):
         return torch.device("cpu") if first is None else first.device
 
 
-def require(batch: Mapping[str, Any], key: str, conditioner: str) -> Any:
+def require_key(batch: Mapping[str, Any], key: str, conditioner: str) -> Any:
     """Return `batch[key]`.
 
     Raises:

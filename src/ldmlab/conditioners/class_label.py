@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from ldmlab.conditioners.base import Conditioner, require
+from ldmlab.conditioners.base import Conditioner, require_key
 from ldmlab.types import Conditioning
 
 
@@ -40,11 +40,11 @@ class ClassLabel(Conditioner):
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
         """Look up `batch["labels"]`, a sequence of B integers. Those on another device than the CPU are not checked."""
-        return self._look_up(self._checked(require(batch, "labels", "class_label")).to(self.device()))
+        return self._look_up(self._checked(require_key(batch, "labels", "class_label")).to(self.device()))
 
     def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `Conditioner.as_tensors`."""
-        return {**batch, "labels": self._checked(require(batch, "labels", "class_label"))}
+        return {**batch, "labels": self._checked(require_key(batch, "labels", "class_label"))}
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """A prompt is a class number."""

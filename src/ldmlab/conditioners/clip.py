@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.conditioners.base import Conditioner, expand_rows, require
+from ldmlab.conditioners.base import Conditioner, expand_rows, require_key
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.tensor_file import check, is_sealed
@@ -105,7 +105,7 @@ class CLIPText(Conditioner):
         """See `Conditioner.as_tensors`: "tokens" (B, L)."""
         if "tokens" in batch:
             return batch
-        return {**batch, "tokens": self.token_ids(require(batch, "captions", "clip"))[0]}
+        return {**batch, "tokens": self.token_ids(require_key(batch, "captions", "clip"))[0]}
 
     def null(self, n: int) -> Conditioning:
         """The empty prompt, encoded once."""

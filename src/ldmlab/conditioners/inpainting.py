@@ -21,7 +21,7 @@ from ldmlab.conditioners.pixels import as_bytes, stacked
 
 
 @dataclass(frozen=True)
-class Layout:
+class MaskLayout:
     """How published models are told a mask.
 
     Attributes:
@@ -35,7 +35,7 @@ class Layout:
     mask_first: bool
 
 
-LAYOUTS = {"ldm": Layout(hidden=-1.0, known=-1.0, mask_first=False), "sd": Layout(0.0, 0.0, mask_first=True)}
+LAYOUTS = {"ldm": MaskLayout(hidden=-1.0, known=-1.0, mask_first=False), "sd": MaskLayout(0.0, 0.0, mask_first=True)}
 """Latent diffusion: black holes, then masked latents and mask in {-1, 1}. Stable Diffusion: grey holes, then mask in
 {0, 1} and masked latents."""
 

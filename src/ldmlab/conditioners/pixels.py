@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from ldmlab.conditioners.base import require
+from ldmlab.conditioners.base import require_key
 
 
 def as_bytes(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
@@ -33,5 +33,5 @@ def stacked(batch: Mapping[str, Any], key: str, conditioner: str, device: torch.
     Raises:
         ValueError: it is missing.
     """
-    values = require(batch, key, conditioner)
+    values = require_key(batch, key, conditioner)
     return (values if isinstance(values, Tensor) else torch.stack(list(values))).to(device)

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ldmlab.backbones.attention_layers import Attention
-from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require
+from ldmlab.conditioners.base import Captions, Conditioner, expand_rows, require_key
 from ldmlab.conditioners.tokenizer import (
     check_length,
     encode,
@@ -144,7 +144,7 @@ class TextTransformer(Conditioner):
         """See `Conditioner.as_tensors`: "tokens" (B, L)."""
         if "tokens" in batch:
             return batch
-        ids, _ = encode(self._fitted(), require(batch, "captions", "text"), self.length)
+        ids, _ = encode(self._fitted(), require_key(batch, "captions", "text"), self.length)
         return {**batch, "tokens": ids}
 
     def null(self, n: int) -> Conditioning:

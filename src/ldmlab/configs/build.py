@@ -28,7 +28,7 @@ def resolved(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_user(section: Mapping[str, Any], kind: type, where: str, **given: Any) -> Any:
-    """A section of a composed config, which may name a class of the user's own; see `models.builder.build`."""
+    """A section of a composed config, which may name a class of the user's own."""
     return instantiate(section, **given)
 
 

@@ -21,7 +21,7 @@ MOST_IMAGE_BYTES = 2**29
 MOST_JSON_BYTES = 2**20
 
 
-class Row(NamedTuple):
+class SampleRow(NamedTuple):
     """A sample as its shard holds it: bytes from an offset for image and json, offset -1 without a json."""
 
     key: str
@@ -56,7 +56,7 @@ class SampleTable:
     captions: TextColumn
 
     @staticmethod
-    def of(rows: Sequence[Row]) -> SampleTable:
+    def of(rows: Sequence[SampleRow]) -> SampleTable:
         """Pack rows."""
         spans = [(row.image_offset, row.image_size, row.meta_offset, row.meta_size) for row in rows]
         return SampleTable(

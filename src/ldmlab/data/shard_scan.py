@@ -16,7 +16,7 @@ from ldmlab.data.file_view import CHUNK, FileView, SpanReader
 from ldmlab.data.labels import read_label
 from ldmlab.data.png_chunks import SIGNATURE, pixels_alone
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, Row, SampleTable
+from ldmlab.data.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, SampleRow, SampleTable
 from ldmlab.data.shard_files import OURS
 from ldmlab.data.tar_walk import Damage, Member, walk
 from ldmlab.files import kind_of, read_regular
@@ -129,7 +129,7 @@ class _Scan:
             return _read_json(data, member)
         return data[member.offset : member.offset + min(member.size, MOST_LABEL_BYTES)]
 
-    def check(self, key: str, sample: dict[str, Any]) -> Row | None:
+    def check(self, key: str, sample: dict[str, Any]) -> SampleRow | None:
         """Return the sample's row; None, with a report, where it has no image that can be read, or a broken json."""
         image, meta = sample.get("image", Defect.MISSING_IMAGE), sample.get("meta", ({}, -1, 0))
         for part in (image, meta):
@@ -140,7 +140,7 @@ class _Scan:
         words, caption_flaw = ("", caption) if isinstance(caption, Defect) else (caption, None)
         content, *place = meta
         label, label_flaw = read_label(sample.get("label"), content)
-        return Row(key, words, caption_flaw, label, label_flaw, *image, *place)
+        return SampleRow(key, words, caption_flaw, label, label_flaw, *image, *place)
 
 
 def _split_name(member: Member) -> tuple[str, str | None]:

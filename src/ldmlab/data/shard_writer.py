@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from ldmlab.atomic import atomic_file, write_json
-from ldmlab.data.samples import Sample, SampleSource
+from ldmlab.data.sample_source import Sample, SampleSource
 from ldmlab.files import read_text
 
 LAYOUT_VERSION = 1

@@ -16,7 +16,7 @@ BRANCH: Rules = (
 
 
 @dataclass(frozen=True)
-class Names:
+class LayerNames:
     """How a layout calls the layers of an encoder or decoder, of which resolution i counts from the image down.
 
     Attributes:
@@ -60,7 +60,7 @@ class Names:
             yield f"{self.resolution(i, levels)}.{self.resample}"
 
 
-_COMPVIS = Names(
+_COMPVIS = LayerNames(
     resolution=lambda i, levels: f"down.{i}",
     block="block",
     attention="attn",
@@ -69,7 +69,7 @@ _COMPVIS = Names(
     norm="norm_out",
     inner=(*BRANCH, (r"\.skip\.", ".nin_shortcut."), (r"\.to_out\.", ".proj_out."), (r"\.to_([qkv])\.", r".\1.")),
 )
-_DIFFUSERS = Names(
+_DIFFUSERS = LayerNames(
     resolution=lambda i, levels: f"down_blocks.{i}",
     block="resnets",
     attention="attentions",

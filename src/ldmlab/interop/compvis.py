@@ -43,7 +43,7 @@ def _bert_table(parts: Parts) -> list[Link]:
     return prefixed("conditioner", renamed(own, (*BERT, *_block_rules(component.setting("depth")))))
 
 
-def _describe_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """Its words are in no checkpoint: they are those of bert-base-uncased."""
     words = hints.ask("tokenizer")
     if words is None:
@@ -69,7 +69,7 @@ def _describe_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     return {"conditioner": Component(TextTransformer, own, constants={TOKENIZER: to_tensor(tokenizer)})}
 
 
-def _describe_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     rows, width = tensors.shapes["embedding.weight"]
     null_class = rows != WITHOUT_NULL
     settings = {"classes": rows - null_class, "width": width, "as_context": True, "null_class": null_class}
@@ -79,13 +79,13 @@ def _describe_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Par
 PROMPT_MODEL = Family(
     title="prompt model of latent diffusion",
     marks=("transformer.token_emb.weight", "transformer.attn_layers.layers.0.1.to_q.weight"),
-    describe=_describe_bert,
+    infer=_infer_bert,
     table=_bert_table,
     ignored=((r"transformer\.to_logits\..*", "the head that predicts words, which the prompt model does not use"),),
 )
 CLASSES = Family(
     title="table of classes",
     marks=("embedding.weight",),
-    describe=_describe_classes,
+    infer=_infer_classes,
     table=lambda parts: [Link(("conditioner.table.weight",), ("embedding.weight",))],
 )

@@ -16,15 +16,15 @@ from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.clip import CLIPText, FrozenCLIP
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.interop import diffusers_configs as configs
-from ldmlab.interop.autoencoder import KL_DIFFUSERS, VQ_DIFFUSERS
-from ldmlab.interop.clip import CLIP_TRANSFORMERS
-from ldmlab.interop.dit import DIT_DIFFUSERS
+from ldmlab.interop.autoencoder_layouts import KL_DIFFUSERS, VQ_DIFFUSERS
+from ldmlab.interop.clip_layouts import CLIP_TRANSFORMERS
+from ldmlab.interop.dit_layouts import DIT_DIFFUSERS
 from ldmlab.interop.family import Component, Family
-from ldmlab.interop.image_condition import inside
-from ldmlab.interop.latents import scale_of
+from ldmlab.interop.image_condition import text_inside
+from ldmlab.interop.latent_scale import scale_of
 from ldmlab.interop.mapping import to_public
-from ldmlab.interop.process import to_scheduler
-from ldmlab.interop.unet import UNET_DIFFUSERS
+from ldmlab.interop.process_sections import to_scheduler
+from ldmlab.interop.unet_layouts import UNET_DIFFUSERS
 from ldmlab.models.latent_diffusion import LatentDiffusion
 
 WEIGHTS, TEXT_WEIGHTS = "diffusion_pytorch_model.safetensors", "model.safetensors"
@@ -74,7 +74,7 @@ def export_model(config: Sections, state: Mapping[str, Tensor], model: LatentDif
     backbone = _backbone(config, model)
     conditioner = model.conditioner
     if isinstance(conditioner, ImageConditioner):
-        conditioner, (config, state) = conditioner.text, inside(config, state)
+        conditioner, (config, state) = conditioner.text, text_inside(config, state)
     weights = _inner(state, {"denoiser.backbone.": "backbone.", "conditioner.": "conditioner."})
     if isinstance(model.denoiser.backbone, UNet):
         files, index = _stable_diffusion(config, backbone, weights, conditioner)

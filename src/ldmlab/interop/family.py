@@ -107,7 +107,7 @@ class Family:
     Attributes:
         title: for people.
         marks: keys that all of its files have and no other family's.
-        describe: (tensors, the config.json beside them or {}, hints) -> parts. It infers the architecture.
+        infer: (tensors, the config.json beside them or {}, hints) -> parts. It infers the architecture.
         table: parts -> links between "PART.NAME" of ours and the names of the layout.
         ignored: (pattern, reason) of keys that may be there and are not used.
         model: the class of diffusers or transformers that has this layout.
@@ -115,7 +115,7 @@ class Family:
 
     title: str
     marks: tuple[str, ...]
-    describe: Callable[[Tensors, Settings, Hints], Parts]
+    infer: Callable[[Tensors, Settings, Hints], Parts]
     table: Callable[[Parts], list[Link]]
     ignored: Rules = ()
     model: str = ""

@@ -10,15 +10,15 @@ from torch import Tensor
 from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.super_resolution import SuperResolution
-from ldmlab.interop.process import Section
+from ldmlab.interop.process_sections import ConfigSection
 
 TEXT = "text."
 """Before the names of the other conditioner's tensors inside that of the picture."""
 
 
-def around(
-    conditioner: Section, state: Mapping[str, Tensor], channels: int, latent_channels: int, factor: int
-) -> tuple[Section, dict[str, Tensor]] | None:
+def around_text(
+    conditioner: ConfigSection, state: Mapping[str, Tensor], channels: int, latent_channels: int, factor: int
+) -> tuple[ConfigSection, dict[str, Tensor]] | None:
     """The config and the tensors of a picture's conditioner around those of the text's, or of none.
 
     Mask and masked latents are one channel more than the latents: in Stable Diffusion's order where there is text, else
@@ -35,23 +35,23 @@ def around(
         None where no conditioner gives that many channels.
     """
     if channels == latent_channels + 1:
-        no_text = conditioner["_target_"] == target(NoCondition)
-        own: Section = {"_target_": target(Inpainting), "layout": "ldm" if no_text else "sd"}
+        no_text = conditioner["_target_"] == target_of(NoCondition)
+        own: ConfigSection = {"_target_": target_of(Inpainting), "layout": "ldm" if no_text else "sd"}
     elif channels == 3:
-        own = {"_target_": target(SuperResolution), "factor": factor}
+        own = {"_target_": target_of(SuperResolution), "factor": factor}
     else:
         return None
     return {**own, "text": dict(conditioner)}, {f"{TEXT}{name}": tensor for name, tensor in state.items()}
 
 
-def inside(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def text_inside(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A model's config and tensors with the text's conditioner in place of that of inpainting around it.
 
     Raises:
         ValueError: it is told of masks as Stable Diffusion is not.
     """
     own = config["conditioner"]
-    if own["_target_"] != target(Inpainting) or own.get("layout") != "sd":
+    if own["_target_"] != target_of(Inpainting) or own.get("layout") != "sd":
         raise ValueError(
             "format=diffusers: its pipelines read no pictures but masked ones in Stable Diffusion's layout; this model "
             f"has {own['_target_'].rpartition('.')[2]}"
@@ -63,6 +63,6 @@ def inside(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[dict
     return {**config, "conditioner": own["text"]}, renamed
 
 
-def target(kind: type) -> str:
+def target_of(kind: type) -> str:
     """The `_target_` of a class."""
     return f"{kind.__module__}.{kind.__qualname__}"

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmlab.interop import process
+from ldmlab.interop import process_sections
 from ldmlab.interop.family import Component, Hints
-from ldmlab.interop.image_condition import around
+from ldmlab.interop.image_condition import around_text
 from ldmlab.interop.mapping import account, from_public
-from ldmlab.interop.process import LATENT_DIFFUSION, STABLE_DIFFUSION, Section
-from ldmlab.interop.recognise import Found
+from ldmlab.interop.process_sections import LATENT_DIFFUSION, STABLE_DIFFUSION, ConfigSection
+from ldmlab.interop.recognise import RecognisedPart
 from ldmlab.interop.source import Source
-from ldmlab.models.builder import TROUBLE
+from ldmlab.models.component import TROUBLE
 from ldmlab.models.limits import no_larger_than
 
 PARTS = {"backbone": "denoiser.backbone.", "autoencoder": "autoencoder.", "conditioner": "conditioner."}
@@ -37,7 +37,7 @@ class ConvertedPart:
     """
 
     title: str
-    config: Section
+    config: ConfigSection
     state: Mapping[str, Tensor]
     widths: Mapping[str, Any]
 
@@ -81,10 +81,10 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, ConvertedPart], Cou
     return parts, ignored
 
 
-def _convert(found: Found, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
+def _convert(found: RecognisedPart, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
     try:
         with no_larger_than(shape.numel() for shape in found.tensors.shapes.values()):
-            components = found.family.describe(found.tensors, found.settings, hints)
+            components = found.family.infer(found.tensors, found.settings, hints)
             table = found.family.table(components)
             outlines = {part: component.outline.state_dict() for part, component in components.items()}
     except (ValueError, *TROUBLE) as error:
@@ -100,7 +100,7 @@ def _convert(found: Found, hints: Hints) -> tuple[dict[str, ConvertedPart], Coun
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
 
 
-def _part(found: Found, part: str, component: Component, state: Mapping[str, Tensor]) -> ConvertedPart:
+def _part(found: RecognisedPart, part: str, component: Component, state: Mapping[str, Tensor]) -> ConvertedPart:
     prefix = f"{part}."
     own = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
     return ConvertedPart(found.family.title, component.config(), {**own, **component.constants}, component.widths)
@@ -150,7 +150,7 @@ def _with_picture(parts: Mapping[str, ConvertedPart], factor: int) -> Mapping[st
     """The parts with a conditioner that gives what the backbone reads beside the latents, if there is one."""
     backbone, reader = parts["backbone"], parts["conditioner"]
     channels = backbone.config.get("concat_channels", 0)
-    made = around(reader.config, reader.state, channels, backbone.widths["channels"], factor)
+    made = around_text(reader.config, reader.state, channels, backbone.widths["channels"], factor)
     if made is None:
         return parts
     config, state = made
@@ -161,14 +161,14 @@ def _with_picture(parts: Mapping[str, ConvertedPart], factor: int) -> Mapping[st
 NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
 
 
-def _process(source: Source, parts: Mapping[str, ConvertedPart], hints: Hints) -> dict[str, Section]:
+def _process(source: Source, parts: Mapping[str, ConvertedPart], hints: Hints) -> dict[str, ConfigSection]:
     """What the source says of its process, else the hints, else what is known of its family."""
     widths = parts["backbone"].widths
     reads_text = any(kind in parts["conditioner"].config["_target_"] for kind in ("CLIP", "TextTransformer"))
     start, end = STABLE_DIFFUSION if reads_text else LATENT_DIFFUSION
-    default = process.schedule("scaled_linear", timesteps=1000, beta_start=start, beta_end=end)
+    default = process_sections.schedule("scaled_linear", timesteps=1000, beta_start=start, beta_end=end)
     if parts["backbone"].config["_target_"].endswith("DiT"):
-        default = process.schedule("linear", timesteps=1000, beta_start=1e-4, beta_end=0.02)
+        default = process_sections.schedule("linear", timesteps=1000, beta_start=1e-4, beta_end=0.02)
     schedule = source.schedule or default
     stated = source.zero_terminal_snr
     if stated is None and source.schedule is not None:
@@ -176,11 +176,11 @@ def _process(source: Source, parts: Mapping[str, ConvertedPart], hints: Hints) -
     if hints.unless("zero_terminal_snr", stated, source.path):
         schedule = {**schedule, "zero_terminal_snr": True}
     said = source.parameterization
-    hint = hints.unless("parameterization", said and process.option(said), source.path)
+    hint = hints.unless("parameterization", said and process_sections.option(said), source.path)
     return {
         "schedule": schedule,
-        "parameterization": said or process.parameterization(process.OPTIONS[hint or "epsilon"]),
-        "objective": process.objective(widths["out_channels"] == 2 * widths["channels"]),
+        "parameterization": said or process_sections.parameterization(process_sections.OPTIONS[hint or "epsilon"]),
+        "objective": process_sections.objective(widths["out_channels"] == 2 * widths["channels"]),
     }
 
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ldmlab.interop.autoencoder import AUTOENCODERS
-from ldmlab.interop.clip import CLIP_BARE, CLIP_OPEN, CLIP_TRANSFORMERS
+from ldmlab.interop.autoencoder_layouts import AUTOENCODERS
+from ldmlab.interop.clip_layouts import CLIP_BARE, CLIP_OPEN, CLIP_TRANSFORMERS
 from ldmlab.interop.compvis import CLASSES, PROMPT_MODEL
-from ldmlab.interop.dit import DIT_DIFFUSERS, DIT_ORIGINAL
+from ldmlab.interop.dit_layouts import DIT_DIFFUSERS, DIT_ORIGINAL
 from ldmlab.interop.family import Family
 from ldmlab.interop.tensors import Tensors
-from ldmlab.interop.unet import UNET_COMPVIS, UNET_DIFFUSERS
+from ldmlab.interop.unet_layouts import UNET_COMPVIS, UNET_DIFFUSERS
 
 FAMILIES: tuple[Family, ...] = (
     UNET_DIFFUSERS,
@@ -29,7 +29,7 @@ FAMILIES: tuple[Family, ...] = (
 
 
 @dataclass(frozen=True)
-class Found:
+class RecognisedPart:
     """Tensors, the layout that they have, and the config.json beside them."""
 
     family: Family
@@ -37,7 +37,7 @@ class Found:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def recognise(tensors: Tensors, settings: Mapping[str, Any] | None = None) -> Found:
+def recognise(tensors: Tensors, settings: Mapping[str, Any] | None = None) -> RecognisedPart:
     """Find the layout.
 
     Raises:
@@ -46,7 +46,7 @@ def recognise(tensors: Tensors, settings: Mapping[str, Any] | None = None) -> Fo
     settings = settings or {}
     for family in FAMILIES:
         if family.recognises(tensors):
-            return Found(family, tensors, settings)
+            return RecognisedPart(family, tensors, settings)
     nearest = max(FAMILIES, key=lambda family: sum(mark in tensors for mark in family.marks) / len(family.marks))
     lacking = [mark for mark in nearest.marks if mark not in tensors]
     if len(lacking) < len(nearest.marks):

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from ldmlab.interop.autoencoder import AUTOENCODERS
-from ldmlab.interop.clip import CLIP_TRANSFORMERS
+from ldmlab.interop.autoencoder_layouts import AUTOENCODERS
+from ldmlab.interop.clip_layouts import CLIP_TRANSFORMERS
 from ldmlab.interop.mapping import Rules
-from ldmlab.interop.recognise import Found, recognise
+from ldmlab.interop.recognise import RecognisedPart, recognise
 from ldmlab.interop.tensors import Tensors
 
 UNET, FIRST_STAGE, CONDITION, AVERAGES = (
@@ -37,7 +37,7 @@ NOT_TAKEN = "averages of the raw weights that are taken"
 class Contents:
     """The parts of a file, what is left over for which reason, and whether averaged weights were taken."""
 
-    found: list[Found]
+    found: list[RecognisedPart]
     ignored: Counter[str]
     ema: bool
 
@@ -62,11 +62,11 @@ def take_apart(tensors: Tensors, ema: bool) -> Contents:
     return Contents(found, ignored, taken)
 
 
-def _condition(condition: Tensors, ignored: Counter[str]) -> list[Found]:
+def _condition(condition: Tensors, ignored: Counter[str]) -> list[RecognisedPart]:
     """The conditioner, unless it is the first stage once more, as for inpainting."""
     if any(name.startswith(WRAPPED) for name in condition):
         condition = condition.under("transformer.")
-        return [Found(CLIP_TRANSFORMERS, condition)]
+        return [RecognisedPart(CLIP_TRANSFORMERS, condition)]
     found = recognise(condition)
     if found.family in AUTOENCODERS:
         ignored["the first stage once more, as the encoder of the condition"] += len(condition.shapes)

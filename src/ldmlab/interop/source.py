@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.files import read_text
-from ldmlab.interop import process
-from ldmlab.interop.autoencoder import AUTOENCODERS as AUTOENCODER_FAMILIES
+from ldmlab.interop import process_sections
+from ldmlab.interop.autoencoder_layouts import AUTOENCODERS as AUTOENCODER_FAMILIES
 from ldmlab.interop.markers import read_marks
-from ldmlab.interop.process import Section
-from ldmlab.interop.recognise import Found, recognise
+from ldmlab.interop.process_sections import ConfigSection
+from ldmlab.interop.recognise import RecognisedPart, recognise
 from ldmlab.interop.single_file import WHOLE, take_apart
 from ldmlab.interop.tensors import SUFFIXES, Tensors, read_tensors
 from ldmlab.models.plain_data import read_json, shown
@@ -43,9 +43,9 @@ class Source:
     """
 
     path: Path
-    found: list[Found]
-    schedule: Section | None = None
-    parameterization: Section | None = None
+    found: list[RecognisedPart]
+    schedule: ConfigSection | None = None
+    parameterization: ConfigSection | None = None
     zero_terminal_snr: bool | None = None
     ignored: Counter[str] = field(default_factory=Counter)
     ema: bool = False
@@ -66,7 +66,7 @@ def read_source(path: Path, ema: bool = True) -> Source:
     source = _single_file(path, tensors, ema) if whole else Source(path, [recognise(tensors)])
     if marks.keys:
         source.ignored["marks of the diffusion process, which are heeded"] += marks.keys
-    stated = None if marks.prediction is None else process.parameterization(marks.prediction)
+    stated = None if marks.prediction is None else process_sections.parameterization(marks.prediction)
     return replace(source, parameterization=stated, zero_terminal_snr=marks.zero_terminal_snr)
 
 
@@ -79,7 +79,7 @@ def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
             raise ValueError(f"path={path}: its 'scale_factor' is of shape {tuple(scale.shape)}, no number")
         stated = {"scaling_factor": float(scale)}
         found = [replace(part, settings=stated) if part.family in AUTOENCODER_FAMILIES else part for part in found]
-    betas = process.from_betas(tensors.load("betas"), path) if "betas" in tensors else None
+    betas = process_sections.from_betas(tensors.load("betas"), path) if "betas" in tensors else None
     return Source(path, found, schedule=betas, ignored=parts.ignored, ema=parts.ema)
 
 
@@ -110,12 +110,12 @@ def _names_class(path: Path, name: str, value: list[Any]) -> bool:
     return value[0] is not None
 
 
-def _scheduler(path: Path) -> tuple[Section | None, Section | None]:
+def _scheduler(path: Path) -> tuple[ConfigSection | None, ConfigSection | None]:
     file = path / "scheduler" / "scheduler_config.json"
-    return process.from_scheduler(_read_json(file), file) if file.is_file() else (None, None)
+    return process_sections.from_scheduler(_read_json(file), file) if file.is_file() else (None, None)
 
 
-def _component(folder: Path, ema: bool) -> Found:
+def _component(folder: Path, ema: bool) -> RecognisedPart:
     settings = _read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
     return recognise(read_tensors(_weights(folder, ema)), settings)
 

@@ -31,7 +31,7 @@ STAND_INS: list[Any] = [
 """Names that the released training checkpoints hold beside their tensors. Nothing of theirs is imported or run."""
 
 
-class Shapes(dict[str, torch.Size]):
+class TensorShapes(dict[str, torch.Size]):
     """Shapes by name, which tell what a file lacks where one is asked for that is not there."""
 
     def __init__(self, shapes: Mapping[str, torch.Size], source: Path, prefix: str) -> None:
@@ -61,7 +61,7 @@ class Tensors:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shapes", Shapes(self.shapes, self.source, self.prefix))
+        object.__setattr__(self, "shapes", TensorShapes(self.shapes, self.source, self.prefix))
 
     def __contains__(self, name: str) -> bool:
         return name in self.shapes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from ldmlab.worlds.shapes.edits import SceneEdit
+from ldmlab.worlds.shapes.scene_edits import SceneEdit
 from ldmlab.worlds.shapes.segment import WORKING_SIZE, segment
 from ldmlab.worlds.shapes.verifier import Seen, SeenObject, look, match, verify
 

@@ -14,7 +14,7 @@ from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Objective
 from ldmlab.diffusion.parameterizations import Parameterization
 from ldmlab.diffusion.schedules import NoiseSchedule
-from ldmlab.models.builder import build
+from ldmlab.models.component import build_component
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.outline import without_memory
 
@@ -25,16 +25,16 @@ OBJECTIVE = {"_target_": "ldmlab.diffusion.objectives.Simple"}
 """That of checkpoints which name none."""
 
 Make = Callable[..., Any]
-"""(section, kind, its name, further arguments) -> component, as `build` is; what reads a user's config may be freer."""
+"""(section, kind, the section's name, further arguments) -> component: `build_component`, or one for users' configs."""
 
 
-def build_autoencoder(config: Mapping[str, Any], make: Make = build) -> Autoencoder:
+def build_autoencoder(config: Mapping[str, Any], make: Make = build_component) -> Autoencoder:
     """The autoencoder of a config's `autoencoder` section, untrained."""
     autoencoder: Autoencoder = make(config, Autoencoder, "autoencoder")
     return autoencoder
 
 
-def build_conditioner(config: Mapping[str, Any], make: Make = build) -> Conditioner:
+def build_conditioner(config: Mapping[str, Any], make: Make = build_component) -> Conditioner:
     """The conditioner of a config's `conditioner` section, untrained."""
     conditioner: Conditioner = make(config, Conditioner, "conditioner")
     return conditioner
@@ -46,7 +46,7 @@ def build_backbone(
     grid: int,
     conditioner: Conditioner,
     learns_variance: bool = False,
-    make: Make = build,
+    make: Make = build_component,
 ) -> nn.Module:
     """The backbone of a config's `backbone` section, made to fit the latents, the conditioner and the objective.
 
@@ -69,7 +69,9 @@ def build_backbone(
     return backbone
 
 
-def build_latent_diffusion(config: Mapping[str, Any], autoencoder: Autoencoder, make: Make = build) -> LatentDiffusion:
+def build_latent_diffusion(
+    config: Mapping[str, Any], autoencoder: Autoencoder, make: Make = build_component
+) -> LatentDiffusion:
     """An untrained text-to-image model on the latents of an autoencoder.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ldmlab.conditioners.inpainting import LAYOUTS, Inpainting
 from ldmlab.conditioners.pixels import signed
-from ldmlab.interop.image_condition import around
+from ldmlab.interop.image_condition import around_text
 from ldmlab.models.loading import load_latent_diffusion
 
 diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
@@ -31,12 +31,12 @@ NONE = {"_target_": "ldmlab.conditioners.none.NoCondition"}
     ],
 )
 def test_channels_tell_the_picture(reader: Any, channels: int, latents: int, wanted: tuple[str, Any]) -> None:
-    made = around(reader, {"a": torch.ones(1)}, channels, latents, 4)
+    made = around_text(reader, {"a": torch.ones(1)}, channels, latents, 4)
     assert made is not None
     assert made[0] == {"_target_": f"ldmlab.conditioners.{wanted[0]}", **wanted[1], "text": reader}
     assert [*made[1]] == ["text.a"]
-    assert around(reader, {}, 0, latents, 4) is None
-    assert around(reader, {}, 17, latents, 4) is None
+    assert around_text(reader, {}, 0, latents, 4) is None
+    assert around_text(reader, {}, 17, latents, 4) is None
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from ldmlab.attention.backends import BACKENDS
-from ldmlab.attention.measured import CANDIDATES, MEASURED, Fastest, Measured
+from ldmlab.attention.measured import CANDIDATES, MEASURED, FastestBackend, Measurement
 
 ROOT = Path(__file__).parents[3]
 
 
-def row(shape: tuple[int, int, int, int, int], masked: bool = False, **milliseconds: tuple[float, float]) -> Measured:
-    return Measured("a GPU", (9, 0), torch.bfloat16, shape, masked, milliseconds)
+def row(
+    shape: tuple[int, int, int, int, int], masked: bool = False, **milliseconds: tuple[float, float]
+) -> Measurement:
+    return Measurement("a GPU", (9, 0), torch.bfloat16, shape, masked, milliseconds)
 
 
 SHORT = row((8, 4, 256, 256, 64), sdpa=(1.0, 4.0), sdpa_flash=(0.5, 5.0), explicit=(0.1, 0.1))
@@ -31,13 +33,13 @@ def fastest(
     dtype: torch.dtype = torch.bfloat16,
     masked: bool = False,
     grad: bool = False,
-    rows: tuple[Measured, ...] = ROWS,
+    rows: tuple[Measurement, ...] = ROWS,
     without: tuple[str, ...] = (),
 ) -> str:
     q = torch.empty(1, 2, queries, width, dtype=dtype, device="meta", requires_grad=grad)
     k = torch.empty(1, 2, keys, width, dtype=dtype, device="meta")
     mask = torch.empty(1, 1, 1, keys, dtype=torch.bool, device="meta") if masked else None
-    return Fastest(rows, without)(q, k, mask)
+    return FastestBackend(rows, without)(q, k, mask)
 
 
 def test_forward_and_backward_have_times_of_their_own() -> None:
@@ -79,7 +81,7 @@ def test_measured_rows_name_backends_and_have_sdpa() -> None:
 
 
 @pytest.mark.parametrize("measured", MEASURED, ids=lambda measured: "x".join(map(str, measured.shape)))
-def test_a_measured_shape_gets_its_own_fastest(measured: Measured) -> None:
+def test_a_measured_shape_gets_its_own_fastest(measured: Measurement) -> None:
     _, _, queries, keys, width = measured.shape
     for grad in (False, True):
         times = {name: measured.milliseconds[name][grad] for name in measured.milliseconds if name in CANDIDATES}
@@ -88,7 +90,7 @@ def test_a_measured_shape_gets_its_own_fastest(measured: Measured) -> None:
 
 
 @pytest.mark.parametrize("measured", MEASURED, ids=lambda measured: "x".join(map(str, measured.shape)))
-def test_the_docs_show_each_row(measured: Measured) -> None:
+def test_the_docs_show_each_row(measured: Measurement) -> None:
     lines = (ROOT / "docs/attention.md").read_text().splitlines()
     shape = ", ".join(map(str, measured.shape))
     [line] = [line for line in lines if line.startswith(f"| {shape} | {'yes' if measured.masked else 'no'} |")]
@@ -106,5 +108,5 @@ def test_the_bench_gives_rows() -> None:
     shapes = (((2, 2, 8, 8, 8), False), ((2, 2, 8, 5, 8), True))
     rows = bench.measure(torch.device("cpu"), shapes, (torch.float32,), seconds=1e-3)
     assert [set(measured.milliseconds) for measured in rows] == [{"sdpa", "explicit", "sdpa_flash"}] * 2
-    assert eval(f"({bench.code(rows)})", {"Measured": Measured, "torch": torch})[0].shape == (2, 2, 8, 8, 8)
+    assert eval(f"({bench.code(rows)})", {"Measurement": Measurement, "torch": torch})[0].shape == (2, 2, 8, 8, 8)
     assert len(bench.table(rows).splitlines()) == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldmlab.conditioners.base import require
+from ldmlab.conditioners.base import require_key
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.types import Conditioning
@@ -49,9 +49,9 @@ def test_the_dropped_condition_is_trained() -> None:
 
 
 def test_what_the_batch_lacks_is_named() -> None:
-    assert require({"labels": 3}, "labels", "class_label") == 3
+    assert require_key({"labels": 3}, "labels", "class_label") == 3
     with pytest.raises(ValueError, match="conditioner 'text' reads 'captions', which the data lacks"):
-        require({"images": 0}, "captions", "text")
+        require_key({"images": 0}, "captions", "text")
 
 
 def test_every_row_of_a_null_is_the_same(text: TextTransformer) -> None:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ldmlab.data.batch_order import GlobalBatches
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
-from ldmlab.data.sampling import GlobalBatches
 
 SAMPLES, BATCH = 22, 4
 EPOCH = SAMPLES // BATCH

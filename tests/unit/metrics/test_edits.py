@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ldmlab.metrics.edits import judge, judgeable, place_of
-from ldmlab.worlds.shapes.edits import SceneEdit
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import Scene, SceneObject
+from ldmlab.worlds.shapes.scene_edits import SceneEdit
 
 RED = SceneObject("circle", "red", "small", 0.24, 0.5, 0.0)
 BLUE = SceneObject("square", "blue", "big", 0.76, 0.5, 0.0)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.data.dataset import ShardDataset
+from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.training.suitability import Suitability, suitability
 
 

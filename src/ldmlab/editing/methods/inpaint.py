@@ -18,8 +18,8 @@ class Inpaint(EditMethod):
     """Blending at each step with resampling (RePaint). Reads `image`, `mask` and `target`, which may be null.
 
     Args:
-        resample: see `Blended`.
-        jump: see `Blended`.
+        resample: see `BlendedSampler`.
+        jump: see `BlendedSampler`.
         feather: see `composite`.
         overlap: see `section`; only a picture larger than the model's own has windows.
 

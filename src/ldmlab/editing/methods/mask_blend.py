@@ -78,15 +78,15 @@ def mask_blend(
     check_mask(mask, [side * model.autoencoder.factor for side in model.latent_shape[1:]])
     inside = latent_mask(mask, model.autoencoder.factor).to(model.device)
 
-    def control(rows: Sequence[int]) -> OutsideStays:
-        return OutsideStays(entries(inside, rows))
+    def control(rows: Sequence[int]) -> KeepOutside:
+        return KeepOutside(entries(inside, rows))
 
     source, target = (model.conditioner.batch(prompts) for prompts in (sources, targets))
     before, drawn = sample_pairs(model, task.drawing, source, target, control)
     return before, composite(drawn, before, mask, feather)
 
 
-class OutsideStays(Uncontrolled):
+class KeepOutside(Uncontrolled):
     """An attention control that wants no site: after each step the target's latents outside are the source's."""
 
     def __init__(self, inside: Bool[Tensor, "#P 1 H W"]) -> None:

@@ -17,12 +17,12 @@ from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 
 
 @dataclass(frozen=True)
 class PromptToPromptMethod(EditSettings, EditMethod):
-    """Draws target beside source under the control of `PromptToPrompt`.
+    """Draws target beside source under the control of `PromptToPromptControl`.
 
     Attributes:
         tau_grid: values of `tau` to try, a row each, in its place.
@@ -54,7 +54,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
         task.tell(inverted.note)
         rows, notes = [], []
         for title, (settings, edit) in zip(titles, edits, strict=True):
-            control = PromptToPrompt([edit], settings)
+            control = PromptToPromptControl([edit], settings)
             _, after = inverted.edit(target, partial(_always, control))
             rows.append(Row(f"{title}{target}", after))
             notes.append(_report(task, [control], [edit]))
@@ -70,10 +70,10 @@ class PromptToPromptMethod(EditSettings, EditMethod):
         """
         sources, targets = task.prompts("source"), task.prompts("target")
         edits = [_worked_out(task, *each) for each in zip(sources, targets, settings, strict=True)]
-        controls: list[PromptToPrompt] = []
+        controls: list[PromptToPromptControl] = []
 
-        def control(rows: Sequence[int]) -> PromptToPrompt:
-            controls.append(PromptToPrompt([edits[row] for row in rows], settings[0]))
+        def control(rows: Sequence[int]) -> PromptToPromptControl:
+            controls.append(PromptToPromptControl([edits[row] for row in rows], settings[0]))
             return controls[-1]
 
         source, target = (task.model.conditioner.batch(prompts) for prompts in (sources, targets))
@@ -89,7 +89,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
         return EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
 
 
-def _always(control: PromptToPrompt, rows: Sequence[int]) -> PromptToPrompt:
+def _always(control: PromptToPromptControl, rows: Sequence[int]) -> PromptToPromptControl:
     return control
 
 
@@ -101,7 +101,7 @@ def _worked_out(task: EditTask, source: str, target: str, settings: EditSettings
     return edit
 
 
-def _report(task: EditTask, controls: Sequence[PromptToPrompt], edits: Sequence[PromptEdit]) -> str:
+def _report(task: EditTask, controls: Sequence[PromptToPromptControl], edits: Sequence[PromptEdit]) -> str:
     """How many sites were changed and how much was kept of them; none at all is an error where some were wanted."""
     touched = set().union(*(control.touched for control in controls))
     wanted = any(bool((edit.share != 0).any()) or bool((edit.factor != 1).any()) for edit in edits)

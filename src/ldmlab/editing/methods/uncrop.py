@@ -19,8 +19,8 @@ class Uncrop(EditMethod):
     Args:
         canvas: rows and columns in pixels: multiples of the autoencoder's factor, no fewer than the model's own.
         place: see `on_canvas`.
-        resample: see `Blended`.
-        jump: see `Blended`.
+        resample: see `BlendedSampler`.
+        jump: see `BlendedSampler`.
         feather: see `composite`.
         overlap: see `section`; only a canvas larger than the model's own has windows.
 

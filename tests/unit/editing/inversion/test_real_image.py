@@ -19,7 +19,7 @@ from ldmlab.editing.inversion.null_text import NullText
 from ldmlab.editing.inversion.real_image import invert_image
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.reconstruction import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
@@ -37,10 +37,10 @@ SOURCE, TARGET, STEPS = "a small red circle", "a small blue circle", 4
 
 def control_of(
     made: LatentDiffusion, settings: EditSettings, target: str = TARGET
-) -> Callable[[Sequence[int]], PromptToPrompt]:
+) -> Callable[[Sequence[int]], PromptToPromptControl]:
     words = [made.conditioner.words(prompt) for prompt in (SOURCE, target)]
     edit = PromptEdit.between(*words, STEPS, settings)
-    return lambda rows: PromptToPrompt([edit] * len(rows), settings)
+    return lambda rows: PromptToPromptControl([edit] * len(rows), settings)
 
 
 @pytest.mark.parametrize("inversion", INVERSIONS, ids=lambda i: type(i).__name__)

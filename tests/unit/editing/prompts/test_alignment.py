@@ -8,7 +8,7 @@ import torch
 from ldmlab.conditioners.clip import CLIPText
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.words import PromptWords, from_pieces
-from ldmlab.editing.prompts.alignment import Change, align, word_changes
+from ldmlab.editing.prompts.alignment import WordChange, align, word_changes
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 
@@ -101,7 +101,7 @@ def test_inserted_words_keep_their_own_maps_and_deleted_ones_hand_on_none() -> N
     found = align(words(("a", 1), ("big", 2), ("cat", 1)), words(("a", 1), ("cat", 1)))
     assert found.mapper[2:4].abs().sum() == 0
     assert found.mapped[:4].tolist() == [1, 1, 1, 1]
-    assert Change("delete", range(1, 2), range(1, 1)) in found.changes
+    assert WordChange("delete", range(1, 2), range(1, 1)) in found.changes
 
 
 WORDS = ["", "a", "red", "Red", "supercalifragilistic", "tabby,", "don't", "ünïcödé", "猫", "☂", "7", "."]

@@ -9,7 +9,7 @@ from torch import Tensor
 from ldmlab.conditioners.words import PromptWords
 from ldmlab.editing.prompts.joint_rows import with_picture, with_words
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.types import AttentionSite
 
 STEPS, LENGTH = 10, 5
@@ -28,9 +28,9 @@ def prompt(*words: str) -> PromptWords:
     return PromptWords(words, tokens, (0, *range(len(words) + 1, LENGTH)))
 
 
-def control(settings: EditSettings, target: PromptWords | None = None, pairs: int = 2) -> PromptToPrompt:
+def control(settings: EditSettings, target: PromptWords | None = None, pairs: int = 2) -> PromptToPromptControl:
     edit = PromptEdit.between(prompt("red", "star"), target or prompt("blue", "star"), STEPS, settings)
-    return PromptToPrompt([edit] * pairs, settings)
+    return PromptToPromptControl([edit] * pairs, settings)
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 1.3, -0.5, 50.0])

@@ -11,7 +11,7 @@ from torch import Tensor
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, rectified_flow, scaled_linear
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
-from ldmlab.editing.regions.blended import Blended, noised_again
+from ldmlab.editing.regions.blended import BlendedSampler, noised_again
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler, SamplerHooks
@@ -75,7 +75,7 @@ def run(sampler: Sampler, schedule: NoiseSchedule | None = None, given: SamplerH
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=name_of)
 @pytest.mark.parametrize(("resample", "jump"), [(1, 1), (3, 1), (2, 2), (2, 4), (2, 50)])
 def test_outside_is_the_known_at_every_level(sampler: Sampler, schedule: str, resample: int, jump: int) -> None:
-    blended = Blended(sampler, KNOWN, INSIDE, resample, jump)
+    blended = BlendedSampler(sampler, KNOWN, INSIDE, resample, jump)
     levels = blended.levels(SCHEDULES[schedule])
     seen = []
 
@@ -95,18 +95,18 @@ def test_outside_is_the_known_at_every_level(sampler: Sampler, schedule: str, re
 
 @pytest.mark.parametrize("sampler", DETERMINISTIC, ids=name_of)
 def test_with_everything_inside_it_is_the_sampler_itself(sampler: Sampler) -> None:
-    blended = Blended(sampler, KNOWN, torch.ones_like(INSIDE))
+    blended = BlendedSampler(sampler, KNOWN, torch.ones_like(INSIDE))
     assert torch.equal(run(blended), run(sampler))
 
 
 @pytest.mark.parametrize("multistep", [DPMSolver2M(STEPS), UniPC(STEPS), UniPC(STEPS, order=3)], ids=name_of)
 def test_a_memory_does_not_outlive_a_jump(multistep: Sampler) -> None:
     """Between jumps of one step there is no past, and a multistep solver without a past is of first order."""
-    first_order = run(Blended(DDIM(STEPS), KNOWN, INSIDE, resample=3))
-    torch.testing.assert_close(run(Blended(multistep, KNOWN, INSIDE, resample=3)), first_order)
+    first_order = run(BlendedSampler(DDIM(STEPS), KNOWN, INSIDE, resample=3))
+    torch.testing.assert_close(run(BlendedSampler(multistep, KNOWN, INSIDE, resample=3)), first_order)
     for resample, jump in ((1, 1), (2, 3)):
-        remembered = run(Blended(multistep, KNOWN, INSIDE, resample, jump))
-        assert not torch.allclose(remembered, run(Blended(DDIM(STEPS), KNOWN, INSIDE, resample, jump)))
+        remembered = run(BlendedSampler(multistep, KNOWN, INSIDE, resample, jump))
+        assert not torch.allclose(remembered, run(BlendedSampler(DDIM(STEPS), KNOWN, INSIDE, resample, jump)))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_steps_in_their_order(schedule: str, resample: int, jump: int, visit
     before: list[int] = []
     after: list[int] = []
     given = hooks(before_step=before.append, after_step=lambda step, x: (after.append(step), x)[1])
-    run(Blended(DDIM(STEPS), KNOWN, INSIDE, resample, jump), SCHEDULES[schedule], given)
+    run(BlendedSampler(DDIM(STEPS), KNOWN, INSIDE, resample, jump), SCHEDULES[schedule], given)
     assert before == after == visited
 
 
@@ -142,7 +142,7 @@ def test_noising_again_is_noising_further(schedule: str) -> None:
 def test_one_step_is_blended_too() -> None:
     levels = DDIM(STEPS).levels(scaled_linear())
     quiet = SamplerHooks(step_noise=torch.zeros_like)
-    out = Blended(DDIM(STEPS), KNOWN, INSIDE).step(denoise, normal(0), levels[2], levels[3], quiet)
+    out = BlendedSampler(DDIM(STEPS), KNOWN, INSIDE).step(denoise, normal(0), levels[2], levels[3], quiet)
     plain = DDIM(STEPS).step(denoise, normal(0), levels[2], levels[3], quiet)
     torch.testing.assert_close(out, torch.where(INSIDE, plain, levels[3].alpha * KNOWN))
 
@@ -152,7 +152,7 @@ def test_a_picture_does_not_depend_on_its_batch(sampler: Sampler, small_model: L
     inside = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
     inside[..., 2:6, 2:6] = True
     known = torch.linspace(-1, 1, 256).reshape(1, 4, 8, 8)
-    blended = Blended(sampler, known, inside, resample=2)
+    blended = BlendedSampler(sampler, known, inside, resample=2)
 
     def draw(seeds: list[int]) -> Tensor:
         drawing = Drawing(blended, ClassifierFree(2.0), seeds)
@@ -165,6 +165,6 @@ def test_a_picture_does_not_depend_on_its_batch(sampler: Sampler, small_model: L
 
 def test_counts_below_one_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^resample=0: .* at least once"):
-        Blended(DDIM(), KNOWN, INSIDE, resample=0)
+        BlendedSampler(DDIM(), KNOWN, INSIDE, resample=0)
     with pytest.raises(ValueError, match=r"^jump=0: .* at least 1 step"):
-        Blended(DDIM(), KNOWN, INSIDE, jump=0)
+        BlendedSampler(DDIM(), KNOWN, INSIDE, jump=0)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from ldmlab.data.sampling import GlobalBatches, ResumableLoader, epoch_order, fixed_loader
+from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, epoch_order, fixed_loader
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from ldmlab.editing.prompts.alignment import word_changes
-from ldmlab.worlds.shapes.edits import KINDS, SceneEdit, scene_edits
+from ldmlab.worlds.shapes.scene_edits import KINDS, SceneEdit, scene_edits
 
 
 def some(kind: str, count: int = 200, seed: int = 0) -> list[SceneEdit]:

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ldmlab.data.dataset import ShardDataset, collate, to_signed
 from ldmlab.data.decode import decode_image
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
+from ldmlab.data.shard_dataset import ShardDataset, collate, to_signed
 from ldmlab.data.shard_files import ShardFiles
 
 
@@ -234,7 +234,7 @@ def test_corrupt_image_is_replaced_counted_and_logged_once(damaged, workers, cap
     assert not {"000000002", "000000006"} & set(expected)
     assert dataset.corrupt == [Problem(Defect.UNDECODABLE_IMAGE, "0.tar", f"{n:09d}") for n in (2, 6)]
     if workers == 0:
-        named = [record.getMessage() for record in caplog.records if record.name == "ldmlab.data.dataset"]
+        named = [record.getMessage() for record in caplog.records if record.name == "ldmlab.data.shard_dataset"]
         assert [message.split(" ")[0] for message in named] == ["0.tar/000000002", "0.tar/000000006"]
 
 

@@ -22,7 +22,7 @@ TROUBLE = (TypeError, ArithmeticError, RuntimeError, LookupError, AssertionError
 """How constructors fail on values that none of their checks foresaw."""
 
 
-def build(section: Any, kind: type, where: str, **given: Any) -> Any:
+def build_component(section: Any, kind: type, where: str, **given: Any) -> Any:
     """What a section of a config describes: `_target_`, the class, beside its arguments by name.
 
     Nothing is resolved, evaluated or opened: `_target_` is the only name that is looked up, and the class that it
@@ -104,7 +104,7 @@ def _argument(factory: Any, name: str, value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         component = next((kind for kind in choices if getattr(kind, "__module__", "").startswith(ROOMS)), None)
         if component is not None:
-            return build(value, component, here)
+            return build_component(value, component, here)
     if Path in choices and value is not None:
         raise ValueError(f"{here}={shown(value)}: names a file, which a stored config may not")
     numbers = value if isinstance(value, list) else [value]

@@ -21,7 +21,7 @@ from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.types import AttentionSite
 
 
-class PromptToPrompt:
+class PromptToPromptControl:
     """An attention control for P edits at once, for one run of a sampler.
 
     Args:

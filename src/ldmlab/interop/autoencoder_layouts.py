@@ -23,7 +23,7 @@ from ldmlab.interop.family import (
     read_setting,
     require_settings,
 )
-from ldmlab.interop.latents import statistics_of
+from ldmlab.interop.latent_scale import statistics_of
 from ldmlab.interop.mapping import LINEAR, SAME, Link, Rules, rename
 from ldmlab.interop.tensors import Tensors
 from ldmlab.models.plain_data import shown
@@ -84,12 +84,12 @@ def _numbered(half: str, layers: nn.Module, names: Iterator[str]) -> Iterator[tu
         yield rf"^{half}\.layers\.{index}\.", f"{half}.{name}."
 
 
-def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
+def _infer(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
     """Infers an architecture from the shapes; from a config.json only what they do not tell."""
     names = LAYOUTS[layout][0]
     conv1 = f"encoder.{names.resolution(0, 0)}.{names.block}.{{}}.conv1.weight"
 
-    def describe(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+    def infer(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
         require_settings(tensors, settings, SUPPORTED)
         block = [f"encoder.{names.resolution(i, 0)}.{names.block}.0.conv1.weight" for i in range(_MOST_LEVELS)]
         levels = next((i for i, name in enumerate(block) if name not in tensors), _MOST_LEVELS)
@@ -125,7 +125,7 @@ def _describe(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
         unused = {"codebook.frequency": torch.zeros(codes), "codebook.idle": torch.zeros(codes, dtype=torch.long)}
         return {"autoencoder": Component(AutoencoderVQ, common | own, constants=statistics | unused)}
 
-    return describe
+    return infer
 
 
 def _stated_scale(tensors: Tensors, settings: Settings) -> float | None:
@@ -170,7 +170,7 @@ def _family(title: str, layout: str, kind: str, attention: str, extra: Rules = (
     return Family(
         title=f"{kind} autoencoder as {title}",
         marks=(*marks, "quantize.embedding.weight") if kind == "VQ" else marks,
-        describe=_describe(layout),
+        infer=_infer(layout),
         table=_table(layout, linear=layout == "diffusers", extra=extra),
         ignored=TRAINING_ONLY,
         model=model,

@@ -20,7 +20,7 @@ from ldmlab.diffusion.schedules import cosine
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
-from ldmlab.editing.prompts.prompt_to_prompt import PromptToPrompt
+from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.classifier_free import ClassifierFree
@@ -73,13 +73,13 @@ def edited(
     target: str = TARGET,
     sampler: Sampler | None = None,
     guidance: Guidance | None = None,
-) -> tuple[Tensor, Tensor, PromptToPrompt]:
+) -> tuple[Tensor, Tensor, PromptToPromptControl]:
     """Source pictures, edited pictures, and the control of the run."""
     edit = PromptEdit.between(made.conditioner.words(source), made.conditioner.words(target), STEPS, settings)
-    controls: list[PromptToPrompt] = []
+    controls: list[PromptToPromptControl] = []
 
-    def control(rows: Sequence[int]) -> PromptToPrompt:
-        controls.append(PromptToPrompt([edit] * len(rows), settings))
+    def control(rows: Sequence[int]) -> PromptToPromptControl:
+        controls.append(PromptToPromptControl([edit] * len(rows), settings))
         return controls[-1]
 
     pictures = sample_pairs(made, drawing(sampler, guidance), batch(source), batch(target), control)
@@ -177,9 +177,11 @@ CROSS = AttentionSite("blocks.0.cross", "cross", (2, 2))
 SELF = AttentionSite("blocks.0.self", "self", (2, 2))
 
 
-def control_of(settings: EditSettings, source: str = SOURCE, target: str = TARGET) -> tuple[PromptToPrompt, Any, Any]:
+def control_of(
+    settings: EditSettings, source: str = SOURCE, target: str = TARGET
+) -> tuple[PromptToPromptControl, Any, Any]:
     words = [model("dit").conditioner.words(prompt) for prompt in (source, target)]
-    return PromptToPrompt([PromptEdit.between(*words, STEPS, settings)] * 2, settings), *words
+    return PromptToPromptControl([PromptEdit.between(*words, STEPS, settings)] * 2, settings), *words
 
 
 def test_maps_by_hand() -> None:
@@ -242,10 +244,10 @@ def test_outside_a_blend_the_latents_are_the_sources() -> None:
     made, seen, sizes = model("dit"), [], []
     settings = EditSettings(blend=["circle"], blend_from=0, blend_threshold=0.5)
     edit = PromptEdit.between(made.conditioner.words(SOURCE), made.conditioner.words(TARGET), STEPS, settings)
-    controls: list[PromptToPrompt] = []
+    controls: list[PromptToPromptControl] = []
 
-    def control(rows: Sequence[int]) -> PromptToPrompt:
-        controls.append(PromptToPrompt([edit] * len(rows), settings))
+    def control(rows: Sequence[int]) -> PromptToPromptControl:
+        controls.append(PromptToPromptControl([edit] * len(rows), settings))
         return controls[-1]
 
     def on_step(step: int, latents: Tensor) -> None:
@@ -325,13 +327,13 @@ def test_different_edits_in_several_batches() -> None:
     settings = EditSettings()
     edits = [PromptEdit.between(made.conditioner.words(SOURCE), each, STEPS, settings) for each in words]
 
-    def control(rows: Sequence[int]) -> PromptToPrompt:
-        return PromptToPrompt([edits[row] for row in rows], settings)
+    def control(rows: Sequence[int]) -> PromptToPromptControl:
+        return PromptToPromptControl([edits[row] for row in rows], settings)
 
     nine = drawing().of(range(9))
     together = sample_pairs(made, nine, {"captions": [SOURCE] * 9}, {"captions": targets}, control)[1]
     for row in (1, 8):
-        one = PromptToPrompt([edits[row]] * 8, settings)
+        one = PromptToPromptControl([edits[row]] * 8, settings)
         source, target = {"captions": [SOURCE]}, {"captions": targets[row : row + 1]}
         alone = sample_pairs(made, nine.of([row]), source, target, lambda rows, one=one: one)[1]
         assert torch.equal(alone[0], together[row])

@@ -14,7 +14,7 @@ from ldmlab.models.plain_data import shown
 
 
 @dataclass(frozen=True)
-class Names:
+class ShapeNames:
     """Where a layout keeps the tensors whose shapes tell the architecture: block j of resolution i on the way down."""
 
     into: str
@@ -27,10 +27,10 @@ class Names:
     embedding: str
 
 
-def describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def infer_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """From the shapes and a config.json, in which `attention_head_dim` is the number of heads for this model."""
     require_settings(tensors, settings, _SUPPORTED)
-    names = Names(
+    names = ShapeNames(
         into="conv_in.weight",
         out="conv_out.weight",
         middle="mid_block.attentions.0.",
@@ -44,7 +44,7 @@ def describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Pa
     grid = read_setting(tensors, settings, "sample_size")
     if grid is not None:
         extra["grid"] = grid
-    return _describe(tensors, names, hints, extra)
+    return _infer(tensors, names, hints, extra)
 
 
 def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
@@ -65,13 +65,13 @@ def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
     return {"heads": given, "head_width": None} if given else {}
 
 
-def describe_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def infer_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """From the shapes alone. The first stage of the decoder that changes the resolution tells the residual blocks."""
     stages = count(tensors, "output_blocks.{}.0.in_layers.2.weight")
     by_convolution = _first(stages, "output_blocks.{}.{}.conv.weight", tensors)
     by_residual = _first(stages, "output_blocks.{}.{}.in_layers.2.weight", tensors)
     blocks = min(by_convolution, by_residual)
-    names = Names(
+    names = ShapeNames(
         into="input_blocks.0.0.weight",
         out="out.2.weight",
         middle="middle_block.1.",
@@ -82,7 +82,7 @@ def describe_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Part
         embedding="input_blocks.1.0.emb_layers.1.weight",
     )
     extra = {"residual_resampling": by_residual < by_convolution}
-    return _describe(tensors, names, hints, extra)
+    return _infer(tensors, names, hints, extra)
 
 
 def _first(stages: int, pattern: str, tensors: Tensors) -> int:
@@ -91,7 +91,7 @@ def _first(stages: int, pattern: str, tensors: Tensors) -> int:
     return next(found, stages - 1)
 
 
-def _describe(tensors: Tensors, names: Names, hints: Hints, settings: dict[str, Any]) -> Parts:
+def _infer(tensors: Tensors, names: ShapeNames, hints: Hints, settings: dict[str, Any]) -> Parts:
     """The architecture, from the shapes; `settings` holds what a layout knows besides."""
     shapes = tensors.shapes
     features, channels = shapes[names.into][:2]
@@ -136,23 +136,23 @@ def _context(tensors: Tensors, sites: Mapping[str, int]) -> int | None:
 
 
 @dataclass(frozen=True)
-class Known:
+class ReleasedUNet:
     """What no shape tells of a released UNet: the split into heads, and the latent grid that it was trained on."""
 
     heads: Mapping[str, int | None]
     grid: int
 
 
-UNKNOWN = Known({}, 64)
-KNOWN: dict[tuple[int, int | None], Known] = {
-    (320, 768): Known({"heads": 8, "head_width": None}, 64),  # Stable Diffusion 1
-    (320, 1280): Known({"heads": 8, "head_width": None}, 32),  # latent diffusion: text to image
-    (192, 512): Known({"heads": 1, "head_width": None}, 64),  # ImageNet, factor 4
-    (256, 512): Known({"heads": None, "head_width": 32}, 32),  # ImageNet, factor 8
-    (224, None): Known({"heads": None, "head_width": 32}, 64),  # CelebA-HQ, FFHQ, bedrooms
-    (192, None): Known({"heads": 8, "head_width": None}, 32),  # churches
-    (256, None): Known({"heads": 8, "head_width": None}, 64),  # inpainting
-    (160, None): Known({"heads": None, "head_width": 32}, 64),  # super-resolution
+UNKNOWN = ReleasedUNet({}, 64)
+KNOWN: dict[tuple[int, int | None], ReleasedUNet] = {
+    (320, 768): ReleasedUNet({"heads": 8, "head_width": None}, 64),  # Stable Diffusion 1
+    (320, 1280): ReleasedUNet({"heads": 8, "head_width": None}, 32),  # latent diffusion: text to image
+    (192, 512): ReleasedUNet({"heads": 1, "head_width": None}, 64),  # ImageNet, factor 4
+    (256, 512): ReleasedUNet({"heads": None, "head_width": 32}, 32),  # ImageNet, factor 8
+    (224, None): ReleasedUNet({"heads": None, "head_width": 32}, 64),  # CelebA-HQ, FFHQ, bedrooms
+    (192, None): ReleasedUNet({"heads": 8, "head_width": None}, 32),  # churches
+    (256, None): ReleasedUNet({"heads": 8, "head_width": None}, 64),  # inpainting
+    (160, None): ReleasedUNet({"heads": None, "head_width": 32}, 64),  # super-resolution
 }
 """By features and width of the context."""
 
@@ -181,13 +181,13 @@ UNET_DIFFUSERS = Family(
         "time_embedding.linear_1.weight",
         "mid_block.attentions.0.transformer_blocks.0.norm1.weight",
     ),
-    describe=describe_diffusers,
+    infer=infer_diffusers,
     table=diffusers_table,
     model="UNet2DConditionModel",
 )
 UNET_COMPVIS = Family(
     title="UNet as CompVis names it",
     marks=("input_blocks.0.0.weight", "time_embed.0.weight", "middle_block.0.in_layers.2.weight"),
-    describe=describe_compvis,
+    infer=infer_compvis,
     table=compvis_table,
 )

@@ -7,10 +7,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
-from ldmlab.data.dataset import ShardDataset
+from ldmlab.data.batch_order import GlobalBatches, ResumableLoader
 from ldmlab.data.index import ShardIndex
-from ldmlab.data.latents import as_is, build_latent_cache
-from ldmlab.data.sampling import GlobalBatches, ResumableLoader
+from ldmlab.data.latent_cache import as_is, build_latent_cache
+from ldmlab.data.shard_dataset import ShardDataset
 
 
 class Encoder:

@@ -100,7 +100,7 @@ def _diffusers_table(parts: Parts) -> list[Link]:
     return links
 
 
-def _describe_original(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_original(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     shapes = tensors.shapes
     tokens, width = shapes["pos_embed"][1:]
     sizes = {
@@ -113,7 +113,7 @@ def _describe_original(tensors: Tensors, settings: Settings, hints: Hints) -> Pa
     return _parts(tensors, names, sizes | {"heads": heads}, grid)
 
 
-def _describe_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     require_settings(tensors, settings, SUPPORTED)
     first = "transformer_blocks.0"
     width = tensors.shapes["pos_embed.proj.weight"][0]
@@ -158,13 +158,13 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
 DIT_ORIGINAL = Family(
     title="DiT in its authors' layout",
     marks=("x_embedder.proj.weight", "pos_embed", "y_embedder.embedding_table.weight", "blocks.0.attn.qkv.weight"),
-    describe=_describe_original,
+    infer=_infer_original,
     table=_original_table,
 )
 DIT_DIFFUSERS = Family(
     title="DiT as diffusers names it",
     marks=("pos_embed.proj.weight", "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"),
-    describe=_describe_diffusers,
+    infer=_infer_diffusers,
     table=_diffusers_table,
     ignored=((r"pos_embed\.pos_embed", "DiT's fixed table of positions"),),
     model="DiTTransformer2DModel",

@@ -49,7 +49,7 @@ def _open_clip_table(parts: Parts) -> list[Link]:
     return prefixed("conditioner", renamed(parts["conditioner"].outline.state_dict(), OPEN_CLIP))
 
 
-def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_transformers(prefix: str, tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     """As in Stable Diffusion: all states after the final norm, padded with the end mark."""
     require_settings(tensors, settings, {"hidden_act": ("quick_gelu", "gelu"), "layer_norm_eps": (1e-5,)})
     names = (f"{prefix}embeddings.token_embedding.weight", f"{prefix}embeddings.position_embedding.weight")
@@ -60,7 +60,7 @@ def _describe_transformers(prefix: str, tensors: Tensors, settings: Settings, hi
     return _parts(tensors, names, depth, heads, quick is not False, "end")
 
 
-def _describe_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     quick = hints.ask("quick_gelu")
     if quick is None:
         raise ValueError(
@@ -89,7 +89,7 @@ def _transformers(prefix: str) -> Family:
     return Family(
         title="CLIP text encoder as transformers names it",
         marks=(f"{prefix}embeddings.token_embedding.weight", f"{prefix}final_layer_norm.weight"),
-        describe=lambda tensors, settings, hints: _describe_transformers(prefix, tensors, settings, hints),
+        infer=lambda tensors, settings, hints: _infer_transformers(prefix, tensors, settings, hints),
         table=lambda parts: _transformers_table(prefix, parts),
         ignored=(
             (rf"{prefix}embeddings\.position_ids", "the numbers 0, 1, 2 ... of positions"),
@@ -104,7 +104,7 @@ CLIP_TRANSFORMERS, CLIP_BARE = _transformers("text_model."), _transformers("")
 CLIP_OPEN = Family(
     title="CLIP text encoder as open_clip names it",
     marks=("token_embedding.weight", "positional_embedding", "ln_final.weight", "transformer.resblocks.0.ln_1.weight"),
-    describe=_describe_open_clip,
+    infer=_infer_open_clip,
     table=_open_clip_table,
     ignored=(
         (r"visual\..*", "CLIP's image encoder"),

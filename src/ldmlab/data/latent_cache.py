@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ldmlab.atomic import atomic_file
-from ldmlab.data.dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
+from ldmlab.data.batch_order import fixed_loader
 from ldmlab.data.index import ShardIndex
-from ldmlab.data.sampling import fixed_loader
+from ldmlab.data.shard_dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
 
 log = logging.getLogger(__name__)

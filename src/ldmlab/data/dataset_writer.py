@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
-from ldmlab.data.samples import SPLITS, SampleSource
+from ldmlab.data.sample_source import SPLITS, SampleSource
 from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
 from ldmlab.files import read_text
 

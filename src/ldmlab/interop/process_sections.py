@@ -13,7 +13,7 @@ from ldmlab.diffusion import schedules
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.models.plain_data import shown
 
-Section = dict[str, Any]
+ConfigSection = dict[str, Any]
 
 STABLE_DIFFUSION = (0.00085, 0.012)
 LATENT_DIFFUSION = (0.0015, 0.0195)
@@ -36,17 +36,17 @@ ENDINGS: tuple[tuple[str, dict[str, float]], ...] = (
 """The schedules whose betas are known when they were rescaled to end in pure noise."""
 
 
-def schedule(kind: str, **arguments: Any) -> Section:
+def schedule(kind: str, **arguments: Any) -> ConfigSection:
     """The config section of a schedule."""
     return {"_target_": f"ldmlab.diffusion.schedules.{kind}", **arguments}
 
 
-def parameterization(name: str = "Epsilon") -> Section:
+def parameterization(name: str = "Epsilon") -> ConfigSection:
     """The config section of a parameterization."""
     return {"_target_": f"ldmlab.diffusion.parameterizations.{name}"}
 
 
-def option(section: Section) -> str:
+def option(section: ConfigSection) -> str:
     """The name of a parameterization's config option.
 
     Raises:
@@ -59,12 +59,12 @@ def option(section: Section) -> str:
     return found
 
 
-def objective(learns_variance: bool) -> Section:
+def objective(learns_variance: bool) -> ConfigSection:
     """The config section of an objective: that by which DiT learns variances, or the simple one."""
     return {"_target_": f"ldmlab.diffusion.objectives.{'Hybrid' if learns_variance else 'Simple'}"}
 
 
-def from_betas(betas: Tensor, source: Path) -> Section:
+def from_betas(betas: Tensor, source: Path) -> ConfigSection:
     """The schedule that a training checkpoint holds as a buffer.
 
     Raises:
@@ -88,7 +88,7 @@ def from_betas(betas: Tensor, source: Path) -> Section:
     raise ValueError(f"path={source}: its 'betas' rise neither linearly, nor in their root, nor as the cosine schedule")
 
 
-def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[Section, Section]:
+def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[ConfigSection, ConfigSection]:
     """Schedule and parameterization of a scheduler_config.json.
 
     Raises:
@@ -121,7 +121,7 @@ def from_scheduler(config: Mapping[str, Any], source: Path) -> tuple[Section, Se
     return schedule(DIFFUSERS[kind], **arguments), parameterization(PREDICTIONS[prediction])
 
 
-def to_scheduler(table: NoiseSchedule, section: Section, prediction: str) -> dict[str, Any]:
+def to_scheduler(table: NoiseSchedule, section: ConfigSection, prediction: str) -> dict[str, Any]:
     """A scheduler_config.json for a schedule and a parameterization of ours.
 
     Raises:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ldmlab.diffusion import schedules
-from ldmlab.interop.process import from_betas, from_scheduler, parameterization, schedule, to_scheduler
+from ldmlab.interop.process_sections import from_betas, from_scheduler, parameterization, schedule, to_scheduler
 
 diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 
