@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "worlds": {"data"},
     "counting": {"attention", "autoencoders", "conditioners", "types"},
     "drawing": MODELS | {"models"},
-    "interop": MODELS | {"files", "models", "tensor_file", "torch_file"},
+    "interop": MODELS | {"atomic", "files", "models", "tensor_file", "torch_file"},
     "models": MODELS | {"atomic", "files", "paths", "pretrained", "tensor_file", "torch_file"},
     "training": MODELS
     | {

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.cli.import_ import require_whole
 from ldmlab.interop.family import Hints
+from ldmlab.interop.import_file import require_whole
 from ldmlab.interop.importing import assemble, convert
 from ldmlab.interop.source import read_source
 from ldmlab.models.checkpoints import export_weights
