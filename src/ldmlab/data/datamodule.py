@@ -16,11 +16,12 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, fixed_loader
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
-from ldmlab.data.index import Progress as ShardProgress
-from ldmlab.data.index import ShardIndex, find_shards
+from ldmlab.data.index import ShardIndex
 from ldmlab.data.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset, collate
+from ldmlab.data.shard_folder import Progress as ShardProgress
+from ldmlab.data.shard_folder import find_shards
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,20 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmlab.data import index_cache
+from ldmlab.data.fitness import fit_rows, flaws, why_nothing_fits
 from ldmlab.data.labels import NONE
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
-from ldmlab.data.sample_table import FLAWS, SampleTable
+from ldmlab.data.sample_table import SampleTable
 from ldmlab.data.shard_files import ShardFiles
-from ldmlab.data.shard_scan import MAX_PIXELS, ShardScan, scan_shard
+from ldmlab.data.shard_folder import REMEDY, Progress, find_shards, scan_shards
+from ldmlab.data.shard_scan import MAX_PIXELS, ShardScan
 from ldmlab.data.text_column import TextColumn
-from ldmlab.files import read_text
 
 log = logging.getLogger(__name__)
-REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-TAR, STATS, DATASET = ".tar", "_stats.json", "dataset.json"
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ class ShardIndex:
         """
         root = Path(root)
         paths, problems = find_shards(root)
-        scans = _scan(root, paths, max_pixels, cache, store, progress)
+        scans = scan_shards(root, paths, max_pixels, cache, store, progress)
         index = _assemble(root, scans, problems, needs)
         if index.problems:
             log.warning("%s: %s", root, index.summary())
@@ -193,62 +189,6 @@ class ShardIndex:
         )
 
 
-def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
-    """Return what is named as shards are, in order, and what the folder's other names say against it.
-
-    Raises:
-        ValueError: there is no folder, or nothing in it is named so.
-    """
-    if not root.is_dir():
-        raise ValueError(f"data folder {root} {'is no folder' if root.exists() else 'does not exist'}: {REMEDY}")
-    names = sorted(name for name in os.listdir(root) if not name.startswith("."))
-    shards = [name for name in names if name.lower().endswith(TAR)]
-    packed = [name for name in names if name.endswith(COMPRESSED)]
-    if not shards and packed:
-        raise ValueError(f"data folder {root} has compressed shards alone (first: {packed[0]}): unpack them to *.tar")
-    if not shards:
-        raise ValueError(f"data folder {root} has no shards (*.tar): {REMEDY}")
-    problems = [Problem(Defect.NO_ARCHIVE, name, detail="compressed: unpack it") for name in packed]
-    stems = {name[: -len(TAR)]: name for name in shards}
-    finished = {name.removesuffix(STATS) for name in names if name.endswith(STATS)}
-    if finished & stems.keys():  # img2dataset writes NAME_stats.json last: a shard without it was interrupted
-        problems += [Problem(Defect.UNFINISHED_SHARD, stems[stem]) for stem in sorted(stems.keys() - finished)]
-        problems += [Problem(Defect.MISSING_SHARD, f"{stem}{STATS}") for stem in sorted(finished - stems.keys())]
-    planned = _planned(root)
-    if planned is not None and planned > len(shards):
-        shortfall = f"{len(shards)} of {planned} were written: run `ldmlab data` again"
-        problems.append(Problem(Defect.MISSING_SHARD, DATASET, detail=shortfall))
-    return [root / name for name in shards], problems
-
-
-def _planned(split: Path) -> int | None:
-    """How many shards `ldmlab data` was to write to this folder; None where it did not."""
-    try:
-        facts = json.loads(read_text(split.parent / DATASET))
-        return -(-int(facts["counts"][split.name]) // int(facts["shard_size"]))
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
-        return None
-
-
-def _scan(
-    root: Path, paths: list[Path], max_pixels: int, cache: bool, store: bool, progress: Progress
-) -> dict[Path, ShardScan]:
-    """Return the scan of each shard, as stored or made anew; those made before an error or Ctrl-C are stored, too."""
-    stored = index_cache.load(root) if cache else {}
-    stamps = {path: index_cache.stamp(path, max_pixels) for path in paths}
-    scans = {path: stored[stamp] for path, stamp in stamps.items() if stamp in stored}
-    missing = [path for path in paths if path not in scans]
-    try:
-        for path in progress(missing) if missing else ():
-            scans[path] = scan_shard(path, max_pixels)
-    finally:
-        lasting = {stamp: scans[path] for path, stamp in stamps.items() if path in scans and stamp is not None}
-        lasting = {stamp: scan for stamp, scan in lasting.items() if scan.lasting}
-        if cache and store and lasting.keys() - stored.keys():
-            index_cache.save(root, lasting)
-    return {path: scans[path] for path in paths}
-
-
 def _assemble(root: Path, scans: Mapping[Path, ShardScan], problems: list[Problem], needs: Needs) -> ShardIndex:
     problems = [problem for scan in scans.values() for problem in scan.problems] + problems
     usable = {path: scan.table for path, scan in scans.items() if len(scan.table)}
@@ -266,48 +206,10 @@ def _assemble(root: Path, scans: Mapping[Path, ShardScan], problems: list[Proble
         keys=table.keys,
         captions=table.captions,
         labels=table.labels,
-        problems=(*problems, *_flaws(table, shards, names, needs)),
+        problems=(*problems, *flaws(table, shards, names, needs)),
         needs=needs,
     )
-    rows = np.flatnonzero(_fit(table, needs))
+    rows = fit_rows(table, needs)
     if not len(rows):
-        raise ValueError(_why_nothing_fits(root, table, index.problems, needs))
+        raise ValueError(why_nothing_fits(root, table, index.problems, needs))
     return index if len(rows) == len(index) else index.select(rows)
-
-
-def _fit(table: SampleTable, needs: Needs) -> NDArray[np.bool]:
-    """Which samples have what is needed."""
-    fit = np.ones(len(table), np.bool)
-    if needs.captions:
-        fit &= np.diff(table.captions.ends, prepend=0) > 0
-    if needs.classes is not None:
-        fit &= (table.labels != NONE) & (table.labels < needs.classes)
-    return fit
-
-
-def _flaws(table: SampleTable, shards: NDArray[np.int64], names: Sequence[str], needs: Needs) -> Iterator[Problem]:
-    """What is wrong with captions and labels, where they are needed."""
-
-    def problem(row: int, defect: Defect, detail: str = "") -> Problem:
-        return Problem(defect, names[shards[row]], table.keys[row], detail)
-
-    for needed, flaws in ((needs.captions, table.caption_flaws), (needs.classes is not None, table.label_flaws)):
-        for row in np.flatnonzero(flaws).tolist() if needed else ():
-            yield problem(row, FLAWS[flaws[row] - 1])
-    if needs.classes is not None:
-        for row in np.flatnonzero(table.labels >= needs.classes).tolist():
-            yield problem(row, Defect.NO_CLASS, f"label {table.labels[row]} of {needs.classes} classes")
-
-
-def _why_nothing_fits(root: Path, table: SampleTable, problems: Sequence[Problem], needs: Needs) -> str:
-    if needs.captions and (table.caption_flaws == FLAWS.index(Defect.MISSING_CAPTION) + 1).all():
-        return (
-            f"the shards in {root} have no captions (KEY.txt beside KEY.jpg): {REMEDY}; or choose a conditioner that"
-            " reads none, such as class_label or none"
-        )
-    if needs.classes is not None and (table.label_flaws == FLAWS.index(Defect.MISSING_LABEL) + 1).all():
-        return (
-            f"the shards in {root} have no labels (KEY.cls, or `label` in KEY.json, with the number of the class): add"
-            " them, or choose another conditioner"
-        )
-    return f"the shards in {root} have no usable sample ({summarise(problems)}): {REMEDY}"

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.data import file_view
-from ldmlab.data import index as index_module
+from ldmlab.data import file_view, shard_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise, write_problems
@@ -252,7 +251,7 @@ def scans(monkeypatch):
         calls.append(path.name)
         return scan_shard(path, *arguments)
 
-    monkeypatch.setattr(index_module, "scan_shard", scan)
+    monkeypatch.setattr(shard_folder, "scan_shard", scan)
     return calls
 
 
