@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
-from ldmlab.data.sample_source import SPLITS, SampleSource
+from ldmlab.data.problems import Defect, Problem, summarise, write_problems
+from ldmlab.data.sample_source import SPLITS, SampleSource, UnusableError
 from ldmlab.data.shard_writer import ShardWriter, encode_image, fingerprint
 from ldmlab.files import read_text
 
+PROBLEMS = "data_problems.csv"
 Job = tuple[str, int]
 Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], object]]]
 
@@ -30,7 +32,8 @@ Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], obje
 class DatasetReport:
     """What `write_shards` did: samples by split, shards written now and kept from before, wall seconds.
 
-    As text, a line for people.
+    As text, lines for people. `problems` names each sample that could not be made; where there are some, `PROBLEMS` in
+    the folder does too.
     """
 
     root: Path
@@ -39,17 +42,23 @@ class DatasetReport:
     kept: int
     seconds: float
     fingerprint: str
+    problems: tuple[Problem, ...] = ()
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         done = f"{self.written} shards written, {self.kept} kept, in {self.seconds:.1f} s"
-        return f"{self.root}: {counts} samples; {done}"
+        told = f"{self.root}: {counts} samples; {done}"
+        if not self.problems:
+            return told
+        return f"{told}\nleft out: {summarise(self.problems)}; all are named in {self.root / PROBLEMS}"
 
 
 def write_shards(
     source: SampleSource, root: Path, shard_size: int = 1000, workers: int = 1, progress: Progress | None = None
 ) -> DatasetReport:
     """Write all shards that are not complete yet, then `dataset.json` with `complete: true`.
+
+    Samples that cannot be made are left out and named.
 
     Args:
         source: where the samples come from.
@@ -75,10 +84,15 @@ def write_shards(
     kept = {job: found for job, found in stats.items() if found is not None}
     jobs = [job for job in stats if job not in kept]
     written = _write_all(writer, jobs, sum(len(writer.samples(*job)) for job in kept), workers, progress)
-    summary = {"complete": True, "sha256": _hash(kept | written)}
+    done = kept | written
+    problems = tuple(_problems(done))
+    if problems:
+        write_problems(root / PROBLEMS, problems)
+    counts = {split: sum(done[job]["successes"] for job in done if job[0] == split) for split in counts}
+    summary = {"complete": True, "sha256": _hash(done)}
     write_json(root / "dataset.json", _description(writer, counts) | summary)
     seconds = time.perf_counter() - start
-    return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size))
+    return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size), problems)
 
 
 @contextmanager
@@ -90,7 +104,22 @@ def _check_source(source: SampleSource, counts: dict[str, int]) -> None:
     """Fail before anything is written if the source has no samples or an unknown image format."""
     if not counts:
         raise ValueError(f"dataset '{source.name}' has no samples; ask for at least one in train or heldout")
-    encode_image(source.sample(next(iter(counts)), 0).image, source.image_format)
+    first = None
+    for split, count in counts.items():
+        for index in range(count):
+            try:
+                encode_image(source.sample(split, index).image, source.image_format)
+                return
+            except UnusableError as problem:
+                first = first or problem
+    raise ValueError(f"dataset '{source.name}' has no sample that can be used; {first}")
+
+
+def _problems(stats: dict[Job, dict[str, Any]]) -> Iterator[Problem]:
+    """What was left out, in the order of the shards."""
+    for split, shard in sorted(stats):
+        for defect, name, detail in stats[split, shard].get("unusable", ()):
+            yield Problem(Defect(defect), f"{split}/{shard:05d}.tar", name, detail)
 
 
 def _claim(writer: ShardWriter, counts: dict[str, int]) -> None:

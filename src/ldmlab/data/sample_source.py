@@ -7,16 +7,53 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from ldmlab.data.problems import Defect
+
 SPLITS = ("train", "heldout")
+
+
+class UnusableError(ValueError):
+    """A sample that cannot be made; it is left out and named.
+
+    Args:
+        defect: what is wrong with it.
+        name: what the user knows it by.
+        detail: what else there is to say.
+    """
+
+    def __init__(self, defect: Defect, name: str, detail: str = "") -> None:
+        super().__init__(defect, name, detail)
+        self.defect, self.name, self.detail = defect, name, detail
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.defect}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A picture's file: "jpg", "png" or "webp", and its bytes."""
+
+    extension: str
+    payload: bytes
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One captioned picture; `meta` is plain JSON and goes into the sample's json beside the standard columns."""
+    """One picture.
+
+    Attributes:
+        image: upright, RGB.
+        caption: "" for none.
+        meta: plain JSON, which goes into the sample's json beside the standard columns.
+        label: of its class, which goes into KEY.cls; None for none there.
+        encoded: the file to store; `image` in the source's format where there is none.
+    """
 
     image: Image.Image
     caption: str
     meta: dict[str, Any] = field(default_factory=dict)
+    label: int | None = None
+    encoded: Encoded | None = None
 
 
 class SampleSource(Protocol):
@@ -45,7 +82,11 @@ class SampleSource(Protocol):
         """Return the number of samples of a split ("train" or "heldout")."""
 
     def sample(self, split: str, index: int) -> Sample:
-        """Return a sample; the same arguments give the same pixels and words."""
+        """Return a sample; the same arguments give the same pixels and words.
+
+        Raises:
+            UnusableError: there is none.
+        """
 
 
 def check_split(split: str) -> None:

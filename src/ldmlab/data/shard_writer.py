@@ -1,12 +1,12 @@
 """Write single shards in the layout that img2dataset writes for LAION.
 
     <root>/dataset.json             name, configuration, counts, licence, fingerprint, complete
-    <root>/<split>/00000.tar        KEY.png|jpg|webp, KEY.json, KEY.txt for every sample
+    <root>/<split>/00000.tar        KEY.png|jpg|webp, KEY.json, KEY.txt (and KEY.cls) for every sample
     <root>/<split>/00000_stats.json written last: a tar without it is incomplete
 
 KEY is five digits of the shard followed by the digits of the sample. img2dataset's parquet (one row a sample, the
-same columns as the json, also for failed downloads) is left out: it would add pyarrow as a dependency, and nothing
-fails here. `sha256` in the json is of the stored image's bytes, so it verifies them.
+same columns as the json, also for failed downloads) is left out: it would add pyarrow as a dependency; what could not
+be used is listed in the statistics. `sha256` in the json is of the stored image's bytes, so it verifies them.
 
 A tar's bytes depend on the source alone: neither on the number of workers nor on the clock.
 """
@@ -18,6 +18,7 @@ import io
 import json
 import tarfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +26,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from ldmlab.atomic import atomic_file, write_json
-from ldmlab.data.sample_source import Sample, SampleSource
+from ldmlab.data.sample_source import Encoded, Sample, SampleSource, UnusableError
 from ldmlab.files import read_text
 
 LAYOUT_VERSION = 1
@@ -81,7 +82,7 @@ class ShardWriter:
             stats = json.loads(read_text(path))
             whole = stats["tar_bytes"] == tar.stat().st_size
             mine = stats["fingerprint"] == fingerprint(self.source, self.shard_size)
-            whole &= isinstance(stats["tar_sha256"], str)
+            whole &= isinstance(stats["tar_sha256"], str) and isinstance(stats["successes"], int)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return stats if whole and mine else None
@@ -96,10 +97,10 @@ class ShardWriter:
         start = time.time()
         path.unlink(missing_ok=True)
         with atomic_file(tar) as file:
-            self._write_tar(file, split, shard)
+            problems = self._write_tar(file, split, shard)
             file.seek(0)
             digest, size = _sha256(file), file.tell()
-        stats = self._statistics(len(self.samples(split, shard)), start, time.time())
+        stats = self._statistics(len(self.samples(split, shard)), problems, start, time.time())
         stats |= {"tar_bytes": size, "tar_sha256": digest}
         write_json(path, stats)
         return stats
@@ -108,33 +109,47 @@ class ShardWriter:
         folder = self.root / split
         return folder / f"{shard:05d}.tar", folder / f"{shard:05d}_stats.json"
 
-    def _write_tar(self, file: BinaryIO, split: str, shard: int) -> None:
+    def _write_tar(self, file: BinaryIO, split: str, shard: int) -> list[UnusableError]:
+        """Write the samples, and return those that there are none of."""
+        unusable = []
         digits = len(str(self.shard_size - 1))
         with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
             for position, index in enumerate(self.samples(split, shard)):
                 key = f"{shard:05d}{position:0{digits}d}"
-                for extension, content in sorted(self._members(key, self.source.sample(split, index)).items()):
+                try:
+                    sample = self.source.sample(split, index)
+                except UnusableError as problem:
+                    unusable.append(problem)
+                    continue
+                for extension, content in sorted(self._members(key, sample).items()):
                     _add_member(tar, f"{key}.{extension}", content)
+        return unusable
 
     def _members(self, key: str, sample: Sample) -> dict[str, bytes]:
-        image = encode_image(sample.image, self.source.image_format)
-        row = _columns(key, sample, hashlib.sha256(image).hexdigest())
-        return {
-            self.source.image_format: image,
-            "json": json.dumps(row, ensure_ascii=False).encode(),
-            "txt": sample.caption.encode(),
-        }
+        image = sample.encoded or Encoded(
+            self.source.image_format, encode_image(sample.image, self.source.image_format)
+        )
+        row = _columns(key, sample, hashlib.sha256(image.payload).hexdigest())
+        members = {image.extension: image.payload, "json": json.dumps(row, ensure_ascii=False).encode()}
+        if sample.caption:
+            members["txt"] = sample.caption.encode()
+        if sample.label is not None:
+            members["cls"] = str(sample.label).encode()
+        return members
 
-    def _statistics(self, count: int, start: float, end: float) -> dict[str, Any]:
+    def _statistics(self, count: int, problems: list[UnusableError], start: float, end: float) -> dict[str, Any]:
+        successes = count - len(problems)
+        causes = Counter(str(problem.defect) for problem in problems)
         return {
             "count": count,
-            "successes": count,
+            "successes": successes,
             "failed_to_download": 0,
-            "failed_to_resize": 0,
+            "failed_to_resize": len(problems),
             "duration": end - start,
             "start_time": start,
             "end_time": end,
-            "status_dict": {"success": count},
+            "status_dict": {"success": successes, **causes},
+            "unusable": [[str(problem.defect), problem.name, problem.detail] for problem in problems],
             "fingerprint": fingerprint(self.source, self.shard_size),
         }
 

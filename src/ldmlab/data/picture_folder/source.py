@@ -1,0 +1,182 @@
+"""The user's own pictures: every JPEG, PNG and WebP below a folder, each once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from ldmlab.data.decode import decode_rgb
+from ldmlab.data.picture_folder.captions import AUTO, read_captions
+from ldmlab.data.problems import Defect
+from ldmlab.data.sample_source import SPLITS, Encoded, Sample, UnusableError, check_split
+from ldmlab.data.sample_table import MOST_IMAGE_BYTES
+from ldmlab.data.shard_scan import IMAGE_FORMATS, MAX_PIXELS, check_image_header
+from ldmlab.files import read_regular
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = dict(zip(IMAGE_FORMATS, ("jpg", "png", "webp"), strict=True))
+READ = (".jpg", ".jpeg", ".png", ".webp")
+UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff", ".cr2", ".dng", ".nef")
+"""Pictures of other kinds, which are named instead of passed over."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file: its path below the folder, the SHA-256 of its bytes, and what is said of it."""
+
+    file: str
+    sha256: str
+    caption: str
+    label: int | None
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """Pictures of any size in a folder and the folders below it.
+
+    The hash of a file's bytes decides its split and its place. So equal files stay together, and a picture stays where
+    it is when others are added, or when it is renamed.
+
+    Args:
+        folder: of the pictures. Names that begin with a dot are passed over.
+        captions: see `read_captions`.
+        classes: number the folders in `folder` in alphabetic order, and label each picture with its folder's number.
+        heldout: share of the pictures to hold out, in [0, 1).
+        image_size: pixels of the shorter side that larger pictures are made smaller to; others, and all where it is
+            None, are stored as the files that they are.
+        image_format: of pictures that were made smaller: "jpg", "png" or "webp".
+    """
+
+    folder: str
+    captions: str = AUTO
+    classes: bool = False
+    heldout: float = 0.1
+    image_size: int | None = None
+    image_format: str = "jpg"
+
+    name = "folder"
+    licence = "NOASSERTION"
+    attribution = ""
+
+    def __post_init__(self) -> None:
+        if not Path(self.folder).is_dir():
+            raise ValueError(f"dataset.folder={self.folder}: no such folder; give one of pictures")
+        if not 0 <= self.heldout < 1:
+            raise ValueError(
+                f"dataset.heldout={self.heldout} is no share; give a number from 0 to below 1, such as 0.1"
+            )
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"dataset.image_size={self.image_size} is too small; give 1 or more, or null")
+
+    def config(self) -> dict[str, Any]:
+        """Return everything that decides the samples; of the pictures, one hash over names, bytes, captions, labels."""
+        settings = {name: value for name, value in asdict(self).items() if name not in ("folder", "captions")}
+        lines = [json.dumps(asdict(picture)) for split in SPLITS for picture in self._plan[split]]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return {**settings, "classes": list(self.class_names), "pictures": digest}
+
+    def count(self, split: str) -> int:
+        """Return the number of pictures of a split; the first call reads every file."""
+        check_split(split)
+        return len(self._plan[split])
+
+    def sample(self, split: str, index: int) -> Sample:
+        """Read a picture; `meta` names its `file`, and its `original_width` and height as shown.
+
+        Raises:
+            UnusableError: the file is no picture that can be read, or has no class where classes are asked for.
+        """
+        check_split(split)
+        picture = self._plan[split][index]
+        payload = self._payload(picture)
+        try:
+            image = decode_rgb(payload)
+        except UnidentifiedImageError as error:
+            raise UnusableError(Defect.UNDECODABLE_IMAGE, picture.file, "no JPEG, PNG or WebP inside") from error
+        except Exception as error:  # a codec raises whatever it likes on damaged bytes
+            raise UnusableError(Defect.UNDECODABLE_IMAGE, picture.file, str(error)) from error
+        width, height = image.size
+        meta = {"file": picture.file, "original_width": width, "original_height": height}
+        scale = 1 if self.image_size is None else min(1, self.image_size / min(width, height))
+        if scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            smaller = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+            return Sample(smaller, picture.caption, meta, picture.label)
+        return Sample(image, picture.caption, meta, picture.label, Encoded(_extension(payload), payload))
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their numbers; none unless they are asked for."""
+        return tuple(sorted({_class_of(file) for file in self._files} - {""})) if self.classes else ()
+
+    @cached_property
+    def _files(self) -> list[str]:
+        found = []
+        for folder, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            kept = [name for name in names if not name.startswith(".") and name.lower().endswith(READ + UNREAD)]
+            found += [(Path(folder) / name).relative_to(self.folder).as_posix() for name in kept]
+        if not any(name.lower().endswith(READ) for name in found):
+            raise ValueError(
+                f"dataset.folder={self.folder}: holds no picture; give a folder of JPEG, PNG or WebP files"
+            )
+        return sorted(found)
+
+    @cached_property
+    def _plan(self) -> dict[str, list[Picture]]:
+        """The pictures of each split in the order of their hashes; it travels to workers with the source."""
+        captions = read_captions(Path(self.folder), self._files, self.captions)
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        plan: dict[str, list[Picture]] = {split: [] for split in SPLITS}
+        for file in self._files:
+            digest = self._sha256(file)
+            picture = Picture(file, digest, captions.get(file, ""), numbers.get(_class_of(file)))
+            plan["heldout" if int(digest[:16], 16) < self.heldout * 2**64 else "train"].append(picture)
+        if self.classes:
+            log.info("%d classes: %s", len(numbers), ", ".join(f"{n} {name}" for name, n in numbers.items()))
+        return {split: sorted(found, key=lambda each: (each.sha256, each.file)) for split, found in plan.items()}
+
+    def _sha256(self, file: str) -> str:
+        """Of the file's bytes; of its name where they cannot be read, which is told when it is to be stored."""
+        try:
+            return hashlib.sha256(read_regular(Path(self.folder) / file, MOST_IMAGE_BYTES)).hexdigest()
+        except OSError:
+            return hashlib.sha256(file.encode(errors="surrogateescape")).hexdigest()
+
+    def _payload(self, picture: Picture) -> bytes:
+        """The file, if it looks like what can be stored."""
+        if not picture.file.lower().endswith(READ):
+            raise UnusableError(Defect.UNDECODABLE_IMAGE, picture.file, "no JPEG, PNG or WebP: convert it")
+        if self.classes and picture.label is None:
+            raise UnusableError(Defect.MISSING_LABEL, picture.file, "in none of the folders, which are the classes")
+        try:
+            payload = read_regular(Path(self.folder) / picture.file, MOST_IMAGE_BYTES)
+            defect = check_image_header(io.BytesIO(payload), MAX_PIXELS)
+        except OSError as error:
+            raise UnusableError(
+                Defect.UNDECODABLE_IMAGE, picture.file, (error.strerror or str(error)).lower()
+            ) from error
+        if defect is Defect.OVERSIZED_IMAGE:
+            raise UnusableError(defect, picture.file, f"more than {MAX_PIXELS // 2**20} million pixels")
+        return payload
+
+
+def _class_of(file: str) -> str:
+    """The folder in the folder."""
+    first, slash, _ = file.partition("/")
+    return first if slash else ""
+
+
+def _extension(payload: bytes) -> str:
+    with Image.open(io.BytesIO(payload), formats=IMAGE_FORMATS) as image:
+        return EXTENSIONS[str(image.format)]
