@@ -55,7 +55,7 @@ class ShardDataModule(LightningDataModule):
         path: str | Path,
         batch_size: int,
         image_size: int,
-        num_workers: int = 2,
+        num_workers: int = 1,
         seed: int = 0,
         val_samples: int = 256,
         heldout_path: str | Path | None = None,

@@ -45,7 +45,7 @@ class OpenMojiSource:
         image_size: int = 64,
         background: str = "white",
         seed: int = 0,
-        heldout: float = 0.1,
+        heldout: float = 0.05,
         image_format: str = "png",
     ) -> None:
         if image_size < 16:

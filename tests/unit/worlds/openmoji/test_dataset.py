@@ -69,7 +69,7 @@ def test_unknown_characters_have_no_name() -> None:
 
 
 def test_every_picture_appears_once_and_twins_and_skin_tones_stay_on_one_side() -> None:
-    source = OpenMojiSource(image_size=24)
+    source = OpenMojiSource(image_size=24, heldout=0.1)
     pixels, bases, found = defaultdict(set), defaultdict(set), []
     for split in SPLITS:
         for index in range(source.count(split)):
