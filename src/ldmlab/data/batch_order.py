@@ -34,6 +34,12 @@ def epoch_order(size: int, seed: int, epoch: int, block: int = BLOCK, window: in
     return order[np.lexsort((words.random_raw(size), np.arange(size) // window))]
 
 
+def epoch_flips(size: int, seed: int, epoch: int, probability: float) -> NDArray[np.bool_]:
+    """Return which places (size,) of an epoch's order show a mirror image, with bits of their own."""
+    words = np.random.Philox(key=np.array([seed, 2**64 - 1 - epoch], np.uint64)).random_raw(size)
+    return (words >> np.uint64(11)) * 2.0**-53 < probability
+
+
 class GlobalBatches(Sampler[list[int]]):
     """Batch sampler over an endless run of epochs; one iteration gives the next `len(self)` batches from `start`.
 
@@ -45,10 +51,18 @@ class GlobalBatches(Sampler[list[int]]):
         seed: chooses the order, 0 or more.
         rank: this process, of `world` processes.
         start: number of the next global batch, counted from the begin of the run: the whole state.
+        flip: probability that a sample is mirrored, which number `size` + i says of sample i.
     """
 
     def __init__(
-        self, size: int, batch_size: int, seed: int = 0, rank: int = 0, world: int = 1, start: int = 0
+        self,
+        size: int,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        start: int = 0,
+        flip: float = 0.0,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size={batch_size} must be a positive multiple of the {world} processes: change it")
@@ -62,6 +76,7 @@ class GlobalBatches(Sampler[list[int]]):
         self.rank = rank
         self.world = world
         self.start = start
+        self.flip = flip
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
@@ -77,6 +92,8 @@ class GlobalBatches(Sampler[list[int]]):
         epoch, place = divmod(number, len(self))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self.size, self.seed, epoch)
+            if self.flip:
+                self._order = self._order + self.size * epoch_flips(self.size, self.seed, epoch, self.flip)
         share = self.batch_size // self.world
         first = place * self.batch_size + self.rank * share
         return self._order[first : first + share].tolist()

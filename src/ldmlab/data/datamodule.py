@@ -18,6 +18,7 @@ from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, fixed_loader
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
+from ldmlab.data.mirror_images import WithMirrorImages, flip_probability, warn_of_sides
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.data.shard_folder import Progress as ShardProgress
@@ -43,6 +44,8 @@ class ShardDataModule(LightningDataModule):
         seed: chooses the order of the training samples.
         val_samples: the first so many held-out samples are for validation.
         heldout_path: folder of held-out tars; by default `path/heldout` where it exists.
+        flip: probability that a training sample is mirrored, left for right; True is 0.5. The place of a sample in the
+            run decides, so a resumed run flips as it would have.
 
     Attributes:
         needs: what every sample must have; to be set before the first is read.
@@ -59,6 +62,7 @@ class ShardDataModule(LightningDataModule):
         seed: int = 0,
         val_samples: int = 256,
         heldout_path: str | Path | None = None,
+        flip: bool | float = False,
     ) -> None:
         super().__init__()
         for name, value, least in (("num_workers", num_workers, 0), ("val_samples", val_samples, 0), ("seed", seed, 0)):
@@ -71,6 +75,7 @@ class ShardDataModule(LightningDataModule):
         self.seed = seed
         self.val_samples = val_samples
         self.heldout_path = heldout_folder(path, heldout_path)
+        self.flip = flip_probability(flip)
         self.needs = Needs()
         self.progress: ShardProgress = iter
         self.allow_other_data = False
@@ -96,6 +101,8 @@ class ShardDataModule(LightningDataModule):
         self._start = 0
         if stage == TrainerFn.FITTING:
             self._batches()
+            if self.flip and self.needs.captions:
+                warn_of_sides(self.train_set.index.captions, self.flip)
         if stage != TrainerFn.FITTING or self.heldout_path.is_dir():
             self.heldout_set  # noqa: B018
 
@@ -118,9 +125,12 @@ class ShardDataModule(LightningDataModule):
             progress: wraps each iteration over the batches, as a progress bar does.
             keep_images: batches have `images` beside `moments`.
         """
-        splits = {"train": self.train_set} | ({"heldout": self.heldout_set} if self.heldout_path.is_dir() else {})
+        splits = {"train": self._seen_in_training()}
+        if self.heldout_path.is_dir():
+            splits["heldout"] = self.heldout_set
         for split, dataset in splits.items():
-            path = (folder or dataset.index.root) / f"latents-{split}-{self.image_size}-{fingerprint[:12]}.safetensors"
+            size = f"{self.image_size}-mirrored" if isinstance(dataset, WithMirrorImages) else self.image_size
+            path = (folder or dataset.index.root) / f"latents-{split}-{size}-{fingerprint[:12]}.safetensors"
             self._latents[split] = build_latent_cache(
                 dataset, moments, path, fingerprint, batch_size, self.num_workers, progress, keep_images
             )
@@ -131,7 +141,8 @@ class ShardDataModule(LightningDataModule):
         if latents := self._latents.get("train"):
             workers = self.num_workers if latents.images is not None else 0
             return ResumableLoader(latents, self._batches(), as_is, workers, self._pin_memory(), finished)
-        return ResumableLoader(self.train_set, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
+        seen = self._seen_in_training()
+        return ResumableLoader(seen, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the first `val_samples` held-out samples in order; nothing where there are no held-out shards."""
@@ -146,7 +157,7 @@ class ShardDataModule(LightningDataModule):
         """Return all held-out images in order."""
         return self._image_loader(len(self.heldout_set))
 
-    def state_dict(self) -> dict[str, int | str]:
+    def state_dict(self) -> dict[str, int | float | str]:
         """Return the number of finished training batches, and what they depend on."""
         return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
@@ -172,6 +183,7 @@ class ShardDataModule(LightningDataModule):
         """
         facts = self._order_facts()
         known = facts.keys() - ({"labels"} - state_dict.keys())  # which older checkpoints do not hold
+        state_dict = {"flip": 0.0, **state_dict}  # nor this, since they could not be trained otherwise
         changed = [name for name, value in facts.items() if name in known and state_dict.get(name) != value]
         others = bool(changed) and {*changed} <= {*OF_THE_DATA}
         if changed and not (others and self.allow_other_data):
@@ -190,9 +202,12 @@ class ShardDataModule(LightningDataModule):
     def _read(self, folder: Path) -> ShardDataset:
         return ShardDataset(ShardIndex.build(folder, needs=self.needs, progress=self.progress), self.image_size)
 
+    def _seen_in_training(self) -> ShardDataset | WithMirrorImages:
+        return WithMirrorImages(self.train_set) if self.flip else self.train_set
+
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
-        return GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start)
+        return GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start, self.flip)
 
     def _image_loader(self, count: int) -> DataLoader[Any]:
         share = self._share(self.heldout_set, count)
@@ -206,10 +221,10 @@ class ShardDataModule(LightningDataModule):
     def _share_size(self) -> int:
         return max(1, self.batch_size // self._rank_and_world()[1])
 
-    def _order_facts(self) -> dict[str, int | str]:
+    def _order_facts(self) -> dict[str, int | float | str]:
         index = self.train_set.index
-        facts: dict[str, int | str] = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed}
-        facts["data"] = index.fingerprint
+        facts: dict[str, int | float | str] = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed}
+        facts |= {"data": index.fingerprint, "flip": self.flip}
         if self.needs.classes is not None:
             facts["labels"] = index.labels_sha256
         return facts

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from ldmlab.atomic import atomic_file
 from ldmlab.data.batch_order import fixed_loader
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.mirror_images import WithMirrorImages
 from ldmlab.data.shard_dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
 
@@ -41,8 +42,8 @@ class CachedLatents(Dataset[LatentBatch]):
 
     Args:
         index: the samples.
-        moments: (N, 2C, H, W) float16.
-        rows: (N,) the sample whose image is encoded at each place; another one where the image is corrupt.
+        moments: (N, 2C, H, W) float16, or (2N, 2C, H, W) with those of the N mirror images.
+        rows: (N,) or (2N,) the sample whose image is encoded at each place; another one where the image is corrupt.
         images: gives the images beside their moments; left out if not given.
     """
 
@@ -51,7 +52,7 @@ class CachedLatents(Dataset[LatentBatch]):
         index: ShardIndex,
         moments: Float[Tensor, "N C2 H W"],
         rows: Tensor,
-        images: ShardDataset | None = None,
+        images: ShardDataset | WithMirrorImages | None = None,
     ) -> None:
         self.index = index
         self.moments = moments
@@ -76,7 +77,8 @@ class CachedLatents(Dataset[LatentBatch]):
             meta=[self.index.meta(row, self.files) for row in rows],
         )
         if self.images is not None:
-            batch["images"] = torch.stack([self.images[row]["image"] for row in rows])
+            first = [number - number % len(self.index) for number in numbers]  # of the images, or of the mirror images
+            batch["images"] = torch.stack([self.images[a + row]["image"] for a, row in zip(first, rows, strict=True)])
         add_conditions(batch, [self.index.captions[row] for row in rows], [self.index.label(row) for row in rows])
         return batch
 
@@ -87,7 +89,7 @@ def as_is(batch: LatentBatch) -> LatentBatch:
 
 
 def build_latent_cache(
-    dataset: ShardDataset,
+    dataset: ShardDataset | WithMirrorImages,
     moments: Moments,
     path: Path,
     fingerprint: str,
@@ -116,12 +118,14 @@ def build_latent_cache(
         ValueError: the moments are not finite in float16.
     """
     facts = {"data": dataset.index.fingerprint, "size": str(dataset.image_size), "autoencoder": fingerprint}
-    tensors = _load(path, facts, len(dataset))
+    if isinstance(dataset, WithMirrorImages):
+        facts["mirrored"] = "true"
+    tensors = _load(path, facts, len(dataset), len(dataset.index))
     if tensors is None:
         loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False)
         tensors = _encode(progress(loader), moments)
         _store(path, tensors, facts)
-    replaced = int((tensors["rows"] != torch.arange(len(dataset))).sum())
+    replaced = int((tensors["rows"] != torch.arange(len(dataset)) % len(dataset.index)).sum())
     if replaced:
         log.warning("%s: %d of its images are corrupt and replaced by others", dataset.index.root, replaced)
     both = torch.cat([tensors["mean"], tensors["std"]], 1)
@@ -141,7 +145,7 @@ def _encode(batches: Iterable[ImageBatch], moments: Moments) -> dict[str, Tensor
     return tensors
 
 
-def _load(path: Path, facts: dict[str, str], count: int) -> dict[str, Tensor] | None:
+def _load(path: Path, facts: dict[str, str], count: int, samples: int) -> dict[str, Tensor] | None:
     """Read the moments of `count` images; None where they are absent, of other facts, or do not hold together."""
     try:
         open_regular(path).close()
@@ -149,7 +153,7 @@ def _load(path: Path, facts: dict[str, str], count: int) -> dict[str, Tensor] | 
             if stored.metadata() != facts:
                 return None
             tensors = {name: stored.get_tensor(name) for name in NAMES}
-        _require_moments(tensors, count)
+        _require_moments(tensors, count, samples)
     except FileNotFoundError:
         return None
     except (OSError, SafetensorError, ValueError) as error:
@@ -158,14 +162,14 @@ def _load(path: Path, facts: dict[str, str], count: int) -> dict[str, Tensor] | 
     return tensors
 
 
-def _require_moments(tensors: dict[str, Tensor], count: int) -> None:
+def _require_moments(tensors: dict[str, Tensor], count: int, samples: int) -> None:
     """Raise ValueError unless these are moments of `count` images: the file may be a stranger's, as the tars are."""
     mean, std, rows = (tensors[name] for name in NAMES)
     if (mean.dtype, std.dtype, rows.dtype) != (torch.float16, torch.float16, torch.int64):
         raise ValueError("it holds other types")
     if mean.ndim != 4 or mean.shape != std.shape or len(mean) != count or rows.shape != (count,):
         raise ValueError("it holds other shapes")
-    if count and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+    if count and not 0 <= int(rows.min()) <= int(rows.max()) < samples:
         raise ValueError("it holds rows of other images")
     _require_finite(tensors)
 

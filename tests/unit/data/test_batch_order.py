@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, epoch_order, fixed_loader
+from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 
@@ -142,3 +142,23 @@ def test_fixed_loader_keeps_order_and_the_last_short_batch():
 def test_impossible_batches_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         GlobalBatches(**arguments)
+
+
+def test_flips_belong_to_places_in_the_run_and_leave_the_order_alone():
+    plain = [GlobalBatches(22, 4, seed=3).batch(n) for n in range(40)]
+    flipped = [GlobalBatches(22, 4, seed=3, flip=0.5).batch(n) for n in range(40)]
+    assert [[row % 22 for row in batch] for batch in flipped] == plain
+    late = GlobalBatches(22, 4, seed=3, start=17, flip=0.5)
+    assert list(late) == flipped[17 : 17 + len(late)]
+    halves = [GlobalBatches(22, 4, seed=3, rank=rank, world=2, flip=0.5).batch(9) for rank in (0, 1)]
+    assert halves[0] + halves[1] == flipped[9]
+    share = sum(row >= 22 for batch in flipped for row in batch) / 160
+    assert 0.35 < share < 0.65
+    assert all(row >= 22 for row in GlobalBatches(22, 4, flip=1.0).batch(0))
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
+def test_as_many_are_flipped_as_are_asked_for(probability):
+    flips = [epoch_flips(4000, seed, epoch, probability) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(abs(each.mean() - probability) < 0.03 for each in flips)
+    assert probability in (0, 1) or not any((flips[0] == other).all() for other in flips[1:])
