@@ -149,6 +149,15 @@ def _called(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"device={device.type}"
 
 
+def pick_precision(name: str, device: str) -> Precision:
+    """What the keys `precision` and `device` come to on this machine.
+
+    Raises:
+        ValueError: there is no such device, or it has no such arithmetic.
+    """
+    return choose_precision(name, pick_device(device))
+
+
 def pick_device(name: str) -> torch.device:
     """The device of a `device` key: "auto" is the GPU where there is one.
 

@@ -17,9 +17,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ldmlab.cli.edit import build_method
 from ldmlab.cli.manual import PAGES
 from ldmlab.configs import catalogue
+from ldmlab.configs.build import build_method
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.configs.validate import validate
 from ldmlab.editing.methods.base import EditMethod

@@ -42,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "pictures": {"atomic", "data", "files"},
     "worlds": {"data"},
     "counting": {"attention", "autoencoders", "conditioners", "types"},
-    "drawing": MODELS | {"models"},
+    "drawing": MODELS | {"files", "models"},
     "interop": MODELS | {"atomic", "files", "models", "tensor_file", "torch_file"},
     "models": MODELS | {"atomic", "files", "paths", "pretrained", "tensor_file", "torch_file"},
     "training": MODELS
@@ -61,7 +61,8 @@ ROOMS: dict[str, set[str]] = {
         "torch_file",
     },
 }
-ROOMS["configs"] = MODELS | {"drawing", "files", "models", "paths"}
+ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "models", "paths"}
+ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
 ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}

@@ -38,7 +38,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         ]
         return torch.stack([torch.randint(256, (3, 32, 32), generator=g, dtype=torch.uint8) for g in made])
 
-    monkeypatch.setattr("ldmlab.cli.sample.sample", sample)
+    monkeypatch.setattr("ldmlab.drawing.prompted.sample", sample)
     monkeypatch.setitem(LIMIT, 0, 10**9)
     return calls
 

@@ -18,18 +18,18 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from ldmlab.atomic import atomic_file, write_json
-from ldmlab.cli.computing import pick_precision, ready_to_draw
-from ldmlab.cli.edit import build_method
-from ldmlab.cli.records import drawing_record, portable, print_table, sampling_record
-from ldmlab.configs.build import resolved
+from ldmlab.cli.tables import print_table
+from ldmlab.configs.build import build_drawing, build_method, resolved
+from ldmlab.drawing.computing import ready_to_draw
+from ldmlab.drawing.records import drawing_record, portable
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.metrics.edits import Verdict, judge, judgeable, place_of
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.manifest import Manifest, device_name, record, sampling_fields
 from ldmlab.models.loading import Loaded, load_latent_diffusion
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
-from ldmlab.precision import Precision
+from ldmlab.precision import Precision, pick_precision
 from ldmlab.progress import passes
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.worlds.shapes.scene_edits import SceneEdit, scene_edits
@@ -64,13 +64,14 @@ class Judged:
 
 def run(cfg: DictConfig) -> None:
     """Draw, edit, judge; print a table, write metrics.json, edits.csv and a contact sheet."""
-    precision = pick_precision(cfg)
+    precision = pick_precision(cfg.precision, cfg.device)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
     model = loaded.model
     model.to(precision.device)
     method = build_method(cfg)
     _check(method)
-    task = EditTask(model, ready_to_draw(cfg, model, (), PICTURES_AN_EDIT * cfg.n))
+    drawing = build_drawing(cfg, model, (), precision)
+    task = EditTask(model, ready_to_draw(model, drawing, cfg.compile, PICTURES_AN_EDIT * cfg.n))
     judged: list[Judged] = []
     shown: list[tuple[Tensor, Tensor]] = []
     cases = _Cases(cfg, task)
@@ -85,7 +86,9 @@ def run(cfg: DictConfig) -> None:
     notes: list[str] = []
     figures = _figures(judged, notes.append) | {"judged": len(judged), "drawn": cases.looked_at}
     result = record(figures, _manifest(cfg, loaded, precision, len(judged)), notes)
-    settings = {key: portable(value) for key, value in _own(cfg).items()} | drawing_record(cfg, loaded, precision)
+    settings = {key: portable(value) for key, value in _own(cfg).items()} | drawing_record(
+        loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance)
+    )
     _write(Path(cfg.output_dir), result, judged, shown, settings)
     print_table(result["metrics"], f"{loaded.path}, {len(judged)} edits, kind={cfg.kind}")
     for note in notes:
@@ -195,7 +198,7 @@ def _manifest(cfg: DictConfig, loaded: Loaded, precision: Precision, n: int) -> 
         ema=loaded.checkpoint.ema,
         precision=precision.name,
         edit_config=_own(cfg),
-        **sampling_record(cfg),
+        **sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
     )
 
 

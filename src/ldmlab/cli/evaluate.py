@@ -20,36 +20,36 @@ from ldmlab.atomic import write_json
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.codebook import perplexity
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.cli.computing import pick_precision, ready_to_draw, ready_to_measure
-from ldmlab.cli.records import print_table, sampling_record
 from ldmlab.cli.restoration import restorations
-from ldmlab.cli.trained_on import heldout_reference, tell_of_seen
+from ldmlab.cli.tables import print_table
 from ldmlab.conditioners.image import ImageConditioner, complete_each
-from ldmlab.configs.build import CONDITION_KEYS
+from ldmlab.configs.build import CONDITION_KEYS, build_drawing, resolved
 from ldmlab.configs.unread import refuse_choices
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
+from ldmlab.drawing.computing import ready_to_draw, ready_to_measure
 from ldmlab.drawing.conditions import Subject, conditions
 from ldmlab.drawing.samples import sample
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.manifest import Manifest, device_name, record, sampling_fields
 from ldmlab.metrics.protocol import Tell, evaluate_reconstructions, evaluate_samples, reference_statistics
 from ldmlab.metrics.restoration import evaluate_restorations
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.models.loading import Loaded, load_model
-from ldmlab.precision import Precision
+from ldmlab.precision import Precision, pick_precision
 from ldmlab.progress import counting, progress, track
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.samplers.noise import PictureNoise, picture_seeds
+from ldmlab.training.trained_on import heldout_reference, tell_of_seen
 
 
 def run(cfg: DictConfig) -> None:
     """Measure, print a table, write metrics.json."""
-    precision = pick_precision(cfg)
+    precision = pick_precision(cfg.precision, cfg.device)
     device = precision.device
     loaded = load_model(cfg.ckpt, cfg.ema)
     if isinstance(loaded.model, Autoencoder):
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> None:
     loaded.model.to(device)
     size = loaded.checkpoint.config["image_size"]
     needs = _needs(loaded.model)
-    folder = heldout_reference(cfg, loaded, needs, print)
+    folder = heldout_reference(cfg.ckpt, loaded, needs, print, cfg.path, cfg.heldout_path)
     index = ShardIndex.build(folder, needs=needs, progress=partial(track, what="reading shards"))
     heldout = ShardDataset(index, size)
     extractor: FeatureExtractor = instantiate(cfg.extractor).to(device)
@@ -116,7 +116,8 @@ def _variational_bound(cfg: DictConfig, model: LatentDiffusion, heldout: ShardDa
     seeds = iter(picture_seeds(cfg.seed, n))
     batches = _batches(heldout, n, cfg.batch_size)
     passes = len(batches) * (len(levels) - 1)
-    precision = ready_to_measure(cfg, model, passes)
+    precision = pick_precision(cfg.precision, cfg.device)
+    ready_to_measure(model, precision, cfg.compile, passes)
     with progress("bounding", passes) as advance, precision.running(model.denoiser.backbone):
         for batch in batches:
             images = batch["images"].to(model.device)
@@ -138,7 +139,8 @@ def _autoencoder(
     use = torch.zeros(0 if codebook is None else len(codebook.codes), dtype=torch.long)
 
     batches = _batches(heldout, n, cfg.batch_size)
-    precision = ready_to_measure(cfg, model, len(batches))
+    precision = pick_precision(cfg.precision, cfg.device)
+    ready_to_measure(model, precision, cfg.compile, len(batches))
 
     @torch.no_grad()
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
@@ -190,7 +192,8 @@ def _pick(values: list[Any], rows: list[int]) -> list[Any]:
 
 def _samples(cfg: DictConfig, model: LatentDiffusion, condition: Mapping[str, list[Any]], n: int) -> Iterator[Tensor]:
     """Pictures for n conditions, a batch at a time."""
-    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, n))
+    precision = pick_precision(cfg.precision, cfg.device)
+    drawing = ready_to_draw(model, build_drawing(cfg, model, picture_seeds(cfg.seed, n), precision), cfg.compile)
     parts = [slice(start, min(start + cfg.batch_size, n)) for start in range(0, n, cfg.batch_size)]
     chunks = sum(math.ceil((part.stop - part.start) / drawing.rows(model)) for part in parts)
     with progress("sampling", chunks * drawing.sampler.steps) as advance:
@@ -229,7 +232,10 @@ def _sampling(cfg: DictConfig, model: LatentDiffusion) -> dict[str, Any]:
     """What the manifest says of how the model was used."""
     if cfg.metric == "vlb":
         return {"bound_steps": cfg.bound_steps or len(model.denoiser.schedule)}
-    return {**sampling_record(cfg), "pictures_per_caption": cfg.pictures_per_caption}
+    return {
+        **sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
+        "pictures_per_caption": cfg.pictures_per_caption,
+    }
 
 
 def _check_bound_steps(cfg: DictConfig, model: LatentDiffusion) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ldmlab.cli.computing import ready_to_draw
 from ldmlab.conditioners.image import ImageConditioner, complete_each
+from ldmlab.configs.build import build_drawing
+from ldmlab.drawing.computing import ready_to_draw
 from ldmlab.drawing.samples import sample
 from ldmlab.metrics.restoration import Trial
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
+from ldmlab.precision import pick_precision
 from ldmlab.samplers.noise import picture_seeds
 
 
@@ -31,7 +33,8 @@ def restorations(
         )
     conditioner = model.conditioner
     assert isinstance(conditioner, ImageConditioner)
-    drawing = ready_to_draw(cfg, model, picture_seeds(cfg.seed, n))
+    precision = pick_precision(cfg.precision, cfg.device)
+    drawing = ready_to_draw(model, build_drawing(cfg, model, picture_seeds(cfg.seed, n), precision), cfg.compile)
     seeds = iter(drawing.seeds)
     for batch in batches:
         own = list(islice(seeds, len(batch["images"])))

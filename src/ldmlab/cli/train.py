@@ -22,7 +22,6 @@ from ldmlab.cli.initialise import Origin, begin_from, origin
 from ldmlab.cli.optimizer import build_optimizer
 from ldmlab.cli.resume import CHECKPOINT, Start, find_start, last_good, require_same_run
 from ldmlab.cli.suitability import require_suitable
-from ldmlab.cli.trained_on import remembered
 from ldmlab.cli.trainer import equip, make_trainer, ready_to_train
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.configs.build import from_user, resolved
@@ -41,6 +40,7 @@ from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.signals import STOP, Stopped
+from ldmlab.training.trained_on import remembered
 
 log = logging.getLogger(__name__)
 PROBLEMS = "data_problems.csv"
@@ -70,7 +70,7 @@ def _run(cfg: DictConfig, folder: Path) -> None:
     module.learning_rate(cfg.trainer.max_steps)  # refuses a run that is too short for it
     if not data.train_set.index.problems:  # which are told where they are found
         log.info(data.train_set.index.summary())
-    module.trained_on = remembered(cfg, data)
+    module.trained_on = remembered(cfg.data, data)
     if start is not None:
         require_same_run(cfg, module, data, start)
     elif isinstance(module, LatentDiffusionTraining):

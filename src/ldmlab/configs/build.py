@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.utils import instantiate
+import yaml
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.conditioners.base import Conditioner
+from ldmlab.configs.schema import takes_mapping
 from ldmlab.drawing.drawing import Drawing
+from ldmlab.editing.methods.base import EditMethod
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.models.fingerprint import state_sha256
@@ -72,3 +76,49 @@ def build_drawing(
     """
     sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model)
     return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)
+
+
+def build_method(cfg: DictConfig) -> EditMethod:
+    """The method of a config's `method` group, whose own keys stand beside it at the top."""
+    own = {name: _value(cfg, name) for name in _method_keys(cfg)}
+    method: EditMethod = get_object(cfg.method._target_)(**own)
+    return method
+
+
+def method_settings(cfg: DictConfig) -> dict[str, Any]:
+    """The same as plain data, for what files say of how their pictures were made."""
+    keys = {name: _plain_value(cfg[name]) for name in _method_keys(cfg)}
+    return {"_target_": cfg.method._target_, **keys}
+
+
+def _method_keys(cfg: DictConfig) -> list[str]:
+    return [name for name in inspect.signature(get_object(cfg.method._target_)).parameters if name in cfg]
+
+
+def _plain_value(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def _value(cfg: DictConfig, name: str) -> Any:
+    """A key as the library takes it: a component built, a list or mapping plain."""
+    value = cfg[name]
+    if isinstance(value, DictConfig) and "_target_" in value:
+        return instantiate(value)
+    plain_value = _plain_value(value)
+    if takes_mapping("edit", name) and isinstance(plain_value, list):
+        return _mapping(name, plain_value)
+    return plain_value
+
+
+def _mapping(name: str, lines: list[Any]) -> dict[str, Any]:
+    """A mapping given as a list of "word: value", for words that Hydra's grammar has no key for, as "café: 2"."""
+    merged: dict[str, Any] = {}
+    for line in lines:
+        try:
+            entry = yaml.safe_load(line)
+        except (yaml.YAMLError, AttributeError):
+            entry = None
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"""{name}={line}: give {{WORD: VALUE}}, or a list as '["café: 2", "big star: 0.5"]'""")
+        merged |= {str(word): value for word, value in entry.items()}
+    return merged

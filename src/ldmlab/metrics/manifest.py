@@ -23,6 +23,25 @@ GUIDANCE_CONVENTIONS = {
 }
 
 
+def sampling_fields(sampler: Mapping[str, Any], guidance: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a manifest that say how pictures were drawn.
+
+    Args:
+        sampler: the sampler's settings, plain, with its `_target_`.
+        guidance: the guidance's settings, plain.
+    """
+    return {
+        "sampler": sampler["_target_"].rpartition(".")[2],
+        "steps": sampler["steps"],
+        "eta": sampler.get("eta"),
+        "spacing": sampler.get("spacing"),
+        "guidance_scale": guidance.get("scale", 1.0),
+        "guidance_convention": GUIDANCE_CONVENTIONS.get(guidance.get("convention", "scale")),
+        "sampler_config": dict(sampler),
+        "guidance_config": dict(guidance),
+    }
+
+
 def device_name(device: torch.device | str) -> str:
     """Return the name of a GPU's model, or the processor's with its thread count."""
     device = torch.device(device)

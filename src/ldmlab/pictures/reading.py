@@ -1,4 +1,4 @@
-"""Pictures and masks that a user names on the command line.
+"""Pictures and masks that a user gives.
 
 Shapes: H x W pixels.
 """
@@ -46,6 +46,22 @@ def read_mask(path: str, key: str = "mask") -> Bool[Tensor, "H W"]:
         ValueError: as `read_picture`.
     """
     return torch.from_numpy(np.asarray(_read(path, key, BLACK).convert("L")) >= HALF)
+
+
+def require_same_size(image: UInt8[Tensor, "3 _ _"], mask: Bool[Tensor, "_ _"], called: str = "mask") -> None:
+    """Refuse a mask of another size than the picture under it.
+
+    Args:
+        image: the picture.
+        mask: over it.
+        called: the mask, in the message.
+
+    Raises:
+        ValueError: with both sizes.
+    """
+    if image.shape[-2:] != mask.shape:
+        sizes = [f"{rows} x {columns}" for rows, columns in (mask.shape, image.shape[-2:])]
+        raise ValueError(f"{called}: is {sizes[0]} pixels and the image {sizes[1]}; give a mask of its size")
 
 
 def fit_picture(picture: UInt8[Tensor, "3 H W"], size: int) -> UInt8[Tensor, "3 size size"]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from omegaconf import DictConfig
 
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index import ShardIndex
@@ -29,48 +27,68 @@ SHAPES = "data/shapes"
 MOST_BYTES = 2**20
 
 
-def remembered(cfg: DictConfig, data: ShardDataModule) -> dict[str, Any]:
-    """What a run's checkpoints remember of its data, see `Checkpoint`: the settings as they were given, and facts."""
-    told = {key: cfg.data[key] for key in ("path", "heldout_path", "image_size")}
+def remembered(settings: Mapping[str, Any], data: ShardDataModule) -> dict[str, Any]:
+    """What a run's checkpoints remember of its data, see `Checkpoint`: the settings as they were given, and facts.
+
+    Args:
+        settings: "path", "heldout_path" and "image_size" as the user gave them.
+        data: what was made of them.
+    """
+    told = {key: settings[key] for key in ("path", "heldout_path", "image_size")}
     return {**told, "dataset": _dataset_name(data.path), "fingerprint": data.train_set.index.fingerprint}
 
 
-def heldout_reference(cfg: DictConfig, loaded: Loaded, needs: Needs, tell: Tell) -> Path:
+def heldout_reference(
+    ckpt: str | None,
+    loaded: Loaded[Any],
+    needs: Needs,
+    tell: Tell,
+    path: str | None = None,
+    heldout_path: str | None = None,
+) -> Path:
     """The folder of held-out tars to measure a model on: what the user names, else what the model was trained on.
 
     A checkpoint may be a stranger's, who names a folder of the user's. So it is taken only where it holds the very
     samples, and until then nothing is written there.
 
+    Args:
+        ckpt: what the user called the model; None for the one that is taken where none is named.
+        loaded: the model.
+        needs: what it reads of a sample.
+        tell: called with a line where a folder was taken that the user did not name.
+        path: a dataset with a heldout/ of its own, if the user named one.
+        heldout_path: the folder of held-out tars, if the user named one.
+
     Raises:
         ValueError: it is not known what that was, or it is not there.
     """
-    if cfg.path is not None or cfg.heldout_path is not None:
-        return require_heldout(heldout_folder(cfg.path or "", cfg.heldout_path))
-    if is_shipped(cfg.ckpt):
+    if path is not None or heldout_path is not None:
+        return require_heldout(heldout_folder(path or "", heldout_path))
+    if is_shipped(ckpt):
         return heldout_folder(SHAPES)
     data, give = loaded.checkpoint.data, "give path=FOLDER to measure it on"
     if data is None:
         raise ValueError(f"path: {loaded.path} does not say what it was trained on; {give}")
-    path, own = data["path"], data["heldout_path"]
-    known = f"path: {loaded.path} was trained on {path}"
-    if not Path(path).is_dir():
+    known_path, own = data["path"], data["heldout_path"]
+    known = f"path: {loaded.path} was trained on {known_path}"
+    if not Path(known_path).is_dir():
         raise ValueError(f"{known}, which is not there; {give}")
     if own is not None:
         raise ValueError(f"{known}, beside held-out samples in {own}; give heldout_path= to measure it on those")
-    if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(path), needs):
+    if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(known_path), needs):
         raise ValueError(f"{known}, which does not hold the samples of then; {give}")
-    tell(f"path={path}: what {loaded.path} was trained on")
-    return require_heldout(heldout_folder(path))
+    tell(f"path={known_path}: what {loaded.path} was trained on")
+    return require_heldout(heldout_folder(known_path))
 
 
-def tell_of_seen(loaded: Loaded, index: ShardIndex, tell: Tell) -> None:
+def tell_of_seen(loaded: Loaded[Any], index: ShardIndex, tell: Tell) -> None:
     """Say so where a model is measured on its own training samples."""
     data = loaded.checkpoint.data
     if data is not None and data["fingerprint"] == index.fingerprint:
         tell(f"{index.root}: these are the samples that {loaded.path} was trained on, not held-out ones")
 
 
-def require_shapes(ckpt: str | None, loaded: Loaded) -> None:
+def require_shapes(ckpt: str | None, loaded: Loaded[Any]) -> None:
     """Refuse prompts of drawn shapes, taken because the user gave none, for a model that may never have seen any.
 
     Raises:

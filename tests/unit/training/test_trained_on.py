@@ -9,12 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
-from ldmlab.cli.trained_on import heldout_reference, remembered, require_shapes, tell_of_seen
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
+from ldmlab.training.trained_on import heldout_reference, remembered, require_shapes, tell_of_seen
 
 NEEDS = Needs()
 
@@ -36,8 +35,8 @@ def reference() -> Callable[..., tuple[Path, list[str]]]:
 
     def find(data: dict[str, Any] | None, **keys: Any) -> tuple[Path, list[str]]:
         told: list[str] = []
-        cfg = OmegaConf.create({"ckpt": "mine.safetensors", "path": None, "heldout_path": None} | keys)
-        return heldout_reference(cfg, model(data), NEEDS, told.append), told
+        ckpt = keys.pop("ckpt", "mine.safetensors")
+        return heldout_reference(ckpt, model(data), NEEDS, told.append, **keys), told
 
     return find
 
@@ -134,9 +133,9 @@ def test_a_run_remembers_its_data(shards: Path, tmp_path: Path) -> None:
     copy_tars(shards, tmp_path)
     for path, name in ((shards, "shapes"), (tmp_path, None)):
         data = ShardDataModule(path, batch_size=1, image_size=16)
-        cfg = OmegaConf.create({"data": {"path": str(path), "heldout_path": None, "image_size": 16}})
+        settings = {"path": str(path), "heldout_path": None, "image_size": 16}
         own = {"path": str(path), "heldout_path": None, "image_size": 16, "dataset": name}
-        assert remembered(cfg, data) == own | {"fingerprint": data.train_set.index.fingerprint}
+        assert remembered(settings, data) == own | {"fingerprint": data.train_set.index.fingerprint}
     for broken in ("[" * 10_000, "[]", "{}", '{"name": 5}'):
         (tmp_path / "dataset.json").write_text(broken)
-        assert remembered(cfg, data)["dataset"] is None
+        assert remembered(settings, data)["dataset"] is None

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from ldmlab.cli.edit import AT_ONCE, edited_parts
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.parts import AT_ONCE, edited_parts
 
 
 class Recorded(EditMethod):

@@ -1,45 +1,37 @@
-"""The keys `precision` and `compile` of commands that draw, on a small model and without a GPU."""
+"""What `precision` and `compile` make of a small model, without a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.backbones.dit import DiT
-from ldmlab.cli import computing
-from ldmlab.cli.computing import pick_precision, ready_to_draw, ready_to_measure
-from ldmlab.cli.records import drawing_record
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
+from ldmlab.drawing import computing
+from ldmlab.drawing.computing import ready_to_draw, ready_to_measure
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.records import drawing_record
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.models.checkpoints import Checkpoint
 from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
-from ldmlab.precision import Precision
+from ldmlab.precision import Precision, pick_precision
+from ldmlab.samplers.ddim import DDIM
 
 CPU = torch.device("cpu")
 
 
-def config(**keys: Any) -> DictConfig:
-    own = {
-        "sampler": {"_target_": "ldmlab.samplers.ddim.DDIM", "steps": 50},
-        "guidance": {"_target_": "ldmlab.guidance.none.NoGuidance"},
-        "device": "cpu",
-        "precision": "auto",
-        "compile": "auto",
-        "batch_size": 4,
-        "seed": 0,
-    }
-    return OmegaConf.create(own | keys)
+def drawn(seeds: Sequence[int], precision: str = "auto") -> Drawing:
+    return Drawing(DDIM(50), NoGuidance(), seeds, 4, pick_precision(precision, "cpu"))
 
 
 @pytest.fixture
@@ -67,14 +59,14 @@ def dtypes(module: nn.Module) -> set[torch.dtype]:
 
 
 def test_on_a_cpu_nothing_changes(model: LatentDiffusion, compiled: list[nn.Module]) -> None:
-    drawing = ready_to_draw(config(), model, [1, 2], 10**6)
+    drawing = ready_to_draw(model, drawn([1, 2]), "auto", 10**6)
     assert drawing.precision is not None
     assert (drawing.precision.name, drawing.compiled, compiled) == ("fp32", False, [])
     assert dtypes(model) == {torch.float32}
 
 
 def test_halves_and_programs_where_they_are_asked_for(model: LatentDiffusion, compiled: list[nn.Module]) -> None:
-    drawing = ready_to_draw(config(precision="bf16", compile=True), model, [1, 2])
+    drawing = ready_to_draw(model, drawn([1, 2], "bf16"), True)
     assert drawing.precision is not None
     assert (drawing.precision.name, drawing.compiled) == ("bf16", True)
     assert drawing.batch_size == 2, "two pictures are not filled up to four"
@@ -83,18 +75,18 @@ def test_halves_and_programs_where_they_are_asked_for(model: LatentDiffusion, co
 
 
 def test_what_is_measured_alone(model: LatentDiffusion, compiled: list[nn.Module]) -> None:
-    assert ready_to_measure(config(precision="bf16", compile=True), model.autoencoder, 3).name == "bf16"
+    ready_to_measure(model.autoencoder, Precision("bf16", CPU), True, 3)
     assert (compiled, dtypes(model.autoencoder)) == ([model.autoencoder], {torch.bfloat16})
     assert dtypes(model.denoiser) == {torch.float32}
     compiled.clear()
-    ready_to_measure(config(compile=True), model, 3)
+    ready_to_measure(model, Precision("fp32", CPU), True, 3)
     assert compiled == [model.denoiser.backbone]
 
 
 def test_a_device_that_lacks_it_is_told_of_before_a_model_is_loaded() -> None:
-    assert pick_precision(config()).name == "fp32"
+    assert pick_precision("auto", "cpu").name == "fp32"
     with pytest.raises(ValueError, match=r"^precision=fp16: device=cpu has no fp16"):
-        pick_precision(config(precision="fp16"))
+        pick_precision("fp16", "cpu")
 
 
 def test_pictures_say_what_they_were_drawn_in_and_their_latents_by_the_stored_weights(model: LatentDiffusion) -> None:
@@ -102,11 +94,10 @@ def test_pictures_say_what_they_were_drawn_in_and_their_latents_by_the_stored_we
     state = {name: value.clone() for name, value in model.state_dict().items()}
     loaded = Loaded(model, Path("model.ckpt"), Checkpoint({}, state, True, "0" * 64))
     before = state_sha256(model.autoencoder)
-    whole = drawing_record(config(), loaded, Precision("fp32", CPU))
-    half = drawing_record(config(), loaded, Precision("bf16", CPU))
+    whole, half = (drawing_record(loaded, Precision(name, CPU), 0, {}, {}) for name in ("fp32", "bf16"))
     assert half == {**whole, "precision": "bf16"}
     assert list(half)[-1] == list(whole)[-1] == "ldmlab"
-    ready_to_draw(config(precision="bf16"), model, [1])
+    ready_to_draw(model, drawn([1], "bf16"))
     assert loaded.autoencoder_sha256 == before
 
 

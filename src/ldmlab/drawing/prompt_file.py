@@ -6,7 +6,6 @@ import codecs
 import re
 from collections.abc import Iterable, Sequence
 
-from ldmlab.configs.errors import UserError
 from ldmlab.files import read_regular
 
 MOST_BYTES = 2**26
@@ -21,21 +20,21 @@ def read_prompts(path: str) -> list[str]:
     """The prompts in a UTF-8 file, one a line; lines that say nothing are passed over.
 
     Raises:
-        UserError: naming the file: it cannot be read, is of another encoding or huge, or holds no prompt.
+        ValueError: naming the file: it cannot be read, is of another encoding or huge, or holds no prompt.
     """
     where = f"prompts={path}"
     try:
         content = read_regular(path, MOST_BYTES)
     except FileNotFoundError as error:
-        raise UserError(
+        raise ValueError(
             f"{where}: no such file; give a text file with a prompt a line, or words without '='"
         ) from error
     except OSError as error:
-        raise UserError(f"{where}: {(error.strerror or str(error)).lower()}; give a text file") from error
+        raise ValueError(f"{where}: {(error.strerror or str(error)).lower()}; give a text file") from error
     lines = _LINE_END.split(_decoded(content, where))
     prompts = [line.strip(BLANK) for line in lines if line.strip(BLANK).strip()]
     if not prompts:
-        raise UserError(f"{where}: the file holds no prompt; write one a line")
+        raise ValueError(f"{where}: the file holds no prompt; write one a line")
     return prompts
 
 
@@ -43,14 +42,14 @@ def checked(prompts: Iterable[str]) -> list[str]:
     """Prompts without what stands around them, each of which can be written as a line and read back as it was.
 
     Raises:
-        UserError: one says nothing, or holds a line break.
+        ValueError: one says nothing, or holds a line break.
     """
     told = [prompt.strip(BLANK) for prompt in prompts]
     for prompt in told:
         if not prompt.strip():
-            raise UserError(f"the prompt '{prompt}' says nothing; write what the picture should show")
+            raise ValueError(f"the prompt '{prompt}' says nothing; write what the picture should show")
         if _UNWRITABLE.search(prompt):
-            raise UserError(f"the prompt {prompt[:60]!a} holds a line break; write it in one line")
+            raise ValueError(f"the prompt {prompt[:60]!a} holds a line break; write it in one line")
     return told
 
 
@@ -63,13 +62,13 @@ def picture_count(n: int | None, prompts: Sequence[str], least: int) -> int:
         least: number of pictures where none was asked for.
 
     Raises:
-        UserError: `n` is no multiple of the number of prompts.
+        ValueError: `n` is no multiple of the number of prompts.
     """
     count = len(prompts)
     if n is None:
         return max(least, count)
     if n % count:
-        raise UserError(
+        raise ValueError(
             f"n={n}: there are {count} prompts and each gets as many pictures; give n={-(-n // count) * count}, or "
             "leave n out"
         )
@@ -78,9 +77,9 @@ def picture_count(n: int | None, prompts: Sequence[str], least: int) -> int:
 
 def _decoded(content: bytes, where: str) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content:
-        raise UserError(f"{where}: is UTF-16, or no text at all (it holds zero bytes); save it as UTF-8")
+        raise ValueError(f"{where}: is UTF-16, or no text at all (it holds zero bytes); save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"{where}: is no UTF-8 text ({error.reason} in line {line}); save it as UTF-8") from error
+        raise ValueError(f"{where}: is no UTF-8 text ({error.reason} in line {line}); save it as UTF-8") from error

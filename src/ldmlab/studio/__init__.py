@@ -1,0 +1,1 @@
+"""What `ldmlab sample`, `edit` and `attention` do: pictures drawn, written with their settings, and laid out."""
