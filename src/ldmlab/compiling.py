@@ -51,7 +51,7 @@ def compile_networks(networks: Iterable[nn.Module], backend: str | Backend = "in
     """Compile networks in place, each part when it is first called. Where that fails, a line says why, and it runs.
 
     Args:
-        networks: see `programs`.
+        networks: of each, the parts that `programs` names are compiled.
         backend: of `torch.compile`, by name or as a function (graph, inputs) -> callable.
     """
     import torch._dynamo

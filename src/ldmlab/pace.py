@@ -39,7 +39,7 @@ class Pace:
         self._due = self._start + min(FIRST, self.seconds)
 
     def is_due(self) -> bool:
-        """Whether it is time for a line; the next one is due after a while."""
+        """Whether it is time for a line; if so, the next is due `seconds` later."""
         now = time.monotonic()
         if now < self._due:
             return False
@@ -51,7 +51,7 @@ class Pace:
         return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
 
     def seconds_taken(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self._start
 
     def taken(self) -> str:
@@ -60,7 +60,7 @@ class Pace:
         return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
     def status(self) -> str:
-        """Count, speed and time left, for example "3/10, 1.5 a second, 0:00:05 left"."""
+        """Count, speed and time left in words, for example "3/10, 1.5 a second, 0:00:05 left"."""
         seconds, steps = self.seconds_taken(), self.done - self._begin
         if not steps or seconds <= 0:
             return self.count()

@@ -18,7 +18,7 @@ NESTING = ("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWO
 
 
 def require_modest(pickled: bytes) -> None:
-    """Refuse a pickle that builds more than its bytes hold, or nests it deeper than any checkpoint does.
+    """Refuse a pickle that builds more than its bytes hold, or nests deeper than any checkpoint does.
 
     Raises:
         ValueError: it does, or it is no pickle.

@@ -35,12 +35,12 @@ class Precision:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of weights and features."""
+        """The type of weights and features."""
         return HALF.get(self.name, torch.float32)
 
     @property
     def is_half(self) -> bool:
-        """Whether that has 16 bits."""
+        """Whether weights and features have 16 bits."""
         return self.name in HALF
 
     @contextmanager

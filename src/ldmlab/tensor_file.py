@@ -29,11 +29,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Seal:
-    """What a file's bytes say.
+    """The checksums of a file.
 
     Attributes:
         sha256: of the whole file, as any other program gives it.
-        digest: that of its header, which is right; None in a file that has none.
+        digest: that of its header, which has been found right; None in a file that has none.
     """
 
     sha256: str
@@ -65,7 +65,7 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether a file has a digest."""
+    """Whether a file has a digest in its header."""
     with open_regular(path) as file:
         return file.read(_START)[_LENGTH.size :] == _BEGIN
 

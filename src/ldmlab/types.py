@@ -34,7 +34,7 @@ class Conditioning:
 
     @property
     def empty(self) -> bool:
-        """Whether it says nothing, as that of an unconditional model."""
+        """Whether no field is present, as for an unconditional model."""
         return all(getattr(self, f.name) is None for f in fields(self))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditioning:
@@ -162,12 +162,12 @@ class AttentionSite:
 
     @property
     def tokens(self) -> int:
-        """N, of the picture."""
+        """N, the number of the picture's tokens, which are the queries."""
         return self.grid[0] * self.grid[1]
 
     @property
     def attends_to_words(self) -> bool:
-        """Whether there are words among the keys."""
+        """Whether the tokens of the prompt are among the keys."""
         return self.kind != "self"
 
     def words(self, length: int) -> slice:
@@ -176,7 +176,11 @@ class AttentionSite:
         return slice(first, first + length)
 
     def on(self, grid: tuple[int, int]) -> AttentionSite:
-        """This site in a pass over another grid than the one that the backbone was built for."""
+        """This site in a pass over another grid than the one that the backbone was built for.
+
+        Args:
+            grid: rows and columns of the picture's tokens in that pass.
+        """
         return self if grid == self.grid else _elsewhere(self, grid)
 
 
@@ -201,28 +205,28 @@ class AttentionControl(Protocol):
         ...
 
     def before_step(self, step: int) -> None:
-        """Sampling step `step` (0-based) begins."""
+        """Called when sampling step `step` (0-based) begins, before its first network call."""
         ...
 
     def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Sampling step `step` ended with `latents`; return the ones to go on with."""
+        """Called when sampling step `step` ended with `latents`; returns the latents to go on with."""
         ...
 
 
 class Uncontrolled:
-    """An `AttentionControl` that lets everything be; a base for those that want no site."""
+    """An `AttentionControl` that changes nothing and wants no site; a base for those that act between steps alone."""
 
     def wants(self, site: AttentionSite) -> bool:
-        """No site."""
+        """False: no site has to take the explicit path."""
         return False
 
     def edit(self, probs: Float[Tensor, "B h N M"], site: AttentionSite) -> Float[Tensor, "B h N M"]:
-        """The same maps."""
+        """Return the probabilities as they are."""
         return probs
 
     def before_step(self, step: int) -> None:
-        """Nothing."""
+        """Do nothing at the beginning of a step."""
 
     def after_step(self, step: int, latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """The same latents."""
+        """Go on with the latents as they are."""
         return latents

@@ -27,12 +27,12 @@ def attention_probs(q: Float[Tensor, "B h N d"], k: Float[Tensor, "B h M d"], ma
 def explicit(
     q: Float[Tensor, "B h N d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"], mask: Mask
 ) -> Float[Tensor, "B h N d"]:
-    """The formula as written, with the probabilities in memory."""
+    """softmax(q k^T / sqrt(d)) v as written, with the probabilities (B, h, N, M) in memory."""
     return attention_probs(q, k, mask) @ v
 
 
 def sdpa(
     q: Float[Tensor, "B h N d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"], mask: Mask
 ) -> Float[Tensor, "B h N d"]:
-    """PyTorch's fused kernels, of which it takes the one that it prefers."""
+    """softmax(q k^T / sqrt(d)) v by the fused kernel that PyTorch's `scaled_dot_product_attention` prefers."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

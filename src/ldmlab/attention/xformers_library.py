@@ -51,7 +51,7 @@ def _load() -> Callable[..., Tensor]:
 
 
 def is_ready() -> bool:
-    """Whether xFormers is there and loads."""
+    """Whether xFormers is installed and its compiled part loads."""
     try:
         memory_efficient_attention()
     except ValueError:
@@ -60,7 +60,11 @@ def is_ready() -> bool:
 
 
 def require_installed() -> None:
-    """ValueError where the package is missing."""
+    """Refuse to go on without xFormers.
+
+    Raises:
+        ValueError: the package is not installed.
+    """
     if importlib.util.find_spec("xformers") is None:
         raise _broken("is not installed", "pip install xformers")
 

@@ -22,14 +22,14 @@ class Posterior(Protocol):
 
     @property
     def mean(self) -> Float[Tensor, "B C H W"]:
-        """Mean."""
+        """Mean of every raw latent."""
 
     @property
     def std(self) -> Float[Tensor, "B C H W"]:
-        """Standard deviation; 0 where the encoder is sure."""
+        """Standard deviation of every raw latent; 0 where the encoder is sure."""
 
     def sample(self) -> Float[Tensor, "B C H W"]:
-        """Draw."""
+        """Draw raw latents from the distribution."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ class Autoencoder(nn.Module, ABC):
         """Decode raw latents, as `posterior` gives them, to fp32 at least."""
 
     def programs(self) -> list[nn.Module]:
-        """What is compiled of it. Not its last layer, to which an adversarial loss takes gradients alone."""
+        """The modules that are compiled.
+
+        The last layer is none of them: an adversarial loss takes gradients with respect to it alone.
+        """
         return [self.encoder, self.decoder.layers]
 
     def moments(self, images: Float[Tensor, "B 3 fH fW"]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B C H W"]]:
@@ -108,7 +111,7 @@ class Autoencoder(nn.Module, ABC):
         return (raw.mean - mean) / std, raw.std / std
 
     def encode(self, images: Float[Tensor, "B 3 fH fW"]) -> Float[Tensor, "B C H W"]:
-        """Draw latents of unit variance."""
+        """Draw latents of unit variance from the encoder's distribution, given images in [-1, 1]."""
         mean, std = self._statistics()
         return (self.posterior(images).sample() - mean) / std
 
@@ -118,7 +121,7 @@ class Autoencoder(nn.Module, ABC):
         return self.reconstruct(latents * std + mean)
 
     def set_statistics(self, mean: Float[Tensor, " C"], std: Float[Tensor, " C"]) -> None:
-        """Set what `encode` subtracts and divides by.
+        """Set the mean that `encode` subtracts and the standard deviation that it divides by, channel by channel.
 
         Raises:
             ValueError: a standard deviation is zero, negative or not finite.

@@ -30,7 +30,7 @@ def group_norm(features: int, groups: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Twice norm, SiLU and 3x3 convolution, plus the input."""
+    """Norm, SiLU and 3x3 convolution, twice, plus the input (through a 1x1 convolution where the features differ)."""
 
     def __init__(self, features: int, out_features: int, groups: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Identity() if features == out_features else nn.Conv2d(features, out_features, 1)
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B Fout H W"]:
-        """Update the features."""
+        """The block's features, on the same grid."""
         return self.skip(x) + self.branch(x)
 
 
@@ -59,7 +59,7 @@ class PositionAttention(nn.Module):
         self.to_q, self.to_k, self.to_v, self.to_out = (nn.Conv2d(features, features, 1) for _ in range(4))
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H W"]:
-        """Update the features."""
+        """The features, each position with what it attended to added."""
         hidden = self.norm(x)
         q, k, v = (t(hidden).flatten(2).transpose(1, 2)[:, None] for t in (self.to_q, self.to_k, self.to_v))
         out = attend(q, k, v, backend=self.backend)[:, 0].transpose(1, 2)
@@ -74,7 +74,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(features, features, 3, stride=2)
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H2 W2"]:
-        """Downsample."""
+        """Features on a grid of half the side, H2 = H / 2."""
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
@@ -86,7 +86,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "B F H W"]) -> Float[Tensor, "B F H2 W2"]:
-        """Upsample."""
+        """Features on a grid of twice the side, H2 = 2 H."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
@@ -145,12 +145,22 @@ class Encoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Float[Tensor, "B 3 fH fW"]) -> Float[Tensor, "B C H W"]:
-        """Encode."""
+        """The encoder's output for images in [-1, 1]: `out_channels` features on the latent grid."""
         return self.layers(images)
 
 
 class Decoder(nn.Module):
-    """Features to images: the encoder in reverse, with one more residual block a resolution. Arguments as there."""
+    """Features to images: the encoder in reverse, with one more residual block a resolution.
+
+    Args:
+        channels: features at the highest resolution.
+        multipliers: features at each resolution as multiples of `channels`, from the highest resolution on.
+        residual_blocks: residual blocks a resolution in the encoder; here there is one more.
+        in_channels: features that come in.
+        attention_factors: downsampling factors at which positions attend to each other (besides the middle).
+        groups: of every group norm.
+        patch: side of the pixel patches that become one position at the end; 1 in the papers, more is cheaper.
+    """
 
     def __init__(
         self,
@@ -177,7 +187,7 @@ class Decoder(nn.Module):
         self.unpatch = nn.PixelShuffle(patch) if patch > 1 else nn.Identity()
 
     def forward(self, hidden: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 fH fW"]:
-        """Decode."""
+        """Images, about in [-1, 1], from features on the latent grid."""
         return self.unpatch(self.to_images(self.layers(hidden)))
 
     @property

@@ -102,7 +102,7 @@ class VectorQuantizer(nn.Module):
         return torch.cat(numbers).unflatten(0, (len(latents), *latents.shape[2:]))
 
     def lookup(self, codes: Int[Tensor, "B H W"]) -> Float[Tensor, "B C H W"]:
-        """The codes' vectors."""
+        """The learned vectors of codes, given by their numbers."""
         return F.embedding(codes, self.codes).movedim(-1, 1)
 
     @property

@@ -57,8 +57,8 @@ def adaptive_weight(
     """|grad reconstruction| / (|grad adversarial| + 1e-4) at the decoder's last layer, at most 1e4 (Esser, eq. 7).
 
     Args:
-        reconstruction: a loss.
-        adversarial: another.
+        reconstruction: the reconstruction loss, with its graph.
+        adversarial: the adversarial loss of the autoencoder, with its graph.
         last_layer: the weight at which their gradients are compared.
         scale: of both losses while their gradients are taken, which fp16 would round to 0 otherwise. Where they
             overflow, the weight is 0.

@@ -26,11 +26,11 @@ class DiagonalGaussian:
 
     @property
     def std(self) -> Float[Tensor, "B C H W"]:
-        """Standard deviation."""
+        """Standard deviation of every raw latent."""
         return (0.5 * self.log_variance).exp()
 
     def sample(self) -> Float[Tensor, "B C H W"]:
-        """Draw by the reparameterisation trick."""
+        """Draw raw latents, as mean + std z with z ~ N(0, 1), so that gradients reach both."""
         return self.mean + self.std * torch.randn_like(self.mean)
 
     def kl(self) -> Float[Tensor, " B"]:

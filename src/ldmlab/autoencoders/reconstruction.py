@@ -40,7 +40,10 @@ class ReconstructionLoss(nn.Module):
         self.log_variance = nn.Parameter(torch.tensor(float(initial_log_variance)), requires_grad=learned_variance)
 
     def forward(self, reconstructions: Float[Tensor, "B 3 H W"], images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, ""]:
-        """Summed over an image's values, averaged over the batch."""
+        """The negative log-likelihood of images given their reconstructions.
+
+        It is summed over an image's values and averaged over the batch.
+        """
         error = self.pixel_error(reconstructions, images)
         if self.perceptual is not None and self.perceptual_weight:
             error = error + self.perceptual_weight * self.perceptual(reconstructions, images)[:, None, None, None]

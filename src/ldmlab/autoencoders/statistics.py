@@ -30,7 +30,10 @@ class RunningStatistics(nn.Module):
 
     @torch.no_grad()
     def update(self, raw: Posterior) -> None:
-        """Take in a batch. The second moment is that of a draw: the mean's square plus the posterior's variance."""
+        """Take in a batch's posterior.
+
+        The second moment is that of a draw: the mean's square plus the posterior's variance.
+        """
         self.batches += 1
         weight = 1 / self.batches.clamp(max=self.window).double()
         mean, std = raw.mean.double(), raw.std.double()
@@ -38,6 +41,6 @@ class RunningStatistics(nn.Module):
         self.second_moment.lerp_((mean.square() + std.square()).mean(dim=(0, 2, 3)), weight)
 
     def result(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
-        """Mean and standard deviation of every channel."""
+        """Mean and standard deviation of every channel, over the batches so far."""
         variance = self.second_moment - self.first_moment.square()
         return self.first_moment.float(), variance.sqrt().float()

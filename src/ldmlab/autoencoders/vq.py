@@ -27,11 +27,11 @@ class PointPosterior:
 
     @property
     def std(self) -> Float[Tensor, "B C H W"]:
-        """Zeros."""
+        """0 for every latent."""
         return torch.zeros_like(self.mean)
 
     def sample(self) -> Float[Tensor, "B C H W"]:
-        """The latents themselves."""
+        """The latents themselves, which is all that can be drawn."""
         return self.mean
 
 

@@ -62,7 +62,7 @@ class Projections(nn.Module):
         return q, k, v
 
     def join(self, attended: Float[Tensor, "B h N d"]) -> Float[Tensor, "B N D"]:
-        """What the heads return, as tokens again."""
+        """The output projection of what the heads return, side by side."""
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
 
@@ -70,11 +70,11 @@ class Attention(Projections):
     """Queries from the picture, keys and values from the picture (self) or from the context (cross).
 
     Args:
-        width: see `Projections`.
-        heads: see there.
-        head_width: see there.
+        width: D of the tokens that ask, and of what they get.
+        heads: h.
+        head_width: d; width / heads if not given.
         context_width: Dc of the tokens attended to; None makes this self-attention.
-        qkv_bias: see there.
+        qkv_bias: whether the three input projections have a bias.
         backend: name for `resolve_backend`.
         site: what a control knows this place by; None where none may look.
     """
@@ -111,5 +111,5 @@ class Attention(Projections):
 
 
 def key_mask(mask: Bool[Tensor, "B M"] | None) -> Bool[Tensor, "B 1 1 M"] | None:
-    """A mask over keys alone, for every head and query."""
+    """A mask over keys alone, shaped to hold for every head and query."""
     return None if mask is None else mask[:, None, None, :]

@@ -20,7 +20,7 @@ class Checkpointing(nn.Module):
     checkpointing = False
 
     def run_block(self, block: nn.Module, x: Float[Tensor, "B ..."], inputs: BlockInputs) -> Float[Tensor, "B ..."]:
-        """What a block makes of the features."""
+        """`block(x, inputs)`; where `checkpointing` is on and gradients are needed, it is computed again for them."""
         if self.checkpointing and is_grad_enabled():
             features: Tensor = checkpoint(block, x, inputs, use_reentrant=False)
             return features

@@ -42,7 +42,7 @@ class DiT(Checkpointing):
         context_width: width of the text tokens; None for no text.
         vector_width: width of the conditioning vector (class, pooled text); None for none.
         out_channels: channels of the output; C if not given.
-        attention: backend, see `resolve_backend`.
+        attention: name of the attention backend, such as "auto".
         conditioning: the kind of block.
         concat_channels: channels that the conditioner concatenates to the latents.
         base_grid: side of the latent grid whose positions are stretched over this one; `grid` if not given.
@@ -117,7 +117,11 @@ class DiT(Checkpointing):
         cond: Conditioning,
         control: AttentionControl | None = None,
     ) -> Float[Tensor, "B Cout H W"]:
-        """Predict from noisy latents at integer timesteps."""
+        """Predict from noisy latents at integer timesteps.
+
+        Raises:
+            ValueError: the latents are of another grid, or a field of `cond` is missing that the network was built for.
+        """
         x = with_concat(x, cond)
         self._check(x)
         # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.

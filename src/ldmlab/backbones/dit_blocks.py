@@ -19,28 +19,28 @@ from ldmlab.types import AttentionSite
 def modulate(
     x: Float[Tensor, "B N D"], shift: Float[Tensor, "B D"], scale: Float[Tensor, "B D"]
 ) -> Float[Tensor, "B N D"]:
-    """Scale and shift every token of a sample alike."""
+    """x (1 + scale) + shift, alike for every token of a sample."""
     return x * (1 + scale[:, None]) + shift[:, None]
 
 
 def layer_norm(width: int, affine: bool) -> nn.LayerNorm:
-    """Layer norm with its own scale and shift, or with those that a condition gives it."""
+    """Layer norm over D; `affine` gives it a learned scale and shift of its own."""
     return nn.LayerNorm(width, eps=1e-6, elementwise_affine=affine)
 
 
 def modulation(width: int, vectors: int) -> nn.Sequential:
-    """Regresses so many vectors of width D from the embedding of the condition."""
+    """SiLU and a linear layer: from an embedding (B, D) to `vectors` vectors of width D, side by side."""
     return nn.Sequential(nn.SiLU(), nn.Linear(width, vectors * width))
 
 
 def feed_forward(width: int, ratio: float) -> nn.Sequential:
-    """An MLP with a hidden width of so many D."""
+    """An MLP with a tanh GELU and `ratio` times D hidden features."""
     hidden = int(width * ratio)
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
 
 
 def zero(module: nn.Module) -> None:
-    """Set all weights to zero."""
+    """Set all parameters of a module to zero."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
 
@@ -60,11 +60,11 @@ class DiTBlock(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
+        """The sequence after the block: N tokens come in, and N come out."""
 
     @abstractmethod
     def initialise(self) -> None:
-        """Set what starts at other values than those of Xavier's initialisation, which all layers have."""
+        """Set the parameters that start at other values than those of Xavier's, which all linear layers have had."""
 
 
 class SingleStreamBlock(DiTBlock):
@@ -102,7 +102,7 @@ class SingleStreamBlock(DiTBlock):
             self.modulation = modulation(width, self.vectors)
 
     def initialise(self) -> None:
-        """The reference initialises the three projections of self-attention as one matrix of 3D x D."""
+        """Scale self-attention's three projections to Xavier's bounds for one matrix of 3D x D, as in the reference."""
         for layer in (self.self_attention.to_q, self.self_attention.to_k, self.self_attention.to_v):
             layer.weight.data *= 0.5**0.5
 
@@ -122,7 +122,7 @@ class InContextBlock(SingleStreamBlock):
     in_sequence = True
 
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update all tokens; the mask is over the whole sequence."""
+        """Self-attention and MLP over the whole sequence, which `inputs.mask` covers."""
         x = x + self._attend(self.self_norm(x), inputs)
         return x + self.mlp(self.mlp_norm(x))
 
@@ -133,7 +133,7 @@ class CrossAttentionBlock(SingleStreamBlock):
     adaptive = False
 
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
+        """Self-attention, cross-attention to `inputs.context`, MLP, each added to the tokens."""
         x = x + self._attend(self.self_norm(x), inputs)
         x = self._attend_to_context(x, inputs)
         return x + self.mlp(self.mlp_norm(x))
@@ -149,26 +149,29 @@ class AdaLNBlock(SingleStreamBlock):
     vectors = 4
 
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
+        """Self-attention and MLP behind norms that `inputs.embedding` modulates; between them, attention to text."""
         shift, scale, mlp_shift, mlp_scale = self.modulation(inputs.embedding).chunk(4, dim=-1)
         x = x + self._attend(modulate(self.self_norm(x), shift, scale), inputs)
         x = self._attend_to_context(x, inputs)
         return x + self.mlp(modulate(self.mlp_norm(x), mlp_shift, mlp_scale))
 
     def initialise(self) -> None:
-        """The modulation, and what a cross-attention adds, start at zero."""
+        """Start the modulation, and what a cross-attention adds, at zero."""
         super().initialise()
         for module in [self.modulation, *([self.cross_attention.to_out] if self.has_context else [])]:
             zero(module)
 
 
 class AdaLNZeroBlock(AdaLNBlock):
-    """As adaLN, with a gate on each of the two branches that is regressed as well; the block starts as the identity."""
+    """Scale, shift and a gate of both branches are regressed from the embedding of the condition.
+
+    Scales start at 1, shifts and gates at 0, so that the block starts as the identity.
+    """
 
     vectors = 6
 
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
+        """Self-attention and MLP behind modulated norms, each multiplied by a gate before it is added to the tokens."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(inputs.embedding).chunk(6, dim=-1)
         attended = self._attend(modulate(self.self_norm(x), shift, scale), inputs)
         x = self._attend_to_context(x + gate[:, None] * attended, inputs)

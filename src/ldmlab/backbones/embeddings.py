@@ -36,7 +36,7 @@ class TimestepEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(frequency_width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, timesteps: Int[Tensor, " B"]) -> Float[Tensor, "B width"]:
-        """Embed timesteps in [0, T)."""
+        """One vector a timestep, for integers in [0, T)."""
         embedded = sinusoidal(timesteps.float(), self.frequency_width)
         return self.mlp(embedded.to(next(self.mlp.parameters()).dtype))
 
@@ -73,12 +73,17 @@ class VectorProjection(nn.Module):
         self.project = nn.Identity() if vector_width == width else nn.Linear(vector_width, width)
 
     def forward(self, vector: Float[Tensor, "B V"]) -> Float[Tensor, "B width"]:
-        """Project."""
+        """The vector at the width of the time embedding."""
         return self.project(vector)
 
 
 def require_field(name: str, tensor: Tensor | None, asked_by: str) -> Tensor:
-    """Return a conditioning field that the backbone was built for.
+    """Return a field of a `Conditioning` that the backbone was built to read.
+
+    Args:
+        name: of the field.
+        tensor: its value.
+        asked_by: the backbone, for the message.
 
     Raises:
         ValueError: the conditioner did not give it.

@@ -24,7 +24,7 @@ class JointAttention(nn.Module):
         heads: h.
         head_width: d; width / heads if not given.
         qkv_bias: whether the input projections have a bias.
-        qk_norm: see `Projections`.
+        qk_norm: whether each head's queries and keys have an RMS norm with learned factors.
         backend: name for `resolve_backend`.
         site: of kind "joint"; what a control knows this place by.
     """
@@ -55,15 +55,18 @@ class JointAttention(nn.Module):
         control: AttentionControl | None = None,
         rotation: Rotation | None = None,
     ) -> tuple[Float[Tensor, "B N D"], Float[Tensor, "B L D"]]:
-        """Attend from both to both.
+        """Let picture and words attend to both, in one softmax.
 
         Args:
             picture: tokens of a grid.
             words: what comes after them in the sequence.
-            grid: of the picture; the site's own if not given.
+            grid: rows and columns of the picture's tokens; the site's own if not given.
             mask: True where a token of the sequence may be attended to.
-            control: see `attend`.
-            rotation: of the picture's queries and keys, see `grid_rotation`; words have no place.
+            control: sees the probabilities of the picture's rows, and may replace them.
+            rotation: of the picture's queries and keys, from `grid_rotation`; words have no place and are not turned.
+
+        Returns:
+            What the picture's tokens and what the words attended to, each through its own output projection.
         """
         q, k, v = self.picture.split(picture, picture)
         if rotation is not None:

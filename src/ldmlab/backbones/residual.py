@@ -63,7 +63,7 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x: Float[Tensor, "B C H W"], embedding: Float[Tensor, "B E"]) -> Float[Tensor, "B Cout H2 W2"]:
-        """Update the features."""
+        """The block's features; the grid is the same unless `resample` was given."""
         norm, activation, convolution = self.into
         hidden = convolution(self.resample(activation(norm(x))))
         embedded = self.embedding(embedding)[:, :, None, None]
@@ -94,7 +94,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
     def forward(self, x: Float[Tensor, "B C H W"], embedding: Tensor | None = None) -> Float[Tensor, "B C H2 W2"]:
-        """Downsample; the embedding is not read."""
+        """Features on a grid of half the side, H2 = H / 2; the embedding is not read."""
         return self.conv(x)
 
 
@@ -106,5 +106,5 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "B C H W"], embedding: Tensor | None = None) -> Float[Tensor, "B C H2 W2"]:
-        """Upsample; the embedding is not read."""
+        """Features on a grid of twice the side, H2 = 2 H; the embedding is not read."""
         return self.conv(F.interpolate(x, scale_factor=2, mode="nearest"))

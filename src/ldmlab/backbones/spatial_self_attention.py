@@ -24,7 +24,7 @@ class SpatialSelfAttention(nn.Module):
         zeroed(self.attention.to_out)
 
     def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B C H W"]:
-        """Update the features."""
+        """The features, each position with what it attended to added."""
         rows, columns = x.shape[-2:]
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         attended = self.attention(tokens, (rows, columns), control=inputs.control)

@@ -24,7 +24,7 @@ class GEGLU(nn.Module):
         self.out = nn.Linear(4 * width, width)
 
     def forward(self, x: Float[Tensor, "B N D"]) -> Float[Tensor, "B N D"]:
-        """Apply the layer."""
+        """W_out (a GELU(g)), where W_in x holds a and g."""
         value, gate = self.into(x).chunk(2, dim=-1)
         return self.out(value * F.gelu(gate))
 
@@ -56,7 +56,7 @@ class TransformerBlock(nn.Module):
         self.feed_forward = GEGLU(width)
 
     def forward(self, x: Float[Tensor, "B N D"], inputs: BlockInputs) -> Float[Tensor, "B N D"]:
-        """Update the tokens."""
+        """The tokens after both attentions and the feed-forward layer."""
         x = x + self.self_attention(self.norms[0](x), inputs.grid, control=inputs.control)
         x = x + self.cross_attention(self.norms[1](x), inputs.grid, inputs.context, inputs.mask, inputs.control)
         return x + self.feed_forward(self.norms[2](x))
@@ -87,7 +87,7 @@ class SpatialTransformer(nn.Module):
         self.project_out = zeroed(nn.Conv2d(inner, channels, 1))
 
     def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B C H W"]:
-        """Update the features."""
+        """The features, with what the Transformer made of the grid's positions added."""
         rows, columns = x.shape[-2:]
         # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.
         tokens = self.project_in(self.norm(x)).flatten(2).transpose(1, 2).contiguous()

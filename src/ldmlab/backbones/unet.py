@@ -40,7 +40,7 @@ class UNet(Checkpointing):
         vector_width: width of the conditioning vector; None for none.
         out_channels: channels of the output; C if not given.
         dropout: in the residual blocks.
-        attention: backend, see `resolve_backend`.
+        attention: name of the attention backend, such as "auto".
         adaptive_norm: let the time and vector embedding scale and shift the residual blocks' features, as ADM does,
             rather than only add to them, as latent diffusion does.
         attention_block: "transformer" for spatial Transformers, or "plain" for self-attention alone, which reads no
@@ -124,7 +124,11 @@ class UNet(Checkpointing):
         cond: Conditioning,
         control: AttentionControl | None = None,
     ) -> Float[Tensor, "B Cout H W"]:
-        """Predict from noisy latents at integer timesteps."""
+        """Predict from noisy latents at integer timesteps.
+
+        Raises:
+            ValueError: a field of `cond` is missing that the network was built for.
+        """
         x = with_concat(x, cond)
         self._check(x)
         embedding = self.time_embedding(timesteps)

@@ -29,7 +29,7 @@ class UNetStage(nn.Module):
         self.resample = resample
 
     def forward(self, x: Float[Tensor, "B C H W"], inputs: BlockInputs) -> Float[Tensor, "B Cout Hout Wout"]:
-        """Run the layers that are there."""
+        """Run the layers that the stage has, one after the other."""
         if self.residual is not None:
             x = self.residual(x, inputs.embedding)
         if self.attention is not None:
@@ -62,17 +62,17 @@ class UNetLayers:
             raise ValueError(f"backbone.attention_block={self.attention_block}: choose transformer or plain")
 
     def residual(self, channels: int, out_channels: int, resample: Resample | None = None) -> ResidualBlock:
-        """A residual block."""
+        """A residual block from `channels` to `out_channels`, which changes the grid too if `resample` says how."""
         return ResidualBlock(channels, self.embedding_width, out_channels, self.dropout, self.adaptive_norm, resample)
 
     def resample(self, channels: int, direction: Resample) -> nn.Module:
-        """Halves or doubles the grid: a residual block, or a single convolution."""
+        """What halves ("down") or doubles ("up") the grid: a residual block, or a single convolution."""
         if self.residual_resampling:
             return self.residual(channels, channels, direction)
         return Downsample(channels) if direction == "down" else Upsample(channels)
 
     def attend(self, channels: int, name: str, level: int) -> nn.Module:
-        """A spatial Transformer or plain self-attention; its attention sites have names that start with `name`."""
+        """A spatial Transformer or self-attention alone; its attention sites have names that start with `name`."""
         heads, head_width = self._split(channels)
         grid = (self.grid >> level, self.grid >> level)
         if self.attention_block == "plain":
@@ -91,7 +91,7 @@ class UNetLayers:
 def encoder_stages(
     layers: UNetLayers, channels: int, widths: Sequence[int], attends: Sequence[bool], residual_blocks: int
 ) -> tuple[nn.ModuleList, list[int]]:
-    """From `channels` features at full resolution down; with the features of every skip connection."""
+    """The stages from `channels` features at full resolution down, and the features of every skip connection."""
     stages = nn.ModuleList()
     skips = [channels]
     for level, width in enumerate(widths):
@@ -107,7 +107,7 @@ def encoder_stages(
 
 
 def middle_stages(layers: UNetLayers, width: int, level: int) -> nn.ModuleList:
-    """At the lowest resolution: residual block, attention, residual block."""
+    """The stages at the lowest resolution: residual block with attention, and residual block."""
     first = UNetStage(layers.residual(width, width), layers.attend(width, "middle", level))
     return nn.ModuleList([first, UNetStage(layers.residual(width, width))])
 
@@ -115,7 +115,10 @@ def middle_stages(layers: UNetLayers, width: int, level: int) -> nn.ModuleList:
 def decoder_stages(
     layers: UNetLayers, skips: Sequence[int], widths: Sequence[int], attends: Sequence[bool], residual_blocks: int
 ) -> nn.ModuleList:
-    """Back up to full resolution, one more residual block a resolution, each reading the last unread skip."""
+    """The stages back up to full resolution, each of which reads the last unread skip connection.
+
+    There is one more residual block a resolution than in the encoder.
+    """
     stages = nn.ModuleList()
     unread = list(skips)
     features = widths[-1]

@@ -78,7 +78,7 @@ class Conditioner(nn.Module, ABC):
         `forward` does so itself where it is not done before, and then copies within a step. Nothing by default.
 
         Raises:
-            ValueError: see `forward`.
+            ValueError: the batch lacks what this conditioner reads, or holds values that it does not understand.
         """
         return batch
 
@@ -137,8 +137,13 @@ class Conditioner(nn.Module, ABC):
 def require_key(batch: Mapping[str, Any], key: str, conditioner: str) -> Any:
     """Return `batch[key]`.
 
+    Args:
+        batch: what a conditioner is given.
+        key: what it reads.
+        conditioner: its name, for the message.
+
     Raises:
-        ValueError: it is missing.
+        ValueError: the key is missing.
     """
     if key not in batch:
         raise ValueError(f"conditioner '{conditioner}' reads '{key}', which the data lacks; choose another conditioner")

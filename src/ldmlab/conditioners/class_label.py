@@ -43,18 +43,26 @@ class ClassLabel(Conditioner):
         return self._look_up(self._checked(require_key(batch, "labels", "class_label")).to(self.device()))
 
     def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See `Conditioner.as_tensors`."""
+        """The batch with "labels" as a tensor of B integers on the CPU.
+
+        Raises:
+            ValueError: there are none, or one is outside [0, classes).
+        """
         return {**batch, "labels": self._checked(require_key(batch, "labels", "class_label"))}
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """A prompt is a class number."""
+        """What `forward` reads, for prompts that are class numbers, as "3".
+
+        Raises:
+            ValueError: a prompt is no class number.
+        """
         for prompt in prompts:
             if not prompt.isascii() or not prompt.isdigit():
                 raise ValueError(f"prompt '{prompt}': this model reads class numbers, for example: ldmlab sample 3 7")
         return {"labels": [int(prompt) for prompt in prompts]}
 
     def null(self, n: int) -> Conditioning:
-        """The row after the last class.
+        """n times the row "no class", which follows that of the last class.
 
         Raises:
             ValueError: the table has no such row.

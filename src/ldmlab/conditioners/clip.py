@@ -78,13 +78,20 @@ class CLIPText(Conditioner):
         return super().train(False)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """Refuses a prompt that would be cut."""
+        """What `forward` reads, for prompts as a user types them.
+
+        Raises:
+            ValueError: a prompt has more than L tokens and would be cut.
+        """
         for prompt in prompts:
             check_length(prompt, len(self.tokenizer.encode(prompt)) + 2, self.length)
         return super().batch(prompts)
 
     def words(self, prompt: str) -> PromptWords:
-        """See `Conditioner.words`. A word is what CLIP's own pattern splits off; the digits of a number are one."""
+        """Which positions of `context` belong to which words of a prompt.
+
+        A word is what CLIP's own pattern splits off; the digits of a number are one.
+        """
         pieces: list[tuple[str, int]] = []
         end = -1
         cleaned = self.tokenizer.clean_fn(prompt)
@@ -102,13 +109,13 @@ class CLIPText(Conditioner):
         return self._encode(self.as_tensors(batch)["tokens"].to(self.positions.device))
 
     def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See `Conditioner.as_tensors`: "tokens" (B, L)."""
+        """The batch with its "captions" as "tokens" (B, L), integers on the CPU."""
         if "tokens" in batch:
             return batch
         return {**batch, "tokens": self.token_ids(require_key(batch, "captions", "clip"))[0]}
 
     def null(self, n: int) -> Conditioning:
-        """The empty prompt, encoded once."""
+        """n times the empty prompt, which is encoded once."""
         end = self.tokenizer.eot_token_id
         padding = end if self.padding == "end" else 0
         ids = torch.full((1, self.length), padding, device=self.positions.device)
@@ -134,7 +141,7 @@ class CLIPText(Conditioner):
         return (ids == self.tokenizer.eot_token_id).int().argmax(dim=-1)
 
     def states(self, ids: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """The states of tokens after the final norm."""
+        """The states of all tokens after the final norm."""
         hidden = self.token_embedding(ids) + self.positions
         return self.norm(self.transformer(hidden, attn_mask=self.causal_mask))
 
@@ -146,7 +153,7 @@ class FrozenCLIP(CLIPText):
         model: an open_clip architecture, for example "ViT-L-14-quickgelu".
         weights: local file with the architecture's weights (.safetensors or .pt), or one that `ldmlab import` wrote;
             nothing is ever downloaded. None where they follow from a checkpoint of a whole model.
-        padding: what fills a prompt up to L, see `CLIPText`.
+        padding: what fills a prompt up to L: token 0, or the end mark as Stable Diffusion has it.
         pooled: whether it gives `vector`.
     """
 

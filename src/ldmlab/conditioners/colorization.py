@@ -27,19 +27,19 @@ class Colorization(ImageConditioner):
     shows = "grey"
 
     def channels(self, space: LatentSpace) -> int:
-        """f^2: every cell of the grid holds its grey pixels."""
+        """Cc = f^2: every cell of the latent grid holds its grey pixels."""
         return space.factor**2
 
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:
-        """The grey picture, pixel-unshuffled."""
+        """The grey picture in [-1, 1], pixel-unshuffled to the latent grid."""
         return F.pixel_unshuffle(self.grey(batch), self.space.factor)
 
     def grey(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 1 fH fW"]:
-        """The luma."""
+        """The luma of `batch["images"]` in [-1, 1], rounded to 8 bits."""
         images = stacked(batch, "images", "colorization", self.device())
         weighed = [weight * channel for weight, channel in zip(LUMA, images.split(1, dim=1), strict=True)]
         return as_stored(torch.cat(weighed, dim=1).sum(dim=1, keepdim=True))
 
     def naive(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH fW"]:
-        """The grey picture."""
+        """The grey picture, in three equal channels: the baseline of the task."""
         return self.grey(batch).expand(-1, 3, -1, -1)

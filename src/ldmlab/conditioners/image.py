@@ -47,7 +47,7 @@ class ImageConditioner(Conditioner):
 
     @abstractmethod
     def channels(self, space: LatentSpace) -> int:
-        """Cc beside latents of that kind.
+        """Cc, how many channels are concatenated to latents of a space.
 
         Raises:
             ValueError: the task and the autoencoder do not fit each other.
@@ -55,7 +55,7 @@ class ImageConditioner(Conditioner):
 
     @abstractmethod
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:
-        """What is concatenated to the latents."""
+        """The channels that are concatenated to the noisy latents."""
 
     @abstractmethod
     def naive(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH fW"]:
@@ -83,55 +83,71 @@ class ImageConditioner(Conditioner):
         return {"images": signed(image)[None]}
 
     def place(self, space: LatentSpace, grid: int) -> None:
-        """See `Conditioner.place`."""
+        """Learn of the latents that are conditioned, and with them how many channels are concatenated.
+
+        Args:
+            space: the frozen autoencoder. It is seen, not owned: its weights stay out of this module's.
+            grid: side of the square latent grid.
+        """
         self.text.place(space, grid)
         self.concat_channels = self.channels(space)
         self._placed = space, grid
 
     def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Of the other conditioner: pictures are tensors already."""
+        """The batch with what the other conditioner reads as tensors; pictures are tensors already."""
         return self.text.as_tensors(batch)
 
     @property
     def space(self) -> LatentSpace:
-        """The latents that it stands beside."""
+        """The frozen autoencoder whose latents are conditioned.
+
+        Raises:
+            ValueError: `place` has not been called.
+        """
         return self._require_placed()[0]
 
     @property
     def side(self) -> int:
-        """Of the square pictures that the model draws, in pixels."""
+        """Side of the square pictures that the model draws, in pixels.
+
+        Raises:
+            ValueError: `place` has not been called.
+        """
         space, grid = self._require_placed()
         return grid * space.factor
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """The picture, and what the other conditioner gives."""
+        """The picture as `concat`, and the fields that the other conditioner gives."""
         return replace(self.text(batch), concat=self.concat(batch))
 
     def null(self, n: int) -> Conditioning:
-        """Neither text nor picture."""
+        """n conditions without text and without picture: the other conditioner's null, and zeros as `concat`."""
         _, grid = self._require_placed()
         return replace(self.text.null(n), concat=torch.zeros(n, self.concat_channels, grid, grid, device=self.device()))
 
     def null_beside(self, cond: Conditioning, n: int) -> Conditioning:
-        """The picture without the text; zeros where there is no text to take away."""
+        """What n samples become without their condition: the picture stays and the text goes.
+
+        Where there is no text to take away, zeros stand for no picture.
+        """
         assert cond.concat is not None
         null = self.text.null(n)
         return replace(null, concat=torch.zeros_like(cond.concat) if null.empty else cond.concat)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """Of the prompts alone."""
+        """What the other conditioner reads, for prompts; a picture comes from data, or from `given`."""
         return self.text.batch(prompts)
 
     def words(self, prompt: str) -> PromptWords:
-        """See `Conditioner.words`."""
+        """Which positions of `context` belong to which words of a prompt, as the other conditioner reads it."""
         return self.text.words(prompt)
 
     def prepare(self, captions: Captions) -> None:
-        """See `Conditioner.prepare`."""
+        """Let the other conditioner fit what it makes from the training captions, such as a tokenizer."""
         self.text.prepare(captions)
 
     def device(self) -> torch.device:
-        """Where the autoencoder is."""
+        """Where the autoencoder is, and the conditions with it."""
         return self.space.latent_mean.device
 
     def _require_placed(self) -> tuple[LatentSpace, int]:

@@ -47,8 +47,8 @@ class Inpainting(ImageConditioner):
     the upper left (nearest neighbour), as in both published implementations.
 
     Args:
-        layout: "ldm" or "sd", see `LAYOUTS`.
-        text: see `ImageConditioner`.
+        layout: "ldm" or "sd": how latent diffusion or Stable Diffusion is told the mask.
+        text: the conditioner of what else the model reads, such as a prompt; none if not given.
     """
 
     shows = "mean of the known pixels"
@@ -61,11 +61,11 @@ class Inpainting(ImageConditioner):
         self.layout = LAYOUTS[layout]
 
     def channels(self, space: LatentSpace) -> int:
-        """C + 1."""
+        """Cc = C + 1: the latents of the masked picture, and the mask."""
         return space.latent_channels + 1
 
     def complete(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Mapping[str, Any]:
-        """Draw masks where there are none."""
+        """The batch with random masks where it has none, drawn by `random_masks`."""
         if "masks" in batch:
             return batch
         images = stacked(batch, "images", "inpainting", self.device())
@@ -74,7 +74,7 @@ class Inpainting(ImageConditioner):
 
     @torch.no_grad()
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:
-        """Masked latents and mask, in the order of the layout."""
+        """The masked picture's latents and the mask on the latent grid, in the order of the layout."""
         images, masks = self._read(batch)
         latents, _ = self.space.moments(images.masked_fill(masks, self.layout.hidden))
         cells = F.interpolate(masks.to(latents.dtype), size=latents.shape[2:], mode="nearest")
@@ -82,21 +82,29 @@ class Inpainting(ImageConditioner):
         return torch.cat([mask, latents] if self.layout.mask_first else [latents, mask], dim=1)
 
     def naive(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH fW"]:
-        """The known pixels, and their mean colour elsewhere."""
+        """The known pixels, and their mean colour elsewhere: the baseline of the task."""
         images, masks = self._read(batch)
         known = (~masks).sum(dim=(2, 3), keepdim=True).clamp(min=1)
         mean = images.masked_fill(masks, 0).sum(dim=(2, 3), keepdim=True) / known
         return torch.where(masks, mean, images)
 
     def finish(self, batch: Mapping[str, Any], pictures: UInt8[Tensor, "B 3 fH fW"]) -> UInt8[Tensor, "B 3 fH fW"]:
-        """The known pixels as they were, to the bit."""
+        """The drawn pictures with the known pixels put back, exactly as they were."""
         images, masks = (tensor.to(pictures.device) for tensor in self._read(batch))
         return torch.where(masks, pictures, as_bytes(images))
 
     def given(
         self, image: UInt8[Tensor, "3 _ _"], mask: Bool[Tensor, "_ _"] | None = None
     ) -> dict[str, Float[Tensor, "1 ..."]]:
-        """The mask has to be there, of the picture's size, and not empty."""
+        """What `forward` reads, for a user's picture with a hole.
+
+        Args:
+            image: the picture, of the model's own size.
+            mask: True where it is to be filled, of the picture's size.
+
+        Raises:
+            ValueError: there is no mask, it is empty, or a size is another.
+        """
         if mask is None:
             raise ValueError("mask: this model fills a part of a picture; give mask=PATH, white where to fill")
         batch = super().given(image)

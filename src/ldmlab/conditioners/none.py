@@ -10,12 +10,15 @@ from ldmlab.types import Conditioning
 
 
 class NoCondition(Conditioner):
-    """Gives nothing and reads nothing. Guidance needs a condition: sample such a model with guidance=none."""
+    """An unconditional model: reads no key of a batch and gives no field.
+
+    Guidance needs a condition, so such a model is sampled with guidance=none.
+    """
 
     def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Nothing."""
+        """A `Conditioning` without a field, whatever the batch holds."""
         return Conditioning()
 
     def null(self, n: int) -> Conditioning:
-        """Nothing."""
+        """A `Conditioning` without a field, for any n."""
         return Conditioning()

@@ -13,12 +13,12 @@ from ldmlab.conditioners.base import require_key
 
 
 def as_bytes(images: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """Images in [-1, 1] as bytes, rounded and clamped."""
+    """Images in [-1, 1] as bytes 0 ... 255, rounded and clamped."""
     return ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def signed(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Bytes as floats in [-1, 1]."""
+    """Bytes 0 ... 255 as floats in [-1, 1]."""
     return images.float() / 127.5 - 1
 
 

@@ -25,7 +25,7 @@ class SuperResolution(ImageConditioner):
 
     Args:
         factor: k.
-        text: see `ImageConditioner`.
+        text: the conditioner of what else the model reads, such as a prompt; none if not given.
     """
 
     shows = "bicubic"
@@ -37,7 +37,7 @@ class SuperResolution(ImageConditioner):
         self.factor = factor
 
     def channels(self, space: LatentSpace) -> int:
-        """3 (f / k)^2, or 3 where the small picture is no finer than the grid."""
+        """Cc = 3 (f / k)^2 where the small picture is finer than the latent grid, else 3."""
         if space.factor % self.factor and self.factor % space.factor:
             raise ValueError(
                 f"conditioner.factor={self.factor}: give a divisor or a multiple of the autoencoder's, {space.factor}"
@@ -45,14 +45,14 @@ class SuperResolution(ImageConditioner):
         return 3 * max(1, space.factor // self.factor) ** 2
 
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:
-        """The small picture on the latent grid."""
+        """The small picture in [-1, 1], brought to the latent grid."""
         small, factor = self.small(batch), self.space.factor
         if factor >= self.factor:
             return F.pixel_unshuffle(small, factor // self.factor)
         return F.interpolate(small, scale_factor=self.factor // factor, mode="nearest")
 
     def small(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH/k fW/k"]:
-        """The small picture, given or made."""
+        """The small picture in [-1, 1], as it is given or made from the large one."""
         if "low_resolution" in batch:
             return stacked(batch, "low_resolution", "super_resolution", self.device())
         images = stacked(batch, "images", "super_resolution", self.device())
@@ -63,13 +63,21 @@ class SuperResolution(ImageConditioner):
         return as_stored(F.interpolate(images, size=size, mode="bicubic", antialias=True))
 
     def naive(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH fW"]:
-        """Bicubic enlargement."""
+        """The small picture enlarged by bicubic interpolation: the baseline of the task."""
         return F.interpolate(self.small(batch), scale_factor=self.factor, mode="bicubic").clamp(-1, 1)
 
     def given(
         self, image: UInt8[Tensor, "3 _ _"], mask: Bool[Tensor, "_ _"] | None = None
     ) -> dict[str, Float[Tensor, "1 ..."]]:
-        """A small picture is taken as it is, one of the size that the model draws is made small first."""
+        """What `forward` reads, for a user's picture.
+
+        Args:
+            image: a small picture, taken as it is; or one of the size that the model draws, which is made small first.
+            mask: none, since the task fills nothing.
+
+        Raises:
+            ValueError: the picture is of another size, or a mask is given.
+        """
         if mask is not None or image.shape[1] == self.side:
             return super().given(image, mask)
         require_side(image, self.side // self.factor)

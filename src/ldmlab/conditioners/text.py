@@ -49,7 +49,7 @@ class EncoderBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L D"]:
-        """Update the tokens."""
+        """The tokens after self-attention and MLP; those that `mask` leaves out are not attended to."""
         x = x + self.attention(self.attention_norm(x), mask=mask)
         return x + self.mlp(self.mlp_norm(x))
 
@@ -125,13 +125,21 @@ class TextTransformer(Conditioner):
             log.warning(message, longer, len(rows), self.length)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """Refuses a prompt that would be cut."""
+        """What `forward` reads, for prompts as a user types them.
+
+        Raises:
+            ValueError: a prompt has more than L tokens and would be cut.
+        """
         for prompt, tokens in zip(prompts, lengths(self._fitted(), prompts), strict=True):
             check_length(prompt, tokens, self.length)
         return super().batch(prompts)
 
     def words(self, prompt: str) -> PromptWords:
-        """See `Conditioner.words`."""
+        """Which positions of `context` belong to which words of a prompt.
+
+        Raises:
+            ValueError: the tokenizer has not been fitted.
+        """
         if self.context_width is None:
             return super().words(prompt)
         return from_offsets(prompt, self._fitted().encode(prompt).offsets, self.length)
@@ -141,14 +149,14 @@ class TextTransformer(Conditioner):
         return self._encode(self.as_tensors(batch)["tokens"].to(self.positions.device))
 
     def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See `Conditioner.as_tensors`: "tokens" (B, L)."""
+        """The batch with its "captions" as "tokens" (B, L), integers on the CPU."""
         if "tokens" in batch:
             return batch
         ids, _ = encode(self._fitted(), require_key(batch, "captions", "text"), self.length)
         return {**batch, "tokens": ids}
 
     def null(self, n: int) -> Conditioning:
-        """The empty prompt, encoded once."""
+        """n times the empty prompt, which is encoded once."""
         ids = encode_nothing(self._fitted(), self.length, self.positions.device)
         return self._encode(ids).map(lambda field: expand_rows(field, n))
 

@@ -89,7 +89,7 @@ def read_wordpiece(path: Path) -> Tokenizer:
 
 
 def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
-    """The ids of padding, begin and end."""
+    """The ids of the padding, begin and end tokens."""
     names = MARKS if tokenizer.token_to_id(PAD) is not None else BERT_MARKS[:3]
     pad, begin, end = (tokenizer.token_to_id(name) for name in names)
     assert pad is not None
@@ -104,13 +104,13 @@ def to_tensor(tokenizer: Tokenizer) -> UInt8[Tensor, " bytes"]:
 
 
 def from_tensor(data: UInt8[Tensor, " bytes"]) -> Tokenizer:
-    """The inverse of `to_tensor`.
+    """The tokenizer that `to_tensor` put into a tensor.
 
     Of the JSON, which may be a stranger's, words and merges are read and nothing else: how text is normalised and split
     is as `fit_tokenizer` and `read_wordpiece` make it, since patterns and replacements of a file could run without end.
 
     Raises:
-        ValueError: it holds neither of the two.
+        ValueError: it holds neither a byte-level BPE nor a WordPiece tokenizer.
     """
     try:
         model = _model_of(data)

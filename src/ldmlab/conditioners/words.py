@@ -27,7 +27,7 @@ class PromptWords:
 
     @property
     def length(self) -> int:
-        """L, of the context."""
+        """L, the number of positions in the context."""
         return 1 + max(*self.others, *(position for positions in self.tokens for position in positions))
 
     def find(self, phrase: str, key: str) -> list[int]:

@@ -133,7 +133,7 @@ class ShardIndex:
 
     @cached_property
     def labels_sha256(self) -> str:
-        """Of the labels of the usable samples, in order."""
+        """SHA-256 of the labels of the usable samples, in order."""
         return hashlib.sha256(self.labels.tobytes()).hexdigest()
 
     def count(self, defect: Defect) -> int:

@@ -84,7 +84,7 @@ class CachedLatents(Dataset[LatentBatch]):
 
 
 def as_is(batch: LatentBatch) -> LatentBatch:
-    """Collate what is a batch already."""
+    """Collate a batch that `CachedLatents` gave as a whole: return it as it is."""
     return batch
 
 

@@ -54,7 +54,7 @@ class Denoiser(nn.Module):
 
     @property
     def learns_variance(self) -> bool:
-        """Whether an estimate has a `variance_mix`."""
+        """Whether the backbone predicts the variance of reverse steps too: an estimate then has a `variance_mix`."""
         return self.objective.learns_variance
 
     def forward(

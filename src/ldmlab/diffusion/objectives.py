@@ -23,13 +23,13 @@ class LossInputs:
     """What a loss is computed from: noisy samples, what they were made from, and what the network made of them.
 
     Attributes:
-        latents: clean.
-        noise: what was mixed in.
-        timesteps: at which timesteps.
-        level: their levels, (B,).
-        x: the mixture.
-        prediction: the network's output, without that for the variance.
-        variance_mix: see `Estimate.variance_mix`.
+        latents: clean latents of unit variance.
+        noise: N(0, 1) noise that was mixed in.
+        timesteps: of the schedule, one a sample.
+        level: the noise levels of the timesteps, (B,).
+        x: alpha latents + sigma noise.
+        prediction: the network's output, without the channels for the variance.
+        variance_mix: the network's share of beta in the log-variance, see `Estimate`; None where it learns no variance.
         parameterization: what the prediction means.
         chain: the reverse steps between the levels that the network is trained on, the noisiest first; None where it
             learns no variance.
@@ -47,7 +47,7 @@ class LossInputs:
 
 
 class Objective(ABC):
-    """A loss.
+    """What a denoiser is trained to make small.
 
     Attributes:
         learns_variance: whether the network's output has as many channels again for the variance.
@@ -57,14 +57,14 @@ class Objective(ABC):
 
     @abstractmethod
     def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
-        """The loss of each sample."""
+        """The loss of each sample of a batch, not yet averaged."""
 
 
 class Simple(Objective):
     """L_simple, the mean squared error of the prediction (Ho et al. 2020, eq. 14)."""
 
     def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
-        """See `Objective.loss`."""
+        """The mean squared difference between prediction and target, over a sample's values."""
         target = inputs.parameterization.target(inputs.latents, inputs.noise, inputs.level)
         return (inputs.prediction - target).square().flatten(1).mean(dim=1)
 
@@ -84,7 +84,7 @@ class MinSNR(Simple):
         self.gamma = gamma
 
     def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
-        """See `Objective.loss`."""
+        """L_simple times `weight` at each sample's level."""
         simple = super().loss(inputs)
         return self.weight(inputs.level, inputs.parameterization).to(simple) * simple
 
@@ -103,7 +103,7 @@ class Hybrid(Simple):
     learns_variance = True
 
     def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
-        """See `Objective.loss`."""
+        """L_simple plus the variational bound's term for the sample's step, in bits a dimension, times T / 1000."""
         chain, mix = inputs.chain, inputs.variance_mix
         assert chain is not None
         assert mix is not None

@@ -30,7 +30,7 @@ class Parameterization(Protocol):
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """What the prediction should be."""
+        """What the network is to predict, for clean latents that are mixed with noise at a level."""
         ...
 
 
@@ -51,14 +51,14 @@ class PosteriorMean(nn.Module):
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """x_0 = (mean - a x_t) / b, with the posterior's weights a and b."""
+        """x_0 = (mean - a x_t) / b, with the posterior's weights a of x_t and b of x_0."""
         x_weight, denoised_weight = self._weights(level, x)
         return (prediction - x_weight * x) / denoised_weight
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """a x_t + b x_0."""
+        """The posterior's mean a x_t + b x_0, for x_t made of the latents and the noise."""
         alpha, sigma = level.like(latents)
         x_weight, denoised_weight = self._weights(level, latents)
         return x_weight * (alpha * latents + sigma * noise) + denoised_weight * latents
@@ -75,13 +75,13 @@ class CleanLatents:
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """The prediction itself."""
+        """x_0 is the prediction itself."""
         return prediction
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """The latents themselves."""
+        """The network is to predict the clean latents themselves."""
         return latents
 
 
@@ -91,14 +91,14 @@ class Epsilon:
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """x_0 = (x_t - sigma_t eps) / alpha_t."""
+        """x_0 = (x_t - sigma_t eps) / alpha_t, where eps is the prediction."""
         alpha, sigma = level.like(x)
         return (x - sigma * prediction) / alpha
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """The noise itself."""
+        """The network is to predict the noise itself."""
         return noise
 
 
@@ -112,14 +112,14 @@ class Velocity:
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """x_0 = (alpha_t x_t - sigma_t v) / (alpha_t^2 + sigma_t^2)."""
+        """x_0 = (alpha_t x_t - sigma_t v) / (alpha_t^2 + sigma_t^2), where v is the prediction."""
         alpha, sigma = level.like(x)
         return (alpha * x - sigma * prediction) / (alpha**2 + sigma**2)
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """v."""
+        """The network is to predict v = alpha_t eps - sigma_t x_0."""
         alpha, sigma = level.like(latents)
         return alpha * noise - sigma * latents
 
@@ -130,14 +130,14 @@ class FlowVelocity:
     def denoised(
         self, prediction: Float[Tensor, "B *grid"], x: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """x_0 = (x_t - sigma_t u) / (alpha_t + sigma_t)."""
+        """x_0 = (x_t - sigma_t u) / (alpha_t + sigma_t), where u is the prediction."""
         alpha, sigma = level.like(x)
         return (x - sigma * prediction) / (alpha + sigma)
 
     def target(
         self, latents: Float[Tensor, "B *grid"], noise: Float[Tensor, "B *grid"], level: Level
     ) -> Float[Tensor, "B *grid"]:
-        """u."""
+        """The network is to predict u = eps - x_0."""
         return noise - latents
 
 

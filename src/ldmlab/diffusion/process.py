@@ -40,7 +40,7 @@ def posterior_weights(
 
 
 def posterior_coefficients(level: Level, next_level: Level) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
-    """The same weights, shaped as the levels and in their dtype."""
+    """Weights of x_t and of x_0 in the mean of q(x_s | x_t, x_0), shaped as the levels and in their dtype."""
     x_weight = level.alpha / next_level.alpha * next_level.sigma**2 / level.sigma**2
     return x_weight, next_level.alpha * transition_variance(level, next_level) / level.sigma**2
 
@@ -65,7 +65,7 @@ def interpolated_log_variance(
 
 
 def interpolate(mix: Float[Tensor, "*shape"], lower: Tensor, upper: Tensor) -> Float[Tensor, "*shape"]:
-    """`lower` where mix is 0, `upper` where it is 1."""
+    """(1 - mix) lower + mix upper, value by value: `lower` where mix is 0, `upper` where it is 1."""
     return mix * upper + (1 - mix) * lower
 
 

@@ -42,12 +42,12 @@ class NoiseSchedule:
 
     @property
     def alphas_cumprod(self) -> Float64[Tensor, " T"]:
-        """alpha_t^2."""
+        """alpha_t^2 of every timestep, the product of 1 - beta up to it (Ho et al. 2020, eq. 4)."""
         return self.signal ** (2 / self.power)
 
     @property
     def betas(self) -> Float64[Tensor, " T"]:
-        """beta_t = 1 - alphas_cumprod_t / alphas_cumprod_{t-1}."""
+        """beta_t = 1 - alphas_cumprod_t / alphas_cumprod_{t-1} of every timestep; alphas_cumprod_{-1} is 1."""
         previous = torch.cat([self.signal.new_ones(1), self.alphas_cumprod[:-1]])
         return 1 - self.alphas_cumprod / previous
 
@@ -69,7 +69,7 @@ class NoiseSchedule:
         return nearest(self.rising_log_snr(), Level(level.alpha.cpu(), level.sigma.cpu()))
 
     def rising_log_snr(self) -> Float64[Tensor, " T"]:
-        """That of every timestep, from the noisiest to the least noisy; `FAR` stands for infinity."""
+        """log(alpha^2 / sigma^2) of every timestep, from the noisiest to the least noisy; `FAR` stands for infinity."""
         return self.level(torch.arange(len(self))).log_snr.clamp(-FAR, FAR).flip(0)
 
     def _level(self, signal: Float64[Tensor, "*shape"]) -> Level:

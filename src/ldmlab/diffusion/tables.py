@@ -67,7 +67,7 @@ class LevelTable(Tables):
     """The levels of a schedule's timesteps and the clean one, on the model's device.
 
     Args:
-        schedule: whose.
+        schedule: the noise schedule whose levels they are.
     """
 
     def __init__(self, schedule: NoiseSchedule) -> None:

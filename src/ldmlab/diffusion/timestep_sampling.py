@@ -29,7 +29,7 @@ class Uniform:
     def draw(
         self, count: int, timesteps: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Int[Tensor, " B"]:
-        """See `TimestepSampling.draw`."""
+        """Draw `count` of the timesteps 0 ... T - 1, each as likely as any other."""
         return torch.randint(timesteps, (count,), device=device, generator=generator)
 
 
@@ -53,6 +53,6 @@ class LogitNormal:
     def draw(
         self, count: int, timesteps: int, device: torch.device, generator: torch.Generator | None = None
     ) -> Int[Tensor, " B"]:
-        """See `TimestepSampling.draw`."""
+        """Draw `count` of the timesteps 0 ... T - 1, most of them around sigmoid(mean) T."""
         logits = self.mean + self.std * torch.randn(count, device=device, generator=generator)
         return (logits.sigmoid() * timesteps).long().clamp(max=timesteps - 1)

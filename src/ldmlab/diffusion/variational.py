@@ -53,7 +53,7 @@ class ReverseChain(Tables):
         return len(self.log_upper)
 
     def log_variance(self, steps: Int[Tensor, " #B"], mix: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """mix log_upper + (1 - mix) log_lower (Nichol & Dhariwal 2021, eq. 15)."""
+        """Log-variance of the reverse steps, mix log_upper + (1 - mix) log_lower (Nichol & Dhariwal 2021, eq. 15)."""
         return interpolate(mix, *self._of(steps, mix, "log_lower", "log_upper"))
 
     def bits(

@@ -48,12 +48,12 @@ class Conditions:
     uncond: Conditioning | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Conditions:
-        """Apply a function to every field of both."""
+        """Apply a function to every field of `cond` and `uncond`."""
         return Conditions(self.cond.map(function), None if self.uncond is None else self.uncond.map(function))
 
     @staticmethod
     def cat(parts: Sequence[Conditions]) -> Conditions:
-        """One below the other."""
+        """The conditions of several batches as those of one, row after row."""
         unconds = [part.uncond for part in parts if part.uncond is not None]
         return Conditions(
             Conditioning.cat([part.cond for part in parts]), Conditioning.cat(unconds) if unconds else None

@@ -25,7 +25,7 @@ class Drawing:
     Attributes:
         sampler: the method that leads from noise to latents.
         guidance: how strongly conditions lead it.
-        seeds: one a picture or pair, see `PictureNoise`.
+        seeds: one a picture or pair, from which all of its noise is drawn.
         batch_size: pictures at once on a GPU, a limit on memory.
         precision: what networks compute in; None leaves that to their weights. Latents are fp32 in every one.
         compiled: whether networks are compiled, and that for one size of batch: the last batch is filled up.
@@ -39,7 +39,7 @@ class Drawing:
     compiled: bool = False
 
     def of(self, seeds: Sequence[int]) -> Drawing:
-        """The same way to draw other pictures."""
+        """This way to draw, for pictures of other seeds."""
         return replace(self, seeds=seeds)
 
     def rows(self, model: LatentDiffusion) -> int:
@@ -53,7 +53,7 @@ class Drawing:
         return 8 if max(model.latent_shape[1:]) <= SMALL_GRID else 1
 
     def fills(self, model: LatentDiffusion) -> bool:
-        """Whether the last of the pictures is drawn again until a batch is full."""
+        """Whether the last batch is filled up to `rows` by drawing its last picture again."""
         return self.compiled or model.device.type == "cpu"
 
     def running(self, model: LatentDiffusion) -> AbstractContextManager[object]:

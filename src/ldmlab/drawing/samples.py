@@ -31,13 +31,14 @@ def sample(
     """Pictures for a batch of conditions, one seed each.
 
     Args:
-        model: the parts.
-        drawing: how.
+        model: draws them.
+        drawing: the sampler, the guidance and the seeds.
         batch: what the conditioner reads.
         on_step: called with (step, latents) after every step of all that are drawn at once.
-        negative: see `Subject`.
-        observer: gives controls that look on, in a further pass before each that counts; see `guidance.observed`. Such
-            a control is told when a step begins, and nothing that it returns is used.
+        negative: what guidance leads away from in place of the null condition; what it lacks, such as a picture, is
+            that of `batch`.
+        observer: gives controls that look on, in a further pass before each that counts, so that no bit of a picture
+            changes. Such a control is told when a step begins, and nothing that it returns is used.
 
     Raises:
         ValueError: `negative` is given and the guidance makes no use of it.
@@ -62,12 +63,13 @@ def sample_pairs(
     """Two pictures from each seed, drawn side by side from the same noise, so that a control can relate them.
 
     Args:
-        model: the parts.
-        drawing: how; both pictures of a pair share its seed, and the noise of stochastic samplers too.
+        model: draws them.
+        drawing: the sampler, the guidance and the seeds; both pictures of a pair share one, and the noise of stochastic
+            samplers too.
         source: what the first pictures show.
         target: what the second ones show.
         control: sees the conditional passes: first the rows of `source`, then as many of `target`.
-        on_step: see `sample`; the latents are those of both.
+        on_step: called with (step, latents) after every step; the latents are those of both.
 
     Returns:
         The first pictures and the second ones.

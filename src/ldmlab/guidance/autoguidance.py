@@ -42,7 +42,12 @@ class Autoguidance(nn.Module, Guidance):
         self.latents = latents
 
     def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:
-        """See `Guidance.check`; the weaker model reads the same noisy latents at the same levels."""
+        """Refuse a model that the weaker one cannot guide.
+
+        Raises:
+            ValueError: the weaker model mixes latents and noise along another path, or its prediction says nothing at
+                one of the model's levels.
+        """
         if self.denoiser.schedule.power != denoiser.schedule.power:
             raise ValueError(
                 "guidance.ckpt: the weaker model mixes latents and noise along another path (schedule=rectified_flow "
@@ -57,7 +62,17 @@ class Autoguidance(nn.Module, Guidance):
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None
     ) -> GuidedDenoiser:
-        """See `Guidance.bind`; `uncond` is what `opposite` gave."""
+        """Return what a sampler calls: each estimate takes a pass of both models.
+
+        Args:
+            denoiser: the stronger model.
+            cond: what to draw, as the stronger model reads it.
+            uncond: the same as the weaker model reads it, as `opposite` gives it.
+            control: sees the attention of the stronger model's pass.
+
+        Raises:
+            ValueError: `uncond` is None.
+        """
         if uncond is None:
             raise ValueError(
                 "guidance 'autoguidance' needs the condition as its weaker model reads it; call `opposite`"

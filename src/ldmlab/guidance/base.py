@@ -20,7 +20,7 @@ class GuidedDenoiser:
     estimate: Callable[[Tensor, Level], Estimate]
 
     def __call__(self, x: Tensor, level: Level) -> Tensor:
-        """The clean estimate."""
+        """The clean estimate of x (B, C, H, W) at a level."""
         return self.estimate(x, level).denoised
 
     def with_variance(self, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:
@@ -39,11 +39,11 @@ class GuidedDenoiser:
 
 
 class Guidance(ABC):
-    """Binds a denoiser to its conditions."""
+    """A way to lead sampling by a condition: it binds a denoiser to what is drawn and what is led away from."""
 
     @property
     def joint(self) -> bool:
-        """Whether, without a control, both conditions share one pass."""
+        """Whether, without a control, the conditional and the unconditional estimate come from one pass of 2 B rows."""
         return False
 
     @abstractmethod

@@ -60,11 +60,20 @@ class ClassifierFree(Guidance):
 
     @property
     def joint(self) -> bool:
-        """See `Guidance.joint`."""
+        """Whether both estimates come from one pass of 2 B rows; a scale of 1 needs the conditional one alone."""
         return self.scale != 1
 
     def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:
-        """See `Guidance.check`."""
+        """Refuse a model that this method cannot lead.
+
+        Args:
+            denoiser: the model.
+            channels: of its latents.
+            conditional: whether it is told anything beside the noisy latents.
+
+        Raises:
+            ValueError: the model is unconditional and the scale not neutral, or it has fewer channels than are guided.
+        """
         if self.scale != 1 and not conditional:
             raise ValueError(UNCONDITIONAL)
         self._check_channels(channels)
@@ -72,7 +81,19 @@ class ClassifierFree(Guidance):
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None
     ) -> GuidedDenoiser:
-        """See `Guidance.bind`. Both halves share one pass, except under a control, which sees only the conditional."""
+        """Return what a sampler calls.
+
+        Both estimates share one pass, except under a control, which sees the conditional one alone.
+
+        Args:
+            denoiser: the model.
+            cond: what to draw.
+            uncond: what to lead away from: the null condition, or a negative prompt's.
+            control: sees the attention of the conditional pass.
+
+        Raises:
+            ValueError: the scale is not neutral and there is nothing to draw or to lead away from.
+        """
         if self.scale == 1:
             return NoGuidance().bind(denoiser, cond, uncond, control)
         if uncond is None or cond.empty:

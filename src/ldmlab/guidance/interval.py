@@ -19,12 +19,12 @@ class Interval(ClassifierFree):
     """Guides where low < sigma / alpha <= high, and takes a single conditional pass elsewhere.
 
     Args:
-        scale: see `ClassifierFree`.
+        scale: how far to go from the unconditional estimate through the conditional one; 1 is neutral.
         low: noise ratio sigma / alpha below which details are left alone.
         high: noise ratio above which nothing is to be seen yet; null for no limit.
-        convention: see `ClassifierFree`.
-        rescale: see `ClassifierFree`.
-        guided_channels: see `ClassifierFree`.
+        convention: "scale", or "one_plus_w" where `scale` is w in (1 + w) cond - w uncond.
+        rescale: share, in [0, 1], by which the conditional estimate's standard deviation is restored.
+        guided_channels: lead only the first so many channels; None for all.
 
     Raises:
         ValueError: an empty interval, or an argument out of its range.
@@ -47,7 +47,17 @@ class Interval(ClassifierFree):
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None, control: Any = None
     ) -> GuidedDenoiser:
-        """See `Guidance.bind`."""
+        """Return what a sampler calls: two conditions at levels inside the interval, `cond` alone outside.
+
+        Args:
+            denoiser: the model.
+            cond: what to draw.
+            uncond: what to lead away from: the null condition, or a negative prompt's.
+            control: sees the attention of the conditional pass.
+
+        Raises:
+            ValueError: the scale is not neutral and there is nothing to draw or to lead away from.
+        """
         guided = super().bind(denoiser, cond, uncond, control)
         plain = NoGuidance().bind(denoiser, cond, None, control)
 

@@ -17,7 +17,14 @@ class NoGuidance(Guidance):
     def bind(
         self, denoiser: Denoiser, cond: Conditioning, uncond: Conditioning | None = None, control: Any = None
     ) -> GuidedDenoiser:
-        """See `Guidance.bind`; `uncond` is not used."""
+        """Return what a sampler calls: the estimate under `cond`; `uncond` is not used.
+
+        Args:
+            denoiser: the model.
+            cond: what to draw.
+            uncond: not used.
+            control: sees the attention of every pass.
+        """
 
         def estimate(x: Tensor, level: Level) -> Estimate:
             return denoiser.estimate(x, level, cond, control)

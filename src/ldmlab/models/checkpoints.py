@@ -185,7 +185,7 @@ def export_weights(
         config: what builds it.
         ema: whether they are averaged.
         half: write weights in fp16.
-        data: what it was trained on, see `Checkpoint`.
+        data: what it was trained on, as `Checkpoint.data`.
     """
     tensors = {name: (in_half(t) if half else t).contiguous().cpu() for name, t in state.items()}
     metadata = {"format": FORMAT, "config": json.dumps(config, sort_keys=True), "ema": "true" if ema else "false"}
@@ -196,7 +196,7 @@ def export_weights(
 
 
 def in_half(tensor: Tensor) -> Tensor:
-    """A weight in fp16; whole numbers and scalars as they are."""
+    """A tensor of real numbers in fp16; whole numbers and scalars as they are."""
     return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 0 else tensor
 
 

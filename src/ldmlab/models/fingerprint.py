@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 def state_sha256(module: nn.Module) -> str:
-    """Hash over the names and bytes of all parameters and buffers."""
+    """SHA-256 over the names and bytes of all parameters and buffers of a module."""
     return tensors_sha256(module.state_dict())
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
-    """The same of such parameters and buffers by name."""
+    """SHA-256 over the names and bytes of tensors, as of a module's parameters and buffers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(name.encode())

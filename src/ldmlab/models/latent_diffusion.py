@@ -62,7 +62,7 @@ class LatentDiffusion(nn.Module):
         """Latents as pictures.
 
         Raises:
-            ValueError: see `to_uint8`.
+            ValueError: a pixel is NaN or infinite.
         """
         return to_uint8(self.autoencoder.decode(latents))
 

@@ -36,7 +36,7 @@ class Loaded(Generic[AnyModel]):
 
     @cached_property
     def autoencoder_sha256(self) -> str:
-        """See `state_sha256`; of the weights in the file, whatever the model computes in by now."""
+        """`state_sha256` of the autoencoder's weights in the file, whatever the model computes in by now."""
         prefix = "autoencoder."
         stored = self.checkpoint.state.items()
         return tensors_sha256({n.removeprefix(prefix): at_least_fp32(t) for n, t in stored if n.startswith(prefix)})
@@ -66,7 +66,15 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion] | 
 
 
 def load_latent_diffusion(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion]:
-    """As `load_model`, but only a latent diffusion model will do."""
+    """A latent diffusion model from a file.
+
+    Args:
+        ckpt: path, or name of a shipped model such as `shapes/unet`; None for the default one.
+        ema: take the averaged weights.
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe, of another architecture, or holds an autoencoder alone.
+    """
     loaded = load_model(ckpt, ema)
     if isinstance(loaded.model, LatentDiffusion):
         return Loaded(loaded.model, loaded.path, loaded.checkpoint)

@@ -15,7 +15,7 @@ RANDOM = ("normal_", "uniform_")
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Modules that are made inside are outlines, on the meta device."""
+    """Make modules on the meta device inside the block: outlines, with names and shapes and no memory for weights."""
     with torch.device("meta"), Uninitialised():
         yield
 

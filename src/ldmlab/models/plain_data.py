@@ -21,7 +21,7 @@ def read_json(text: str) -> Any:
     """A config's JSON as plain data, in bounded time and memory.
 
     Raises:
-        ValueError: it is no JSON, has a key twice, or is out of bounds; see `require_plain`.
+        ValueError: it is no JSON, has a key twice, or has more or other values than `require_plain` allows.
     """
     if len(text) > MOST_CHARACTERS:
         raise ValueError(f"has {len(text)} characters of JSON, and {MOST_CHARACTERS} are allowed")

@@ -11,12 +11,12 @@ SHIPPED_MODEL = "shapes/dit"
 
 
 def shipped() -> dict[str, Path]:
-    """Their files by name."""
+    """The files of the models that come with ldmlab, by name."""
     return {f"{path.parents[1].name}/{path.stem}": path for path in experiments_dir().glob("*/weights/*.safetensors")}
 
 
 def is_shipped(ckpt: str | None) -> bool:
-    """Whether this is the name of one of them, as no name at all is."""
+    """Whether this is the name of a model that comes with ldmlab, as no name at all is."""
     return ckpt is None or ckpt in shipped()
 
 

@@ -125,7 +125,7 @@ class MultistepSampler(Sampler):
 
     @abstractmethod
     def stepper(self, steps: int) -> Step:
-        """See `Sampler.stepper`."""
+        """A fresh step function for one run of `steps` steps, which remembers what the method needs of earlier ones."""
 
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks

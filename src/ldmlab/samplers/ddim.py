@@ -15,9 +15,9 @@ class DDIM(Sampler):
     """eta = 0 is deterministic; eta = 1 is ancestral sampling on the same grid.
 
     Args:
-        steps: see `Sampler`.
-        spacing: see `Sampler`.
-        last_level: see `Sampler`.
+        steps: S, at least 1.
+        spacing: which levels are visited: "leading", "trailing", "linspace" or "karras".
+        last_level: where the last step ends: "clean", or "least_noisy" for the schedule's timestep 0.
         eta: share of the posterior's standard deviation that is drawn anew, in [0, 1].
     """
 

@@ -21,9 +21,9 @@ class DDPM(Sampler):
     """Draws x_s around the mean of q(x_s | x_t, x_0 = clean estimate); takes that mean itself where s is clean.
 
     Args:
-        steps: see `Sampler`.
-        spacing: see `Sampler`.
-        last_level: see `Sampler`.
+        steps: S, at least 1.
+        spacing: which levels are visited: "leading", "trailing", "linspace" or "karras".
+        last_level: where the last step ends: "clean", or "least_noisy" for the schedule's timestep 0.
         variance: "fixed_small" is the posterior's, beta-tilde; "fixed_large" that of q(x_t | x_s), beta, both of the
             step on this grid; "learned" what the network predicts between the two (Nichol & Dhariwal 2021, eq. 15).
 
@@ -44,7 +44,11 @@ class DDPM(Sampler):
         self.variance = variance
 
     def check(self, denoiser: Denoiser) -> None:
-        """See `Sampler.check`."""
+        """Refuse a model that this method cannot draw from.
+
+        Raises:
+            ValueError: its schedule does not have the levels, or it lacks the learned variance that is asked for.
+        """
         super().check(denoiser)
         if self.variance == "learned" and not denoiser.learns_variance:
             raise ValueError(UNLEARNED)
@@ -52,7 +56,7 @@ class DDPM(Sampler):
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B *grid"]:
-        """See `Sampler.step`.
+        """Draw x_s from N(mean of q(x_s | x_t, x_0 = clean estimate), variance); take the mean itself where s is clean.
 
         Raises:
             ValueError: the variance is to be learned, and `denoise` has no method `with_variance(x, level)` that

@@ -34,7 +34,7 @@ class DPMSolver2M(MultistepSampler):
     """Deterministic: the step of first order, with estimates extrapolated to its middle."""
 
     def stepper(self, steps: int) -> Step:
-        """See `Sampler.stepper`."""
+        """A fresh step function for one run, which remembers the clean estimate of the step before."""
         extrapolate = Extrapolation()
 
         def step(denoise: Denoise, x: Tensor, level: Level, next_level: Level, hooks: SamplerHooks) -> Tensor:

@@ -18,7 +18,7 @@ class DPMSolver2MSDE(MultistepSampler):
     """
 
     def stepper(self, steps: int) -> Step:
-        """See `Sampler.stepper`."""
+        """A fresh step function for one run, which remembers the clean estimate of the step before."""
         extrapolate = Extrapolation()
 
         def step(denoise: Denoise, x: Tensor, level: Level, next_level: Level, hooks: SamplerHooks) -> Tensor:

@@ -19,7 +19,7 @@ class Euler(Sampler):
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B *grid"]:
-        """See `Sampler.step`."""
+        """One step of Euler's method from x at `level` to x at the less noisy `next_level`."""
         scale, next_scale = level.alpha + level.sigma, next_level.alpha + next_level.sigma
         s, next_s = level.sigma / scale, next_level.sigma / next_scale
         y = x / scale

@@ -24,7 +24,7 @@ class Heun(Sampler):
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B *grid"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B *grid"]:
-        """See `Sampler.step`."""
+        """One step of Heun's method from x at `level` to x at the less noisy `next_level`: one or two network calls."""
         denoised = denoise(x, level)
         predicted = first_order(x, denoised, level, next_level)
         if level.sigma > NOISIEST * level.alpha or next_level.sigma == 0:

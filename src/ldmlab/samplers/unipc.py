@@ -29,9 +29,9 @@ class UniPC(MultistepSampler):
     """One network call a step. The order rises from 1 over the first steps and falls to 1 on the last.
 
     Args:
-        steps: see `Sampler`.
-        spacing: see `Sampler`.
-        last_level: see `Sampler`.
+        steps: S, at least 1.
+        spacing: which levels are visited: "leading", "trailing", "linspace" or "karras".
+        last_level: where the last step ends: "clean", or "least_noisy" for the schedule's timestep 0.
         order: 1, 2 or 3 estimates for a prediction; 2 for guided sampling, 3 for unguided.
         variant: the function B(h) in the weight B(h) / 2 of a single difference: "bh1" is h, "bh2" 1 - e^-h.
 
@@ -56,7 +56,7 @@ class UniPC(MultistepSampler):
         self.variant = variant
 
     def stepper(self, steps: int) -> Step:
-        """See `Sampler.stepper`."""
+        """A fresh step function for one run of `steps` steps, which remembers the last `order` clean estimates."""
         return _Run(self.order, self.variant, steps)
 
 

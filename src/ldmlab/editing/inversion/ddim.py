@@ -18,7 +18,7 @@ class DDIMInversion(Inversion):
     """The whole method for guidance near 1, and the pivot of the others: a walk with the conditional estimate alone.
 
     Args:
-        iterations: see `walk_back`.
+        iterations: network calls a step of the walk back; one is DDIM inversion as published, more solve each step.
 
     Raises:
         ValueError: no iteration.
@@ -30,7 +30,7 @@ class DDIMInversion(Inversion):
         self.iterations = iterations
 
     def invert(self, task: InversionTask) -> Inverted:
-        """See `Inversion.invert`; guidance is left out, as in Mokady et al. (2023, section 3.2)."""
+        """Walk back along the conditional estimate; guidance is left out, as in Mokady et al. (2023, section 3.2)."""
         denoise = NoGuidance().bind(task.denoiser, task.conditions.cond)
         return Inverted(walk_back(denoise, task.latents, task.levels, self.iterations))
 

@@ -12,7 +12,7 @@ class Direct(DDIMInversion):
     """Nothing is sought: a correction brings the source to the walk's points, so that its latents come out exactly.
 
     Args:
-        iterations: of the walk back; see `DDIMInversion`.
+        iterations: network calls a step of the walk back; one is DDIM inversion as published, more solve each step.
         both: move the target by the same correction, so that the same prompt gives the same picture; the paper
             corrects the source alone.
     """
@@ -22,5 +22,8 @@ class Direct(DDIMInversion):
         self.both = both
 
     def invert(self, task: InversionTask) -> Inverted:
-        """See `Inversion.invert`; any guidance will do."""
+        """Walk back along the conditional estimate; drawing then puts the source back on that walk after each step.
+
+        Any guidance will do.
+        """
         return replace(super().invert(task), corrects_source=True, corrects_target=self.both)

@@ -7,7 +7,11 @@ from ldmlab.guidance.classifier_free import ClassifierFree
 
 
 def require_null(guidance: Guidance, inversion: str) -> ClassifierFree:
-    """The guidance, if it leads away from a null condition.
+    """Return the guidance, if it leads away from a null condition that can be replaced.
+
+    Args:
+        guidance: how strongly the prompt leads.
+        inversion: the method's name, for the message.
 
     Raises:
         ValueError: it does not, or not with this scale.

@@ -13,10 +13,14 @@ class NegativePrompt(DDIMInversion):
     """Guidance leads away from the source prompt, so that the source itself is drawn as if unguided.
 
     Args:
-        iterations: of the walk back; see `DDIMInversion`.
+        iterations: network calls a step of the walk back; one is DDIM inversion as published, more solve each step.
     """
 
     def invert(self, task: InversionTask) -> Inverted:
-        """See `Inversion.invert`."""
+        """Walk back along the conditional estimate, and lead away from the source prompt at every step.
+
+        Raises:
+            ValueError: the guidance leads away from no null condition.
+        """
         require_null(task.guidance, "negative_prompt")
         return replace(super().invert(task), unconds=[task.conditions.cond] * (len(task.levels) - 1))

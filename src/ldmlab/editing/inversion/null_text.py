@@ -34,7 +34,7 @@ class NullText(DDIMInversion):
     any number.
 
     Args:
-        iterations: of the walk back; see `DDIMInversion`.
+        iterations: network calls a step of the walk back; one is DDIM inversion as published, more solve each step.
         inner_steps: the most steps of Adam at each step.
         learning_rate: of Adam, at the noisiest step; it falls to half at the last.
         tolerance: mean squared distance to the trajectory at which a step is done, at the noisiest step.
@@ -66,7 +66,11 @@ class NullText(DDIMInversion):
         self.tolerance_growth = tolerance_growth
 
     def invert(self, task: InversionTask) -> Inverted:
-        """See `Inversion.invert`."""
+        """Walk back along the conditional estimate, and find null conditions that keep guidance on that walk.
+
+        Raises:
+            ValueError: the guidance leads away from no null condition, or not at every step.
+        """
         guidance = require_null(task.guidance, "null_text")
         if isinstance(guidance, Interval):
             raise ValueError(

@@ -50,13 +50,13 @@ class InvertedImage:
 
     @property
     def row(self) -> Row:
-        """The reconstruction, over what it is of."""
+        """The reconstruction, over its prompt and its PSNR, for a contact sheet."""
         quality = "exact" if math.isinf(self.psnr) else f"{self.psnr:.1f} dB"
         return Row(f"{self.source} ({quality})", self.reconstruction)
 
     @property
     def note(self) -> str:
-        """How good the inversion is, in a line."""
+        """The PSNR of the reconstruction and that of the autoencoder alone, in a line for the user."""
         whole = "exact" if math.isinf(self.psnr) else f"{self.psnr:.2f} dB PSNR"
         bound = "exact" if math.isinf(self.autoencoder_psnr) else f"{self.autoencoder_psnr:.2f} dB"
         return f"reconstruction: {whole}; the autoencoder alone: {bound}"

@@ -89,11 +89,11 @@ class AttentionMaps:
         return probs
 
     def before_step(self, step: int) -> None:
-        """Note the sampler's clock."""
+        """Note the step, which decides the group of the maps that follow."""
         self.step = step
 
     def after_step(self, step: int, latents: Float[Tensor, "R C H W"]) -> Float[Tensor, "R C H W"]:
-        """Nothing to do."""
+        """Go on with the latents as they are."""
         return latents
 
     @property

@@ -33,14 +33,14 @@ def word_sites(backbone: nn.Module, asked: str) -> list[str]:
 def grouping(
     by: By | None, steps: int, bins: int = 4, sites: Sequence[str] | None = None, known: Sequence[str] = ()
 ) -> Group:
-    """What is averaged together.
+    """A function from (step, site) to the name of the group that its maps are averaged in, or None to leave them out.
 
     Args:
         by: a group for each range of steps, for each site, or one for all.
         steps: S, of the sampler.
         bins: ranges of steps, as even as can be.
-        sites: the ones to read; None for all.
-        known: the sites that there are.
+        sites: names of those to read; None for all.
+        known: names of those that there are.
 
     Raises:
         ValueError: more ranges than steps, or a site that is not known.

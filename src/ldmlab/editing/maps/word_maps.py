@@ -34,7 +34,7 @@ class MapColumns:
 
     @staticmethod
     def of(prompt: PromptWords, phrases: Sequence[str] | None = None) -> MapColumns:
-        """Those of single words or phrases, at all the places where they occur; of every word in turn if None.
+        """The columns for words or phrases, at all the places where a prompt has them; for every word in turn if None.
 
         Attention is a distribution over tokens, so the map of a word, as that of a phrase, is the sum over its tokens
         (DAAM takes their mean, which is the same picture on a scale of its own). A token that two words share is
@@ -72,21 +72,25 @@ class WordMaps:
 
     @property
     def sites(self) -> set[str]:
-        """The names of the sites read."""
+        """The names of the attention sites whose maps were read."""
         return set().union(*(part.sites for part in self.parts))
 
     @property
     def groups(self) -> list[str]:
-        """The names of the groups, as they came."""
+        """The names of the groups, in the order in which they came."""
         return self.parts[0].groups
 
     @property
     def peak(self) -> int:
-        """The most bytes that maps have taken at a time."""
+        """The most bytes that maps took at a time while pictures were drawn."""
         return sum(part.peak for part in self.parts)
 
     def at(self, size: tuple[int, int], group: str | None = None) -> Float[Tensor, "N K H W"]:
-        """See `AttentionMaps.at`."""
+        """The mean map of each word, enlarged bilinearly to a size; of all groups together if none is named.
+
+        Raises:
+            ValueError: no map was read.
+        """
         return torch.cat([part.at(size, group).cpu() for part in self.parts])
 
     def raw(self) -> dict[str, Float[Tensor, "N K h w"]]:

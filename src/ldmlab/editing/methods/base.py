@@ -75,7 +75,7 @@ class EditTask:
 
 @dataclass(frozen=True)
 class Row:
-    """Pictures of one kind, one for each seed, or one for all."""
+    """A row of a contact sheet: pictures of one kind, one for each seed or one for all."""
 
     title: str
     pictures: UInt8[Tensor, "N 3 fH fW"]
@@ -124,10 +124,10 @@ class EditMethod(ABC):
             raise ValueError(f"{key}: this method makes no use of it; leave it out, or choose another method")
 
     def edit(self, task: EditTask) -> Edited:
-        """Draw.
+        """Make the edit: the pictures before and after it, with a row for each setting that is swept.
 
         Raises:
-            ValueError: see `check`; or a setting does not fit the model, the sampler or the picture.
+            ValueError: `check` refuses the task; or a setting does not fit the model, the sampler or the picture.
         """
         self.check(task.given)
         return self._edit(task)

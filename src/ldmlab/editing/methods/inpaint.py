@@ -18,10 +18,10 @@ class Inpaint(EditMethod):
     """Blending at each step with resampling (RePaint). Reads `image`, `mask` and `target`, which may be null.
 
     Args:
-        resample: see `BlendedSampler`.
-        jump: see `BlendedSampler`.
-        feather: see `composite`.
-        overlap: see `section`; only a picture larger than the model's own has windows.
+        resample: times that each stretch of steps is made; 1 never jumps back.
+        jump: steps of a stretch.
+        feather: width in pixels, inside the mask, over which the drawn picture passes into the known one.
+        overlap: least share of a side that windows have in common, where a picture is larger than the model's own.
 
     Raises:
         ValueError: a setting is out of its range.

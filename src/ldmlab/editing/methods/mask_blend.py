@@ -26,8 +26,8 @@ class MaskBlend(EditMethod):
     the drawing of `target` (blended diffusion, Avrahami et al. 2022).
 
     Args:
-        feather: see `composite`.
-        overlap: see `section`; only a given picture larger than the model's own has windows.
+        feather: width in pixels, inside the mask, over which the drawn picture passes into the known one.
+        overlap: least share of a side that windows have in common, where the picture is larger than the model's own.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -68,7 +68,7 @@ def mask_blend(
         task: how; its mask is one, or one for each pair.
         sources: N prompts.
         targets: N prompts.
-        feather: see `composite`.
+        feather: width in pixels, inside the mask, over which the drawn picture passes into the known one.
 
     Raises:
         ValueError: the mask is of another size than the pictures, or marks no pixel.
@@ -93,6 +93,6 @@ class KeepOutside(Uncontrolled):
         self.inside = inside
 
     def after_step(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:
-        """The source, and the target inside the mask."""
+        """The source's latents, and the target's inside the mask with the source's around them."""
         source, target = latents.chunk(2)
         return torch.cat([source, torch.where(self.inside, target, source)])

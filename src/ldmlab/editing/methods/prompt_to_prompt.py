@@ -85,7 +85,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
 
     @property
     def settings(self) -> EditSettings:
-        """Those of the edit alone."""
+        """The settings of the edit alone, without those of the method around it."""
         return EditSettings(**{each.name: getattr(self, each.name) for each in fields(EditSettings)})
 
 

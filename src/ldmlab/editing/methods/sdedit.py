@@ -22,8 +22,8 @@ class SDEdit(EditMethod):
     Args:
         strength: share of the sampler's steps that are made, in (0, 1]; the image is noised to where they begin.
         strength_grid: strengths to try, one row each, in place of `strength`.
-        feather: see `composite`; only a mask has a rim.
-        overlap: see `section`; only a picture larger than the model's own has windows.
+        feather: width in pixels, inside the mask, over which the drawn picture passes into the known one.
+        overlap: least share of a side that windows have in common, where a picture is larger than the model's own.
 
     Raises:
         ValueError: a setting is out of its range.

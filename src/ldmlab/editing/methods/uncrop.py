@@ -18,11 +18,11 @@ class Uncrop(EditMethod):
 
     Args:
         canvas: rows and columns in pixels: multiples of the autoencoder's factor, no fewer than the model's own.
-        place: see `on_canvas`.
-        resample: see `BlendedSampler`.
-        jump: see `BlendedSampler`.
-        feather: see `composite`.
-        overlap: see `section`; only a canvas larger than the model's own has windows.
+        place: where the picture lies, as "centre", or the row and the column of its first pixel.
+        resample: times that each stretch of steps is made; 1 never jumps back.
+        jump: steps of a stretch.
+        feather: width in pixels, inside the mask, over which the drawn picture passes into the known one.
+        overlap: least share of a side that windows have in common, where a canvas is larger than the model's own.
 
     Raises:
         ValueError: a setting is out of its range.

@@ -48,7 +48,7 @@ class LocalBlend:
 
     @staticmethod
     def of(edits: Sequence[PromptEdit], settings: EditSettings) -> LocalBlend | None:
-        """That of some edits with the same settings; None where they set no limit."""
+        """The blend of some edits that have the same settings; None where these set no limit."""
         if settings.blend is None:
             return None
         source = torch.stack([edit.source_blend for edit in edits])
@@ -58,7 +58,7 @@ class LocalBlend:
         return LocalBlend(source, target, first_step, settings.blend_threshold, dtype)
 
     def reads(self, site: AttentionSite) -> bool:
-        """Whether a site's maps count."""
+        """Whether a site's maps count: those of the prompt on grids that are not too large."""
         return site.attends_to_words and max(site.grid) <= LARGEST_SIDE
 
     def add(self, source: Float[Tensor, "P h N L"], target: Float[Tensor, "P h N L"], site: AttentionSite) -> None:

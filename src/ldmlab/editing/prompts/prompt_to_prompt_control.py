@@ -53,7 +53,7 @@ class PromptToPromptControl:
         return self._injects_picture(site) or blended or (site.attends_to_words and self.changes_words[self.step])
 
     def edit(self, probs: Float[Tensor, "P2 h N M"], site: AttentionSite) -> Float[Tensor, "P2 h N M"]:
-        """The source's maps as they are, then the target's as the edit makes them."""
+        """The probabilities with the target's rows as the edit makes them; the source's are left as they are."""
         self.mapper, self.share, self.factor = (each.to(probs) for each in (self.mapper, self.share, self.factor))
         source, target = probs.chunk(2)
         rows = target
@@ -65,7 +65,7 @@ class PromptToPromptControl:
         return torch.cat([source, rows])
 
     def before_step(self, step: int) -> None:
-        """Note the sampler's clock."""
+        """Note the step, which decides what is injected in it."""
         self.step = step
 
     def after_step(self, step: int, latents: Float[Tensor, "P2 C H W"]) -> Float[Tensor, "P2 C H W"]:

@@ -55,7 +55,7 @@ class BlendedSampler(Sampler):
         self.jump = jump
 
     def levels(self, schedule: NoiseSchedule) -> Level:
-        """Those of the sampler that makes the steps."""
+        """The S + 1 levels that the inner sampler visits."""
         return self.sampler.levels(schedule)
 
     @torch.no_grad()
@@ -66,7 +66,14 @@ class BlendedSampler(Sampler):
         levels: Level,
         hooks: SamplerHooks | None = None,
     ) -> Float[Tensor, "B C H W"]:
-        """See `Sampler.sample`; `noise` may be any x at `levels[0]`. The hooks see repeated steps each time."""
+        """Run the inner sampler along `levels`, blending after each step and jumping back as `resample` and `jump` say.
+
+        Args:
+            denoise: gives clean estimates.
+            noise: any x at `levels[0]`, which is not written to.
+            levels: S + 1 of them, the noisiest first.
+            hooks: what happens beside a step; they see repeated steps each time.
+        """
         hooks, points = hooks or SamplerHooks(), levels.apart()
         x = self._blend(noise, points[0], hooks)
         for start, end in self._stretches(len(levels) - 1):
@@ -81,7 +88,7 @@ class BlendedSampler(Sampler):
     def step(
         self, denoise: Denoise, x: Float[Tensor, "B C H W"], level: Level, next_level: Level, hooks: SamplerHooks
     ) -> Float[Tensor, "B C H W"]:
-        """A step and its blending."""
+        """A step of the inner sampler from `level` to `next_level`, with known latents blended in outside the mask."""
         return self._blend(self.sampler.step(denoise, x, level, next_level, hooks), next_level, hooks)
 
     def _stretches(self, steps: int) -> Iterator[tuple[int, int]]:

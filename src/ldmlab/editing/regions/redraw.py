@@ -29,8 +29,8 @@ class Redraw:
     """How the inside is drawn.
 
     Attributes:
-        resample: see `BlendedSampler`.
-        jump: see `BlendedSampler`.
+        resample: times that each stretch of steps is made; 1 never jumps back.
+        jump: steps of a stretch.
         strength: None to start from pure noise; otherwise the share of the steps that are made, from the picture noised
             to where they begin (SDEdit, Meng et al. 2022).
 

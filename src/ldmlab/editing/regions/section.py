@@ -26,7 +26,7 @@ MOST_PIXELS = 2**22
 
 @dataclass(frozen=True)
 class Section:
-    """See above.
+    """The rectangle of a canvas that is encoded, drawn and decoded, because the windows over a mask span it.
 
     Attributes:
         size: rows and columns of the picture, in pixels.
@@ -50,7 +50,7 @@ class Section:
         return pictures[..., rows[:, None], columns]
 
     def cut_mask(self, mask: Bool[Tensor, "*N fH fW"]) -> Bool[Tensor, "*N sH sW"]:
-        """As `cut`; and True, thus free to be drawn, in cells of the canvas that hold nothing of the picture."""
+        """The mask over the section's pixels; True, so free to be drawn, in cells that hold nothing of the picture."""
         rows, columns = self._places()
         free = [self._beyond(axis) for axis in (0, 1)]
         return mask[..., rows[:, None], columns] | free[0][:, None] | free[1]

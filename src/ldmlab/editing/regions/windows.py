@@ -30,7 +30,7 @@ def windowed(denoise: GuidedDenoiser, windows: Sequence[Window]) -> GuidedDenois
 
     Args:
         denoise: on the model's grid (h, w).
-        windows: of that size, see `windows_over`.
+        windows: of that size, as `windows_over` gives them.
     """
 
     def estimate(x: Tensor, level: Level) -> Estimate:
