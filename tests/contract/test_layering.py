@@ -63,6 +63,7 @@ ROOMS: dict[str, set[str]] = {
 }
 ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "models", "paths"}
 ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
+ROOMS["evaluation"] = MODELS | {"atomic", "drawing", "editing", "metrics", "models", "pictures", "progress", "worlds"}
 ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
 ROOMS["cli"] = {*ROOMS}
 ROOMS["__main__"] = {"cli"}

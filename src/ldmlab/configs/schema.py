@@ -132,6 +132,7 @@ class BenchmarkKeys(ModelKeys):
     kind: Literal["swap", "insert", "delete", "reweight"]
     weight: Annotated[float, Field(allow_inf_nan=False, strict=True)]
     n: Count
+    figure: Text
     word_tau: PerWord = None
     reweight: PerWord = None
 

@@ -80,7 +80,8 @@ def judge(edit: SceneEdit, before: UInt8[np.ndarray, "S S 3"], after: UInt8[np.n
 
 def _edited(edit: SceneEdit, seen: Seen) -> SeenObject:
     found = match(seen, edit.asked)
-    assert found is not None
+    if found is None:
+        raise ValueError(f"the picture does not show '{edit.source}', so the edit has no object; see `judgeable`")
     return found[edit.item]
 
 

@@ -66,7 +66,7 @@ def scene_edits(kind: str, seed: int) -> Iterator[SceneEdit]:
 def _swap(text: str, asked: dict[str, Any], rng: np.random.Generator) -> SceneEdit | None:
     item = int(rng.integers(len(asked["objects"])))
     thing = asked["objects"][item]
-    attribute = pick(rng, [name for name in ("shape", "colour", "size") if thing[name] is not None])
+    attribute = pick(rng, [name for name in ATTRIBUTES["swap"] if thing[name] is not None])
     values = {"shape": SHAPES, "colour": tuple(COLOURS), "size": tuple(SIZE_WORDS)}[attribute]
     wanted = pick(rng, [value for value in values if value != thing[attribute]])
     changed = {**thing, attribute: wanted}
@@ -116,12 +116,15 @@ KINDS: dict[str, Callable[[str, dict[str, Any], np.random.Generator], SceneEdit 
     "delete": _delete,
     "reweight": _reweight,
 }
+ATTRIBUTES = {"swap": ("shape", "colour", "size"), "insert": ("size",), "delete": ("count",), "reweight": ("size",)}
+"""What the edits of a kind may change."""
 
 
 def _span(text: str, thing: dict[str, Any]) -> tuple[int, int]:
     """Where a caption speaks of an object."""
     found = re.search(rf"\ban? ((?:{ANY_SIZE}) )?{thing['colour']} {thing['shape']}\b", text)
-    assert found is not None
+    if found is None:
+        raise ValueError(f"'{text}' speaks of no {thing['colour']} {thing['shape']}")
     return found.span()
 
 

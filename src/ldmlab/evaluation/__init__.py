@@ -1,0 +1,1 @@
+"""Measuring models: what is drawn or decoded of held-out samples, handed to metrics."""

@@ -1,0 +1,162 @@
+"""An editing method on drawn scenes whose edits the verifier can judge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ldmlab.editing.methods.base import EditMethod, EditTask
+from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
+from ldmlab.evaluation.edit_cases import EditCase, EditCases, as_array
+from ldmlab.metrics.edits import Verdict, judge, place_of
+from ldmlab.progress import passes
+from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, SceneEdit
+
+ON_SHEET = 16
+"""Pairs of pictures that are kept to be looked at."""
+PICTURES_AN_EDIT = 4
+"""How many are drawn for one: one to look at, a pair, and the baseline's."""
+FIGURES = ("reached", "unchanged", "outside")
+"""What is averaged of a verdict."""
+BASELINE = "fixed_seed"
+"""The same seed draws the new caption without any control."""
+RATIO = f"outside/{BASELINE}"
+
+
+@dataclass(frozen=True)
+class JudgedEdit:
+    """What became of a case under the method, and under the baseline. The pictures are not kept."""
+
+    edit: SceneEdit
+    seed: int
+    verdict: Verdict
+    baseline: Verdict
+
+
+@dataclass(frozen=True)
+class EditBenchmark:
+    """What became of all cases.
+
+    Attributes:
+        judged: each of them.
+        shown: pictures before and after of the first ones.
+        drawn: how many pictures were drawn to find the cases.
+    """
+
+    judged: Sequence[JudgedEdit]
+    shown: Sequence[tuple[UInt8[Tensor, "3 fH fW"], UInt8[Tensor, "3 fH fW"]]]
+    drawn: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Shares and means over all edits, over those of each attribute, and beside the baseline's."""
+        figures = {}
+        for group, members in _by_attribute(self.judged).items():
+            for prefix, verdicts in (
+                ("", [each.verdict for each in members]),
+                (f"{BASELINE}/", [each.baseline for each in members]),
+            ):
+                for key in FIGURES:
+                    mean = float(np.mean([getattr(verdict, key) for verdict in verdicts]))
+                    figures[f"{prefix}{key}{group}"] = mean
+        if figures[f"{BASELINE}/outside"]:
+            figures[RATIO] = figures["outside"] / figures[f"{BASELINE}/outside"]
+        return figures | {"judged": len(self.judged), "drawn": self.drawn}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What to know before figures are compared."""
+        if any(each.baseline.outside for each in self.judged):
+            return []
+        return [f"{RATIO}: the baseline changed no pixel outside its objects, so nothing can be divided by that"]
+
+
+def require_figure(name: str, kind: str) -> None:
+    """Refuse the name of a figure that no benchmark of a kind of edits has; see `EditBenchmark.figures`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    groups = ["", *(f"/{attribute}" for attribute in ATTRIBUTES[kind])]
+    means = [f"{prefix}{key}{group}" for group in groups for prefix in ("", f"{BASELINE}/") for key in FIGURES]
+    names = [*means, RATIO, "judged", "drawn"]
+    if name not in names:
+        raise ValueError(f"figure={name}: kind={kind} has no such figure; choose one of {', '.join(names)}")
+
+
+def benchmark_edits(
+    method: EditMethod,
+    task: EditTask,
+    kind: str = "swap",
+    n: int = 200,
+    seed: int = 0,
+    weight: float = -2.0,
+    ckpt: str | None = None,
+) -> EditBenchmark:
+    """Draw scenes, keep those that can be judged, edit them, and let the verifier say what became of them.
+
+    Args:
+        method: that edits drawn pictures.
+        task: of the model, on its device, and how it draws; prompts, seeds and masks are chosen here.
+        kind: of edits, see `scene_edits`.
+        n: edits to judge.
+        seed: of captions, edits and noise.
+        weight: the factor of words that are weighed anew.
+        ckpt: what the model is called, for errors.
+
+    Raises:
+        ValueError: the method works on given pictures, or the model draws hardly anything that can be judged.
+    """
+    if "image" in method.needs:
+        raise ValueError("method: works on given pictures; the benchmark edits drawn ones, so choose another method")
+    judged: list[JudgedEdit] = []
+    shown: list[tuple[Tensor, Tensor]] = []
+    cases = EditCases(task, kind, n, seed, ckpt)
+    with passes(task.model.denoiser.backbone, "drawing"):
+        for group in cases.groups():
+            drawing = task.drawing.of([case.seed for case in group])
+            own = replace(task, drawing=drawing, sources=[case.edit.source for case in group])
+            after = _edited(method, own, group, weight)
+            baseline = own.draw([case.edit.plain_target for case in group])
+            judged += [_judged(*each) for each in zip(group, after, baseline, strict=True)]
+            shown += [(case.before, image) for case, image in zip(group, after, strict=True)][: ON_SHEET - len(shown)]
+    return EditBenchmark(judged, shown, cases.drawn)
+
+
+def _edited(method: EditMethod, task: EditTask, cases: Sequence[EditCase], weight: float) -> UInt8[Tensor, "N 3 fH fW"]:
+    if "mask" in method.needs:
+        task = replace(task, mask=torch.stack([_mask(case) for case in cases]))
+    if isinstance(method, PromptToPromptMethod):
+        settings = [
+            replace(method.settings, reweight=dict.fromkeys(case.edit.weighed, weight) or method.reweight)
+            for case in cases
+        ]
+        task = replace(task, targets=[case.edit.target for case in cases])
+        return method.edit_each(task, settings)[1]
+    edited = method.edit(replace(task, targets=[case.edit.plain_target for case in cases]))
+    return edited.after[0].pictures
+
+
+def _mask(case: EditCase) -> Tensor:
+    return torch.from_numpy(place_of(case.edit, as_array(case.before)))
+
+
+def _judged(case: EditCase, after: UInt8[Tensor, "3 fH fW"], baseline: UInt8[Tensor, "3 fH fW"]) -> JudgedEdit:
+    before = as_array(case.before)
+    verdicts = [judge(case.edit, before, as_array(picture)) for picture in (after, baseline)]
+    return JudgedEdit(case.edit, case.seed, *verdicts)
+
+
+def _by_attribute(judged: Sequence[JudgedEdit]) -> Mapping[str, Sequence[JudgedEdit]]:
+    """All under "", and those that change one attribute under "/ATTRIBUTE"."""
+    groups: dict[str, list[JudgedEdit]] = defaultdict(list)
+    for each in judged:
+        groups[""].append(each)
+        groups[f"/{each.edit.attribute}"].append(each)
+    return groups
