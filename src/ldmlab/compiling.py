@@ -43,8 +43,8 @@ def programs(network: nn.Module) -> list[nn.Module]:
 
     Blocks of a Transformer are alike and share one program, which takes as long to make as one of them.
     """
-    own: Callable[[], Iterable[nn.Module]] | None = getattr(network, "programs", None)
-    return [network] if own is None else list(own())
+    named: Callable[[], Iterable[nn.Module]] | None = getattr(network, "programs", None)
+    return [network] if named is None else list(named())
 
 
 def compile_networks(networks: Iterable[nn.Module], backend: str | Backend = "inductor") -> None:

@@ -43,13 +43,13 @@ class Projections(nn.Module):
         if head_width is None and width % heads:
             raise ValueError(f"heads={heads} does not divide width={width}; choose a divisor of the width")
         self.heads = heads
-        own = head_width or width // heads
+        per_head = head_width or width // heads
         source = width if context_width is None else context_width
-        self.to_q = nn.Linear(width, heads * own, bias=qkv_bias)
-        self.to_k = nn.Linear(source, heads * own, bias=qkv_bias)
-        self.to_v = nn.Linear(source, heads * own, bias=qkv_bias)
-        self.to_out = nn.Linear(heads * own, width)
-        self.q_norm, self.k_norm = (nn.RMSNorm(own, eps=1e-6) if qk_norm else None for _ in range(2))
+        self.to_q = nn.Linear(width, heads * per_head, bias=qkv_bias)
+        self.to_k = nn.Linear(source, heads * per_head, bias=qkv_bias)
+        self.to_v = nn.Linear(source, heads * per_head, bias=qkv_bias)
+        self.to_out = nn.Linear(heads * per_head, width)
+        self.q_norm, self.k_norm = (nn.RMSNorm(per_head, eps=1e-6) if qk_norm else None for _ in range(2))
 
     def split(self, x: Float[Tensor, "B N D"], source: Float[Tensor, "B M Dc"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries of `x` (B,h,N,d), keys and values of `source` (B,h,M,d)."""

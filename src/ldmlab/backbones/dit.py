@@ -158,11 +158,11 @@ class DiT(Checkpointing):
             context = self.context_projection(context)
         if self.final_modulation is not None:
             return (time if vector is None else time + vector), context, mask
-        own = torch.stack([token for token in (time, vector) if token is not None], dim=1)
+        extra = torch.stack([token for token in (time, vector) if token is not None], dim=1)
         if context is None:
-            return time, own, None
-        mask = None if mask is None else F.pad(mask, (0, own.shape[1]), value=True)
-        return time, torch.cat([context, own], dim=1), mask
+            return time, extra, None
+        mask = None if mask is None else F.pad(mask, (0, extra.shape[1]), value=True)
+        return time, torch.cat([context, extra], dim=1), mask
 
     def _check(self, x: Tensor) -> None:
         expected = (self.channels, self.grid[0] * self.patch, self.grid[1] * self.patch)

@@ -86,9 +86,9 @@ class SingleStreamBlock(DiTBlock):
         super().__init__()
         affine = not self.adaptive
         self.has_context = context_width is not None and not self.in_sequence
-        own: Literal["self", "joint"] = "joint" if context_width is not None and self.in_sequence else "self"
+        kind: Literal["self", "joint"] = "joint" if context_width is not None and self.in_sequence else "self"
         self.self_norm = layer_norm(width, affine)
-        site = AttentionSite(f"{name}.{own}", own, grid)
+        site = AttentionSite(f"{name}.{kind}", kind, grid)
         self.self_attention = Attention(width, heads, qkv_bias=True, backend=backend, site=site)
         if self.has_context:
             self.cross_norm = layer_norm(width, affine)

@@ -68,17 +68,21 @@ class SpanReader(io.RawIOBase):
         self._view, self._offset, self._size, self._position = view, offset, size, 0
 
     def readable(self) -> bool:
+        """True: the bytes can be read."""
         return True
 
     def seekable(self) -> bool:
+        """True: any byte of the span can be gone to."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte of the span, counted as `whence` says, and return its number."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer from where the reader is, and return how many bytes there were."""
         stop = min(self._position + len(buffer), self._size)
         part = self._view[self._offset + self._position : self._offset + stop] if stop > self._position else b""
         buffer[: len(part)] = part

@@ -59,8 +59,8 @@ def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], li
             *down.inner,
             *extra,
         ]
-        own = (name for name in model.state_dict() if name not in (*STATISTICS, *COUNTS))
-        return prefixed("autoencoder", [Link((n,), (rename(n, rules),), _form(n, linear)) for n in own])
+        names = (name for name in model.state_dict() if name not in (*STATISTICS, *COUNTS))
+        return prefixed("autoencoder", [Link((n,), (rename(n, rules),), _form(n, linear)) for n in names])
 
     return table
 
@@ -121,9 +121,9 @@ def _infer(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
         if not is_vq:
             return {"autoencoder": Component(AutoencoderKL, common, constants=statistics)}
         codes = tensors.shapes["quantize.embedding.weight"][0]
-        own = {"codes": codes, "encoder_channels": inner}
+        codebook = {"codes": codes, "encoder_channels": inner}
         unused = {"codebook.frequency": torch.zeros(codes), "codebook.idle": torch.zeros(codes, dtype=torch.long)}
-        return {"autoencoder": Component(AutoencoderVQ, common | own, constants=statistics | unused)}
+        return {"autoencoder": Component(AutoencoderVQ, common | codebook, constants=statistics | unused)}
 
     return infer
 

@@ -38,14 +38,26 @@ class LayerNames:
     inner: Rules
 
     def encoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
-        """The layers with weights, in order."""
+        """The names of the encoder's layers that have weights, from the image down.
+
+        Args:
+            levels: resolutions.
+            blocks: residual blocks a resolution.
+            attends: resolutions with attention.
+        """
         yield "conv_in"
         for i in range(levels):
             yield from self._resolution(i, levels, blocks, i in attends, i < levels - 1)
         yield from (*self.middle, self.norm, "conv_out")
 
     def decoder(self, levels: int, blocks: int, attends: list[int]) -> Iterator[str]:
-        """The layers with weights, in order, but for the last convolution."""
+        """The names of the decoder's layers that have weights, in order, but for the last convolution.
+
+        Args:
+            levels: resolutions.
+            blocks: residual blocks a resolution.
+            attends: resolutions with attention.
+        """
         yield from ("conv_in", *self.middle)
         for i in reversed(range(levels)):
             yield from self._resolution(i, levels, blocks + 1, i in attends, i > 0)

@@ -39,8 +39,8 @@ def _block_rules(depth: int) -> Rules:
 
 def _bert_table(parts: Parts) -> list[Link]:
     component = parts["conditioner"]
-    own = [name for name in component.outline.state_dict() if name != TOKENIZER]
-    return prefixed("conditioner", renamed(own, (*BERT, *_block_rules(component.setting("depth")))))
+    names = [name for name in component.outline.state_dict() if name != TOKENIZER]
+    return prefixed("conditioner", renamed(names, (*BERT, *_block_rules(component.setting("depth")))))
 
 
 def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
@@ -55,7 +55,7 @@ def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     tokenizer = read_wordpiece(words)
     if tokenizer.get_vocab_size() != vocabulary:
         raise ValueError(f"tokenizer={words}: has {tokenizer.get_vocab_size()} words and the model {vocabulary}")
-    own = {
+    bert = {
         "vocabulary": vocabulary,
         "length": tensors.shapes["transformer.pos_emb.emb.weight"][0],
         "width": width,
@@ -66,7 +66,7 @@ def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
         "mask_padding": False,
         "pooled": False,
     }
-    return {"conditioner": Component(TextTransformer, own, constants={TOKENIZER: to_tensor(tokenizer)})}
+    return {"conditioner": Component(TextTransformer, bert, constants={TOKENIZER: to_tensor(tokenizer)})}
 
 
 def _infer_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:

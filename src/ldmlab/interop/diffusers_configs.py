@@ -19,8 +19,14 @@ BEGIN, END, ZERO = "<|startoftext|>", "<|endoftext|>", "!"
 def refuse_unless(component: Component, key: str, value: Any, why: str) -> None:
     """Refuse a model that diffusers cannot run.
 
+    Args:
+        component: a part of the model.
+        key: of its config section.
+        value: the only one that diffusers can run.
+        why: for the message.
+
     Raises:
-        ValueError: the component's setting is another.
+        ValueError: the component has another value.
     """
     found = component.setting(key)
     if found != value:
@@ -29,7 +35,11 @@ def refuse_unless(component: Component, key: str, value: Any, why: str) -> None:
 
 
 def unet_config(component: Component) -> dict[str, Any]:
-    """Of UNet2DConditionModel."""
+    """The config.json by which diffusers builds a UNet2DConditionModel that is our UNet.
+
+    Raises:
+        ValueError: diffusers cannot run it.
+    """
     refuse_unless(component, "attention_block", "transformer", "diffusers' UNet2DConditionModel has Transformers only")
     refuse_unless(component, "residual_resampling", False, "diffusers' UNet2DConditionModel resamples by convolutions")
     refuse_unless(component, "positions", False, "diffusers' UNet2DConditionModel adds no positions")
@@ -70,7 +80,17 @@ def unet_config(component: Component) -> dict[str, Any]:
 
 
 def autoencoder_config(component: Component, kind: str, scale: float, image_size: int) -> dict[str, Any]:
-    """Of AutoencoderKL or VQModel."""
+    """The config.json by which diffusers builds an AutoencoderKL or a VQModel that is our autoencoder.
+
+    Args:
+        component: our autoencoder.
+        kind: "AutoencoderKL" or "VQModel".
+        scale: diffusers' scaling factor of latents.
+        image_size: side of the pictures in pixels.
+
+    Raises:
+        ValueError: diffusers cannot run it.
+    """
     refuse_unless(component, "patch", 1, "diffusers' autoencoders start from single pixels")
     multipliers = component.setting("multipliers")
     attends = [2**i in component.setting("attention_factors") for i in range(len(multipliers))]
@@ -96,7 +116,11 @@ def autoencoder_config(component: Component, kind: str, scale: float, image_size
 
 
 def dit_config(component: Component, classes: int) -> dict[str, Any]:
-    """Of DiTTransformer2DModel."""
+    """The config.json by which diffusers builds a DiTTransformer2DModel that is our DiT.
+
+    Raises:
+        ValueError: diffusers cannot run it.
+    """
     refuse_unless(component, "conditioning", "adaln_zero", "diffusers' DiTTransformer2DModel has adaLN-Zero only")
     refuse_unless(component, "mlp_ratio", 4, "diffusers' DiTTransformer2DModel has MLPs of 4 times its width")
     if component.widths.get("context_width") is not None:
@@ -121,7 +145,11 @@ def dit_config(component: Component, classes: int) -> dict[str, Any]:
 
 
 def clip_config(component: Component) -> dict[str, Any]:
-    """Of transformers' CLIPTextModel."""
+    """The config.json by which transformers builds a CLIPTextModel that is our CLIP text encoder.
+
+    Raises:
+        ValueError: transformers cannot run it.
+    """
     width = component.setting("width")
     return {
         "architectures": ["CLIPTextModel"],
@@ -165,5 +193,10 @@ def tokenizer_files(conditioner: CLIPText) -> dict[str, Any]:
 
 
 def pipeline_index(name: str, parts: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-    """A model_index.json."""
+    """The model_index.json of a diffusers pipeline.
+
+    Args:
+        name: class of the pipeline.
+        parts: library and class of each part.
+    """
     return {"_class_name": name, "_diffusers_version": VERSION, **{part: list(kind) for part, kind in parts.items()}}

@@ -34,7 +34,7 @@ Sections = Mapping[str, Any]
 
 
 def export_autoencoder(config: Sections, state: Mapping[str, Tensor]) -> Files:
-    """Files of AutoencoderKL or VQModel.
+    """The files, by path, of a diffusers folder with an AutoencoderKL or a VQModel.
 
     Args:
         config: of a checkpoint, with `autoencoder` and `image_size`.
@@ -59,7 +59,7 @@ def export_autoencoder(config: Sections, state: Mapping[str, Tensor]) -> Files:
 
 
 def export_model(config: Sections, state: Mapping[str, Tensor], model: LatentDiffusion) -> Files:
-    """Files of a StableDiffusionPipeline or a DiTPipeline.
+    """The files, by path, of a diffusers folder with a StableDiffusionPipeline or a DiTPipeline.
 
     Args:
         config: of a checkpoint.

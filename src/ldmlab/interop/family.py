@@ -37,12 +37,17 @@ class Hints:
     used: set[str] = field(default_factory=set, compare=False)
 
     def ask(self, name: str) -> Any:
-        """The hint, or None."""
+        """The hint of that name, which counts as used; None where the user gave none."""
         self.used.add(name)
         return getattr(self, name)
 
     def unless(self, name: str, stated: Any, source: Path) -> Any:
-        """What a file says itself, else the hint, or None.
+        """What a file says itself, else the hint of that name, or None.
+
+        Args:
+            name: of the hint.
+            stated: what the file says; None where it says nothing.
+            source: the file, for the message.
 
         Raises:
             ValueError: the file says it, and the hint too.
@@ -82,11 +87,11 @@ class Component:
     constants: Mapping[str, Tensor] = field(default_factory=dict)
 
     def setting(self, name: str) -> Any:
-        """The value that a key of the config section has, or its default."""
+        """The value that the config section has for a key, or the constructor's default."""
         return self.settings.get(name, signature(self.kind).parameters[name].default)
 
     def config(self) -> dict[str, Any]:
-        """The config section that builds it."""
+        """The config section that builds the part."""
         return {"_target_": f"{self.kind.__module__}.{self.kind.__qualname__}", **self.settings}
 
     @cached_property
@@ -121,12 +126,12 @@ class Family:
     model: str = ""
 
     def recognises(self, tensors: Tensors) -> bool:
-        """Whether all marks are there."""
+        """Whether a file has all keys that mark this layout."""
         return all(mark in tensors for mark in self.marks)
 
 
 def prefixed(part: str, links: Iterable[Link]) -> list[Link]:
-    """Links of a part as links of the whole."""
+    """Links of a part's tensors as links of the whole model's, which have the part's name before theirs."""
     return [Link(tuple(f"{part}.{name}" for name in link.ours), link.theirs, link.form) for link in links]
 
 
@@ -146,10 +151,10 @@ def require_settings(tensors: Tensors, settings: Settings, allowed: Mapping[str,
 
 
 def read_setting(tensors: Tensors, settings: Settings, key: str) -> int | None:
-    """A whole number above 0 that a config.json says, or None.
+    """A whole number above 0 that a config.json says, or None where it does not have the key.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is no such number.
     """
     value = settings.get(key)
     if value is not None and (type(value) is not int or value < 1):

@@ -36,33 +36,33 @@ def around_text(
     """
     if channels == latent_channels + 1:
         no_text = conditioner["_target_"] == target_of(NoCondition)
-        own: ConfigSection = {"_target_": target_of(Inpainting), "layout": "ldm" if no_text else "sd"}
+        picture: ConfigSection = {"_target_": target_of(Inpainting), "layout": "ldm" if no_text else "sd"}
     elif channels == 3:
-        own = {"_target_": target_of(SuperResolution), "factor": factor}
+        picture = {"_target_": target_of(SuperResolution), "factor": factor}
     else:
         return None
-    return {**own, "text": dict(conditioner)}, {f"{TEXT}{name}": tensor for name, tensor in state.items()}
+    return {**picture, "text": dict(conditioner)}, {f"{TEXT}{name}": tensor for name, tensor in state.items()}
 
 
 def text_inside(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A model's config and tensors with the text's conditioner in place of that of inpainting around it.
 
     Raises:
-        ValueError: it is told of masks as Stable Diffusion is not.
+        ValueError: its conditioner reads other pictures, or masks in another layout than Stable Diffusion's.
     """
-    own = config["conditioner"]
-    if own["_target_"] != target_of(Inpainting) or own.get("layout") != "sd":
+    conditioner = config["conditioner"]
+    if conditioner["_target_"] != target_of(Inpainting) or conditioner.get("layout") != "sd":
         raise ValueError(
             "format=diffusers: its pipelines read no pictures but masked ones in Stable Diffusion's layout; this model "
-            f"has {own['_target_'].rpartition('.')[2]}"
+            f"has {conditioner['_target_'].rpartition('.')[2]}"
         )
     before = f"conditioner.{TEXT}"
     renamed = {
         name.replace(before, "conditioner.") if name.startswith(before) else name: t for name, t in state.items()
     }
-    return {**config, "conditioner": own["text"]}, renamed
+    return {**config, "conditioner": conditioner["text"]}, renamed
 
 
 def target_of(kind: type) -> str:
-    """The `_target_` of a class."""
+    """The `_target_` that names a class in a config."""
     return f"{kind.__module__}.{kind.__qualname__}"

@@ -67,9 +67,9 @@ def require_whole(imported: Imported, path: Path) -> None:
     try:
         config = require_stored(imported.config)
         with no_larger_than(tensor.numel() for tensor in imported.state.values()):
-            own = build_outline(config).state_dict()
-        require_fit(own, imported.state, path)
-        require_sound(own, imported.state)
+            expected = build_outline(config).state_dict()
+        require_fit(expected, imported.state, path)
+        require_sound(expected, imported.state)
     except ValueError as error:
         raise ValueError(f"the parts do not fit each other: {error}") from error
 

@@ -94,16 +94,16 @@ def _convert(found: RecognisedPart, hints: Hints) -> tuple[dict[str, ConvertedPa
         raise ValueError(
             f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({reason})"
         ) from error
-    own = {f"{part}.{name}": value for part, outline in outlines.items() for name, value in outline.items()}
-    ignored = account(table, own, found.tensors, found.family.ignored)
+    expected = {f"{part}.{name}": value for part, outline in outlines.items() for name, value in outline.items()}
+    ignored = account(table, expected, found.tensors, found.family.ignored)
     state = from_public(table, found.tensors)
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
 
 
 def _part(found: RecognisedPart, part: str, component: Component, state: Mapping[str, Tensor]) -> ConvertedPart:
     prefix = f"{part}."
-    own = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
-    return ConvertedPart(found.family.title, component.config(), {**own, **component.constants}, component.widths)
+    tensors = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
+    return ConvertedPart(found.family.title, component.config(), {**tensors, **component.constants}, component.widths)
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def statistics_of(channels: int, scale: float) -> dict[str, Tensor]:
-    """Mean 0 and one standard deviation for all, as public models have it."""
+    """Our latent statistics for public models: mean 0, and one standard deviation 1 / scale for all channels."""
     return {"latent_mean": torch.zeros(channels), "latent_std": torch.full((channels,), 1 / scale)}
 
 

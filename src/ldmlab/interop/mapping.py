@@ -36,12 +36,12 @@ SEQUENCE = Form(lambda theirs: [t[..., 0] for t in theirs], lambda ours: [t[...,
 
 
 def stacked(count: int) -> Form:
-    """Ours are `count` tensors, theirs is one: ours below each other."""
+    """The form of a tensor of theirs that holds `count` of ours, one below the other."""
     return Form(lambda theirs: list(theirs[0].chunk(count)), lambda ours: [torch.cat(ours)])
 
 
 def unstacked(count: int) -> Form:
-    """Theirs are `count` tensors, ours is one: theirs below each other."""
+    """The form of `count` tensors of theirs that are one of ours, one below the other."""
     return Form(stacked(count).write, stacked(count).read)
 
 
@@ -61,9 +61,9 @@ def rename(name: str, rules: Rules) -> str:
     return name
 
 
-def renamed(own: Iterable[str], rules: Rules) -> list[Link]:
+def renamed(names: Iterable[str], rules: Rules) -> list[Link]:
     """Links of one tensor each, for layouts that differ in names only."""
-    return [Link((name,), (rename(name, rules),)) for name in own]
+    return [Link((name,), (rename(name, rules),)) for name in names]
 
 
 def to_public(table: Iterable[Link], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -87,12 +87,12 @@ def from_public(table: Iterable[Link], tensors: Tensors) -> dict[str, Tensor]:
     return state
 
 
-def account(table: Iterable[Link], own: Mapping[str, Tensor], tensors: Tensors, ignored: Rules) -> Counter[str]:
+def account(table: Iterable[Link], ours: Mapping[str, Tensor], tensors: Tensors, ignored: Rules) -> Counter[str]:
     """Hold the names and shapes of a file against those of a model, before any value is read.
 
     Args:
         table: of the layout.
-        own: our model's state dict; on the meta device will do.
+        ours: our model's state dict; on the meta device will do.
         tensors: of the file.
         ignored: (pattern, reason) for whole names that may be left over.
 
@@ -102,7 +102,7 @@ def account(table: Iterable[Link], own: Mapping[str, Tensor], tensors: Tensors, 
     Raises:
         ValueError: a tensor is missing, of another shape, or left over; the first is named.
     """
-    expected = {name: value.shape for name, value in to_public(table, own).items()}
+    expected = {name: value.shape for name, value in to_public(table, ours).items()}
     where = f"path={tensors.source}"
     for name, shape in expected.items():
         if name not in tensors:

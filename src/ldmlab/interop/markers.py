@@ -43,7 +43,7 @@ class Marks:
 
 
 def read_marks(tensors: Tensors) -> tuple[Marks, Tensors]:
-    """The marks of a file, and its tensors without them.
+    """What the keys and the metadata of a file say of its process, and the file's tensors without such keys.
 
     Raises:
         ValueError: two marks contradict each other, or one says what ldmlab does not know.

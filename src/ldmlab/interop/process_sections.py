@@ -37,17 +37,22 @@ ENDINGS: tuple[tuple[str, dict[str, float]], ...] = (
 
 
 def schedule(kind: str, **arguments: Any) -> ConfigSection:
-    """The config section of a schedule."""
+    """The config section of a noise schedule.
+
+    Args:
+        kind: name of a function in `diffusion.schedules`.
+        arguments: its arguments.
+    """
     return {"_target_": f"ldmlab.diffusion.schedules.{kind}", **arguments}
 
 
 def parameterization(name: str = "Epsilon") -> ConfigSection:
-    """The config section of a parameterization."""
+    """The config section of a parameterization, by the name of its class in `diffusion.parameterizations`."""
     return {"_target_": f"ldmlab.diffusion.parameterizations.{name}"}
 
 
 def option(section: ConfigSection) -> str:
-    """The name of a parameterization's config option.
+    """The option in conf/parameterization/ that a section is.
 
     Raises:
         ValueError: no public model has it.

@@ -30,7 +30,7 @@ FAMILIES: tuple[Family, ...] = (
 
 @dataclass(frozen=True)
 class RecognisedPart:
-    """Tensors, the layout that they have, and the config.json beside them."""
+    """Tensors of one part, the layout that they have, and the config.json beside them."""
 
     family: Family
     tensors: Tensors
@@ -38,7 +38,11 @@ class RecognisedPart:
 
 
 def recognise(tensors: Tensors, settings: Mapping[str, Any] | None = None) -> RecognisedPart:
-    """Find the layout.
+    """Find the layout of one part's tensors by their keys.
+
+    Args:
+        tensors: of a file or a folder.
+        settings: the config.json beside them, if there is one.
 
     Raises:
         ValueError: no layout has these keys, or one has that lacks some; the first is named.

@@ -70,17 +70,17 @@ class Tensors:
         return iter(self.shapes)
 
     def under(self, prefix: str) -> Tensors:
-        """Those whose names begin with `prefix`, without it."""
+        """The tensors whose names begin with `prefix`, by what follows it."""
         names = {name.removeprefix(prefix): shape for name, shape in self.shapes.items() if name.startswith(prefix)}
         return Tensors(self.source, names, lambda name: self.load(prefix + name), self.prefix + prefix)
 
     def outside(self, prefixes: tuple[str, ...]) -> Tensors:
-        """Those whose names begin with none of the prefixes."""
+        """The tensors whose names begin with none of the prefixes."""
         names = {name: shape for name, shape in self.shapes.items() if not name.startswith(prefixes)}
         return Tensors(self.source, names, self.load, self.prefix)
 
     def without(self, names: Collection[str]) -> Tensors:
-        """Those that are not called so."""
+        """The tensors that have none of these names."""
         return replace(self, shapes={name: shape for name, shape in self.shapes.items() if name not in names})
 
     def renamed(self, names: Mapping[str, str]) -> Tensors:

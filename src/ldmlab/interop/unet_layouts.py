@@ -28,7 +28,11 @@ class ShapeNames:
 
 
 def infer_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
-    """From the shapes and a config.json, in which `attention_head_dim` is the number of heads for this model."""
+    """The architecture, from shapes and a config.json, whose `attention_head_dim` means the number of heads here.
+
+    Raises:
+        ValueError: the config.json asks for what ours does not do, or the shapes are those of another network.
+    """
     require_settings(tensors, settings, _SUPPORTED)
     names = ShapeNames(
         into="conv_in.weight",
@@ -66,7 +70,11 @@ def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
 
 
 def infer_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
-    """From the shapes alone. The first stage of the decoder that changes the resolution tells the residual blocks."""
+    """The architecture, from shapes alone: the decoder's first change of resolution tells the residual blocks.
+
+    Raises:
+        ValueError: the shapes are those of another network, or do not tell how heads are split and no hint does.
+    """
     stages = count(tensors, "output_blocks.{}.0.in_layers.2.weight")
     by_convolution = _first(stages, "output_blocks.{}.{}.conv.weight", tensors)
     by_residual = _first(stages, "output_blocks.{}.{}.in_layers.2.weight", tensors)

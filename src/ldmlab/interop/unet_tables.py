@@ -112,6 +112,7 @@ def _places(stages: nn.ModuleList) -> Iterator[tuple[int, int, int]]:
 
 
 def compvis_table(parts: Parts) -> list[Link]:
+    """Links of our UNet's tensors to the names that CompVis' code gives them, for the UNet of these parts."""
     unet = parts["backbone"].outline
     assert isinstance(unet, UNet)
     rules = _compvis_rules(unet)
@@ -152,6 +153,7 @@ def _heads_first(heads: int, sequence: Form) -> Form:
 
 
 def diffusers_table(parts: Parts) -> list[Link]:
+    """Links of our UNet's tensors to the names that diffusers gives them, for the UNet of these parts."""
     unet = parts["backbone"].outline
     assert isinstance(unet, UNet)
     return prefixed("backbone", renamed(unet.state_dict(), _diffusers_rules(unet)))

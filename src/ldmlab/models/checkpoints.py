@@ -143,29 +143,30 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> 
         ValueError: a key is missing, left over, of another shape, or holds what no model computes with; the first one
             is named.
     """
-    own = module.state_dict()
-    require_fit(own, state, path)
+    expected = module.state_dict()
+    require_fit(expected, state, path)
     try:
-        require_sound(own, state)
+        require_sound(expected, state)
         module.load_state_dict(dict(state))
     except ValueError as error:  # of a tokenizer too, which is among the state
         raise ValueError(f"ckpt={path}: {error}") from error
 
 
-def require_fit(own: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
+def require_fit(expected: Mapping[str, Any], state: Mapping[str, Any], path: Path) -> None:
     """Compare the names and shapes of a model's state dict with those of a file.
 
     Raises:
         ValueError: a key is missing, left over, or of another shape; the first one is named.
     """
-    for name in own:
+    for name in expected:
         if name not in state:
             raise ValueError(f"ckpt={path}: is of another architecture: it lacks '{name}'")
     for name, value in state.items():
-        if name not in own:
+        if name not in expected:
             raise ValueError(f"ckpt={path}: is of another architecture: it has '{name}', which the model lacks")
-        if isinstance(own[name], Tensor) and own[name].shape != value.shape and not name.endswith("_extra_state"):
-            shapes = f"{tuple(value.shape)} in the file, {tuple(own[name].shape)} in the model"
+        ours = expected[name]
+        if isinstance(ours, Tensor) and ours.shape != value.shape and not name.endswith("_extra_state"):
+            shapes = f"{tuple(value.shape)} in the file, {tuple(ours.shape)} in the model"
             raise ValueError(f"ckpt={path}: is of another architecture: '{name}' is {shapes}")
 
 

@@ -41,12 +41,12 @@ def build_component(section: Any, kind: type, where: str, **given: Any) -> Any:
     if not isinstance(section, Mapping):
         raise ValueError(f"{where}: is {shown(section)}, where a section with a {TARGET} belongs")
     factory = _resolve(section.get(TARGET), kind, where)
-    own = {name: value for name, value in section.items() if name != TARGET}
-    arguments = {name: _argument(factory, name, value, where) for name, value in own.items()}
-    lacking = _required(factory) - {*own, *given}
+    settings = {name: value for name, value in section.items() if name != TARGET}
+    arguments = {name: _argument(factory, name, value, where) for name, value in settings.items()}
+    lacking = _required(factory) - {*settings, *given}
     if lacking:
         raise ValueError(f"{where}: lacks '{min(lacking)}', without which {factory.__name__} is not built")
-    twice = given.keys() & own.keys()
+    twice = given.keys() & settings.keys()
     if twice:
         raise ValueError(f"{where}.{min(twice)}: follows from the other parts, so a config does not say it")
     try:

@@ -39,11 +39,11 @@ def require_stored(config: Any) -> dict[str, Any]:
     return config
 
 
-def require_sound(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+def require_sound(expected: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Refuse weights that no model computes with, though their names and shapes fit.
 
     Args:
-        own: the model's state dict; on the meta device will do.
+        expected: the model's state dict; on the meta device will do.
         state: the file's.
 
     Raises:
@@ -53,10 +53,10 @@ def require_sound(own: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     for name, tensor in state.items():
         if name.endswith("_extra_state"):
             continue
-        real = own[name].is_floating_point()
+        real = expected[name].is_floating_point()
         if (tensor.dtype not in PRECISIONS) if real else (tensor.is_floating_point() or tensor.is_complex()):
-            raise ValueError(f"'{name}' holds {tensor.dtype}, and the model {own[name].dtype}")
+            raise ValueError(f"'{name}' holds {tensor.dtype}, and the model {expected[name].dtype}")
         if not tensor.numel():
             raise ValueError(f"'{name}' is empty")
-        if real and not bool(torch.isfinite(tensor.to(own[name].dtype)).all()):
+        if real and not bool(torch.isfinite(tensor.to(expected[name].dtype)).all()):
             raise ValueError(f"'{name}' holds NaN or infinite values; use an earlier checkpoint")

@@ -100,7 +100,7 @@ def edit_task(
     sources, targets = (None if text is None else [text] * len(drawing.seeds) for text in (source, target))
     for prompts in filter(None, (sources, targets)):
         model.conditioner.batch(prompts[:1])
-    if image is None or not method.own_size:
+    if image is None or not method.keeps_size:
         image, mask = _fitted(image, mask, model.latent_shape[1] * model.autoencoder.factor, tell)
     return EditTask(model, drawing, sources, targets, image, mask, tell)
 

@@ -102,12 +102,12 @@ class EditMethod(ABC):
     Attributes:
         needs: those of "source", "target", "image" and "mask" without which it cannot work.
         takes: those that it makes use of where they are given.
-        own_size: whether it takes an image, and the mask over it, at its own size rather than at the model's.
+        keeps_size: whether it takes an image, and the mask over it, at its own size rather than at the model's.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
     takes: ClassVar[frozenset[str]] = frozenset()
-    own_size: ClassVar[bool] = False
+    keeps_size: ClassVar[bool] = False
 
     def check(self, given: Set[str]) -> None:
         """Refuse too little and too much.

@@ -21,7 +21,7 @@ class ImageToImage(EditMethod):
 
     needs = frozenset({"image"})
     takes = frozenset({"mask", "target"})
-    own_size = True
+    keeps_size = True
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`."""

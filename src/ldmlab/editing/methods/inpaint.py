@@ -29,7 +29,7 @@ class Inpaint(EditMethod):
 
     needs = frozenset({"image", "mask"})
     takes = frozenset({"target"})
-    own_size = True
+    keeps_size = True
 
     def __init__(self, resample: int = 5, jump: int = 5, feather: int = 0, overlap: float | None = None) -> None:
         check_feather(feather)
@@ -97,9 +97,9 @@ def drawn_anew(
 
 def tell_windows(task: EditTask, part: Section) -> None:
     """Say how a picture is drawn that is not of the model's size."""
-    size, own = part.size, tuple(cells * part.factor for cells in task.model.latent_shape[1:])
+    size, grid = part.size, tuple(cells * part.factor for cells in task.model.latent_shape[1:])
     if part.of > 1:
         drawn = "" if len(part.windows) == part.of else f", of which {len(part.windows)} are drawn"
-        task.tell(f"{size[0]} x {size[1]} pixels: {part.of} windows of the model's {own[0]} x {own[1]}{drawn}")
-    elif size != own:
-        task.tell(f"{size[0]} x {size[1]} pixels: drawn on the model's {own[0]} x {own[1]}, and cut out of it")
+        task.tell(f"{size[0]} x {size[1]} pixels: {part.of} windows of the model's {grid[0]} x {grid[1]}{drawn}")
+    elif size != grid:
+        task.tell(f"{size[0]} x {size[1]} pixels: drawn on the model's {grid[0]} x {grid[1]}, and cut out of it")

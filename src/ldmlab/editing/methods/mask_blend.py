@@ -35,7 +35,7 @@ class MaskBlend(EditMethod):
 
     needs = frozenset({"mask", "target"})
     takes = frozenset({"image", "source"})
-    own_size = True
+    keeps_size = True
 
     def __init__(self, feather: int = 0, overlap: float | None = None) -> None:
         check_feather(feather)

@@ -30,7 +30,7 @@ class SDEdit(EditMethod):
     """
 
     takes = frozenset({"image", "source", "target", "mask"})
-    own_size = True
+    keeps_size = True
 
     def __init__(
         self,

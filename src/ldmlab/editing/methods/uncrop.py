@@ -30,7 +30,7 @@ class Uncrop(EditMethod):
 
     needs = frozenset({"image"})
     takes = frozenset({"target"})
-    own_size = True
+    keeps_size = True
 
     def __init__(
         self,

@@ -23,10 +23,10 @@ def with_picture(
         source: as `rows`.
         tokens: N; the first keys.
     """
-    own, theirs = rows[..., :tokens], source[..., :tokens]
+    target, theirs = rows[..., :tokens], source[..., :tokens]
     total = theirs.sum(dim=-1, keepdim=True)
-    scale = own.sum(dim=-1, keepdim=True) / total.clamp(min=torch.finfo(total.dtype).tiny)
-    return torch.cat([torch.where(total > 0, theirs * scale, own), rows[..., tokens:]], dim=-1)
+    scale = target.sum(dim=-1, keepdim=True) / total.clamp(min=torch.finfo(total.dtype).tiny)
+    return torch.cat([torch.where(total > 0, theirs * scale, target), rows[..., tokens:]], dim=-1)
 
 
 def with_words(

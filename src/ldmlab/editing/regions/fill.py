@@ -79,7 +79,7 @@ def _laplace(hole: np.ndarray, pixels: np.ndarray) -> tuple[csr_matrix, np.ndarr
         free = hole[y, x]
         np.add.at(known, index[~free], pixels[y[~free], x[~free]])
         entries.append((index[free], number[y[free], x[free]]))
-    own = np.arange(len(rows))
-    i, j = (np.concatenate([own, *side]) for side in zip(*entries, strict=True))
-    values = np.concatenate([degree, np.full(len(i) - len(own), -1.0)])
-    return csr_matrix((values, (i, j)), shape=(len(own), len(own))), known
+    diagonal = np.arange(len(rows))
+    i, j = (np.concatenate([diagonal, *side]) for side in zip(*entries, strict=True))
+    values = np.concatenate([degree, np.full(len(i) - len(diagonal), -1.0)])
+    return csr_matrix((values, (i, j)), shape=(len(diagonal), len(diagonal))), known
