@@ -53,7 +53,7 @@ demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics f
 	@echo "                  $(DEMO)/evaluation/dit/metrics.json"
 
 test: .venv/dev ## all tests but the slow ones and those for a GPU, and the coverage of the core
-	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --cov=ldmlab --cov-report=
+	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --dist worksteal --cov=ldmlab --cov-report=
 	$(BIN)/coverage report --fail-under=90 --include="$(COVERED)"
 
 test-slow: .venv/dev ## the slow tests

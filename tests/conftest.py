@@ -1,9 +1,25 @@
-"""What tests of whole commands share: a tiny dataset, tiny models, and commands run in this process."""
+"""What all tests share. What only some do is in the conftest.py of their folder.
+
+| fixture | what it is |
+| --- | --- |
+| `ldmlab` | (words...) -> how `ldmlab WORDS...` ended, run in this process; `.refusal()` is the one line of bad input |
+| `shards` | a folder with 64 training and 16 held-out drawn scenes of 32 px |
+| `autoencoder`, `dit`, `unet` | the folders of runs of four steps on them: `model.safetensors`, `last.ckpt`, logs |
+| `tiny` | overrides that make an experiment's training that small (`tiny.py`) |
+| `shared` | (name, make) -> a folder that is made once for all workers; the ones above are |
+| `pixels` | (path) -> the bytes of a picture's pixels, whatever its file says |
+| `heeding`, `full_disk` | for child processes that are interrupted; for writing where there is no space |
+
+Folders of fixtures are not to be written to: copy them, or train with an `output_dir` of the test's own. Tests run in
+one thread each, those of SLOWEST first, and coverage traces the tests of the core's rooms alone.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import resource
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -11,56 +27,40 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
+from filelock import FileLock
 from PIL import Image
 
 from ldmlab.data.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
-SIZE = 32
-TRAINING = (
-    f"data.image_size={SIZE}",
-    "data.batch_size=8",
-    "data.num_workers=0",
-    "trainer.accelerator=cpu",
-    "trainer.max_steps=4",
-    "trainer.val_check_interval=4",
-    "trainer.log_every_n_steps=1",
-    "training.warmup_steps=2",
-    "checkpoint_every=2",
-    "grid_every=4",
-)
-AUTOENCODER = (
-    "experiment=shapes/autoencoder",
-    *TRAINING,
-    "autoencoder.channels=8",
-    "autoencoder.norm_groups=4",
-    "autoencoder.patch=4",
-    "autoencoder.multipliers=[1,1]",
-)
-VQ = (
-    "experiment=autoencoder_regularization/vq",
-    *AUTOENCODER[1:],
-    "autoencoder.codes=16",
-    "autoencoder.restart_after=2",
-)
-DIFFUSION = (
-    *TRAINING,
-    "conditioner.length=64",
-    "conditioner.width=32",
-    "conditioner.depth=1",
-    "conditioner.heads=2",
-    "grid_prompts=[a red star]",
-    "min_psnr=0",
-    "sampler.steps=2",
-)
-DIT = ("experiment=shapes/dit", *DIFFUSION, "backbone.width=32", "backbone.depth=1", "backbone.heads=2")
-UNET = (
-    "experiment=shapes/unet",
-    "conditioner_ckpt=null",
-    *DIFFUSION,
-    "backbone.model_channels=32",
-    "backbone.residual_blocks=1",
-)
+from .tiny import AUTOENCODER, DIT, SIZE, UNET, VQ
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start; a worker is one of several on this machine
+
+CORE = {"attention", "backbones", "diffusion", "guidance", "samplers"}
+"""Rooms whose coverage is measured, by the tests of their folders in tests/unit."""
+SLOWEST: tuple[str, ...] = ()
+"""Files that take longest, in this order before all others, so that the workers end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; tests of a file stay together, and share its fixtures."""
+    rank = {name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Pause coverage where it is not measured: Hydra composes a config at half its speed while it is traced."""
+    measured = None if item.path.parent.name in CORE else Coverage.current()
+    if measured is not None:
+        measured.stop()
+    try:
+        return (yield)
+    finally:
+        if measured is not None:
+            measured.start()
 
 
 @dataclass(frozen=True)
@@ -115,37 +115,50 @@ def pixels() -> Callable[[Path], bytes]:
 
 
 @pytest.fixture(scope="session")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """64 training and 16 held-out scenes of 32 px, not to be written to."""
-    root = tmp_path_factory.mktemp("shards")
-    write_shards(ShapesSource(image_size=SIZE, train=64, heldout=16), root, shard_size=32, progress=False)
-    return root
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """(name, make) -> the folder that `make` filled, in the first of the workers that asked for it."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    root.mkdir(exist_ok=True)
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                make(path)
+                done.touch()
+        return path
+
+    return folder
 
 
 @pytest.fixture(scope="session")
-def autoencoder(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shards(shared: Callable[..., Path]) -> Path:
+    """64 training and 16 held-out scenes of 32 px."""
+    scenes = ShapesSource(image_size=SIZE, train=64, heldout=16)
+    return shared("shards", lambda folder: write_shards(scenes, folder, shard_size=32, progress=False))
+
+
+@pytest.fixture(scope="session")
+def autoencoder(shards: Path, shared: Callable[..., Path]) -> Path:
     """The folder of an autoencoder trained for four steps."""
-    folder = tmp_path_factory.mktemp("runs") / "autoencoder"
-    must_run("train", *AUTOENCODER, f"data.path={shards}", f"output_dir={folder}")
-    return folder
-
-
-def _diffusion(overrides: tuple[str, ...], shards: Path, autoencoder: Path, folder: Path) -> Path:
-    ckpt = autoencoder / "model.safetensors"
-    must_run("train", *overrides, f"data.path={shards}", f"autoencoder_ckpt={ckpt}", f"output_dir={folder}")
-    return folder
+    words = (*AUTOENCODER, f"data.path={shards}")
+    return shared("autoencoder", lambda folder: must_run("train", *words, f"output_dir={folder}"))
 
 
 @pytest.fixture(scope="session")
-def dit(shards: Path, autoencoder: Path) -> Path:
+def dit(shards: Path, autoencoder: Path, shared: Callable[..., Path]) -> Path:
     """The folder of a DiT trained for four steps."""
-    return _diffusion(DIT, shards, autoencoder, autoencoder.parent / "dit")
+    words = (*DIT, f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    return shared("dit", lambda folder: must_run("train", *words, f"output_dir={folder}"))
 
 
 @pytest.fixture(scope="session")
-def unet(shards: Path, autoencoder: Path) -> Path:
+def unet(shards: Path, autoencoder: Path, shared: Callable[..., Path]) -> Path:
     """The folder of a UNet trained for four steps."""
-    return _diffusion(UNET, shards, autoencoder, autoencoder.parent / "unet")
+    words = (*UNET, f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    return shared("unet", lambda folder: must_run("train", *words, f"output_dir={folder}"))
 
 
 @pytest.fixture(scope="session")

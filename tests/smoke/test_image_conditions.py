@@ -30,9 +30,9 @@ TEXT = tuple(f"conditioner.text.{key}={value}" for key, value in (("width", 32),
 
 
 @pytest.fixture(scope="module")
-def trained(shards: Path, autoencoder: Path, ldmlab: Command) -> Path:
+def trained(shards: Path, autoencoder: Path, ldmlab: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny inpainting model that reads text."""
-    folder = autoencoder.parent / "inpainting"
+    folder = tmp_path_factory.mktemp("runs") / "inpainting"
     paths = (f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", f"output_dir={folder}")
     done = ldmlab("train", "experiment=editing/inpainting", *SMALL, *TEXT, *paths)
     assert done.code == 0, done.err
