@@ -25,7 +25,7 @@ MOST_PROGRAMS = 64
 each in training and evaluation and for two sizes of batch."""
 
 
-def pays(wanted: str | bool, device: torch.device, passes: int) -> bool:
+def worth_compiling(wanted: str | bool, device: torch.device, passes: int) -> bool:
     """Whether to compile.
 
     Args:

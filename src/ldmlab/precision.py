@@ -82,7 +82,7 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
         yield
 
 
-def casts(device: torch.device) -> bool:
+def autocast_is_on(device: torch.device) -> bool:
     """Whether autocast is on for a device."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 

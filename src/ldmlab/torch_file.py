@@ -30,7 +30,7 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
     Raises:
         ValueError: the file is damaged, or holds more than plain data and tensors.
     """
-    require_whole(path, key)
+    require_undamaged(path, key)
     try:
         with torch.serialization.safe_globals([*stand_ins]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -43,7 +43,7 @@ def read_torch(path: Path, key: str = "ckpt", stand_ins: Sequence[Any] = (), mma
         raise ValueError(f"{key}={path}: this is no checkpoint of PyTorch ({error})") from error
 
 
-def require_whole(path: Path, key: str) -> None:
+def require_undamaged(path: Path, key: str) -> None:
     """Refuse an archive that is damaged, or as PyTorch never writes one: packed, or with parts that are others too.
 
     Raises:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ldmlab.compiling import LEAST_PASSES, as_written, compile_networks, pays, programs
+from ldmlab.compiling import LEAST_PASSES, as_written, compile_networks, programs, worth_compiling
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -63,7 +63,7 @@ def nothing_compiled_before() -> None:
 def test_auto_compiles_on_a_gpu_where_it_pays(
     wanted: str | bool, device: torch.device, passes: int, expected: bool
 ) -> None:
-    assert pays(wanted, device, passes) is expected
+    assert worth_compiling(wanted, device, passes) is expected
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from ldmlab.attention.formula import Backend as Backend
 from ldmlab.attention.formula import Mask as Mask
 from ldmlab.attention.formula import attention_probs as attention_probs
 from ldmlab.attention.formula import explicit, sdpa
-from ldmlab.attention.kernels import first, only
+from ldmlab.attention.kernels import kernel_or_other, single_kernel
 from ldmlab.attention.measured import MEASURED, FastestBackend, Measurement
 from ldmlab.attention.memory_efficient import xformers
 from ldmlab.attention.xformers_library import is_ready, memory_efficient_attention, require_installed
@@ -27,7 +27,7 @@ BACKENDS: dict[str, Backend] = {
     "sdpa": sdpa,
     "xformers": xformers,
     "explicit": explicit,
-    **{name: only(kernel, name) for name, kernel in KERNELS.items()},
+    **{name: single_kernel(kernel, name) for name, kernel in KERNELS.items()},
 }
 
 log = logging.getLogger(__name__)
@@ -58,17 +58,21 @@ def _auto() -> Backend:
         log.info("attention=auto: using sdpa")
         return sdpa
     log.info("attention=auto: using the fastest by shape, as measured on %s", rows[0].device)
-    return by_shape(rows)
+    return fastest_by_shape(rows)
 
 
-def by_shape(rows: tuple[Measurement, ...], device: str = "cuda") -> Backend:
+def fastest_by_shape(rows: tuple[Measurement, ...], device: str = "cuda") -> Backend:
     """A backend that runs the one that was fastest where the most similar shape was measured.
 
     Args:
         rows: on one type of GPU.
         device: the type of device that they speak for; on others it is sdpa.
     """
-    backends = {"sdpa": sdpa, "xformers": xformers, **{name: first(kernel) for name, kernel in KERNELS.items()}}
+    backends = {
+        "sdpa": sdpa,
+        "xformers": xformers,
+        **{name: kernel_or_other(kernel) for name, kernel in KERNELS.items()},
+    }
     asked = any("xformers" in row.milliseconds for row in rows)
     fastest = FastestBackend(rows, without=("xformers",) if asked and not is_ready() else ())
 

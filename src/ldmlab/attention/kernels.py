@@ -26,7 +26,7 @@ FITS = {
 }
 
 
-def only(kernel: SDPBackend, name: str) -> Backend:
+def single_kernel(kernel: SDPBackend, name: str) -> Backend:
     """A backend that runs one kernel of PyTorch's and no other.
 
     Args:
@@ -44,12 +44,12 @@ def only(kernel: SDPBackend, name: str) -> Backend:
         except RuntimeError as error:
             if not str(error).startswith(NO_KERNEL):
                 raise
-            raise unfit(name, q, mask, _reasons(kernel, q, k, v, mask)) from error
+            raise no_kernel_error(name, q, mask, _reasons(kernel, q, k, v, mask)) from error
 
     return attend
 
 
-def first(kernel: SDPBackend, then: Sequence[SDPBackend] = (*FITS, SDPBackend.MATH)) -> Backend:
+def kernel_or_other(kernel: SDPBackend, then: Sequence[SDPBackend] = (*FITS, SDPBackend.MATH)) -> Backend:
     """A backend that runs one kernel of PyTorch's or, where it cannot run, the first of others that can."""
     order = [kernel, *(other for other in then if other is not kernel)]
 
@@ -62,7 +62,7 @@ def first(kernel: SDPBackend, then: Sequence[SDPBackend] = (*FITS, SDPBackend.MA
     return attend
 
 
-def unfit(name: str, q: Tensor, mask: Mask, reasons: str) -> ValueError:
+def no_kernel_error(name: str, q: Tensor, mask: Mask, reasons: str) -> ValueError:
     """The one line for a backend that has no kernel for what it is given."""
     device = torch.cuda.get_device_name(q.device) if q.is_cuda else f"device '{q.device.type}'"
     what = f"{str(q.dtype).removeprefix('torch.')}, heads of width {q.shape[-1]}{'' if mask is None else ', a mask'}"

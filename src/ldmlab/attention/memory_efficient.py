@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from ldmlab.attention.formula import Mask
-from ldmlab.attention.kernels import first, unfit
+from ldmlab.attention.kernels import kernel_or_other, no_kernel_error
 from ldmlab.attention.xformers_library import memory_efficient_attention
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -37,16 +37,16 @@ def xformers(
         )
     q, k, v = _of_one_dtype(q, k, v)
     if q.dtype not in DTYPES:
-        raise unfit("xformers", q, mask, "it has float16, bfloat16 and float32")
+        raise no_kernel_error("xformers", q, mask, "it has float16, bfloat16 and float32")
     if torch.compiler.is_compiling() and _has_untraceable_gradients(q, k, v, mask):
         return _same_kernel(q, k, v, mask)
     try:
         return attend_by(memory_efficient_attention(), q, k, v, mask)
     except NotImplementedError as error:
-        raise unfit("xformers", q, mask, _reasons(error)) from error
+        raise no_kernel_error("xformers", q, mask, _reasons(error)) from error
 
 
-_same_kernel = first(SDPBackend.EFFICIENT_ATTENTION, [SDPBackend.MATH])
+_same_kernel = kernel_or_other(SDPBackend.EFFICIENT_ATTENTION, [SDPBackend.MATH])
 """What xFormers calls too where there is a mask or fp32, `aten::_efficient_attention_forward`, by PyTorch's own way."""
 
 

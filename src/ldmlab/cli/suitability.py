@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from ldmlab.conditioners.text import TextTransformer
-from ldmlab.conditioners.tokenizer import fit_tokenizer, lengths
+from ldmlab.conditioners.tokenizer import fit_tokenizer, token_counts
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL
@@ -52,7 +52,9 @@ def _tell_of_foreign_words(origin: str, model: LatentDiffusion, data: ShardDataM
         return
     captions = list(islice(data.train_set.index.captions, CAPTIONS))
     own = fit_tokenizer(captions, conditioner.vocabulary)
-    theirs, ours = (sum(lengths(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own))
+    theirs, ours = (
+        sum(token_counts(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own)
+    )
     if theirs > MOST_PIECES * ours:
         log.warning(
             "%s: its tokenizer makes %.0f tokens of a caption here, one of their own %.0f; %s=null fits one to them",

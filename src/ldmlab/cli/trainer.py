@@ -18,7 +18,7 @@ from torch import nn
 
 from ldmlab.cli.grids import picture_grid
 from ldmlab.cli.resume import CHECKPOINT
-from ldmlab.compiling import compile_networks, pays
+from ldmlab.compiling import compile_networks, worth_compiling
 from ldmlab.configs.build import resolved
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.precision import Precision, lay_out
@@ -122,7 +122,7 @@ def ready_to_train(cfg: DictConfig, module: Training, device: torch.device, step
     precision, _ = run_precision(cfg, device)
     log.info("computes in %s: %s", precision.name, precision.why)
     lay_out(module, precision)
-    if pays(cfg.compile, device, steps):
+    if worth_compiling(cfg.compile, device, steps):
         compile_networks(_called_in_each_step(cfg, module))
     return precision
 

@@ -18,7 +18,7 @@ from ldmlab.conditioners.base import Conditioner, expand_rows, require_key
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.tensor_file import check, is_sealed
-from ldmlab.torch_file import require_whole
+from ldmlab.torch_file import require_undamaged
 from ldmlab.types import Conditioning
 
 Padding = Literal["zero", "end"]
@@ -177,7 +177,7 @@ class FrozenCLIP(CLIPText):
         if is_sealed(Path(weights)):
             check(Path(weights), "conditioner.weights")
         if zipfile.is_zipfile(weights):
-            require_whole(Path(weights), "conditioner.weights")
+            require_undamaged(Path(weights), "conditioner.weights")
         try:
             stored = load_state_dict(str(weights))
             imported = "conditioner.positions" in stored

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ldmlab.conditioners.base import LatentSpace
 from ldmlab.conditioners.image import ImageConditioner
-from ldmlab.conditioners.pixels import as_stored, stacked
+from ldmlab.conditioners.pixels import as_stored, batch_tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601), as a grey file of the same picture has it."""
@@ -36,7 +36,7 @@ class Colorization(ImageConditioner):
 
     def grey(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 1 fH fW"]:
         """The luma of `batch["images"]` in [-1, 1], rounded to 8 bits."""
-        images = stacked(batch, "images", "colorization", self.device())
+        images = batch_tensor(batch, "images", "colorization", self.device())
         weighed = [weight * channel for weight, channel in zip(LUMA, images.split(1, dim=1), strict=True)]
         return as_stored(torch.cat(weighed, dim=1).sum(dim=1, keepdim=True))
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ldmlab.conditioners.base import Conditioner, LatentSpace
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.conditioners.masks import random_masks
-from ldmlab.conditioners.pixels import as_bytes, stacked
+from ldmlab.conditioners.pixels import as_bytes, batch_tensor
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Inpainting(ImageConditioner):
         """The batch with random masks where it has none, drawn by `random_masks`."""
         if "masks" in batch:
             return batch
-        images = stacked(batch, "images", "inpainting", self.device())
+        images = batch_tensor(batch, "images", "inpainting", self.device())
         count, _, height, width = images.shape
         return {**batch, "masks": random_masks(count, height, width, generator, images.device)}
 
@@ -116,5 +116,5 @@ class Inpainting(ImageConditioner):
         return {**batch, "masks": mask[None]}
 
     def _read(self, batch: Mapping[str, Any]) -> tuple[Float[Tensor, "B 3 fH fW"], Bool[Tensor, "B 1 fH fW"]]:
-        images, masks = (stacked(batch, key, "inpainting", self.device()) for key in ("images", "masks"))
+        images, masks = (batch_tensor(batch, key, "inpainting", self.device()) for key in ("images", "masks"))
         return images, masks.bool()[:, None]

@@ -27,7 +27,7 @@ def as_stored(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return signed(as_bytes(images)).to(images.dtype)
 
 
-def stacked(batch: Mapping[str, Any], key: str, conditioner: str, device: torch.device) -> Tensor:
+def batch_tensor(batch: Mapping[str, Any], key: str, conditioner: str, device: torch.device) -> Tensor:
     """`batch[key]`, a tensor (B, ...) or a sequence of B tensors, on a device.
 
     Raises:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ldmlab.conditioners.base import Conditioner, LatentSpace
 from ldmlab.conditioners.image import ImageConditioner, require_side
-from ldmlab.conditioners.pixels import as_stored, signed, stacked
+from ldmlab.conditioners.pixels import as_stored, batch_tensor, signed
 
 
 class SuperResolution(ImageConditioner):
@@ -54,8 +54,8 @@ class SuperResolution(ImageConditioner):
     def small(self, batch: Mapping[str, Any]) -> Float[Tensor, "B 3 fH/k fW/k"]:
         """The small picture in [-1, 1], as it is given or made from the large one."""
         if "low_resolution" in batch:
-            return stacked(batch, "low_resolution", "super_resolution", self.device())
-        images = stacked(batch, "images", "super_resolution", self.device())
+            return batch_tensor(batch, "low_resolution", "super_resolution", self.device())
+        images = batch_tensor(batch, "images", "super_resolution", self.device())
         height, width = images.shape[2:]
         if height % self.factor or width % self.factor:
             raise ValueError(f"conditioner.factor={self.factor}: does not divide pictures of {height}x{width}")

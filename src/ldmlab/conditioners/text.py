@@ -23,9 +23,9 @@ from ldmlab.conditioners.tokenizer import (
     encode_nothing,
     fit_tokenizer,
     from_tensor,
-    lengths,
-    marks,
+    special_tokens,
     to_tensor,
+    token_counts,
 )
 from ldmlab.conditioners.words import PromptWords, from_offsets
 from ldmlab.types import AttentionSite, Conditioning
@@ -119,7 +119,7 @@ class TextTransformer(Conditioner):
         longer = 0
         for start in range(0, len(rows), CHUNK):
             some = [captions[row] for row in rows[start : start + CHUNK]]
-            longer += sum(tokens > self.length for tokens in lengths(self.tokenizer, some))
+            longer += sum(tokens > self.length for tokens in token_counts(self.tokenizer, some))
         if longer:
             message = "%d of %d captions have more than conditioner.length=%d tokens and are cut"
             log.warning(message, longer, len(rows), self.length)
@@ -130,7 +130,7 @@ class TextTransformer(Conditioner):
         Raises:
             ValueError: a prompt has more than L tokens and would be cut.
         """
-        for prompt, tokens in zip(prompts, lengths(self._fitted(), prompts), strict=True):
+        for prompt, tokens in zip(prompts, token_counts(self._fitted(), prompts), strict=True):
             check_length(prompt, tokens, self.length)
         return super().batch(prompts)
 
@@ -167,7 +167,7 @@ class TextTransformer(Conditioner):
         return self.tokenizer
 
     def _encode(self, ids: Int[Tensor, "B L"]) -> Conditioning:
-        mask = ids != marks(self._fitted())[0]
+        mask = ids != special_tokens(self._fitted())[0]
         hidden = self.tokens(ids) + self.positions
         for block in self.blocks:
             hidden = block(hidden, mask if self.mask_padding else None)

@@ -88,7 +88,7 @@ def read_wordpiece(path: Path) -> Tokenizer:
     return _wordpiece(words)
 
 
-def marks(tokenizer: Tokenizer) -> tuple[int, int, int]:
+def special_tokens(tokenizer: Tokenizer) -> tuple[int, int, int]:
     """The ids of the padding, begin and end tokens."""
     names = MARKS if tokenizer.token_to_id(PAD) is not None else BERT_MARKS[:3]
     pad, begin, end = (tokenizer.token_to_id(name) for name in names)
@@ -162,8 +162,8 @@ def _require(fits: bool, message: str) -> None:
 
 
 def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[Int[Tensor, "B L"], Bool[Tensor, "B L"]]:
-    """Token ids between begin and end marks, cut or padded to L, and True where a token is real."""
-    pad, begin, end = marks(tokenizer)
+    """Token ids between begin and end tokens, cut or padded to L, and True where a token is real."""
+    pad, begin, end = special_tokens(tokenizer)
     ids = torch.full((len(prompts), length), pad)
     for row, words in enumerate(_words(tokenizer, prompts)):
         tokens = [begin, *words[: length - 2], end]
@@ -173,13 +173,13 @@ def encode(tokenizer: Tokenizer, prompts: Sequence[str], length: int) -> tuple[I
 
 def encode_nothing(tokenizer: Tokenizer, length: int, device: torch.device) -> Int[Tensor, "1 L"]:
     """The ids of the empty prompt as `encode` gives them, made on a device."""
-    pad, begin, end = marks(tokenizer)
+    pad, begin, end = special_tokens(tokenizer)
     ids = torch.full((1, length), pad, device=device)
     ids[:, 0], ids[:, 1] = begin, end
     return ids
 
 
-def lengths(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[int]:
+def token_counts(tokenizer: Tokenizer, prompts: Sequence[str]) -> list[int]:
     """How many tokens each prompt has, with the begin and end marks."""
     return [len(words) + 2 for words in _words(tokenizer, prompts)]
 

@@ -18,7 +18,7 @@ from ldmlab.atomic import atomic_file
 from ldmlab.data.batch_order import fixed_loader
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.mirror_images import WithMirrorImages
-from ldmlab.data.shard_dataset import Conditions, ImageBatch, ShardDataset, add_conditions, collate
+from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ Moments = Callable[[Tensor], tuple[Tensor, Tensor]]
 Progress = Callable[[Iterable[ImageBatch]], Iterable[ImageBatch]]
 
 
-class LatentBatch(Conditions):
+class LatentBatch(ConditionColumns):
     """Moments (B, 2C, H, W): mean, then standard deviation, of unit-variance latents; the rest as in `ImageBatch`."""
 
     moments: Tensor

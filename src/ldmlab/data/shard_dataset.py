@@ -36,14 +36,14 @@ class ImageSample(TypedDict):
     meta: dict[str, Any]
 
 
-class Conditions(TypedDict):
+class ConditionColumns(TypedDict):
     """B captions and B labels, where all samples of a batch have one."""
 
     captions: NotRequired[list[str]]
     labels: NotRequired[list[int]]
 
 
-class ImageBatch(Conditions):
+class ImageBatch(ConditionColumns):
     """Images (B, 3, H, W) in [-1, 1], with the keys, rows and json of B samples."""
 
     images: Tensor
@@ -133,7 +133,7 @@ def collate(samples: Sequence[ImageSample]) -> ImageBatch:
     return batch
 
 
-def add_conditions(batch: Conditions, captions: list[str], labels: list[int | None]) -> None:
+def add_conditions(batch: ConditionColumns, captions: list[str], labels: list[int | None]) -> None:
     """Give a batch its captions, and its labels, if every sample has one."""
     if all(captions):
         batch["captions"] = captions

@@ -17,7 +17,7 @@ from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule
 from ldmlab.diffusion.tables import LevelTable, bring_tables
 from ldmlab.diffusion.variational import ReverseChain
-from ldmlab.precision import HALF, at_least_fp32, casts, weights_dtype
+from ldmlab.precision import HALF, at_least_fp32, autocast_is_on, weights_dtype
 from ldmlab.types import Conditioning, Estimate, Level
 
 
@@ -105,7 +105,7 @@ class Denoiser(nn.Module):
     def _as_weights(self, x: Tensor, cond: Conditioning) -> tuple[Tensor, Conditioning]:
         """What the backbone reads, in halves where its weights are held in halves; autocast sees to that itself."""
         dtype = weights_dtype(self.backbone)
-        if dtype not in HALF.values() or casts(x.device):
+        if dtype not in HALF.values() or autocast_is_on(x.device):
             return x, cond
         return x.to(dtype), cond.map(lambda field: field.to(dtype) if field.is_floating_point() else field)
 

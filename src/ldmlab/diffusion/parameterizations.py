@@ -141,7 +141,7 @@ class FlowVelocity:
         return noise - latents
 
 
-def convert(
+def convert_prediction(
     prediction: Float[Tensor, "B *grid"],
     x: Float[Tensor, "B *grid"],
     level: Level,

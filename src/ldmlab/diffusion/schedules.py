@@ -66,7 +66,7 @@ class NoiseSchedule:
 
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels'."""
-        return nearest(self.rising_log_snr(), Level(level.alpha.cpu(), level.sigma.cpu()))
+        return nearest_timesteps(self.rising_log_snr(), Level(level.alpha.cpu(), level.sigma.cpu()))
 
     def rising_log_snr(self) -> Float64[Tensor, " T"]:
         """log(alpha^2 / sigma^2) of every timestep, from the noisiest to the least noisy; `FAR` stands for infinity."""
@@ -76,7 +76,7 @@ class NoiseSchedule:
         return Level(signal ** (1 / self.power), (1 - signal) ** (1 / self.power))
 
 
-def nearest(rising_log_snr: Float64[Tensor, " T"], level: Level) -> Int[Tensor, "*shape"]:
+def nearest_timesteps(rising_log_snr: Float64[Tensor, " T"], level: Level) -> Int[Tensor, "*shape"]:
     """The timesteps whose log-SNR is nearest to the given levels', in a table on their device."""
     last = len(rising_log_snr) - 1
     wanted = level.log_snr.to(rising_log_snr.dtype).clamp(-FAR, FAR)

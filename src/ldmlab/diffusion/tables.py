@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
-from ldmlab.diffusion.schedules import NoiseSchedule, nearest
+from ldmlab.diffusion.schedules import NoiseSchedule, nearest_timesteps
 from ldmlab.types import Level
 
 
@@ -81,4 +81,4 @@ class LevelTable(Tables):
 
     def timesteps(self, level: Level) -> Int[Tensor, "*shape"]:
         """The timesteps whose log-SNR is nearest to the given levels', where these are."""
-        return nearest(self.beside(level.alpha)["rising"], level)
+        return nearest_timesteps(self.beside(level.alpha)["rising"], level)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.compiling import compile_networks, pays
+from ldmlab.compiling import compile_networks, worth_compiling
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -41,7 +41,7 @@ def ready_to_draw(
         networks.append(drawing.guidance.denoiser.backbone)
     count = len(drawing.seeds) if count is None else count
     batches = -(-count // drawing.rows(model))
-    if not pays(compile, model.device, batches * drawing.sampler.steps):
+    if not worth_compiling(compile, model.device, batches * drawing.sampler.steps):
         return drawing
     compile_networks(networks)
     return replace(drawing, compiled=True, batch_size=min(drawing.batch_size, max(1, count)))  # which are filled up
@@ -57,7 +57,7 @@ def ready_to_measure(model: LatentDiffusion | Autoencoder, precision: Precision,
         passes: of the denoiser, or of the autoencoder.
     """
     _settle(model, precision)
-    if pays(compile, precision.device, passes):
+    if worth_compiling(compile, precision.device, passes):
         compile_networks([model if isinstance(model, Autoencoder) else model.denoiser.backbone])
 
 

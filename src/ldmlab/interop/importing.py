@@ -13,7 +13,7 @@ from torch import Tensor
 from ldmlab.interop import process_sections
 from ldmlab.interop.family import Component, Hints
 from ldmlab.interop.image_condition import around_text
-from ldmlab.interop.mapping import account, from_public
+from ldmlab.interop.mapping import check_tensors, from_public
 from ldmlab.interop.process_sections import LATENT_DIFFUSION, STABLE_DIFFUSION, ConfigSection
 from ldmlab.interop.recognise import RecognisedPart
 from ldmlab.interop.source import Source
@@ -95,7 +95,7 @@ def _convert(found: RecognisedPart, hints: Hints) -> tuple[dict[str, ConvertedPa
             f"path={found.tensors.source}: its shapes and settings are those of no {found.family.title} ({reason})"
         ) from error
     expected = {f"{part}.{name}": value for part, outline in outlines.items() for name, value in outline.items()}
-    ignored = account(table, expected, found.tensors, found.family.ignored)
+    ignored = check_tensors(table, expected, found.tensors, found.family.ignored)
     state = from_public(table, found.tensors)
     return {part: _part(found, part, component, state) for part, component in components.items()}, ignored
 

@@ -76,7 +76,7 @@ def to_public(table: Iterable[Link], state: Mapping[str, Tensor]) -> dict[str, T
 
 
 def from_public(table: Iterable[Link], tensors: Tensors) -> dict[str, Tensor]:
-    """A file's tensors by our names and in our form; the file has been checked with `account`."""
+    """A file's tensors by our names and in our form; the file has been checked with `check_tensors`."""
     state: dict[str, Tensor] = {}
     for link in table:
         try:
@@ -87,7 +87,7 @@ def from_public(table: Iterable[Link], tensors: Tensors) -> dict[str, Tensor]:
     return state
 
 
-def account(table: Iterable[Link], ours: Mapping[str, Tensor], tensors: Tensors, ignored: Rules) -> Counter[str]:
+def check_tensors(table: Iterable[Link], ours: Mapping[str, Tensor], tensors: Tensors, ignored: Rules) -> Counter[str]:
     """Hold the names and shapes of a file against those of a model, before any value is read.
 
     Args:

@@ -19,7 +19,7 @@ from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.limits import no_larger_than
 from ldmlab.models.outline import Uninitialised
 from ldmlab.models.plain_data import shown
-from ldmlab.models.shipped import find, shipped
+from ldmlab.models.shipped import checkpoint_file, shipped
 from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
 from ldmlab.precision import at_least_fp32
 
@@ -129,12 +129,12 @@ def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, 
 
 def is_model_of_ours(ckpt: str) -> bool:
     """Whether a name is that of a shipped model, or of a file that ldmlab exported."""
-    return is_exported(find(ckpt))
+    return is_exported(checkpoint_file(ckpt))
 
 
 def read_stored(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
     """A checkpoint of ours, with the autoencoder of the shipped model that it names where it was exported without."""
-    path = find(ckpt)
+    path = checkpoint_file(ckpt)
     checkpoint = read_checkpoint(path, ema)
     with _about(path):
         config = require_stored(checkpoint.config)

@@ -20,7 +20,7 @@ def is_shipped(ckpt: str | None) -> bool:
     return ckpt is None or ckpt in shipped()
 
 
-def find(ckpt: str | None) -> Path:
+def checkpoint_file(ckpt: str | None) -> Path:
     """The file that a name stands for: a file of the user's, or a shipped model."""
     name = SHIPPED_MODEL if ckpt is None else ckpt
     return Path(name) if Path(name).is_file() else shipped().get(name, Path(name))

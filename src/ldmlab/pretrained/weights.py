@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ldmlab.torch_file import require_whole
+from ldmlab.torch_file import require_undamaged
 
 
 def sha256_of(path: Path | str) -> str:
@@ -44,7 +44,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         if zipfile.is_zipfile(path):
-            require_whole(path, "weights")
+            require_undamaged(path, "weights")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle made by hand raises whatever its maker likes
         raise ValueError(f"weights file '{path}' is no state dict of plain tensors: {error}") from error

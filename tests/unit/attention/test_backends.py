@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.attention.backends import Backend, attention_probs, by_shape, explicit, resolve_backend, sdpa, xformers
+from ldmlab.attention.backends import (
+    Backend,
+    attention_probs,
+    explicit,
+    fastest_by_shape,
+    resolve_backend,
+    sdpa,
+    xformers,
+)
 from ldmlab.attention.measured import MEASURED, Measurement
 
 SHAPES = [(2, 3, 5, 7, 4), (1, 1, 4, 4, 8), (2, 2, 6, 1, 4)]  # B, h, N, M, d
@@ -114,7 +122,7 @@ def test_a_kernel_by_name_runs_or_says_that_it_cannot(name: str) -> None:
 def test_by_shape_is_sdpa_on_a_cpu_to_the_bit() -> None:
     q, k, v = tensors(SHAPES[0], torch.float32)
     mask = key_mask(SHAPES[0])
-    assert torch.equal(by_shape(MEASURED)(q, k, v, mask), sdpa(q, k, v, mask))
+    assert torch.equal(fastest_by_shape(MEASURED)(q, k, v, mask), sdpa(q, k, v, mask))
 
 
 @pytest.mark.parametrize("fastest", ["sdpa_flash", "sdpa_efficient"])
@@ -122,7 +130,7 @@ def test_by_shape_runs_what_was_fastest(fastest: str) -> None:
     """And where that kernel cannot run, as the efficient one on a CPU, another does; compiled, it is one graph."""
     shape = (2, 3, 4, 7, 8)
     row = Measurement("a GPU", (9, 0), torch.float32, shape, False, {"sdpa": (2.0, 2.0), fastest: (1.0, 1.0)})
-    auto = by_shape((row,), device="cpu")
+    auto = fastest_by_shape((row,), device="cpu")
     q, k, v = tensors(shape, torch.float32)
     torch.testing.assert_close(auto(q, k, v, None), explicit(q, k, v, None))
     compiled = torch.compile(auto, backend="eager", fullgraph=True)

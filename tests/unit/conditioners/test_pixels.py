@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldmlab.conditioners.pixels import as_bytes, as_stored, signed, stacked
+from ldmlab.conditioners.pixels import as_bytes, as_stored, batch_tensor, signed
 
 
 def test_bytes_come_back() -> None:
@@ -20,7 +20,7 @@ def test_stored_is_rounded_and_clamped() -> None:
 
 def test_a_sequence_is_stacked() -> None:
     rows = torch.randn(2, 3, 4, 4)
-    assert torch.equal(stacked({"images": list(rows)}, "images", "x", rows.device), rows)
-    assert stacked({"images": rows}, "images", "x", rows.device) is rows
+    assert torch.equal(batch_tensor({"images": list(rows)}, "images", "x", rows.device), rows)
+    assert batch_tensor({"images": rows}, "images", "x", rows.device) is rows
     with pytest.raises(ValueError, match="conditioner 'x' reads 'images', which the data lacks"):
-        stacked({}, "images", "x", rows.device)
+        batch_tensor({}, "images", "x", rows.device)

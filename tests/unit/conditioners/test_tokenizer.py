@@ -20,9 +20,9 @@ from ldmlab.conditioners.tokenizer import (
     encode_nothing,
     fit_tokenizer,
     from_tensor,
-    lengths,
     read_wordpiece,
     to_tensor,
+    token_counts,
 )
 
 PROMPTS = [
@@ -87,7 +87,7 @@ def test_too_long_a_prompt_is_cut_before_the_end_mark(tokenizer: Tokenizer) -> N
 
 
 def test_lengths_count_the_marks(tokenizer: Tokenizer) -> None:
-    assert lengths(tokenizer, ["a small red circle", ""]) == [6, 2]
+    assert token_counts(tokenizer, ["a small red circle", ""]) == [6, 2]
 
 
 def test_too_long_a_prompt_is_refused_and_the_longest_fits() -> None:

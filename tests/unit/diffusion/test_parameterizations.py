@@ -18,7 +18,7 @@ from ldmlab.diffusion.parameterizations import (
     PosteriorMean,
     Velocity,
     clean_error_scale,
-    convert,
+    convert_prediction,
 )
 from ldmlab.diffusion.process import add_noise
 from ldmlab.diffusion.schedules import NoiseSchedule, cosine, linear, rectified_flow
@@ -89,7 +89,7 @@ def test_each_converts_into_every_other(
     x = add_noise(*(torch.tensor([[v]], dtype=torch.float64) for v in (x0, eps)), level)
     prediction = torch.tensor([[by_hand(source, x0, eps, t, SCHEDULES[schedule])]], dtype=torch.float64)
     ends = (made(kind, SCHEDULES[schedule]) for kind in (source, wanted))
-    found = convert(prediction, x, level, *ends)
+    found = convert_prediction(prediction, x, level, *ends)
     assert found.item() == pytest.approx(by_hand(wanted, x0, eps, t, SCHEDULES[schedule]), rel=1e-9)
 
 

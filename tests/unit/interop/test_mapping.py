@@ -13,7 +13,7 @@ from ldmlab.interop.mapping import (
     LINEAR,
     SEQUENCE,
     Link,
-    account,
+    check_tensors,
     from_public,
     renamed,
     stacked,
@@ -76,7 +76,7 @@ def test_there_and_back(ours: dict[str, Tensor], public: dict[str, Tensor]) -> N
 def test_shapes_are_compared_without_values(ours: dict[str, Tensor], public: dict[str, Tensor]) -> None:
     meta = {name: tensor.to("meta") for name, tensor in ours.items()}
     extra = {**public, "positions": torch.arange(3), "mask": torch.zeros(1)}
-    ignored = account(TABLE, meta, from_state(Path("file"), extra), [("positions|mask", "made anew")])
+    ignored = check_tensors(TABLE, meta, from_state(Path("file"), extra), [("positions|mask", "made anew")])
     assert ignored == {"made anew": 2}
 
 
@@ -95,4 +95,4 @@ def test_what_does_not_fit_is_named(
     state = {f"part.{name}": tensor for name, tensor in {**public, **changes}.items() if tensor is not None}
     tensors = from_state(Path("file"), state).under("part.")
     with pytest.raises(ValueError, match=re.escape(told)):
-        account(TABLE, ours, tensors, [("positions", "only the whole name")])
+        check_tensors(TABLE, ours, tensors, [("positions", "only the whole name")])

@@ -19,7 +19,7 @@ Group = Callable[[int, AttentionSite], str | None]
 """From a step and a site to the name under which its maps are averaged, or None to pass them by."""
 
 
-def everything(step: int, site: AttentionSite) -> str | None:
+def one_group(step: int, site: AttentionSite) -> str | None:
     """The `Group` of all steps and sites in one."""
     return "all"
 
@@ -55,7 +55,7 @@ class AttentionMaps:
         peak: the most bytes that maps have taken at a time.
     """
 
-    def __init__(self, words: Float[Tensor, "B L K"], group: Group = everything, half: bool = False) -> None:
+    def __init__(self, words: Float[Tensor, "B L K"], group: Group = one_group, half: bool = False) -> None:
         self.words = words
         self.group = group
         self.dtype = torch.float16 if half else torch.float32

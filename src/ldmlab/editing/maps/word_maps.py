@@ -16,7 +16,7 @@ from ldmlab.conditioners.words import PromptWords
 from ldmlab.drawing.conditions import Batch
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
-from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
+from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, one_group
 from ldmlab.models.latent_diffusion import LatentDiffusion
 
 
@@ -107,7 +107,7 @@ def sample_with_maps(
     drawing: Drawing,
     batch: Batch,
     columns: Sequence[MapColumns],
-    group: Group = everything,
+    group: Group = one_group,
     half: bool = False,
 ) -> tuple[UInt8[Tensor, "N 3 fH fW"], WordMaps]:
     """The pictures of `sample`, to the last bit, and their maps.

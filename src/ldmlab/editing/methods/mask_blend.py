@@ -16,7 +16,7 @@ from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
 from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
 from ldmlab.editing.regions.composite import check_feather, composite, latent_mask
-from ldmlab.editing.regions.redraw import Redraw, entries
+from ldmlab.editing.regions.redraw import Redraw, of_rows
 from ldmlab.editing.regions.windows import check_overlap
 from ldmlab.types import Uncontrolled
 
@@ -79,7 +79,7 @@ def mask_blend(
     inside = latent_mask(mask, model.autoencoder.factor).to(model.device)
 
     def control(rows: Sequence[int]) -> KeepOutside:
-        return KeepOutside(entries(inside, rows))
+        return KeepOutside(of_rows(inside, rows))
 
     source, target = (model.conditioner.batch(prompts) for prompts in (sources, targets))
     before, drawn = sample_pairs(model, task.drawing, source, target, control)

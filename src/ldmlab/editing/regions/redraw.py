@@ -81,11 +81,11 @@ def redraw(
     shape = (known.shape[1], known.shape[2], known.shape[3])
 
     def redrawn(plan: SamplingPlan) -> SamplingPlan:
-        latents = entries(known, plan.rows)
+        latents = of_rows(known, plan.rows)
         if settings.strength is not None:
             plan = _noised(plan, latents, settings.first_step(len(plan.levels) - 1))
         if inside is not None:
-            where = entries(inside, plan.rows)
+            where = of_rows(inside, plan.rows)
             blended = BlendedSampler(plan.sampler, latents, where, settings.resample, settings.jump)
             plan = replace(plan, sampler=blended)
         return plan if windows is None else replace(plan, around=partial(windowed, windows=windows))
@@ -102,6 +102,6 @@ def _noised(plan: SamplingPlan, latents: Float[Tensor, "#B C H W"], first: int) 
     return replace(plan, levels=levels, x=add_noise(latents.expand_as(plan.x), plan.x, levels[0]))
 
 
-def entries(each: Tensor, rows: Sequence[int]) -> Tensor:
-    """The entries of some rows; an only one belongs to all."""
+def of_rows(each: Tensor, rows: Sequence[int]) -> Tensor:
+    """The entries of `each` that belong to some rows of a batch; a single entry belongs to all."""
     return each if len(each) == 1 else each[list(rows)]

@@ -55,7 +55,7 @@ def check_overlap(overlap: float | None) -> None:
         raise ValueError(f"overlap={overlap}: a share of the window's side in [0, 1); {OVERLAP} is usual")
 
 
-def starts(side: int, window: int, overlap: float) -> list[int]:
+def window_starts(side: int, window: int, overlap: float) -> list[int]:
     """Where windows begin along a side, evenly spread from one end to the other.
 
     Raises:
@@ -82,8 +82,8 @@ def windows_over(canvas: Sequence[int], window: Sequence[int], overlap: float = 
     check_overlap(overlap)
     return [
         (slice(top, top + window[0]), slice(left, left + window[1]))
-        for top in starts(canvas[0], window[0], overlap)
-        for left in starts(canvas[1], window[1], overlap)
+        for top in window_starts(canvas[0], window[0], overlap)
+        for left in window_starts(canvas[1], window[1], overlap)
     ]
 
 

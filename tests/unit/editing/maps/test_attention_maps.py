@@ -21,7 +21,7 @@ from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
-from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, everything
+from ldmlab.editing.maps.attention_maps import AttentionMaps, Group, one_group
 from ldmlab.editing.maps.map_groups import By, grouping, word_sites
 from ldmlab.editing.maps.word_maps import MapColumns, WordMaps, sample_with_maps
 from ldmlab.guidance.base import Guidance
@@ -73,7 +73,7 @@ def drawing(sampler: Sampler | None = None, guidance: Guidance | None = None) ->
 
 
 def drawn(
-    made: LatentDiffusion, group: Group = everything, sampler: Sampler | None = None, half: bool = False
+    made: LatentDiffusion, group: Group = one_group, sampler: Sampler | None = None, half: bool = False
 ) -> tuple[Tensor, WordMaps]:
     batch = {"captions": PROMPTS}
     return sample_with_maps(made, drawing(sampler), batch, columns(made), group, half)
@@ -244,7 +244,7 @@ def test_memory_is_that_of_the_means_and_one_sum(name: str, by: By | None, half:
     sizes = [tensor.numel() for tensor in raw.values()]
     assert few.peak <= (2 if half else 4) * sum(sizes) + 4 * max(sizes)
     if by is None:
-        _, many = drawn(made, everything, DDIM(4 * STEPS), half)
+        _, many = drawn(made, one_group, DDIM(4 * STEPS), half)
         assert many.peak == few.peak
 
 

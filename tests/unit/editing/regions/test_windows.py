@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import scaled_linear
-from ldmlab.editing.regions.windows import starts, windowed, windows_over
+from ldmlab.editing.regions.windows import window_starts, windowed, windows_over
 from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
@@ -42,7 +42,7 @@ def over(denoise: GuidedDenoiser, x: Tensor, overlap: float = 0.5) -> GuidedDeno
 @given(st.integers(1, 12), st.integers(0, 40), st.floats(0, 0.99))
 def test_windows_cover_a_side_and_overlap(window: int, more: int, overlap: float) -> None:
     side = window + more
-    found = starts(side, window, overlap)
+    found = window_starts(side, window, overlap)
     assert found[0] == 0
     assert found[-1] == side - window
     for one, other in pairwise(found):
@@ -77,8 +77,8 @@ def test_it_is_multidiffusions_step() -> None:
     """Bar-Tal et al. 2023, eq. 5: step in every window, then take the mean of the results."""
     x, levels = normal(2, 3, 6, 8), DDIM(10).levels(scaled_linear())
     total, count = torch.zeros_like(x), torch.zeros_like(x)
-    for top in starts(6, 4, 0.5):
-        for left in starts(8, 4, 0.5):
+    for top in window_starts(6, 4, 0.5):
+        for left in window_starts(8, 4, 0.5):
             place = (..., slice(top, top + 4), slice(left, left + 4))
             guided = GuidedDenoiser(mixing)
             total[place] += DDIM(10).step(guided, x[place], levels[4], levels[5], SamplerHooks())
