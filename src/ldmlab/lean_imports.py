@@ -59,7 +59,7 @@ class _Later(Loader):
         self.loader = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Root(spec.name)
+        return _Root(spec, self.loader)
 
     def exec_module(self, module: ModuleType) -> None:
         if not isinstance(module, _Root):  # it has run, and is reloaded
@@ -70,6 +70,10 @@ class _Later(Loader):
 
 class _Root(ModuleType):
     """A package whose own code has not run yet."""
+
+    def __init__(self, spec: ModuleSpec, loader: Loader) -> None:
+        super().__init__(spec.name)
+        self._own = (spec, loader)
 
     def __getattr__(self, name: str) -> Any:
         home = ROOTS[self.__name__].get(name)
@@ -84,11 +88,10 @@ class _Root(ModuleType):
 
     def run(self) -> None:
         """Fill it as its own loader would have."""
-        assert self.__spec__ is not None
-        assert isinstance(self.__spec__.loader, _Later)
-        loader = self.__spec__.loader.loader
+        spec, loader = self._own
+        del self._own
         self.__class__ = ModuleType  # type: ignore[assignment]
-        self.__spec__.loader = self.__loader__ = loader
+        spec.loader = self.__loader__ = loader
         loader.exec_module(self)
 
 

@@ -82,7 +82,7 @@ class VectorQuantizer(nn.Module):
         """Quantise with the straight-through gradient (section 3.2) and the loss of equation 3, with means."""
         latents = latents.float()
         if self.training and self.restart_after is not None:
-            self._restart(latents)
+            self._restart(latents, self.restart_after)
         codes = self.nearest(latents)
         if self.training:
             self._count(codes)
@@ -121,10 +121,12 @@ class VectorQuantizer(nn.Module):
         self.idle.add_(1).masked_fill_(use > 0, 0)
 
     @torch.no_grad()
-    def _restart(self, latents: Float[Tensor, "B C H W"]) -> None:
-        """Without asking the device how many are dead, unless it is the CPU: each code is given a vector in case."""
-        assert self.restart_after is not None
-        vectors, dead = _vectors(latents), self.idle >= self.restart_after
+    def _restart(self, latents: Float[Tensor, "B C H W"], after: int) -> None:
+        """Give vectors of the batch to codes without use for `after` batches.
+
+        Without asking the device how many are dead, unless it is the CPU: each code is given a vector in case.
+        """
+        vectors, dead = _vectors(latents), self.idle >= after
         if dead.device.type == "cpu" and not bool(dead.any()):
             return  # nothing is drawn
         place = dead.cumsum(0) - 1

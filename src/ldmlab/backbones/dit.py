@@ -5,6 +5,8 @@ Shapes: B batch, C channels, H x W latent grid, p patch, N = H W / p^2 tokens, D
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -87,22 +89,22 @@ class DiT(Checkpointing):
             self.context_projection = VectorProjection(context_width, width)
         if as_tokens:  # as wide as the picture's; a cross-attention always has that of the time
             attended = width if self.has_context or not make_block.in_sequence else None
-        self.blocks = nn.ModuleList(
+        blocks = [
             make_block(width, heads, mlp_ratio, attended, attention, f"blocks.{i}", self.grid) for i in range(depth)
-        )
+        ]
+        self.blocks = nn.ModuleList(blocks)
         self.final_norm = layer_norm(width, affine=not make_block.adaptive)
         self.final_modulation = modulation(width, 2) if make_block.adaptive else None
         self.final = nn.Linear(width, patch * patch * self.out_channels)
-        self._initialise()
+        self._initialise(blocks)
 
-    def _initialise(self) -> None:
+    def _initialise(self, blocks: Sequence[DiTBlock]) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            assert isinstance(block, DiTBlock)
+        for block in blocks:
             block.initialise()
         for parameter in self.time_embedding.parameters():
             if parameter.ndim == 2:

@@ -130,9 +130,8 @@ class ImageConditioner(Conditioner):
 
         Where there is no text to take away, zeros stand for no picture.
         """
-        assert cond.concat is not None
-        null = self.text.null(n)
-        return replace(null, concat=torch.zeros_like(cond.concat) if null.empty else cond.concat)
+        null, concat = self.text.null(n), cond.concat
+        return replace(null, concat=torch.zeros_like(concat) if null.empty and concat is not None else concat)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
         """What the other conditioner reads, for prompts; a picture comes from data, or from `given`."""

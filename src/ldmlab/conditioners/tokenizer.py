@@ -91,11 +91,15 @@ def read_wordpiece(path: Path) -> Tokenizer:
 def special_tokens(tokenizer: Tokenizer) -> tuple[int, int, int]:
     """The ids of the padding, begin and end tokens."""
     names = MARKS if tokenizer.token_to_id(PAD) is not None else BERT_MARKS[:3]
-    pad, begin, end = (tokenizer.token_to_id(name) for name in names)
-    assert pad is not None
-    assert begin is not None
-    assert end is not None
+    pad, begin, end = (_number(tokenizer, name) for name in names)
     return pad, begin, end
+
+
+def _number(tokenizer: Tokenizer, token: str) -> int:
+    number: int | None = tokenizer.token_to_id(token)
+    if number is None:
+        raise ValueError(f"conditioner: its tokenizer lacks '{token}'")
+    return number
 
 
 def to_tensor(tokenizer: Tokenizer) -> UInt8[Tensor, " bytes"]:
@@ -139,12 +143,11 @@ def _model_of(data: Tensor) -> dict[str, Any]:
 
 def _words_of(model: Mapping[str, Any]) -> dict[str, int]:
     """Words and their numbers, each once."""
-    words = model.get("vocab")
+    words: Any = model.get("vocab")
     _require(isinstance(words, dict) and all(type(number) is int for number in words.values()), "it has no vocabulary")
-    assert isinstance(words, dict)
     numbers = {*words.values()}
     _require(len(numbers) == len(words) and min(numbers, default=-1) >= 0, "its words are not numbered")
-    return words
+    return dict(words)
 
 
 def _merges_of(model: Mapping[str, Any], words: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ Random bits: Philox 4x32-10 keyed by (seed, epoch) (Salmon et al. 2011, "Paralle
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -155,7 +155,6 @@ def fixed_loader(
     dataset: Dataset[Any], collate_fn: Callable[[Any], Any], batch_size: int, num_workers: int, pin_memory: bool
 ) -> DataLoader[Any]:
     """Return a loader in the dataset's order, once through, that leaves the global random state alone."""
-    assert isinstance(dataset, Sized)
     return DataLoader(
         dataset,
         batch_size=batch_size,

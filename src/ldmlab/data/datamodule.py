@@ -233,8 +233,8 @@ class ShardDataModule(LightningDataModule):
         return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
 
     def _finished(self) -> int:
-        assert self.trainer is not None
-        return self.trainer.fit_loop.epoch_loop.batch_progress.total.processed  # type: ignore[attr-defined]
+        trainer: Any = self.trainer
+        return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -45,6 +45,17 @@ class LossInputs:
     parameterization: Parameterization
     chain: ReverseChain | None
 
+    @property
+    def learned_variance(self) -> tuple[ReverseChain, Float[Tensor, "B C H W"]]:
+        """`chain` and `variance_mix`.
+
+        Raises:
+            ValueError: the network learns no variance.
+        """
+        if self.chain is None or self.variance_mix is None:
+            raise ValueError("objective: reads a learned variance, and this network learns none")
+        return self.chain, self.variance_mix
+
 
 class Objective(ABC):
     """What a denoiser is trained to make small.
@@ -104,9 +115,7 @@ class Hybrid(Simple):
 
     def loss(self, inputs: LossInputs) -> Float[Tensor, " B"]:
         """L_simple plus the variational bound's term for the sample's step, in bits a dimension, times T / 1000."""
-        chain, mix = inputs.chain, inputs.variance_mix
-        assert chain is not None
-        assert mix is not None
+        chain, mix = inputs.learned_variance
         denoised = inputs.parameterization.denoised(inputs.prediction.detach(), inputs.x, inputs.level)
         bits = chain.bits(len(chain) - 1 - inputs.timesteps, inputs.latents, inputs.x, denoised, mix)
         return super().loss(inputs) + len(chain) / 1000 * bits

@@ -49,8 +49,7 @@ def _table(layout: str, linear: bool, extra: Rules = ()) -> Callable[[Parts], li
 
     def table(parts: Parts) -> list[Link]:
         component = parts["autoencoder"]
-        model = component.outline
-        assert isinstance(model, AutoencoderKL | AutoencoderVQ)
+        model: AutoencoderKL | AutoencoderVQ = component.outline
         sizes = _sizes(component)
         rules = [
             *_numbered("encoder", model.encoder.layers, down.encoder(*sizes)),
@@ -76,9 +75,8 @@ def _sizes(component: Component) -> tuple[int, int, list[int]]:
     return levels, component.setting("residual_blocks"), attends
 
 
-def _numbered(half: str, layers: nn.Module, names: Iterator[str]) -> Iterator[tuple[str, str]]:
+def _numbered(half: str, layers: nn.Sequential, names: Iterator[str]) -> Iterator[tuple[str, str]]:
     """A rule for each layer that has weights."""
-    assert isinstance(layers, nn.Sequential)
     weighted = [i for i, layer in enumerate(layers) if next(layer.parameters(), None) is not None]
     for index, name in zip(weighted, names, strict=True):
         yield rf"^{half}\.layers\.{index}\.", f"{half}.{name}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -70,8 +70,11 @@ class Hints:
                 )
 
 
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Component:
+class Component(Generic[Kind]):
     """A part of a model of ours.
 
     Attributes:
@@ -81,7 +84,7 @@ class Component:
         constants: tensors of its state that the weights do not hold, for example the statistics of latents.
     """
 
-    kind: type[nn.Module]
+    kind: type[Kind]
     settings: Mapping[str, Any]
     widths: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, Tensor] = field(default_factory=dict)
@@ -95,13 +98,13 @@ class Component:
         return {"_target_": f"{self.kind.__module__}.{self.kind.__qualname__}", **self.settings}
 
     @cached_property
-    def outline(self) -> nn.Module:
+    def outline(self) -> Kind:
         """The part without memory for its weights."""
         with torch.device("meta"):
             return self.kind(**self.settings, **self.widths)
 
 
-Parts = Mapping[str, Component]
+Parts = Mapping[str, Component[Any]]
 """By where they are in a whole model: "backbone", "autoencoder", "conditioner"."""
 
 

@@ -113,16 +113,15 @@ def _places(stages: nn.ModuleList) -> Iterator[tuple[int, int, int]]:
 
 def compvis_table(parts: Parts) -> list[Link]:
     """Links of our UNet's tensors to the names that CompVis' code gives them, for the UNet of these parts."""
-    unet = parts["backbone"].outline
-    assert isinstance(unet, UNet)
+    unet: UNet = parts["backbone"].outline
+    heads = {name: module.heads for name, module in unet.named_modules() if isinstance(module, Attention)}
     rules = _compvis_rules(unet)
     links = []
     for name in unet.state_dict():
         site, _, projection = name.partition(".attention.attention.")
         if projection:
-            attention = unet.get_submodule(f"{site}.attention.attention")
-            assert isinstance(attention, Attention)
-            links += _plain_links(site, projection, rename(f"{site}.attention.", rules), attention.heads)
+            public = rename(f"{site}.attention.", rules)
+            links += _plain_links(site, projection, public, heads[f"{site}.attention.attention"])
         else:
             links.append(Link((name,), (rename(name, rules),)))
     return prefixed("backbone", links)
@@ -154,6 +153,5 @@ def _heads_first(heads: int, sequence: Form) -> Form:
 
 def diffusers_table(parts: Parts) -> list[Link]:
     """Links of our UNet's tensors to the names that diffusers gives them, for the UNet of these parts."""
-    unet = parts["backbone"].outline
-    assert isinstance(unet, UNet)
+    unet: UNet = parts["backbone"].outline
     return prefixed("backbone", renamed(unet.state_dict(), _diffusers_rules(unet)))

@@ -101,18 +101,42 @@ def build_latent_diffusion(
     return LatentDiffusion(autoencoder, denoiser, conditioner, grid)
 
 
-def build_model(config: Mapping[str, Any]) -> nn.Module:
+class AutoencoderAlone(nn.Module):
+    """An autoencoder, whose weights have the names that they have in a file without the rest of a model."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.autoencoder = build_autoencoder(config)
+
+
+class ConditionerAlone(nn.Module):
+    """The same of a conditioner."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.conditioner = build_conditioner(config)
+
+
+def build_model(config: Mapping[str, Any]) -> LatentDiffusion | AutoencoderAlone | ConditionerAlone:
     """What a stored config describes, with the names of its file: a whole model, or a part that stands alone.
 
     Raises:
         ValueError: there is no such model, or it draws on a larger grid than anyone would wait for.
     """
     if config["model"] == "conditioner":
-        return nn.ModuleDict({"conditioner": build_conditioner(config["conditioner"])})
-    autoencoder = build_autoencoder(config["autoencoder"])
+        return ConditionerAlone(config["conditioner"])
     if config["model"] == "autoencoder":
-        return nn.ModuleDict({"autoencoder": autoencoder})
-    model = build_latent_diffusion(config, autoencoder)
+        return AutoencoderAlone(config["autoencoder"])
+    return build_whole(config)
+
+
+def build_whole(config: Mapping[str, Any]) -> LatentDiffusion:
+    """The latent diffusion model that a stored config describes, with its autoencoder.
+
+    Raises:
+        ValueError: there is no such model, or it draws on a larger grid than anyone would wait for.
+    """
+    model = build_latent_diffusion(config, build_autoencoder(config["autoencoder"]))
     if model.latent_shape[1] > LARGEST_GRID:
         raise ValueError(
             f"image_size={config['image_size']}: makes a latent grid of {model.latent_shape[1]} a side, of "

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.models.build import build_model, build_outline
+from ldmlab.models.build import AutoencoderAlone, build_model, build_whole
 from ldmlab.models.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
 from ldmlab.models.fingerprint import tensors_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.limits import no_larger_than
-from ldmlab.models.outline import Uninitialised
+from ldmlab.models.outline import Uninitialised, without_memory
 from ldmlab.models.plain_data import shown
 from ldmlab.models.shipped import checkpoint_file, shipped
 from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
 from ldmlab.precision import at_least_fp32
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module, covariant=True)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,7 @@ def load_model(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion] | 
         raise ValueError(
             f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner_ckpt={path}"
         )
-    model = _restored(config, checkpoint.state, path)
-    assert isinstance(model, LatentDiffusion)
-    return Loaded(model.eval(), path, checkpoint)
+    return Loaded(_restored(partial(build_whole, config), checkpoint.state, path).eval(), path, checkpoint)
 
 
 def load_latent_diffusion(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion]:
@@ -88,11 +87,8 @@ def load_autoencoder(ckpt: str | None) -> tuple[Autoencoder, dict[str, Any]]:
         ckpt: path, or name of a shipped model; None for the autoencoder of the default one.
     """
     section, state, path = stored_part(ckpt, "autoencoder")
-    config = {"model": "autoencoder", "autoencoder": section}
-    model = _restored(config, {f"autoencoder.{name}": tensor for name, tensor in state.items()}, path)
-    autoencoder = model.get_submodule("autoencoder")
-    assert isinstance(autoencoder, Autoencoder)
-    return autoencoder.eval(), section
+    named = {f"autoencoder.{name}": tensor for name, tensor in state.items()}
+    return _restored(partial(AutoencoderAlone, section), named, path).autoencoder.eval(), section
 
 
 def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
@@ -102,7 +98,7 @@ def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
         ValueError: the file is absent, damaged, unsafe or not ours, or its weights are of another architecture.
     """
     path, checkpoint = read_stored(ckpt, ema)
-    outline = _outline(checkpoint.config, checkpoint.state, path)
+    outline = _outline(partial(build_model, checkpoint.config), checkpoint.state, path)
     with _about(path):
         require_sound(outline.state_dict(), checkpoint.state)
     return checkpoint, outline
@@ -154,18 +150,18 @@ def read_stored(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
     return path, replace(checkpoint, state=state | checkpoint.state)
 
 
-def _restored(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
-    """The model of a stored config with its weights. It has no memory before the weights are found to fit."""
-    _outline(config, state, path)
+def _restored(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) -> Module:
+    """A module with the weights of a file. It has no memory before the weights are found to fit."""
+    _outline(make, state, path)
     with _about(path), Uninitialised():
-        model = build_model(config)
+        model = make()
     load_weights(model, state, path)
     return model
 
 
-def _outline(config: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> nn.Module:
-    with _about(path), no_larger_than(tensor.numel() for tensor in state.values()):
-        outline = build_outline(config)
+def _outline(make: Callable[[], Module], state: Mapping[str, Tensor], path: Path) -> Module:
+    with _about(path), no_larger_than(tensor.numel() for tensor in state.values()), without_memory():
+        outline = make()
     require_fit(outline.state_dict(), state, path)
     return outline
 

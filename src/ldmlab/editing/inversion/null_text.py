@@ -84,7 +84,8 @@ class NullText(DDIMInversion):
         self, task: InversionTask, guidance: ClassifierFree, trajectory: Sequence[Tensor]
     ) -> Iterator[Conditioning]:
         x, uncond = trajectory[0], task.conditions.uncond
-        assert uncond is not None  # `require_null` has found a guidance that leads away from one
+        if uncond is None:
+            raise ValueError("inversion=null_text: there is no null condition to begin from; give guidance one")
         steps = len(task.levels) - 1
         for index in range(steps):
             step = _GuidedStep(task, guidance, x, task.levels[index], task.levels[index + 1])

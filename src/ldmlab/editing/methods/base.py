@@ -68,6 +68,28 @@ class EditTask:
             raise ValueError(f"{key}: no value; {MEANINGS[key]}")
         return given
 
+    @property
+    def picture(self) -> UInt8[Tensor, "3 fH fW"]:
+        """The picture to edit.
+
+        Raises:
+            ValueError: none was given.
+        """
+        if self.image is None:
+            raise ValueError(f"image: no value; {MEANINGS['image']}")
+        return self.image
+
+    @property
+    def changeable(self) -> Bool[Tensor, "*N fH fW"]:
+        """Where the pictures may change.
+
+        Raises:
+            ValueError: no mask was given.
+        """
+        if self.mask is None:
+            raise ValueError(f"mask: no value; {MEANINGS['mask']}")
+        return self.mask
+
     def draw(self, prompts: Sequence[str]) -> UInt8[Tensor, "N 3 fH fW"]:
         """Pictures of prompts, one for each seed, as `ldmlab sample` draws them."""
         return sample(self.model, self.drawing, self.model.conditioner.batch(prompts))

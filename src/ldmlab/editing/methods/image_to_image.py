@@ -31,8 +31,7 @@ class ImageToImage(EditMethod):
                 "method=image_to_image: this model draws from no picture; give ckpt= of one trained with "
                 "conditioner=inpainting, colorization or super_resolution"
             )
-        assert task.image is not None
-        given = conditioner.given(task.image, task.mask)
+        given = conditioner.given(task.picture, task.mask)
         before = to_uint8(conditioner.naive(given)).cpu()
         count = len(task.drawing.seeds)
         batch = {key: value.expand(count, *value.shape[1:]) for key, value in given.items()}

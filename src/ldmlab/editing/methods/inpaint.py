@@ -52,10 +52,8 @@ def given(task: EditTask) -> tuple[UInt8[Tensor, "3 fH fW"], Bool[Tensor, "fH fW
     Raises:
         ValueError: the mask is of another size than the picture, or marks nothing.
     """
-    assert task.image is not None
-    assert task.mask is not None
-    check_mask(task.mask, task.image.shape[-2:])
-    return task.image, task.mask
+    check_mask(task.changeable, task.picture.shape[-2:])
+    return task.picture, task.changeable
 
 
 def filled(

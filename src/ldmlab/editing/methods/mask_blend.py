@@ -73,8 +73,7 @@ def mask_blend(
     Raises:
         ValueError: the mask is of another size than the pictures, or marks no pixel.
     """
-    model, mask = task.model, task.mask
-    assert mask is not None
+    model, mask = task.model, task.changeable
     check_mask(mask, [side * model.autoencoder.factor for side in model.latent_shape[1:]])
     inside = latent_mask(mask, model.autoencoder.factor).to(model.device)
 

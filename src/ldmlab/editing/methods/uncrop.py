@@ -54,8 +54,7 @@ class Uncrop(EditMethod):
 
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`; the image is of any size that the canvas holds."""
-        assert task.image is not None
         require_size(task.model, self.canvas, "canvas")
-        picture, mask = on_canvas(task.image, self.canvas, self.place)
+        picture, mask = on_canvas(task.picture, self.canvas, self.place)
         after, note = filled(task, picture, mask, self.settings, self.feather, self.overlap)
         return Edited(Row("image", picture[None]), [Row(title(task), after)], [note])
