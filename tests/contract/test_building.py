@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from ldmlab.cli.manual import PAGES
+from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.configs.build import build_method
 from ldmlab.configs.compose import hydra_at_conf
@@ -66,7 +66,7 @@ SMALL = {
 def options() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(group, command, overrides...) for each option, with the first command that has its group."""
     seen = set()
-    for command in PAGES:
+    for command in names():
         for group in catalogue.groups(command):
             choice = [group.where.split(", ")[0]] if group.where else []
             for option in catalogue.options(group.name):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ldmlab.cli.manual import PAGES
+from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.configs.validate import validate
 
@@ -14,7 +14,7 @@ from ldmlab.configs.validate import validate
 def compositions() -> Iterator[tuple[str, ...]]:
     """(command, overrides...) for each option, with the first command that has its group."""
     seen = set()
-    for command in PAGES:
+    for command in names():
         for group in catalogue.groups(command):
             choice = [group.where.split(", ")[0]] if group.where else []
             for option in catalogue.options(group.name):

@@ -9,8 +9,8 @@ import lightning as L
 import pytest
 import yaml
 
-from ldmlab.configs.schema import SET_BY_LDMLAB, TRAINER_TYPES
 from ldmlab.configs.signatures import annotation, fits
+from ldmlab.configs.trainer_keys import SET_BY_LDMLAB, TRAINER_TYPES
 from ldmlab.paths import conf_dir
 
 KEYS: dict[str, Any] = yaml.safe_load((conf_dir() / "trainer/default.yaml").read_text())

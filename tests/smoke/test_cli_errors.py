@@ -45,13 +45,13 @@ def test_bad_input(argv: list[str], told: str, tmp_path: Path) -> None:
 
 
 SLOW_COMMAND = """
-import sys, time, types
-module = types.ModuleType("ldmlab.cli.sample")
+import sys, time
+from dataclasses import replace
+from ldmlab.cli.commands import sample
 def run(config):
     print("running", flush=True)
     time.sleep(60)
-module.run = run
-sys.modules["ldmlab.cli.sample"] = module
+sample.COMMAND = replace(sample.COMMAND, run=run)
 from ldmlab.cli.main import main
 sys.exit(main(["sample"]))
 """

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from omegaconf import DictConfig
 
+from ldmlab.cli.command import find
 from ldmlab.configs import catalogue, searchpath
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.validate import validate
@@ -19,7 +20,7 @@ def refused() -> Callable[..., str]:
 
     def refuse(command: str, *overrides: str) -> str:
         with pytest.raises(UserError) as raised:
-            validate(command, overrides)
+            validate(command, overrides, checks=find(command))
         assert "\n" not in str(raised.value)
         return str(raised.value)
 
@@ -47,8 +48,7 @@ def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     monkeypatch.chdir(tmp_path)
 
     def install(run: Callable[[DictConfig], None], command: str = "sample") -> None:
-        module = ModuleType(f"ldmlab.cli.{command}")
-        module.run = run  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        module = import_module(f"ldmlab.cli.commands.{command}")
+        monkeypatch.setattr(module, "COMMAND", replace(find(command), run=run))
 
     return install

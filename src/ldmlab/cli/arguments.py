@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from ldmlab.cli.command import Words, find
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
+from ldmlab.configs.keys import verbatim
 from ldmlab.configs.suggest import nearest
 from ldmlab.paths import expand_home
 
-PROMPT_KEYS = ("prompt", "source", "target", "negative_prompt")
-"""Keys whose value is text of any kind."""
 _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
 _QUOTED = r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"""
 _HOME = re.compile(rf"""{_QUOTED}|(?P<before>^|[,\[]\s*)(?P<path>~[^,\[\]{{}}\"']*)""")
@@ -63,19 +63,17 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     parsed = _parser(command).parse_intermixed_args(argv)
     words = [word for word in parsed.words if not _OVERRIDE.match(word)]
     overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
+    own = find(command)
     if not parsed.multirun:
-        overrides = [_with_prompt_quoted(override) for override in overrides]
+        overrides = [_quoted_as_whole(override, verbatim(own.keys)) for override in overrides]
     overrides = [_at_home(override) for override in overrides]
-    if command == "sample":
-        _refuse_prompt_with_equals(overrides)
-    if words and command == "sample":
-        overrides.append(_prompts_override(words, overrides))
-    elif words and command == "import":
-        overrides.append(_path_override(words, overrides))
+    if own.words is not None and own.words.several:
+        _refuse_word_with_equals(command, own.words, overrides)
+    if words and own.words is not None:
+        overrides.append(_words_override(own.words, words, overrides))
     elif words:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(command, words[0])}")
-    if getattr(parsed, "json", False):
-        overrides.append("json=true")
+    overrides += [f"{name}=true" for name in own.switches if getattr(parsed, name)]
     if parsed.config_dir is not None:
         overrides.append(_search_path(parsed.config_dir))
     return Arguments(overrides, _flags(parsed), parsed.multirun, bool(parsed.cfg or parsed.info))
@@ -107,8 +105,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
     parser.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd", type=Path)
-    if command == "describe":
-        parser.add_argument("--json", action="store_true")
+    for name in find(command).switches:
+        parser.add_argument(f"--{name}", action="store_true")
     return parser
 
 
@@ -118,34 +116,39 @@ def _flags(parsed: argparse.Namespace) -> list[str]:
     return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
 
 
-def _prompts_override(words: Iterable[str], overrides: Iterable[str]) -> str:
-    if any(override.lstrip("+").startswith("prompts=") for override in overrides):
-        raise UserError("prompts are given both as words and as prompts=; keep one of the two")
+def _words_override(kind: Words, words: Sequence[str], overrides: Iterable[str]) -> str:
+    """The words of a command line as the key that takes them."""
+    if any(override.lstrip("+").startswith(f"{kind.key}=") for override in overrides):
+        raise UserError(f"'{words[0]}' and {kind.key}= give a {kind.kind} both; keep one of the two")
     for word in words:
         if not word.strip() or word == "???":
-            raise UserError(f"the prompt '{word}' says nothing; write what the picture should show")
-    return f"prompts=[{','.join(map(quoted, words))}]"
+            raise UserError(f"the {kind.kind} '{word}' says nothing; write what is meant")
+    if kind.several:
+        return f"{kind.key}=[{','.join(map(quoted, words))}]"
+    if len(words) > 1:
+        raise UserError(f"'{words[-1]}': one {kind.kind} at a time; give one {kind.key}")
+    return f"{kind.key}={quoted(words[0])}"
 
 
-def _refuse_prompt_with_equals(overrides: Iterable[str]) -> None:
+def _refuse_word_with_equals(command: str, kind: Words, overrides: Iterable[str]) -> None:
     """A sentence with `=` in its first word reads as an override of a key that is not there."""
-    known = {key.name for key in catalogue.keys("sample")} | {*catalogue.all_groups(), "hydra"}
+    known = {key.name for key in catalogue.keys(command)} | {*catalogue.all_groups(), "hydra"}
     for override in overrides:
         key, _, value = override.partition("=")
         if " " in value.strip() and re.split(r"[./@]", key)[0] not in known and key[0] not in "+~":
             meant = nearest(key, known)
-            told = f"did you mean '{meant}'?" if meant is not None else _as_prompt(override)
+            told = f"did you mean '{meant}'?" if meant is not None else _as_word(kind, override)
             raise UserError(f"unknown key '{key}'; {told}")
 
 
-def _as_prompt(text: str) -> str:
-    return f"a prompt with '=' in its first word is written {shlex.quote(f'prompts=[{quoted(text)}]')}"
+def _as_word(kind: Words, text: str) -> str:
+    return f"a {kind.kind} with '=' in its first word is written {shlex.quote(f'{kind.key}=[{quoted(text)}]')}"
 
 
-def _with_prompt_quoted(override: str) -> str:
+def _quoted_as_whole(override: str, keys: Container[str]) -> str:
     """A single prompt may hold commas and brackets; with -m its commas separate the values of a sweep."""
     key, _, value = override.partition("=")
-    if key not in PROMPT_KEYS or not value or value == "null" or value[0] in "\"'":
+    if key not in keys or not value or value == "null" or value[0] in "\"'":
         return override
     return f"{key}={quoted(value)}"
 
@@ -158,12 +161,6 @@ def _at_home(override: str) -> str:
 
 def _expanded(found: re.Match[str]) -> str:
     return found[0] if found["path"] is None else f"{found['before']}{quoted(expand_home(found['path']))}"
-
-
-def _path_override(words: Sequence[str], overrides: Iterable[str]) -> str:
-    if len(words) > 1 or any(override.lstrip("+").startswith("path=") for override in overrides):
-        raise UserError(f"'{words[-1]}': one checkpoint is imported at a time; give one path")
-    return f"path={quoted(words[0])}"
 
 
 def _search_path(given: Path) -> str:

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from importlib import import_module
-from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ldmlab import lean_imports
 from ldmlab.cli.arguments import Arguments, parse, quoted
+from ldmlab.cli.command import find
 from ldmlab.cli.errors import explain
 from ldmlab.cli.published import in_published_setting
 from ldmlab.cli.reuse import require_own
@@ -46,13 +45,14 @@ def launch(command: str, argv: Sequence[str]) -> None:
     if command == "describe":
         arguments = replace(arguments, overrides=in_published_setting(arguments.overrides))
     check = validate_sweep if arguments.multirun else validate
-    config = check(command, arguments.overrides, not arguments.shows)
+    checks = find(command)
+    config = check(command, arguments.overrides, not arguments.shows, checks=checks)
     searchpath.register()
     if arguments.shows:
         _through_hydra(command, arguments, lambda config: None)
     else:
         with as_job(config, 0 if arguments.multirun else None):
-            require_files(command, config)
+            require_files(checks, config)
         _launch(command, arguments, config)
 
 
@@ -137,7 +137,7 @@ def _run_in_sweep(command: str, config: DictConfig, record: str | None, log: str
     """A job, whose folder Hydra has made. It stays, as part of the sweep; an earlier record comes back."""
     settings = HydraConfig.get()
     overrides = [*_lines(settings.overrides.hydra), *_lines(settings.overrides.task)]
-    drop_fallen(config, validate(command, overrides, number=settings.job.num))
+    drop_fallen(config, validate(command, overrides, number=settings.job.num, checks=find(command)))
     folder = None if record is None else RunFolder.claim(Path(settings.runtime.output_dir), record, log)
     try:
         _run(command, config, folder)
@@ -163,21 +163,20 @@ def _run(command: str, config: DictConfig, folder: RunFolder | None) -> None:
         if folder is not None:
             hydras_own = HydraConfig.instance().cfg
             texts = [OmegaConf.to_yaml(each) for each in (config, hydras_own, settings.overrides.task)]
-            require_own(folder, settings.job.name, texts[0])
+            require_own(folder, settings.job.name, texts[0], find(command))
             folder.write_record(*texts)
         lean_imports.install()
-        module = f"{command}_" if iskeyword(command) else command
-        import_module(f"ldmlab.cli.{module}").run(config)
+        find(command).run(config)
 
 
 @contextmanager
 def _alone(command: str, config: DictConfig, folder: RunFolder | None) -> Iterator[None]:
     """A run has its folder to itself; one that trains ends well where a signal asks for it."""
-    trains = command == "train"
-    if folder is None and not trains:
+    resumes = find(command).resumes
+    if folder is None and not resumes:
         yield
         return
-    with STOP.heeded() if trains else nullcontext(), folder_lock(Path(config.output_dir), "output_dir"):
+    with STOP.heeded() if resumes else nullcontext(), folder_lock(Path(config.output_dir), "output_dir"):
         yield
 
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 
 from ldmlab import __version__
 from ldmlab.cli import manual
+from ldmlab.cli.command import find
 from ldmlab.cli.errors import explain
-from ldmlab.configs.errors import UserError
-from ldmlab.configs.suggest import hint
 from ldmlab.training.signals import Stopped
 
 HELP = {"-h", "--help"}
@@ -33,10 +32,7 @@ def _dispatch(argv: list[str]) -> None:
         print(manual.overview(), end="", flush=True)
     elif argv[0] == "--version":
         print(f"ldmlab {__version__}")
-    elif argv[0] not in manual.PAGES:
-        what = "flag" if argv[0].startswith("-") else "command"
-        raise UserError(f"unknown {what} '{argv[0]}'{hint(argv[0], [*manual.PAGES, '--help', '--version'])}")
-    elif HELP & set(argv[1:]):
+    elif find(argv[0]) and HELP & set(argv[1:]):
         print(_manual(*argv), end="", flush=True)
     else:
         from ldmlab.cli.launch import launch

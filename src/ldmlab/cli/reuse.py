@@ -8,18 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from ldmlab.cli.command import Command
 from ldmlab.cli.run_folder import RECORD, RunFolder
 from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 from ldmlab.files import read_text
 
-FREE = {"sample": ("output_dir", "batch_size", "device", "precision", "compile", "n")}
-"""Keys that may differ. What is said inside the pictures of `ldmlab sample` decides whether their number may."""
-FREE_ELSEWHERE = ("output_dir", "batch_size", "compile")
 UNSAID = ("precision=auto",)
 """What the records of earlier versions do not say."""
-CONTINUED = ("train",)
-"""Commands that look at the folder themselves."""
 SWEEP = "multirun.yaml"
 _RESULT = re.compile(
     r"\d{5,}.*\.png|(contact_sheet|denoising_strip|heatmaps)\.png|prompts\.txt|maps\.safetensors|metrics\.json|edits\.csv"
@@ -28,13 +24,14 @@ _KEY = re.compile(r"(?P<indent> *)(?P<key>'[^']*'|[^\s:'-][^:]*):(?: (?P<value>.
 _COMMAND = re.compile(r"^  job:\n(?:    .*\n)*?    name: (\S+)$", re.MULTILINE)
 
 
-def require_own(folder: RunFolder, command: str, config: str) -> None:
+def require_own(folder: RunFolder, name: str, config: str, command: Command) -> None:
     """Refuse a folder with what another run has written.
 
     Args:
         folder: as it was before this run.
-        command: the run's.
+        name: of the run's command.
         config: the run's, as yaml.
+        command: the run's.
 
     Raises:
         UserError: naming the first setting that differs.
@@ -45,17 +42,16 @@ def require_own(folder: RunFolder, command: str, config: str) -> None:
     if SWEEP in rest:
         raise UserError(f"{where}: holds a sweep; give another folder")
     earlier, found = _earlier(folder)
-    if not rest or (earlier is None and command in CONTINUED):
+    if not rest or (earlier is None and command.resumes):
         return
     if earlier is None:
         for name in sorted(rest):
             if _RESULT.fullmatch(name):
                 raise UserError(f"{where}: holds {name}, and nothing says what run wrote it; give another folder")
-    elif found != command:
+    elif found != name:
         raise UserError(f"{where}: holds a run of `ldmlab {found}`; give another folder")
-    elif command not in CONTINUED:
-        free = FREE.get(command, FREE_ELSEWHERE)
-        difference = _first_difference(_settings(earlier, free), _settings(config, free))
+    elif not command.resumes:
+        difference = _first_difference(_settings(earlier, command.free), _settings(config, command.free))
         if difference is not None:
             raise UserError(f"{where}: holds another run ({difference}); give another folder, or run the same again")
 

@@ -11,7 +11,6 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.conditioners.base import Conditioner
-from ldmlab.configs.schema import takes_mapping
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.guidance.autoguidance import Autoguidance
@@ -23,6 +22,8 @@ from ldmlab.samplers.base import Sampler
 
 CONDITION_KEYS = ("captions", "labels")
 """What of a batch a conditioner may read."""
+PER_WORD = ("word_tau", "reweight")
+"""Keys of methods that hold a value for each word."""
 
 
 def resolved(config: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _value(cfg: DictConfig, name: str) -> Any:
     if isinstance(value, DictConfig) and "_target_" in value:
         return instantiate(value)
     plain_value = _plain_value(value)
-    if takes_mapping("edit", name) and isinstance(plain_value, list):
+    if name in PER_WORD and isinstance(plain_value, list):
         return _mapping(name, plain_value)
     return plain_value
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ldmlab.configs import catalogue
-from ldmlab.configs.schema import SET_BY_LDMLAB
 from ldmlab.configs.suggest import hint, nearest
 from ldmlab.configs.synonyms import synonym
+from ldmlab.configs.trainer_keys import SET_BY_LDMLAB
 
 
 def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:

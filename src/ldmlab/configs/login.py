@@ -5,11 +5,13 @@ from __future__ import annotations
 import netrc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from omegaconf import DictConfig, OmegaConf
-
 from ldmlab.configs.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
 OFFLINE = ("offline", "dryrun", "disabled")
@@ -21,6 +23,8 @@ def require_login(config: DictConfig) -> None:
     Raises:
         UserError: it is to be online, and there is no key.
     """
+    from omegaconf import OmegaConf
+
     is_wandb = str(OmegaConf.select(config, "logger._target_")).endswith(".wandb_logger")
     if not is_wandb or OmegaConf.select(config, "logger.offline") or os.environ.get("WANDB_MODE") in OFFLINE:
         return

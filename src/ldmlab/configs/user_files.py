@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ldmlab.configs.checks import Checks
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.suggest import hint
 from ldmlab.files import kind_of
@@ -20,20 +21,6 @@ _WRITTEN = ("output_dir", "output")
 _DIFFUSERS = ("model_index.json", "config.json", "diffusion_pytorch_model.safetensors")
 RESUMED = ("last", "auto")
 """Checkpoints of the run's own folder."""
-READ = {
-    "train": ("data.path", "data.heldout_path"),
-    "evaluate": ("path", "heldout_path"),
-    "sample": ("prompts",),
-    "edit": ("image", "mask"),
-}
-"""Keys of a command that name what is there before."""
-WANTED = {
-    "path": "no such folder; write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars",
-    "heldout_path": "no such folder; give one of tars, or null for path/heldout",
-    "prompts": "no such file; give a text file with a prompt a line, or words without '='",
-    "image": "no such file or directory; give a JPEG, PNG or WebP file",
-    "mask": "no such file or directory; give a JPEG, PNG or WebP file",
-}
 _RUN = ("last.ckpt", "model.safetensors")
 
 
@@ -49,11 +36,11 @@ def expand_paths(config: DictConfig) -> None:
             OmegaConf.update(config, key, expand_home(value))
 
 
-def check_files(command: str, values: Mapping[Any, Any]) -> None:
+def check_files(checks: Checks, values: Mapping[Any, Any]) -> None:
     """Refuse what would never end when it is read, and folders where a checkpoint is wanted.
 
     Args:
-        command: of which these are the keys.
+        checks: of the command whose keys these are.
         values: the config, resolved.
 
     Raises:
@@ -61,14 +48,14 @@ def check_files(command: str, values: Mapping[Any, Any]) -> None:
     """
     for key, value in _paths(values):
         if isinstance(value, str) and key not in _WRITTEN:
-            _check(command, key, value)
+            _check(checks, key, value)
 
 
-def require_files(command: str, config: DictConfig) -> None:
+def require_files(checks: Checks, config: DictConfig) -> None:
     """Refuse names of files where nothing is, before PyTorch is imported.
 
     Args:
-        command: whose config it is.
+        checks: of the command whose config it is.
         config: checked.
 
     Raises:
@@ -77,10 +64,10 @@ def require_files(command: str, config: DictConfig) -> None:
     for key, _ in _paths(OmegaConf.to_container(config, resolve=False)):
         value = None if key.startswith("hydra.") else OmegaConf.select(config, key)
         if isinstance(value, str) and not os.path.lexists(expand_home(value)):
-            _require_known(command, key, value)
+            _require_known(checks, key, value)
 
 
-def _check(command: str, key: str, value: str) -> None:
+def _check(checks: Checks, key: str, value: str) -> None:
     path = Path(expand_home(value))
     try:
         kind = kind_of(path)
@@ -88,13 +75,13 @@ def _check(command: str, key: str, value: str) -> None:
         return  # `require_files`, or the command, says best what is wanted where nothing is
     if kind not in (None, "a folder"):
         raise UserError(f"{key}={value}: is {kind}, which may never end; give a file")
-    if kind is None and command == "data" and key == "data.path":
-        raise UserError(f"{key}={value}: is a file; give a folder for the shards")
-    if kind == "a folder" and key.rpartition(".")[2].endswith("ckpt") and command != "import" and not _ships(value):
+    if kind is None and key in checks.writes:
+        raise UserError(f"{key}={value}: is a file; give a folder")
+    if kind == "a folder" and key.endswith("ckpt") and key not in checks.folders and not _ships(value):
         raise UserError(f"{key}={value}: is a folder; {_instead(path, value)}")
 
 
-def _require_known(command: str, key: str, value: str) -> None:
+def _require_known(checks: Checks, key: str, value: str) -> None:
     """Where nothing is, only names of our own will do."""
     name = key.rpartition(".")[2]
     if name.endswith("ckpt"):
@@ -106,10 +93,8 @@ def _require_known(command: str, key: str, value: str) -> None:
             raise UserError(f"{key}={value}: is a model, from which a run begins and does not go on: init_ckpt={value}")
         if value not in RESUMED:
             raise UserError(f"{key}={value}: no such file as {value}; give output_dir= of the run to go on")
-    elif command == "import" and key == "path":
-        raise UserError(f"{key}={value}: no such file or folder; give a public checkpoint")
-    elif key in READ.get(command, ()):
-        raise UserError(f"{key}={value}: {WANTED[name]}")
+    elif key in checks.reads:
+        raise UserError(f"{key}={value}: {checks.reads[key]}")
 
 
 def _shipped() -> list[str]:

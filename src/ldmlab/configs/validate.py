@@ -18,21 +18,29 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from ldmlab.configs.bounds import bounded
+from ldmlab.configs.checks import Checks
 from ldmlab.configs.compose import Composer, as_job, hydra_at_conf, parse_overrides
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.hints import instead_of_key
-from ldmlab.configs.login import require_login
-from ldmlab.configs.schema import CHOICES, SCHEMAS, TRAINER_TYPES, takes_mapping
+from ldmlab.configs.keys import CHOICES, takes_mapping
 from ldmlab.configs.signatures import annotation, fits, in_words
+from ldmlab.configs.trainer_keys import TRAINER_TYPES
 from ldmlab.configs.unread import check_choices
 from ldmlab.configs.user_files import check_files
 
 log = logging.getLogger(__name__)
 
 MISSING = "???"
+NO_CHECKS = Checks()
 
 
-def validate(command: str, overrides: Sequence[str], complete: bool = True, number: int | None = None) -> DictConfig:
+def validate(
+    command: str,
+    overrides: Sequence[str],
+    complete: bool = True,
+    number: int | None = None,
+    checks: Checks = NO_CHECKS,
+) -> DictConfig:
     """Compose a command's config and check it.
 
     Args:
@@ -40,6 +48,7 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
         overrides: Hydra's, without sweeps.
         complete: also refuse values that are missing or out of range; not wanted where a config is only shown.
         number: of the job in a sweep; None for a single run.
+        checks: what the command asks beyond its yaml.
 
     Returns:
         The config, with Hydra's own node, in which the folder of the run is `hydra.runtime.output_dir`.
@@ -51,10 +60,10 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, numb
         composer = Composer(command, overrides)
         whole, schema = _composed(composer) or _composed_with_care(composer, tell=number is None)
         with as_job(whole, number):
-            _check_types(command, schema, whole)
+            _check_types(checks, schema, whole)
             if complete:
-                _check_values(command, whole)
-                check_choices(command, (o.key_or_group for o in (*composer.choices, *composer.values)), whole)
+                _check_values(checks, whole)
+                check_choices(checks.rules, (o.key_or_group for o in (*composer.choices, *composer.values)), whole)
     return whole
 
 
@@ -87,7 +96,9 @@ def _composed_with_care(composer: Composer, tell: bool) -> tuple[DictConfig, Dic
     return whole, schema
 
 
-def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True) -> DictConfig:
+def validate_sweep(
+    command: str, overrides: Sequence[str], complete: bool = True, checks: Checks = NO_CHECKS
+) -> DictConfig:
     """Check every job of a sweep before the first one starts; as `validate`, with the config of the first."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -99,8 +110,8 @@ def validate_sweep(command: str, overrides: Sequence[str], complete: bool = True
         jobs = [] if own else BasicSweeper.split_arguments(parsed, None)[0]
     if own:  # such a sweep has its own idea of the jobs; each is checked when it starts
         single = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-        return validate(command, single, complete=False, number=0)
-    configs = [validate(command, job, complete, number) for number, job in enumerate(jobs)]
+        return validate(command, single, complete=False, number=0, checks=checks)
+    configs = [validate(command, job, complete, number, checks) for number, job in enumerate(jobs)]
     return configs[0]
 
 
@@ -177,7 +188,7 @@ def _paths(keys: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
+def _check_types(checks: Checks, schema: DictConfig, whole: DictConfig) -> None:
     for path in _sections(_plain(schema)):
         section = OmegaConf.select(whole, path)
         if not isinstance(section, DictConfig):
@@ -185,7 +196,7 @@ def _check_types(command: str, schema: DictConfig, whole: DictConfig) -> None:
     unsure = []
     for path in _paths(_plain(schema)):
         default, value = _resolved(schema, path), _resolved(whole, path)
-        if path in CHOICES or (default is None and isinstance(value, Mapping) and takes_mapping(command, path)):
+        if path in CHOICES or (default is None and isinstance(value, Mapping) and takes_mapping(checks.keys, path)):
             continue
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")
@@ -287,7 +298,7 @@ def _named(place: Sequence[int | str]) -> str:
     return ".".join(map(str, place[:2])) if place[0] in ("data", "trainer") else str(place[0])
 
 
-def _check_values(command: str, whole: DictConfig) -> None:
+def _check_values(checks: Checks, whole: DictConfig) -> None:
     own = OmegaConf.create(_plain(whole))
     if "output_dir" in own:
         own.output_dir = _resolved(whole, "output_dir")  # it alone may refer to Hydra's node, as the folder of the run
@@ -300,12 +311,12 @@ def _check_values(command: str, whole: DictConfig) -> None:
         raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
     assert isinstance(plain, dict)
     try:
-        own_fields = SCHEMAS[command].model_fields
-        SCHEMAS[command].model_validate({k: v for k, v in plain.items() if k in own_fields or not isinstance(v, dict)})
+        own_fields = checks.keys.model_fields
+        checks.keys.model_validate({k: v for k, v in plain.items() if k in own_fields or not isinstance(v, dict)})
     except ValidationError as error:
         first = error.errors()[0]
         told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
         raise UserError(f"{_named(first['loc'])}={_shown(first['input'])}: {told}") from error
-    check_files(command, plain)
-    if command == "train":
-        require_login(own)
+    check_files(checks, plain)
+    if checks.check is not None:
+        checks.check(own)

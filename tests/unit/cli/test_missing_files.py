@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ldmlab.cli.command import find
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.user_files import require_files
 from ldmlab.configs.validate import validate
@@ -13,7 +14,8 @@ from ldmlab.configs.validate import validate
 
 def check(command: str, overrides: list[str]) -> None:
     """What happens before a command is imported."""
-    require_files(command, validate(command, overrides))
+    checks = find(command)
+    require_files(checks, validate(command, overrides, checks=checks))
 
 
 @pytest.mark.parametrize(

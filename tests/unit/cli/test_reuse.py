@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ldmlab.cli.command import find
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.run_folder import RunFolder
 from ldmlab.configs.errors import UserError
@@ -24,9 +25,9 @@ def folder(tmp_path: Path) -> RunFolder:
 
 @pytest.mark.parametrize("compiled", ["auto", "true", "false"])
 def test_a_run_from_before_there_were_precisions_is_the_same_by_default(folder: RunFolder, compiled: str) -> None:
-    require_own(folder, "edit", f"{BEFORE}precision: auto\ncompile: {compiled}\n")
+    require_own(folder, "edit", f"{BEFORE}precision: auto\ncompile: {compiled}\n", find("edit"))
 
 
 def test_another_precision_is_another_run(folder: RunFolder) -> None:
     with pytest.raises(UserError, match=r"holds another run \(this one has precision=bf16\)"):
-        require_own(folder, "edit", f"{BEFORE}precision: bf16\ncompile: auto\n")
+        require_own(folder, "edit", f"{BEFORE}precision: bf16\ncompile: auto\n", find("edit"))

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from ldmlab.cli.manual import PAGES
+from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.paths import conf_dir
 
 
-@pytest.mark.parametrize("command", PAGES)
+@pytest.mark.parametrize("command", names())
 def test_every_key_of_a_command_has_a_meaning(command: str) -> None:
     listed = {key.name: key for key in catalogue.keys(command)}
     written = yaml.safe_load((conf_dir() / f"{command}.yaml").read_text())
@@ -29,7 +29,7 @@ def test_keys_that_an_option_adds_say_so() -> None:
     assert edit["overlap"].where == "method=inpaint, method=mask_blend, method=sdedit, method=uncrop"
 
 
-@pytest.mark.parametrize("command", PAGES)
+@pytest.mark.parametrize("command", names())
 def test_default_of_every_group_is_one_of_its_options(command: str) -> None:
     for group in catalogue.groups(command):
         assert group.default is None or group.default in catalogue.options(group.name)
@@ -57,4 +57,4 @@ def test_options_of_experiments_are_paths(study: Callable[[str, str], None]) -> 
 
 def test_hydras_own_groups_are_left_out() -> None:
     assert "hydra" not in catalogue.all_groups()
-    assert not [group for command in PAGES for group in catalogue.groups(command) if "hydra" in group.name]
+    assert not [group for command in names() for group in catalogue.groups(command) if "hydra" in group.name]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ldmlab.cli.arguments import parse
-from ldmlab.cli.manual import PAGES
+from ldmlab.cli.command import find, names
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.hints import instead_of_key
@@ -74,7 +74,7 @@ def test_what_was_meant(command: str, wrong: str, meant: str) -> None:
     assert instead_of_key(command, wrong, keys(command)) == f"; did you mean '{meant}'?"
 
 
-@pytest.mark.parametrize("command", PAGES)
+@pytest.mark.parametrize("command", names())
 def test_whatever_is_proposed_is_there(command: str) -> None:
     own = keys(command)
     known = {*own, *(group.name for group in catalogue.groups(command))}
@@ -86,8 +86,8 @@ def test_whatever_is_proposed_is_there(command: str) -> None:
 
 
 def test_every_key_of_the_table_is_one_of_some_command() -> None:
-    known = {key for command in PAGES for key in keys(command)} | set(catalogue.all_groups())
-    known |= {key.name for command in PAGES for key in catalogue.keys(command)}
+    known = {key for command in names() for key in keys(command)} | set(catalogue.all_groups())
+    known |= {key.name for command in names() for key in catalogue.keys(command)}
     assert {key.partition("=")[0] for meant, _ in _MEANINGS for key in meant} - {"init_ckpt"} <= known
 
 
@@ -151,6 +151,6 @@ def test_a_key_in_netrc_is_enough(host: str | None, monkeypatch: pytest.MonkeyPa
     (tmp_path / "netrc").write_text(f"machine {host} login user password secret\n" if host else "machine other\n")
     if host is None:
         with pytest.raises(UserError, match="there is no key"):
-            validate("train", ["logger=wandb", "logger.offline=false"])
+            validate("train", ["logger=wandb", "logger.offline=false"], checks=find("train"))
         monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    validate("train", ["logger=wandb", "logger.offline=false"])
+    validate("train", ["logger=wandb", "logger.offline=false"], checks=find("train"))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from ldmlab.cli.command import find
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.user_files import check_files, expand_paths
 
@@ -64,7 +66,7 @@ def test_a_pipe_is_not_waited_for(values: dict[str, object], home: Path) -> None
     os.mkfifo(home / "pipe")
     given = OmegaConf.to_container(OmegaConf.create(str(OmegaConf.to_yaml(values)).replace("PIPE", f"{home}/pipe")))
     with pytest.raises(UserError, match="is a pipe, which may never end; give a file"):
-        check_files("sample", given)  # type: ignore[arg-type]
+        check_files(find("sample"), given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/random", "/dev/stdin"])
@@ -72,12 +74,16 @@ def test_devices_are_not_read(device: str) -> None:
     if not os.path.exists(device) or os.path.isfile(device):
         pytest.skip("is a file here")
     with pytest.raises(UserError, match=f"image={device}: is a"):
-        check_files("edit", {"image": device})
+        check_files(find("edit"), {"image": device})
 
 
 def test_what_is_no_file_in_other_keys_is_left_alone(home: Path) -> None:
-    check_files("sample", {"output_dir": "/dev/null", "prompts": ["/dev/zero"], "prompt": "/dev/zero", "ckpt": None})
-    check_files("sample", {"ckpt": "shapes/dit", "image": "nowhere.png", "mask": "a\0b", "path": str(home.parent)})
+    check_files(
+        find("sample"), {"output_dir": "/dev/null", "prompts": ["/dev/zero"], "prompt": "/dev/zero", "ckpt": None}
+    )
+    check_files(
+        find("sample"), {"ckpt": "shapes/dit", "image": "nowhere.png", "mask": "a\0b", "path": str(home.parent)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,13 +101,13 @@ def test_a_folder_in_the_place_of_a_checkpoint(key: str, content: str, told: str
     (tmp_path / content).touch()
     values = OmegaConf.to_container(OmegaConf.from_dotlist([f"{key}={tmp_path}"]))
     with pytest.raises(UserError) as raised:
-        check_files("train", values)  # type: ignore[arg-type]
+        check_files(find("train"), values)  # type: ignore[arg-type]
     assert str(raised.value).startswith(f"{key}={tmp_path}: is a folder; ")
     assert told.format(folder=tmp_path) in str(raised.value)
-    check_files("import", values)  # type: ignore[arg-type]
+    check_files(replace(find("import"), folders=(key,)), values)  # type: ignore[arg-type]
 
 
 def test_data_is_not_written_into_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"data\.path=.*file: is a file; give a folder for the shards"):
-        check_files("data", {"data": {"path": str(tmp_path / "file")}})
+    with pytest.raises(UserError, match=r"data\.path=.*file: is a file; give a folder"):
+        check_files(find("data"), {"data": {"path": str(tmp_path / "file")}})

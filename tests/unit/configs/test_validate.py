@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.manual import PAGES
+from ldmlab.cli.command import find, names
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.validate import _extra, _mismatch, _paths, validate, validate_sweep
 
@@ -17,7 +17,7 @@ NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"],
 """Keys without a default."""
 
 
-@pytest.mark.parametrize("command", PAGES)
+@pytest.mark.parametrize("command", names())
 def test_defaults_pass(command: str) -> None:
     validate(command, NEEDED.get(command, []))
 
@@ -180,7 +180,7 @@ def test_experiment_that_is_not_there(refused: Refused, study: Study) -> None:
 def test_every_job_of_a_sweep_is_checked_before_the_first() -> None:
     validate_sweep("sample", ["seed=1,2", "sampler=ddim,ddpm"])
     with pytest.raises(UserError, match="n=0"):
-        validate_sweep("sample", ["n=1,0"])
+        validate_sweep("sample", ["n=1,0"], checks=find("sample"))
     with pytest.raises(UserError, match=r"unknown key 'sampler\.eta'"):
         validate_sweep("sample", ["sampler=ddim,ddpm", "sampler.eta=1"])
 

@@ -1,0 +1,1 @@
+"""The commands: a module each, whose `COMMAND` says all that the command line knows of it."""

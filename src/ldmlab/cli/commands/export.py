@@ -1,0 +1,42 @@
+"""`ldmlab export`: write a model as a folder that diffusers loads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from ldmlab.cli.command import Command
+from ldmlab.configs.keys import Keys, PathText
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class ExportKeys(Keys):
+    """`ldmlab export`."""
+
+    ckpt: PathText
+    output: PathText
+    format: Literal["diffusers"]
+    ema: bool
+    half: bool
+
+
+def run(cfg: DictConfig) -> None:
+    """Write every file of the folder."""
+    from ldmlab.cli.export import run
+
+    run(cfg)
+
+
+COMMAND = Command(
+    summary="write a model as a folder that diffusers loads",
+    synopsis="ldmlab export ckpt=PATH output=FOLDER [KEY=VALUE ...]",
+    description=(
+        "UNets that read CLIP's text become a StableDiffusionPipeline, class-conditional DiTs a DiTPipeline, "
+        "autoencoders an AutoencoderKL or a VQModel. A model for which diffusers has no class is refused with the "
+        "reason.",
+    ),
+    examples=(("ldmlab export ckpt=sd.safetensors output=sd half=true", "for StableDiffusionPipeline"),),
+    keys=ExportKeys,
+    run=run,
+)

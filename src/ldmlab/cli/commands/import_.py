@@ -1,0 +1,64 @@
+"""`ldmlab import`: bring a public checkpoint into ldmlab's format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from ldmlab.cli.command import Command, Words
+from ldmlab.configs.keys import Count, Keys, PathText
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+class ImportKeys(Keys):
+    """`ldmlab import`."""
+
+    path: PathText
+    output: PathText | None
+    autoencoder_ckpt: PathText | None
+    conditioner_ckpt: PathText | None
+    tokenizer: PathText | None
+    image_size: Count | None
+    heads: Count | None
+    head_width: Count | None
+    latent_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    quick_gelu: bool | None
+    zero_terminal_snr: bool | None
+    ema: bool
+    half: bool
+
+
+def run(cfg: DictConfig) -> None:
+    """Convert, check that the parts fit each other, and write one file."""
+    from ldmlab.cli.import_ import run
+
+    run(cfg)
+
+
+COMMAND = Command(
+    summary="bring a public checkpoint into ldmlab's format",
+    synopsis="ldmlab import PATH [KEY=VALUE ...]",
+    description=(
+        "Recognises a file or a folder by its keys: Stable Diffusion 1.x, latent diffusion and its autoencoders, "
+        "DiT, CLIP's text encoder, in their authors' layouts and in that of diffusers. Every tensor is used, or "
+        "named with the reason why not; nothing in a file is run.",
+        "A backbone alone needs an autoencoder_ckpt=PATH to become a model, and one that reads "
+        "prompts a conditioner_ckpt=PATH. docs/checkpoints.md says what can be imported.",
+    ),
+    examples=(
+        ("ldmlab import v1-5-pruned-emaonly.safetensors output=sd.safetensors", "Stable Diffusion, a single file"),
+        ("ldmlab import stable-diffusion-v1-5/ half=true", "the same as a folder of diffusers"),
+        (
+            "ldmlab import DiT-XL-2-256x256.pt autoencoder_ckpt=sd-vae-ft-ema/",
+            "DiT with the autoencoder it works on",
+        ),
+    ),
+    keys=ImportKeys,
+    reads={"path": "no such file or folder; give a public checkpoint"},
+    folders=("autoencoder_ckpt", "conditioner_ckpt"),
+    words=Words("path", "checkpoint", several=False),
+    run=run,
+)

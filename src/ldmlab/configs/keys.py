@@ -1,0 +1,65 @@
+"""The ranges of keys that belong to a command itself. Keys of components are checked by their constructors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seed = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+PathText = Annotated[str, Field(min_length=1)]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp16", "tf32", "fp32"]
+Compile = Literal["auto", True, False]
+VERBATIM = "verbatim"
+Prompt = Annotated[str, Field(min_length=1), VERBATIM]
+"""Text of any kind, which may hold commas and brackets."""
+PerWord = dict[str, Any] | list[str] | None
+"""Values of words, as {WORD: VALUE} or as ["WORD: VALUE"]."""
+CHOICES = ("precision", "compile")
+"""Keys that are one of few values, which their defaults do not show."""
+
+
+class Keys(BaseModel):
+    """Keys that no group brings in; others are refused."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class AnyKeys(BaseModel):
+    """Where nothing is known of the ranges."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+
+class ModelKeys(Keys):
+    """What draws with a trained model."""
+
+    ckpt: PathText | None
+    seed: Seed
+    batch_size: Count
+    ema: bool
+    device: Device
+    precision: Precision
+    compile: Compile
+    output_dir: PathText
+
+
+def takes_mapping(keys: type[BaseModel], key: str) -> bool:
+    """Whether a command's own key may hold a mapping, which the `null` of its yaml does not say."""
+    fields = keys.model_fields
+    return key in fields and any(get_origin(part) is dict for part in get_args(fields[key].annotation))
+
+
+def verbatim(keys: type[BaseModel]) -> set[str]:
+    """The keys whose value is text of any kind."""
+    return {
+        name
+        for name, field in keys.model_fields.items()
+        if _is_verbatim(field.annotation) or VERBATIM in field.metadata
+    }
+
+
+def _is_verbatim(annotation: Any) -> bool:
+    return VERBATIM in getattr(annotation, "__metadata__", ()) or any(map(_is_verbatim, get_args(annotation)))
