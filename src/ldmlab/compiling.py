@@ -26,7 +26,7 @@ each in training and evaluation and for two sizes of batch."""
 
 
 def worth_compiling(wanted: str | bool, device: torch.device, passes: int) -> bool:
-    """Whether to compile.
+    """Whether to compile a network, as a user wants or as pays on the device.
 
     Args:
         wanted: True, False, or "auto" for a GPU and so many passes that it is worth the wait.

@@ -47,7 +47,7 @@ class Pace:
         return True
 
     def count(self) -> str:
-        """For example "3/10"."""
+        """The count so far and, where it is known, the total, for example "3/10"."""
         return f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
 
     def seconds_taken(self) -> float:

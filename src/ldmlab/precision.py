@@ -128,7 +128,7 @@ def weights_dtype(module: nn.Module) -> torch.dtype:
 
 
 def at_least_fp32(tensor: Tensor) -> Tensor:
-    """The same numbers, if floating, in fp32 or more."""
+    """A tensor of real numbers in fp32 or more; others as they are."""
     if not tensor.is_floating_point():
         return tensor
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

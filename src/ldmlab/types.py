@@ -108,7 +108,7 @@ class Level:
         return 2 * (self.alpha.log() - self.sigma.log())
 
     def like(self, x: Float[Tensor, "B *grid"]) -> tuple[Tensor, Tensor]:
-        """Return alpha and sigma in the dtype of `x`, to be multiplied with it; see `broadcast`."""
+        """Return alpha and sigma in the dtype of `x`, shaped to be multiplied with it."""
         return broadcast(self.alpha, x), broadcast(self.sigma, x)
 
 

@@ -66,7 +66,13 @@ class FastestBackend:
         self._known: dict[Key, str] = {}
 
     def __call__(self, q: Tensor, k: Tensor, mask: Tensor | None) -> str:
-        """For q (B, h, N, d), k (B, h, M, d); "sdpa" where nothing like them was measured."""
+        """The name of the fastest candidate for tensors of attention; "sdpa" where nothing like them was measured.
+
+        Args:
+            q: (B, h, N, d).
+            k: (B, h, M, d).
+            mask: True where a key may be attended to.
+        """
         backward = torch.is_grad_enabled() and q.requires_grad
         key = (q.dtype.itemsize, mask is not None, backward, q.shape[2], k.shape[2], q.shape[3])
         if torch.compiler.is_compiling():

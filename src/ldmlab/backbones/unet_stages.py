@@ -39,7 +39,21 @@ class UNetStage(nn.Module):
 
 @dataclass(frozen=True)
 class UNetLayers:
-    """Makes a UNet's layers from the settings that they share; see `UNet` for what these mean."""
+    """Makes the layers of a UNet from the settings that all of them share.
+
+    Attributes:
+        embedding_width: E, of the time embedding.
+        grid: side of the square latent grid at full resolution.
+        heads: heads of every attention; None where `head_width` is given.
+        head_width: width of a head; None where `heads` is given.
+        transformer_depth: Transformer blocks in a spatial Transformer.
+        context_width: width of the text tokens; None for no text.
+        dropout: in the residual blocks.
+        attention: name of the attention backend.
+        adaptive_norm: whether the embedding scales and shifts a residual block's features, rather than only adding.
+        attention_block: "transformer", or "plain" for self-attention alone.
+        residual_resampling: whether residual blocks change the grid, rather than single convolutions.
+    """
 
     grid: int
     embedding_width: int

@@ -129,7 +129,7 @@ class Conditioner(nn.Module, ABC):
         """Fit whatever is made from the training captions before training; nothing by default."""
 
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the conditioner's weights, where conditions are made."""
         first = next(chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if first is None else first.device
 

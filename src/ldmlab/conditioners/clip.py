@@ -74,7 +74,7 @@ class CLIPText(Conditioner):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> CLIPText:
-        """Stay in evaluation mode."""
+        """Stay in evaluation mode, whatever the module around it does: nothing here is trained."""
         return super().train(False)
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ldmlab.conditioners.pixels import as_bytes, batch_tensor
 
 @dataclass(frozen=True)
 class MaskLayout:
-    """How published models are told a mask.
+    """How a published inpainting model is told a mask.
 
     Attributes:
         hidden: value of the pixels to fill in the picture that is encoded, in [-1, 1].

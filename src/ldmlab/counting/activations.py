@@ -35,7 +35,7 @@ class SavedTensors:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Count inside the block."""
+        """Note every tensor that autograd saves inside the block."""
         enter = register_module_forward_pre_hook(lambda module, inputs: self._running.append(module))
         leave = register_module_forward_hook(lambda module, inputs, output: self._leave(), always_call=True)
         try:

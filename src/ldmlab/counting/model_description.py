@@ -52,7 +52,7 @@ class ModelDescription:
 
     @property
     def denoiser(self) -> dict[str, int] | None:
-        """The same of backbone and conditioner, as papers count a model; None where there are none."""
+        """The description of backbone and conditioner alone, as papers count a model; None where there are none."""
         if not {*DENOISER} <= {*self.modules}:
             return None
         return _totals([self.modules[name] for name in DENOISER], [self.passes[name] for name in DENOISER])

@@ -16,12 +16,7 @@ PUBLISHED = "published/"
 
 
 def as_json(model: ModelDescription, depth: int) -> dict[str, Any]:
-    """For machines: whole numbers, every module by its path, numbered ones one by one.
-
-    Args:
-        model: described.
-        depth: levels of modules below each network.
-    """
+    """A description as plain data for machines: whole numbers, every module by its path, numbered ones one by one."""
     parts = {name: [_row(*row) for row in d.root.walk(depth)] for name, d in model.passes.items()}
     return {
         "model": model.kind,
@@ -41,12 +36,7 @@ def _row(path: str, part: ModuleCost) -> dict[str, Any]:
 
 
 def as_table(model: ModelDescription, depth: int) -> Table:
-    """For people: costs in one unit, numbered modules that are alike as one row, columns that are 0 left out.
-
-    Args:
-        model: described.
-        depth: levels of modules below each network.
-    """
+    """A description as a table for people: costs in one unit, alike numbered modules as one row, no column of zeros."""
     totals = model.totals
     unit = "G" if totals["macs"] >= 1e10 else "M"
     shown = [figure for figure in FIGURES if totals[figure] or figure == "trainable"]

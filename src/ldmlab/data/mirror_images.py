@@ -53,11 +53,7 @@ class WithMirrorImages(Dataset[ImageSample]):
 
 
 def flip_probability(flip: bool | float) -> float:
-    """With which a training sample is mirrored: `True` is one half.
-
-    Raises:
-        ValueError: it is no probability.
-    """
+    """The probability with which a training sample is mirrored: `True` is one half."""
     if not 0 <= flip <= 1:
         raise ValueError(f"data.flip={flip} is no probability; give true, false, or a number from 0 to 1")
     return 0.5 if flip is True else float(flip)

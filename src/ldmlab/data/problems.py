@@ -49,7 +49,7 @@ class Defect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One defect.
+    """One thing that is wrong with a sample, a shard or a folder.
 
     Attributes:
         defect: its kind.

@@ -57,7 +57,7 @@ class SampleTable:
 
     @staticmethod
     def of(rows: Sequence[SampleRow]) -> SampleTable:
-        """Pack rows."""
+        """The table of some samples, one after the other."""
         spans = [(row.image_offset, row.image_size, row.meta_offset, row.meta_size) for row in rows]
         return SampleTable(
             spans=np.array(spans, np.int64).reshape(-1, 4),

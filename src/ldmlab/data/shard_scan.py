@@ -48,7 +48,7 @@ STARTS = {
 
 @dataclass(slots=True)
 class ShardScan:
-    """What one shard holds.
+    """What was found in one shard without decoding a pixel.
 
     Attributes:
         table: its samples in file order.
@@ -202,7 +202,7 @@ def check_image_header(file: BinaryIO, max_pixels: int) -> Defect | None:
 
 
 def stats_path(shard: Path) -> Path:
-    """Where img2dataset writes a shard's statistics, last of all."""
+    """The file in which img2dataset writes a shard's statistics, last of all."""
     return shard.with_name(f"{shard.stem}_stats.json")
 
 

@@ -17,7 +17,7 @@ class TextColumn:
 
     @staticmethod
     def of(strings: Iterable[str]) -> TextColumn:
-        """Pack strings."""
+        """The column of some strings, in their order."""
         encoded = [string.encode() for string in strings]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         return TextColumn(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum(lengths))

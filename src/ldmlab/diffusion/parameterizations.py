@@ -155,10 +155,10 @@ def convert_prediction(
 
 
 def clean_error_scale(parameterization: Parameterization, level: Level) -> Float[Tensor, " B"]:
-    """How much larger the prediction's error is than that of the clean latents read from it, at levels (B,).
+    """Squared error of a prediction over that of the clean latents read from it, at levels (B,).
 
-    Squared: the SNR for epsilon, SNR + 1 for v, 1 for x_0. All predictions are affine, so that a difference of one in
-    the prediction tells.
+    It is the SNR for epsilon, SNR + 1 for v, 1 for x_0. All predictions are affine, so that a difference of one in the
+    prediction tells.
     """
     zero = torch.zeros_like(level.alpha)
     slope = parameterization.denoised(zero + 1, zero, level) - parameterization.denoised(zero, zero, level)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @runtime_checkable
 class TimestepSampling(Protocol):
-    """A distribution over timesteps."""
+    """A distribution over the timesteps that a denoiser trains at."""
 
     def draw(
         self, count: int, timesteps: int, device: torch.device, generator: torch.Generator | None = None

@@ -48,14 +48,7 @@ def ready_to_draw(
 
 
 def ready_to_measure(model: LatentDiffusion | Autoencoder, precision: Precision, compile: Compile, passes: int) -> None:
-    """The same for a model that draws nothing: a bound's denoiser, or an autoencoder.
-
-    Args:
-        model: on its device.
-        precision: what it is to compute in.
-        compile: see `Compile`.
-        passes: of the denoiser, or of the autoencoder.
-    """
+    """Make a model compute as its precision says where nothing is drawn: a bound's denoiser, or an autoencoder."""
     _settle(model, precision)
     if worth_compiling(compile, precision.device, passes):
         compile_networks([model if isinstance(model, Autoencoder) else model.denoiser.backbone])

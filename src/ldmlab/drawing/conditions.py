@@ -23,7 +23,7 @@ Batch = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class Subject:
-    """What N pictures show.
+    """What N pictures are to show, as their conditioner reads it.
 
     Attributes:
         batch: what the conditioner reads; None for the null condition, which only goes without guidance.

@@ -84,7 +84,11 @@ class Tensors:
         return replace(self, shapes={name: shape for name, shape in self.shapes.items() if name not in names})
 
     def renamed(self, names: Mapping[str, str]) -> Tensors:
-        """The same tensors where `names` (new: old) says what they are called here."""
+        """The tensors by other names.
+
+        Args:
+            names: the new name, and the one that the tensor has here.
+        """
         shapes = {new: self.shapes[old] for new, old in names.items()}
         return Tensors(self.source, shapes, lambda name: self.load(names[name]), self.prefix)
 

@@ -54,12 +54,12 @@ class LatentDiffusion(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is, and its latents with it."""
+        """The device of the weights, where latents are made too."""
         return self.autoencoder.latent_mean.device
 
     @torch.no_grad()
     def decode(self, latents: Float[Tensor, "N C H W"]) -> UInt8[Tensor, "N 3 fH fW"]:
-        """Latents as pictures.
+        """Pictures from latents of unit variance.
 
         Raises:
             ValueError: a pixel is NaN or infinite.

@@ -17,12 +17,12 @@ SMALLEST = 128
 
 
 def to_pil(image: UInt8[Tensor, "3 H W"]) -> Image.Image:
-    """One picture."""
+    """A picture as one of PIL."""
     return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
 
 
 def from_pil(image: Image.Image) -> UInt8[Tensor, "3 H W"]:
-    """The inverse of `to_pil`."""
+    """A picture of PIL as an RGB tensor."""
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
 
 

@@ -55,11 +55,11 @@ class Series:
         return self.folder / f"{index:05d}.png"
 
     def prompt(self, index: int) -> str:
-        """What a picture shows."""
+        """The prompt of a picture, by its number."""
         return self.prompts[index % len(self.prompts)]
 
     def settings_of(self, index: int) -> dict[str, Any]:
-        """How a picture is drawn."""
+        """What the PNG of a picture says of how it was drawn."""
         return picture_record(self.drawing, self.prompt(index), index, self.negative_prompt)
 
     def write_prompts(self) -> None:

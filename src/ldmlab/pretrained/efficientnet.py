@@ -106,7 +106,7 @@ class EfficientNetLite0(nn.Module):
         return found
 
     def forward(self, images: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1280"]:
-        """Return `features(images)`."""
+        """The pooled features of images resized to 224 x 224."""
         return self.features(images)
 
 

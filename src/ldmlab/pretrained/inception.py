@@ -48,7 +48,7 @@ class Inception2015(nn.Module):
         return super().train(False)
 
     def features(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2048"]:
-        """Return the pooled features."""
+        """The pooled features of images resized to 299 x 299."""
         if images.dtype != torch.uint8:
             raise ValueError(f"images have dtype {images.dtype}; this network takes uint8 in 0..255")
         return self.network(images)
@@ -62,7 +62,7 @@ class Inception2015(nn.Module):
         return self.classify(self.features(images))
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2048"]:
-        """Return `features(images)`."""
+        """The pooled features of images resized to 299 x 299."""
         return self.features(images)
 
 

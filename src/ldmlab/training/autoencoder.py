@@ -177,7 +177,7 @@ class AutoencoderTraining(L.LightningModule):
         return optimizers, [Schedule(*pair) for pair in zip(optimizers, factors, strict=False)]
 
     def new_optimizers(self) -> list[Optimizer]:
-        """Those optimizers, without a state."""
+        """The optimizers of autoencoder and discriminator, without a state."""
         optimizers = [self.make_optimizer([*self.autoencoder.parameters(), *self.loss.parameters()])]
         if self.discriminator is not None:
             optimizers.append(self.make_optimizer(list(self.discriminator.parameters())))

@@ -134,12 +134,12 @@ class TableLogger(Logger):
 
     @property
     def version(self) -> str:
-        """None, likewise."""
+        """None: there is one table a folder."""
         return ""
 
     @property
     def save_dir(self) -> str:
-        """The folder."""
+        """The folder of the table."""
         return str(self.folder)
 
     @rank_zero_only

@@ -30,31 +30,31 @@ class DataWait(Profiler):
         self._since = 0.0
 
     def start(self, action_name: str) -> None:
-        """Begin an action."""
+        """Begin an action, and note the time if it is the loader's `next`."""
         self.inner.start(action_name)
         if action_name.endswith(NEXT_BATCH):
             self._since = time.perf_counter()
 
     def stop(self, action_name: str) -> None:
-        """End it."""
+        """End an action, and add up the time if it was the loader's `next`."""
         if action_name.endswith(NEXT_BATCH):
             self.seconds += time.perf_counter() - self._since
         self.inner.stop(action_name)
 
     def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
-        """Before a stage."""
+        """Prepare the other profiler for a stage."""
         self.inner.setup(stage, local_rank, log_dir)
 
     def teardown(self, stage: str | None) -> None:
-        """After a stage."""
+        """Let the other profiler end a stage."""
         self.inner.teardown(stage)
 
     def summary(self) -> str:
-        """The other's."""
+        """The summary of the other profiler."""
         return self.inner.summary()
 
     def describe(self) -> None:
-        """The other's."""
+        """Let the other profiler write its summary."""
         self.inner.describe()
 
     def __getattr__(self, name: str) -> Any:

@@ -112,7 +112,7 @@ class LatentDiffusionTraining(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def new_optimizers(self) -> list[Optimizer]:
-        """That optimizer, without a state."""
+        """The optimizer over everything that is trained, without a state."""
         return [self.make_optimizer([p for p in self.model.parameters() if p.requires_grad])]
 
     def learning_rate(self, steps: int) -> Callable[[int], float]:

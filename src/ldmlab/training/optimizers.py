@@ -8,5 +8,5 @@ from torch.optim import Optimizer
 
 
 def optimizer_names(optimizers: Iterable[Optimizer]) -> list[str]:
-    """Their classes."""
+    """The classes of optimizers by name, for checkpoints to be compared by."""
     return [f"{type(each).__module__}.{type(each).__qualname__}" for each in optimizers]

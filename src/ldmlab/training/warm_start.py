@@ -35,7 +35,7 @@ class TakenOver:
     unused: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """For a log."""
+        """What became of the tensors, in lines for a log."""
         parts = Counter(".".join(name.split(".")[:2]) for name in self.whole)
         counts = _listed([f"{part} ({count})" for part, count in parts.items()])
         told = [f"{len(self.whole)} tensors taken as they are: {counts}"]

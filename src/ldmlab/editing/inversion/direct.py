@@ -9,7 +9,7 @@ from ldmlab.editing.inversion.ddim import DDIMInversion
 
 
 class Direct(DDIMInversion):
-    """Nothing is sought: a correction brings the source to the walk's points, so that its latents come out exactly.
+    """A walk back, to which the source is returned after each step, so that its latents come out exactly.
 
     Args:
         iterations: network calls a step of the walk back; one is DDIM inversion as published, more solve each step.

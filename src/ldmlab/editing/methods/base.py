@@ -53,7 +53,7 @@ class EditTask:
 
     @property
     def given(self) -> Set[str]:
-        """Those of "source", "target", "image" and "mask" that it has."""
+        """Which of "source", "target", "image" and "mask" the task has."""
         fields = {"source": self.sources, "target": self.targets, "image": self.image, "mask": self.mask}
         return {name for name, value in fields.items() if value is not None}
 
@@ -105,7 +105,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Edited:
-    """What a method made.
+    """The pictures before and after an edit.
 
     Attributes:
         before: the pictures before the edit.

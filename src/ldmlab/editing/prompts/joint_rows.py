@@ -13,7 +13,7 @@ from torch import Tensor
 def with_picture(
     rows: Float[Tensor, "P h N M"], source: Float[Tensor, "P h N M"], tokens: int
 ) -> Float[Tensor, "P h N M"]:
-    """The same rows, in which the picture's tokens attend to each other as in the source.
+    """Rows of a joint softmax in which the picture's tokens attend to each other as in the source.
 
     How much of a row goes to them stays as it was: that is what a self-attention map says, which sums to one over the
     picture. Rows that are the source's own come back to the last bit, as do those of a source that reads words alone.
@@ -32,7 +32,7 @@ def with_picture(
 def with_words(
     rows: Float[Tensor, "P h N M"], words: Float[Tensor, "P h N L"], columns: slice
 ) -> Float[Tensor, "P h N M"]:
-    """The same rows with other words: they sum to what they did.
+    """Rows of a joint softmax with other words, which sum to what the words did.
 
     In a cross-attention a map of a word stands alone. Here the picture is in the same softmax, so what the words gain
     the other keys lose, each in proportion; words that ask for more than all there is, or have it to themselves, share

@@ -72,7 +72,7 @@ class LocalBlend:
         self.sums[site.grid] = self.sums.get(site.grid, torch.zeros_like(stacked)) + stacked
 
     def mask(self, rows: int, columns: int) -> Bool[Tensor, "P 1 H W"]:
-        """Where either prompt's words are, on a grid."""
+        """Where the words of either prompt are that may change, on a grid of H x W."""
         maps = [_resized(_spread(each.float()), (rows, columns)) for each in self.sums.values()]
         total = torch.stack(maps).sum(dim=0)
         strongest = total.flatten(2).amax(dim=-1)[..., None, None]

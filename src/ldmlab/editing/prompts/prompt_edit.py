@@ -57,7 +57,7 @@ class EditSettings:
 
     @property
     def self_share(self) -> float:
-        """How long self-attention maps are injected."""
+        """The share of the steps in which self-attention maps are injected: `self_tau`, or what follows from `tau`."""
         default = 0.0 if self.preserve else self.tau / 2
         return default if self.self_tau is None else self.self_tau
 
@@ -99,7 +99,13 @@ class PromptEdit:
 
     @staticmethod
     def between(source: PromptWords, target: PromptWords, steps: int, settings: EditSettings) -> PromptEdit:
-        """Work out an edit.
+        """What an edit of one prompt into another does, token by token and step by step.
+
+        Args:
+            source: the words of the source prompt.
+            target: the words of the target prompt.
+            steps: S, of the sampler.
+            settings: how the edit is made.
 
         Raises:
             ValueError: a word that the prompt lacks, or that keeps no map of the source.

@@ -118,10 +118,10 @@ def noised_again(
 
 
 def check_resampling(resample: int, jump: int) -> None:
-    """Refuse counts below 1.
+    """Refuse counts of resampling below 1.
 
     Raises:
-        ValueError: one is.
+        ValueError: `resample` or `jump` is below 1.
     """
     if resample < 1:
         raise ValueError(f"resample={resample}: make each step at least once; 1 jumps never back, 5 or 10 is usual")

@@ -67,10 +67,10 @@ def feathered(inside: Bool[Tensor, "N 1 fH fW"], width: int) -> Float[Tensor, "N
 
 
 def check_feather(feather: int) -> None:
-    """Refuse a negative width.
+    """Refuse a feather of negative width.
 
     Raises:
-        ValueError: it is one.
+        ValueError: the width is below 0.
     """
     if feather < 0:
         raise ValueError(f"feather={feather}: a number of pixels, at least 0; 0 is a hard rim")

@@ -26,7 +26,7 @@ from ldmlab.models.latent_diffusion import LatentDiffusion
 
 @dataclass(frozen=True)
 class Redraw:
-    """How the inside is drawn.
+    """How what is inside a mask is drawn.
 
     Attributes:
         resample: times that each stretch of steps is made; 1 never jumps back.

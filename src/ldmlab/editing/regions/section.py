@@ -81,13 +81,13 @@ class Section:
 def section(
     model: LatentDiffusion, size: Sequence[int], mask: Bool[Tensor, "*N fH fW"] | None, overlap: float | None
 ) -> Section:
-    """What has to be drawn of pictures so that all that a mask marks is, and seen so that its rim is.
+    """The smallest rectangle of windows that holds all that a mask marks, with what is around its rim in view.
 
     Args:
         model: the parts.
         size: rows and columns of the pictures, in pixels.
         mask: True where they may change; None for everywhere.
-        overlap: see `windows_over`; None for the usual one.
+        overlap: least share of a window's side that it has in common with its neighbour; None for the usual one.
 
     Raises:
         ValueError: an overlap is given and there is a single window; or the section has more than `MOST_PIXELS`.

@@ -58,6 +58,11 @@ def check_overlap(overlap: float | None) -> None:
 def window_starts(side: int, window: int, overlap: float) -> list[int]:
     """Where windows begin along a side, evenly spread from one end to the other.
 
+    Args:
+        side: of the canvas.
+        window: side of a window.
+        overlap: least share of it that is in common with the neighbour.
+
     Raises:
         ValueError: the side is shorter than the window.
     """
