@@ -42,10 +42,10 @@ def decode_rgb(payload: bytes, background: tuple[int, int, int, int] = WHITE) ->
         try:
             return _decode(payload, background)
         except Exception:
-            plain = pixels_alone(payload)
-            if plain is None:
+            pixels = pixels_alone(payload)
+            if pixels is None:
                 raise
-        return _decode(plain, background)
+        return _decode(pixels, background)
 
 
 def _decode(payload: bytes, background: tuple[int, int, int, int]) -> Image.Image:

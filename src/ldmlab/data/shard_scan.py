@@ -180,8 +180,8 @@ def _check_image(data: FileView, member: Member, max_pixels: int) -> Defect | No
         return Defect.OVERSIZED_IMAGE
     defect = check_image_header(io.BufferedReader(SpanReader(data, member.offset, member.size), HEADER), max_pixels)
     if defect is Defect.UNDECODABLE_IMAGE and data[member.offset : member.offset + len(SIGNATURE)] == SIGNATURE:
-        plain = pixels_alone(data[member.offset : member.offset + member.size])
-        return check_image_header(io.BytesIO(plain or b""), max_pixels)
+        pixels = pixels_alone(data[member.offset : member.offset + member.size])
+        return check_image_header(io.BytesIO(pixels or b""), max_pixels)
     return defect
 
 

@@ -123,7 +123,7 @@ def benchmark_edits(
             drawing = task.drawing.of([case.seed for case in group])
             own = replace(task, drawing=drawing, sources=[case.edit.source for case in group])
             after = _edited(method, own, group, weight)
-            baseline = own.draw([case.edit.plain_target for case in group])
+            baseline = own.draw([case.edit.unweighted_target for case in group])
             judged += [_judged(*each) for each in zip(group, after, baseline, strict=True)]
             shown += [(case.before, image) for case, image in zip(group, after, strict=True)][: ON_SHEET - len(shown)]
     return EditBenchmark(judged, shown, cases.drawn)
@@ -139,7 +139,7 @@ def _edited(method: EditMethod, task: EditTask, cases: Sequence[EditCase], weigh
         ]
         task = replace(task, targets=[case.edit.target for case in cases])
         return method.edit_each(task, settings)[1]
-    edited = method.edit(replace(task, targets=[case.edit.plain_target for case in cases]))
+    edited = method.edit(replace(task, targets=[case.edit.unweighted_target for case in cases]))
     return edited.after[0].pictures
 
 

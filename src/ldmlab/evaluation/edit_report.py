@@ -59,4 +59,4 @@ def _line(judged: JudgedEdit) -> list[object]:
 def _title(judged: JudgedEdit) -> str:
     verdict = judged.verdict
     marks = f"{'+' if verdict.reached else '-'}{'+' if verdict.unchanged else '-'}"
-    return f"{marks} {judged.edit.plain_target}"
+    return f"{marks} {judged.edit.unweighted_target}"

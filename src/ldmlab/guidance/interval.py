@@ -59,13 +59,13 @@ class Interval(ClassifierFree):
             ValueError: the scale is not neutral and there is nothing to draw or to lead away from.
         """
         guided = super().bind(denoiser, cond, uncond, control)
-        plain = NoGuidance().bind(denoiser, cond, None, control)
+        unguided = NoGuidance().bind(denoiser, cond, None, control)
 
         def estimate(x: Tensor, level: Level) -> Estimate:
             inside = self._contains(level)
             if bool(inside.all()):
                 return guided.estimate(x, level)
-            outside = plain.estimate(x, level)
+            outside = unguided.estimate(x, level)
             if not bool(inside.any()):
                 return outside
             rows = inside.to(x.device).view(-1, *[1] * (x.ndim - 1))

@@ -102,12 +102,12 @@ def _convert(found: RecognisedPart, hints: Hints) -> tuple[dict[str, ConvertedPa
 
 def _part(found: RecognisedPart, part: str, component: Component, state: Mapping[str, Tensor]) -> ConvertedPart:
     prefix = f"{part}."
-    tensors = {name.removeprefix(prefix): _plain(t) for name, t in state.items() if name.startswith(prefix)}
+    tensors = {name.removeprefix(prefix): _full_or_half(t) for name, t in state.items() if name.startswith(prefix)}
     return ConvertedPart(found.family.title, component.config(), {**tensors, **component.constants}, component.widths)
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    """Half and whole precision stay as they are; other precisions become whole."""
+def _full_or_half(tensor: Tensor) -> Tensor:
+    """A tensor in fp16 or fp32 as it is, one of other real numbers in fp32."""
     kept = tensor.dtype in (torch.float16, torch.float32) or not tensor.is_floating_point()
     return tensor if kept else tensor.float()
 

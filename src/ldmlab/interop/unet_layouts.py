@@ -106,9 +106,9 @@ def _infer(tensors: Tensors, names: ShapeNames, hints: Hints, settings: dict[str
     out_channels = shapes[names.out][0]
     widths = [shapes[names.residual(i, 0)][0] for i in range(names.levels)]
     attends = [i for i in range(names.levels) if f"{names.attention(i, 0)}norm.weight" in tensors]
-    plain = f"{names.middle}qkv.weight" in tensors
+    unconditional = f"{names.middle}qkv.weight" in tensors
     sites = {names.middle: widths[-1]} | {names.attention(i, 0): widths[i] for i in attends}
-    context = None if plain else _context(tensors, sites)
+    context = None if unconditional else _context(tensors, sites)
     known = KNOWN.get((features, context), UNKNOWN)
     stated = settings.get("heads") or settings.get("head_width")
     split = {name: hints.unless(name, stated, tensors.source) for name in ("heads", "head_width")}
@@ -118,7 +118,7 @@ def _infer(tensors: Tensors, names: ShapeNames, hints: Hints, settings: dict[str
         "residual_blocks": names.blocks,
         "attention_factors": [2**i for i in attends],
         "transformer_depth": count(tensors, f"{names.middle}transformer_blocks.{{}}.norm1.weight") or 1,
-        "attention_block": "plain" if plain else "transformer",
+        "attention_block": "plain" if unconditional else "transformer",
         "adaptive_norm": shapes[names.embedding][0] == 2 * widths[0],
         "concat_channels": channels - out_channels,
         "residual_resampling": False,

@@ -121,13 +121,13 @@ def compvis_table(parts: Parts) -> list[Link]:
         site, _, projection = name.partition(".attention.attention.")
         if projection:
             public = rename(f"{site}.attention.", rules)
-            links += _plain_links(site, projection, public, heads[f"{site}.attention.attention"])
+            links += _self_attention_links(site, projection, public, heads[f"{site}.attention.attention"])
         else:
             links.append(Link((name,), (rename(name, rules),)))
     return prefixed("backbone", links)
 
 
-def _plain_links(site: str, projection: str, public: str, heads: int) -> list[Link]:
+def _self_attention_links(site: str, projection: str, public: str, heads: int) -> list[Link]:
     """Queries, keys and values are one convolution over a sequence, split into heads before it is split in three."""
     layer, kind = projection.split(".")
     sequence = SEQUENCE if kind == "weight" else SAME

@@ -116,10 +116,10 @@ def _header(payload: bytes) -> tuple[int, int, int]:
     except Image.DecompressionBombError:
         raise
     except Exception:
-        plain = pixels_alone(payload)
-        if plain is None:
+        pixels = pixels_alone(payload)
+        if pixels is None:
             raise
-    return _opened(plain)
+    return _opened(pixels)
 
 
 def _opened(payload: bytes) -> tuple[int, int, int]:

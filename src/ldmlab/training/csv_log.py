@@ -146,8 +146,8 @@ class TableLogger(Logger):
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Write the settings, plain data."""
         with atomic_file(self.folder / "hparams.yaml") as file:
-            plain = vars(params) if isinstance(params, Namespace) else params
-            file.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).encode())
+            settings = vars(params) if isinstance(params, Namespace) else params
+            file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -17,7 +17,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.sampling_plan import Control
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
 from ldmlab.editing.inversion.pair import draw_inverted
-from ldmlab.editing.methods.base import EditTask, Row
+from ldmlab.editing.methods.base import EditTask, SheetRow
 from ldmlab.metrics.reconstruction import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
@@ -49,10 +49,10 @@ class InvertedImage:
     autoencoder_psnr: float
 
     @property
-    def row(self) -> Row:
+    def row(self) -> SheetRow:
         """The reconstruction, over its prompt and its PSNR, for a contact sheet."""
         quality = "exact" if math.isinf(self.psnr) else f"{self.psnr:.1f} dB"
-        return Row(f"{self.source} ({quality})", self.reconstruction)
+        return SheetRow(f"{self.source} ({quality})", self.reconstruction)
 
     @property
     def note(self) -> str:

@@ -96,7 +96,7 @@ class EditTask:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """A row of a contact sheet: pictures of one kind, one for each seed or one for all."""
 
     title: str
@@ -113,8 +113,8 @@ class Edited:
         notes: what the user should know, a line each: a reconstruction's PSNR, the sites that were changed.
     """
 
-    before: Row
-    after: Sequence[Row]
+    before: SheetRow
+    after: Sequence[SheetRow]
     notes: Sequence[str] = ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 
 
 class FixedSeed(EditMethod):
@@ -30,10 +30,10 @@ class FixedSeed(EditMethod):
         if task.image is not None:
             inverted = invert_image(task, self.inversion)
             task.tell(inverted.note)
-            after = Row(f"without control: {targets[0]}", inverted.edit(targets[0])[1])
+            after = SheetRow(f"without control: {targets[0]}", inverted.edit(targets[0])[1])
             return Edited(inverted.row, [after])
-        before = Row(sources[0], task.draw(sources))
-        return Edited(before, [Row(f"fixed seed: {targets[0]}", task.draw(targets))])
+        before = SheetRow(sources[0], task.draw(sources))
+        return Edited(before, [SheetRow(f"fixed seed: {targets[0]}", task.draw(targets))])
 
 
 def refuse_same(sources: Sequence[str], targets: Sequence[str]) -> None:

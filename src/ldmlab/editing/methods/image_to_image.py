@@ -8,7 +8,7 @@ from typing import Any
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.drawing.samples import sample
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.models.latent_diffusion import to_uint8
 
 
@@ -37,8 +37,8 @@ class ImageToImage(EditMethod):
         batch = {key: value.expand(count, *value.shape[1:]) for key, value in given.items()}
         whole: dict[str, Any] = {**batch, **_prompts(conditioner, task.targets, count)}
         drawn = sample(task.model, task.drawing, whole)
-        after = Row("drawn" if task.targets is None else task.targets[0], conditioner.finish(batch, drawn))
-        return Edited(Row(conditioner.shows, before), [after])
+        after = SheetRow("drawn" if task.targets is None else task.targets[0], conditioner.finish(batch, drawn))
+        return Edited(SheetRow(conditioner.shows, before), [after])
 
 
 def _prompts(conditioner: ImageConditioner, targets: Sequence[str] | None, count: int) -> dict[str, Any]:

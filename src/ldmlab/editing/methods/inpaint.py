@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.demands import check_mask, leave_something, prompts, title
 from ldmlab.editing.regions.composite import check_feather, composite
 from ldmlab.editing.regions.fill import harmonic_fill
@@ -43,7 +43,7 @@ class Inpaint(EditMethod):
         image, mask = given(task)
         leave_something(mask, "use `ldmlab sample`, or method=sdedit to keep its layout")
         after, note = filled(task, image, mask, self.settings, self.feather, self.overlap)
-        return Edited(Row("image", image[None]), [Row(title(task), after)], [note])
+        return Edited(SheetRow("image", image[None]), [SheetRow(title(task), after)], [note])
 
 
 def given(task: EditTask) -> tuple[UInt8[Tensor, "3 fH fW"], Bool[Tensor, "fH fW"]]:

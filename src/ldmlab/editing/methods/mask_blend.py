@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from ldmlab.drawing.samples import sample_pairs
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.demands import check_mask, leave_something, refuse_both
 from ldmlab.editing.methods.inpaint import filled, given
 from ldmlab.editing.regions.composite import check_feather, composite, latent_mask
@@ -51,12 +51,12 @@ class MaskBlend(EditMethod):
             image, mask = given(task)
             leave_something(mask, "use method=fixed_seed")
             after, note = filled(task, image, mask, Redraw(), self.feather, self.overlap)
-            return Edited(Row("image", image[None]), [Row(targets[0], after)], [note])
+            return Edited(SheetRow("image", image[None]), [SheetRow(targets[0], after)], [note])
         sources = task.prompts("source")
         if self.overlap is not None:
             raise ValueError(f"overlap={self.overlap}: a drawn picture is the model's size; leave it out")
         before, after = mask_blend(task, sources, targets, self.feather)
-        return Edited(Row(sources[0], before), [Row(targets[0], after)])
+        return Edited(SheetRow(sources[0], before), [SheetRow(targets[0], after)])
 
 
 def mask_blend(

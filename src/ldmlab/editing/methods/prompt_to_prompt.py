@@ -15,7 +15,7 @@ from ldmlab.drawing.samples import sample_pairs
 from ldmlab.editing.inversion.base import Inversion
 from ldmlab.editing.inversion.direct import Direct
 from ldmlab.editing.inversion.real_image import invert_image
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 
@@ -44,8 +44,8 @@ class PromptToPromptMethod(EditSettings, EditMethod):
             return self._edit_image(task, sources[0], targets[0], titles)
         task = replace(task, targets=targets)
         runs = [self.edit_each(task, [settings] * len(sources)) for settings in self._sweep()]
-        rows = [Row(f"{title}{targets[0]}", after) for title, (_, after, _) in zip(titles, runs, strict=True)]
-        return Edited(Row(sources[0], runs[0][0]), rows, [note for *_, note in runs])
+        rows = [SheetRow(f"{title}{targets[0]}", after) for title, (_, after, _) in zip(titles, runs, strict=True)]
+        return Edited(SheetRow(sources[0], runs[0][0]), rows, [note for *_, note in runs])
 
     def _edit_image(self, task: EditTask, source: str, target: str, titles: Sequence[str]) -> Edited:
         """One picture is one pair, whatever the seeds: an inversion draws no noise."""
@@ -56,7 +56,7 @@ class PromptToPromptMethod(EditSettings, EditMethod):
         for title, (settings, edit) in zip(titles, edits, strict=True):
             control = PromptToPromptControl([edit], settings)
             _, after = inverted.edit(target, partial(_always, control))
-            rows.append(Row(f"{title}{target}", after))
+            rows.append(SheetRow(f"{title}{target}", after))
             notes.append(_report(task, [control], [edit]))
         return Edited(inverted.row, rows, notes)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.demands import check_mask, refuse_both, title
 from ldmlab.editing.methods.inpaint import drawn_anew, tell_windows
 from ldmlab.editing.regions.composite import check_feather, composite
@@ -64,8 +64,10 @@ class SDEdit(EditMethod):
             drawn = drawn_anew(task, part, known, inside, settings)
             return part.put_back(drawn if inside is None else composite(drawn, known, inside, self.feather), before)
 
-        rows = [Row(f"strength {settings.strength:g}: {title(task)}", after(settings)) for settings in self.settings]
-        return Edited(Row(shows, before), rows)
+        rows = [
+            SheetRow(f"strength {settings.strength:g}: {title(task)}", after(settings)) for settings in self.settings
+        ]
+        return Edited(SheetRow(shows, before), rows)
 
 
 def _before(task: EditTask) -> tuple[UInt8[Tensor, "#N 3 fH fW"], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.demands import require_size, title
 from ldmlab.editing.methods.inpaint import filled
 from ldmlab.editing.regions.canvas import check_place, on_canvas
@@ -57,4 +57,4 @@ class Uncrop(EditMethod):
         require_size(task.model, self.canvas, "canvas")
         picture, mask = on_canvas(task.picture, self.canvas, self.place)
         after, note = filled(task, picture, mask, self.settings, self.feather, self.overlap)
-        return Edited(Row("image", picture[None]), [Row(title(task), after)], [note])
+        return Edited(SheetRow("image", picture[None]), [SheetRow(title(task), after)], [note])

@@ -28,7 +28,7 @@ class SceneEdit:
         item: number of the edited object among the asked ones.
         attribute: what changes: "shape", "colour", "size", or "count" for an object that goes.
         wanted: its new value; None for an object that goes.
-        plain_target: a caption that asks for the same without weights.
+        unweighted_target: a caption that asks for the same without weights.
         weighed: words of the target that are weighed anew.
     """
 
@@ -38,7 +38,7 @@ class SceneEdit:
     item: int
     attribute: str
     wanted: str | None
-    plain_target: str
+    unweighted_target: str
     weighed: tuple[str, ...] = ()
 
 
@@ -106,8 +106,8 @@ def _reweight(text: str, asked: dict[str, Any], rng: np.random.Generator) -> Sce
     if text.split().count(word) > 1:
         return None
     wanted = OPPOSITE[thing["size"]]
-    plain = _rephrased(text, thing, {**thing, "size": wanted})
-    return SceneEdit(text, text, asked, item, "size", wanted, plain, (word,))
+    unweighted = _rephrased(text, thing, {**thing, "size": wanted})
+    return SceneEdit(text, text, asked, item, "size", wanted, unweighted, (word,))
 
 
 KINDS: dict[str, Callable[[str, dict[str, Any], np.random.Generator], SceneEdit | None]] = {

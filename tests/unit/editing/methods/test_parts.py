@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ldmlab.drawing.drawing import Drawing
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.parts import AT_ONCE, edited_parts
 
 
@@ -27,7 +27,7 @@ class Recorded(EditMethod):
         self.asked.append((list(task.drawing.seeds), task.sources, task.targets))
         task.tell("in windows")
         pictures = torch.zeros(1 if self.one_for_all else len(task.drawing.seeds), 3, 2, 2, dtype=torch.uint8)
-        return Edited(Row("before", pictures), [Row("after", pictures)])
+        return Edited(SheetRow("before", pictures), [SheetRow("after", pictures)])
 
 
 def task(count: int, rows: int) -> EditTask:

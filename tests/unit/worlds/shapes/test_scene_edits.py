@@ -63,10 +63,10 @@ def test_a_deletion_leaves_the_other_object_and_the_background() -> None:
 def test_a_weighed_word_occurs_once_and_the_plain_caption_asks_for_the_opposite() -> None:
     for edit in some("reweight"):
         (word,) = edit.weighed
-        assert edit.source == edit.target != edit.plain_target
+        assert edit.source == edit.target != edit.unweighted_target
         assert edit.source.split().count(word) == 1
         assert edit.asked["objects"][edit.item]["size"] != edit.wanted
-        assert f"{edit.wanted} {edit.asked['objects'][edit.item]['colour']}" in edit.plain_target
+        assert f"{edit.wanted} {edit.asked['objects'][edit.item]['colour']}" in edit.unweighted_target
 
 
 def test_an_unknown_kind_is_refused() -> None:
