@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src/ldmlab"
 
 MODELS = {
-    *("attention", "diffusion", "backbones", "autoencoders", "conditioners", "guidance", "samplers"),
+    *("attention", "diffusion", "backbones", "adapters", "autoencoders", "conditioners", "guidance", "samplers"),
     *("compiling", "precision", "types"),
 }
 ROOMS: dict[str, set[str]] = {
@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "attention": {"precision", "types"},
     "diffusion": {"compiling", "precision", "types"},
     "backbones": {"attention", "types"},
+    "adapters": {"backbones", "types"},
     "autoencoders": {"attention", "precision", "pretrained", "types"},
     "conditioners": {"attention", "backbones", "files", "tensor_file", "torch_file", "types"},
     "guidance": {"diffusion", "types"},

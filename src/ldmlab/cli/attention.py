@@ -18,7 +18,7 @@ from ldmlab.studio.attention import MapFiles, MapRequest, draw_with_maps
 def run(cfg: DictConfig) -> None:
     """Draw `n` pictures, and write them, their heat maps, and the maps themselves where asked."""
     precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     words, sites = _list(cfg.words), _list(cfg.sites)
     request = MapRequest(cfg.prompt, words, cfg.by, cfg.step_bins, sites, cfg.half_maps)
     request.columns(loaded.model, f"ckpt={loaded.path}")

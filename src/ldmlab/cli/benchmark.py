@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> float:
     """Draw, edit, judge; print a table, write metrics.json, edits.csv and a contact sheet; return a figure."""
     require_figure(cfg.figure, cfg.kind)
     precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     model = loaded.model.to(precision.device)
     method = build_method(cfg)
     drawing = build_drawing(cfg, model, (), precision)
@@ -41,6 +41,7 @@ def run(cfg: DictConfig) -> float:
         checkpoint=str(loaded.path),
         checkpoint_sha256=loaded.checkpoint.sha256,
         autoencoder_sha256=loaded.autoencoder_sha256,
+        adapter=loaded.adapter_record,
         ema=loaded.checkpoint.ema,
         precision=precision.name,
         edit_config=own,

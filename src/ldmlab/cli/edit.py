@@ -25,7 +25,7 @@ def run(cfg: DictConfig) -> None:
     if image is not None and mask is not None:
         require_same_size(image, mask, f"mask={cfg.mask}")
     precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     model = loaded.model.to(precision.device)
     drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n), precision)
     task = edit_task(model, ready_to_draw(model, drawing, cfg.compile), method, cfg.source, cfg.target, image, mask)

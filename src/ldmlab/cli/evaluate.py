@@ -51,7 +51,7 @@ def run(cfg: DictConfig) -> None:
     """Measure, print a table, write metrics.json."""
     precision = pick_precision(cfg.precision, cfg.device)
     device = precision.device
-    loaded = load_model(cfg.ckpt, cfg.ema)
+    loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     if isinstance(loaded.model, Autoencoder):
         refuse_choices(("sampler", "guidance", "pictures_per_caption"), "an autoencoder is measured by what it returns")
     loaded.model.to(device)
@@ -222,6 +222,7 @@ def _manifest(
         checkpoint=str(loaded.path),
         checkpoint_sha256=loaded.checkpoint.sha256,
         autoencoder_sha256=loaded.autoencoder_sha256,
+        adapter=loaded.adapter_record,
         ema=loaded.checkpoint.ema,
         precision=precision.name,
         **(_sampling(cfg, model) if isinstance(model, LatentDiffusion) else {}),

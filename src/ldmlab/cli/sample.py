@@ -34,7 +34,7 @@ def run(cfg: DictConfig) -> None:
     """
     prompts, count = _wanted(cfg)
     precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     require_prompted(loaded)
     if cfg.prompts is None:
         require_shapes(cfg.ckpt, loaded)

@@ -59,3 +59,7 @@ def setting(key: str, *values: object) -> Callable[[DictConfig], bool]:
         return OmegaConf.select(config, key, default=None) in values
 
     return applies
+
+
+NO_ADAPTER = Rule(("adapter_scale",), setting("adapter_ckpt", None), "there is no adapter_ckpt")
+"""For the commands that take an adapter."""

@@ -37,6 +37,8 @@ class ModelKeys(Keys):
     """What draws with a trained model."""
 
     ckpt: PathText | None
+    adapter_ckpt: PathText | None
+    adapter_scale: Annotated[float, Field(allow_inf_nan=False)]
     seed: Seed
     batch_size: Count
     ema: bool

@@ -31,6 +31,7 @@ def drawing_record(
         "model": loaded.path.name,
         "model_sha256": loaded.checkpoint.sha256,
         "ema": loaded.checkpoint.ema,
+        **({} if loaded.adapter is None else {"adapter": loaded.adapter_record}),
         "sampler": dict(sampler),
         "guidance": {key: portable(value) for key, value in guidance.items()},
         "device": precision.device.type,

@@ -86,6 +86,7 @@ class Manifest:
         extractor: the network whose features were compared, and its weights.
         reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
         checkpoint_sha256: of the file that the model came from.
+        adapter: file, digest and scale of the adapter that the model had.
         ema: whether the averaged weights were used.
         precision: what the model computed in; what measures it computes in fp32.
         sampler_config: every key of the sampler.
@@ -105,6 +106,7 @@ class Manifest:
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
     autoencoder_sha256: str | None = None
+    adapter: Mapping[str, str | float] | None = None
     ema: bool | None = None
     precision: str | None = None
     sampler: str | None = None

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ldmlab.adapters.base import Adapter, adapter_parameters, merge_adapter, scale_adapter
+from ldmlab.models.build import Make
 from ldmlab.models.checkpoints import Checkpoint, read_checkpoint, require_fit
-from ldmlab.models.component import Make, build_component
+from ldmlab.models.component import build_component
 from ldmlab.models.fingerprint import tensors_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.plain_data import shown
@@ -35,7 +36,9 @@ class AdapterFile:
         return {"file": self.path.name, "sha256": self.sha256, "scale": self.scale}
 
 
-def adapt(model: LatentDiffusion, section: Mapping[str, Any], base: str, make: Make = build_component) -> dict[str, Any]:
+def adapt(
+    model: LatentDiffusion, section: Mapping[str, Any], base: str, make: Make = build_component
+) -> dict[str, Any]:
     """Attach a new adapter to a model, which draws what it drew, to the bit.
 
     Args:

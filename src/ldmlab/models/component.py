@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ldmlab.models.plain_data import shown
 
-ROOMS = ("ldmlab.autoencoders.", "ldmlab.backbones.", "ldmlab.conditioners.", "ldmlab.diffusion.")
+ROOMS = tuple(f"ldmlab.{room}." for room in ("adapters", "autoencoders", "backbones", "conditioners", "diffusion"))
 """What a stored config may name a class of."""
 TARGET = "_target_"
 STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.models.adapters import KEY as ADAPTER_KEY
+from ldmlab.models.adapters import AdapterFile, load_adapter
 from ldmlab.models.build import AutoencoderAlone, build_model, build_whole
 from ldmlab.models.checkpoints import Checkpoint, is_exported, load_weights, read_checkpoint, require_fit
 from ldmlab.models.fingerprint import tensors_sha256
@@ -20,7 +22,7 @@ from ldmlab.models.limits import no_larger_than
 from ldmlab.models.outline import Uninitialised, without_memory
 from ldmlab.models.plain_data import shown
 from ldmlab.models.shipped import checkpoint_file, shipped
-from ldmlab.models.stored import ALONE, LENDER, require_sound, require_stored
+from ldmlab.models.stored import ADAPTER, ALONE, LENDER, require_sound, require_stored
 from ldmlab.precision import at_least_fp32
 
 AnyModel = TypeVar("AnyModel", bound=nn.Module, covariant=True)
@@ -29,11 +31,17 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Loaded(Generic[AnyModel]):
-    """A model from a file, in evaluation mode, and where it came from."""
+    """A model from a file, in evaluation mode, and where it and its adapter, if it has one, came from."""
 
     model: AnyModel
     path: Path
     checkpoint: Checkpoint
+    adapter: AdapterFile | None = None
+
+    @property
+    def adapter_record(self) -> dict[str, str | float] | None:
+        """What pictures and figures say of the adapter; None where there is none."""
+        return None if self.adapter is None else self.adapter.record()
 
     @cached_property
     def autoencoder_sha256(self) -> str:
@@ -43,40 +51,53 @@ class Loaded(Generic[AnyModel]):
         return tensors_sha256({n.removeprefix(prefix): at_least_fp32(t) for n, t in stored if n.startswith(prefix)})
 
 
-def load_model(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion] | Loaded[Autoencoder]:
+def load_model(
+    ckpt: str | None, ema: bool = True, adapter_ckpt: str | None = None, adapter_scale: float = 1.0
+) -> Loaded[LatentDiffusion] | Loaded[Autoencoder]:
     """A text-to-image model or an autoencoder, whichever the file holds.
 
     Args:
         ckpt: path, or name of a shipped model such as `shapes/unet`; None for the default one.
         ema: take the averaged weights.
+        adapter_ckpt: an adapter that was trained on this model; None for none.
+        adapter_scale: how much of it: 0 nothing, 1 all.
 
     Raises:
-        ValueError: the file is absent, damaged, unsafe or of another architecture.
+        ValueError: a file is absent, damaged, unsafe or of another architecture, or the adapter is of another model.
     """
     path, checkpoint = read_stored(ckpt, ema)
     config = checkpoint.config
     if config["model"] == "autoencoder":
+        if adapter_ckpt is not None:
+            raise ValueError(f"{ADAPTER_KEY}={adapter_ckpt}: ckpt={path} holds an autoencoder, which takes none")
         return Loaded(load_autoencoder(str(path))[0], path, checkpoint)
     if config["model"] == "conditioner":
         raise ValueError(
             f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner_ckpt={path}"
         )
-    return Loaded(_restored(partial(build_whole, config), checkpoint.state, path).eval(), path, checkpoint)
+    model = _restored(partial(build_whole, config), checkpoint.state, path)
+    adapter = None if adapter_ckpt is None else load_adapter(model, adapter_ckpt, adapter_scale, ema)
+    return Loaded(model.eval(), path, checkpoint, adapter)
 
 
-def load_latent_diffusion(ckpt: str | None, ema: bool = True) -> Loaded[LatentDiffusion]:
+def load_latent_diffusion(
+    ckpt: str | None, ema: bool = True, adapter_ckpt: str | None = None, adapter_scale: float = 1.0
+) -> Loaded[LatentDiffusion]:
     """A latent diffusion model from a file.
 
     Args:
         ckpt: path, or name of a shipped model such as `shapes/unet`; None for the default one.
         ema: take the averaged weights.
+        adapter_ckpt: an adapter that was trained on this model; None for none.
+        adapter_scale: how much of it: 0 nothing, 1 all.
 
     Raises:
-        ValueError: the file is absent, damaged, unsafe, of another architecture, or holds an autoencoder alone.
+        ValueError: a file is absent, damaged, unsafe or of another architecture, the adapter is of another model, or
+            the model's file holds an autoencoder alone.
     """
-    loaded = load_model(ckpt, ema)
+    loaded = load_model(ckpt, ema, adapter_ckpt, adapter_scale)
     if isinstance(loaded.model, LatentDiffusion):
-        return Loaded(loaded.model, loaded.path, loaded.checkpoint)
+        return Loaded(loaded.model, loaded.path, loaded.checkpoint, loaded.adapter)
     raise ValueError(f"ckpt={loaded.path}: holds an autoencoder; give a checkpoint of a latent diffusion model")
 
 
@@ -134,6 +155,8 @@ def read_stored(ckpt: str | None, ema: bool = True) -> tuple[Path, Checkpoint]:
     checkpoint = read_checkpoint(path, ema)
     with _about(path):
         config = require_stored(checkpoint.config)
+    if config["model"] == ADAPTER:
+        raise ValueError(f"ckpt={path}: holds an adapter alone; give it as {ADAPTER_KEY}=, and its base here")
     if config["model"] in ALONE:  # a run's checkpoint has what trained it besides
         alone = {name: t for name, t in checkpoint.state.items() if name.startswith(f"{config['model']}.")}
         checkpoint = replace(checkpoint, state=alone)

@@ -17,7 +17,8 @@ LARGEST_IMAGE = 4096
 """Pixels of a side."""
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ALONE = ("autoencoder", "conditioner")
-KINDS = ("latent_diffusion", *ALONE)
+ADAPTER = "adapter"
+KINDS = ("latent_diffusion", *ALONE, ADAPTER)
 
 
 def require_stored(config: Any) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def require_stored(config: Any) -> dict[str, Any]:
     """
     require_plain(config)
     kind = config.get("model") if isinstance(config, dict) else None
-    parts = {kind} if kind in ALONE else {"autoencoder", *DIFFUSION_GROUPS} - {"objective"}
+    parts = {kind} if kind in (*ALONE, ADAPTER) else {"autoencoder", *DIFFUSION_GROUPS} - {"objective"}
     if kind not in KINDS or not {*parts, "image_size"} <= {*config}:
         raise ValueError("its config names no model; it was not written by `ldmlab train`")
     size = config["image_size"]

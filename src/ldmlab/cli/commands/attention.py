@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ldmlab.cli.command import Command
+from ldmlab.configs.checks import NO_ADAPTER
 from ldmlab.configs.keys import Count, ModelKeys, Prompt
 
 if TYPE_CHECKING:
@@ -53,5 +54,6 @@ COMMAND = Command(
         ('ldmlab attention prompt="a red star" save_maps=true half_maps=true', "the numbers, in fp16"),
     ),
     keys=AttentionKeys,
+    rules=(NO_ADAPTER,),
     run=run,
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import Rule
+from ldmlab.configs.checks import NO_ADAPTER, Rule
 from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ COMMAND = Command(
         ("ldmlab benchmark -m kind=swap,insert,delete sampler=ddim,unipc", "one result each"),
     ),
     keys=BenchmarkKeys,
-    rules=(Rule(("inversion",), lambda config: True, "the benchmark draws the pictures that it edits"),),
+    rules=(
+        NO_ADAPTER,
+        Rule(("inversion",), lambda config: True, "the benchmark draws the pictures that it edits"),
+    ),
     run=run,
 )

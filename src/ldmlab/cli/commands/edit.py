@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ConfigDict
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import Rule, setting
+from ldmlab.configs.checks import NO_ADAPTER, Rule, setting
 from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord, Prompt
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ COMMAND = Command(
     ),
     keys=EditKeys,
     rules=(
+        NO_ADAPTER,
         Rule(("inversion",), setting("image", None), "only a picture that is given is inverted; give image= as well"),
     ),
     reads=dict.fromkeys(("image", "mask"), "no such file or directory; give a JPEG, PNG or WebP file"),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ldmlab.cli.command import Command
 from ldmlab.cli.commands.train import NO_SHARDS
-from ldmlab.configs.checks import Rule, setting
+from ldmlab.configs.checks import NO_ADAPTER, Rule, setting
 from ldmlab.configs.keys import Count, ModelKeys, PathText
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ COMMAND = Command(
     ),
     keys=EvaluateKeys,
     rules=(
+        NO_ADAPTER,
         Rule(
             ("sampler", "guidance", "extractor", "pictures_per_caption"),
             setting("metric", "vlb"),

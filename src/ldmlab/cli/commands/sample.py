@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from ldmlab.cli.command import Command, Words
+from ldmlab.configs.checks import NO_ADAPTER
 from ldmlab.configs.keys import VERBATIM, Count, ModelKeys, PathText
 
 if TYPE_CHECKING:
@@ -46,5 +47,6 @@ COMMAND = Command(
     reads={"prompts": "no such file; give a text file with a prompt a line, or words without '='"},
     words=Words("prompts", "prompt", several=True),
     free=("output_dir", "batch_size", "device", "precision", "compile", "n"),
+    rules=(NO_ADAPTER,),
     run=run,
 )
