@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from ldmlab.configs.build import resolved
-from ldmlab.interop.family import Hints
+from ldmlab.interop.family import ImportHints
 from ldmlab.interop.import_file import import_file
 from ldmlab.interop.process_sections import option
 
@@ -25,9 +25,9 @@ def run(cfg: DictConfig) -> None:
     print(f"{imported.config['model']}: {output}")
 
 
-def _hints(cfg: DictConfig) -> Hints:
+def _hints(cfg: DictConfig) -> ImportHints:
     chosen = cfg.get("parameterization")
-    return Hints(
+    return ImportHints(
         **{name: cfg[name] for name in HINTS},
         tokenizer=None if cfg.tokenizer is None else Path(cfg.tokenizer),
         parameterization=None if chosen is None else option(resolved(chosen)),

@@ -56,7 +56,7 @@ class Start:
         return int(self.content["global_step"])
 
     def without_tensors(self) -> Start:
-        """The same, to be kept while the run trains."""
+        """This start without the checkpoint's tensors, to be kept while the run trains."""
         return Start(self.path, {"global_step": self.steps}, self.own)
 
 

@@ -87,7 +87,7 @@ def build_method(cfg: DictConfig) -> EditMethod:
 
 
 def method_settings(cfg: DictConfig) -> dict[str, Any]:
-    """The same as plain data, for what files say of how their pictures were made."""
+    """The editing method of a config as plain data, for what files say of how their pictures were made."""
     keys = {name: _plain_value(cfg[name]) for name in _method_keys(cfg)}
     return {"_target_": cfg.method._target_, **keys}
 

@@ -29,7 +29,11 @@ def check_choices(rules: Sequence[Rule], chosen: Iterable[str], config: DictConf
 
 
 def refuse_choices(keys: tuple[str, ...], why: str) -> None:
-    """The same for what a command finds out when it runs: refuse keys and groups if the user set them.
+    """Refuse keys and groups that the user set and that a command, once it runs, finds it makes no use of.
+
+    Args:
+        keys: names of keys or groups.
+        why: the reason, for the message.
 
     Raises:
         UserError: naming the first of them and the reason.

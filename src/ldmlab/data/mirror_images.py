@@ -43,7 +43,7 @@ class WithMirrorImages(Dataset[ImageSample]):
 
     @property
     def index(self) -> ShardIndex:
-        """Of the N samples."""
+        """The index of the N samples that are not mirrored."""
         return self.samples.index
 
     @property

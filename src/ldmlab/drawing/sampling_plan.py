@@ -61,7 +61,7 @@ class SamplingPlan:
     on_step: Callable[[int, Tensor], None] = _unwatched
 
     def observed(self, observer: AttentionControl) -> SamplingPlan:
-        """The same run, whose attention a control sees in a further pass before each that counts."""
+        """This run, with its attention shown to a control in a further pass before each that counts."""
         cond = self.conditions[0].cond
         return replace(
             self,

@@ -15,7 +15,7 @@ from ldmlab.interop.autoencoder_names import LAYOUTS, OLD_ATTENTION
 from ldmlab.interop.family import (
     Component,
     Family,
-    Hints,
+    ImportHints,
     Parts,
     Settings,
     count,
@@ -82,12 +82,12 @@ def _numbered(half: str, layers: nn.Sequential, names: Iterator[str]) -> Iterato
         yield rf"^{half}\.layers\.{index}\.", f"{half}.{name}."
 
 
-def _infer(layout: str) -> Callable[[Tensors, Settings, Hints], Parts]:
+def _infer(layout: str) -> Callable[[Tensors, Settings, ImportHints], Parts]:
     """Infers an architecture from the shapes; from a config.json only what they do not tell."""
     names = LAYOUTS[layout][0]
     conv1 = f"encoder.{names.resolution(0, 0)}.{names.block}.{{}}.conv1.weight"
 
-    def infer(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+    def infer(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
         require_settings(tensors, settings, SUPPORTED)
         block = [f"encoder.{names.resolution(i, 0)}.{names.block}.0.conv1.weight" for i in range(_MOST_LEVELS)]
         levels = next((i for i, name in enumerate(block) if name not in tensors), _MOST_LEVELS)

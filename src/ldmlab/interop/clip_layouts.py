@@ -8,7 +8,7 @@ from ldmlab.conditioners.clip import CLIPText
 from ldmlab.interop.family import (
     Component,
     Family,
-    Hints,
+    ImportHints,
     Parts,
     Settings,
     count,
@@ -49,7 +49,7 @@ def _open_clip_table(parts: Parts) -> list[Link]:
     return prefixed("conditioner", renamed(parts["conditioner"].outline.state_dict(), OPEN_CLIP))
 
 
-def _infer_transformers(prefix: str, tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_transformers(prefix: str, tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     """As in Stable Diffusion: all states after the final norm, padded with the end mark."""
     require_settings(tensors, settings, {"hidden_act": ("quick_gelu", "gelu"), "layer_norm_eps": (1e-5,)})
     names = (f"{prefix}embeddings.token_embedding.weight", f"{prefix}embeddings.position_embedding.weight")
@@ -60,7 +60,7 @@ def _infer_transformers(prefix: str, tensors: Tensors, settings: Settings, hints
     return _parts(tensors, names, depth, heads, quick is not False, "end")
 
 
-def _infer_open_clip(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_open_clip(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     quick = hints.ask("quick_gelu")
     if quick is None:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import read_wordpiece, to_tensor
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, prefixed
+from ldmlab.interop.family import Component, Family, ImportHints, Parts, Settings, count, prefixed
 from ldmlab.interop.mapping import Link, Rules, renamed
 from ldmlab.interop.tensors import Tensors
 
@@ -43,7 +43,7 @@ def _bert_table(parts: Parts) -> list[Link]:
     return prefixed("conditioner", renamed(names, (*BERT, *_block_rules(component.setting("depth")))))
 
 
-def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_bert(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     """Its words are in no checkpoint: they are those of bert-base-uncased."""
     words = hints.ask("tokenizer")
     if words is None:
@@ -69,7 +69,7 @@ def _infer_bert(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
     return {"conditioner": Component(TextTransformer, bert, constants={TOKENIZER: to_tensor(tokenizer)})}
 
 
-def _infer_classes(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_classes(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     rows, width = tensors.shapes["embedding.weight"]
     null_class = rows != WITHOUT_NULL
     settings = {"classes": rows - null_class, "width": width, "as_context": True, "null_class": null_class}

@@ -11,7 +11,7 @@ from torch import Tensor
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.embeddings import grid_positions
 from ldmlab.conditioners.class_label import ClassLabel
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, read_setting, require_settings
+from ldmlab.interop.family import Component, Family, ImportHints, Parts, Settings, count, read_setting, require_settings
 from ldmlab.interop.mapping import Form, Link, Rules, rename, stacked
 from ldmlab.interop.tensors import Tensors
 
@@ -100,7 +100,7 @@ def _diffusers_table(parts: Parts) -> list[Link]:
     return links
 
 
-def _infer_original(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_original(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     shapes = tensors.shapes
     tokens, width = shapes["pos_embed"][1:]
     sizes = {
@@ -113,7 +113,7 @@ def _infer_original(tensors: Tensors, settings: Settings, hints: Hints) -> Parts
     return _parts(tensors, names, sizes | {"heads": heads}, grid)
 
 
-def _infer_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def _infer_diffusers(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     require_settings(tensors, settings, SUPPORTED)
     first = "transformer_blocks.0"
     width = tensors.shapes["pos_embed.proj.weight"][0]

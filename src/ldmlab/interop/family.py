@@ -20,7 +20,7 @@ Settings = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Hints:
+class ImportHints:
     """What a user may say where the weights themselves do not tell. None takes what is known of the family.
 
     A hint that nothing asks for is a mistake, and so is one that a file answers itself: `used` counts those asked for.
@@ -123,7 +123,7 @@ class Family:
 
     title: str
     marks: tuple[str, ...]
-    infer: Callable[[Tensors, Settings, Hints], Parts]
+    infer: Callable[[Tensors, Settings, ImportHints], Parts]
     table: Callable[[Parts], list[Link]]
     ignored: Rules = ()
     model: str = ""

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import ConvertedPart, Imported, assemble, convert
-from ldmlab.interop.source import read_source
+from ldmlab.interop.family import ImportHints
+from ldmlab.interop.importing import ConvertedPart, Imported, assemble, convert_parts
+from ldmlab.interop.public_checkpoint import read_public
 from ldmlab.models.build import build_outline
 from ldmlab.models.checkpoints import export_weights, require_fit
 from ldmlab.models.limits import no_larger_than
@@ -23,7 +23,7 @@ def import_file(
     path: Path,
     output: Path | None,
     lent: Mapping[str, str | None],
-    hints: Hints,
+    hints: ImportHints,
     ema: bool = True,
     half: bool = False,
 ) -> tuple[Imported, Path]:
@@ -44,8 +44,8 @@ def import_file(
         ValueError: a file cannot be read as what it should be, its parts do not fit each other, or `output` is there.
     """
     output = _new_file(path, output)
-    source = read_source(path, ema)
-    parts, ignored = convert(source, hints)
+    source = read_public(path, ema)
+    parts, ignored = convert_parts(source, hints)
     for name, ckpt in lent.items():
         if ckpt is not None and "backbone" not in parts:
             raise ValueError(f"{name}_ckpt={ckpt}: path={path} holds no backbone that would take it; leave it out")
@@ -84,12 +84,12 @@ def _new_file(path: Path, output: Path | None) -> Path:
     return output
 
 
-def _lent(name: str, ckpt: str, hints: Hints, ignored: Counter[str]) -> ConvertedPart:
+def _lent(name: str, ckpt: str, hints: ImportHints, ignored: Counter[str]) -> ConvertedPart:
     """A part from a file of its own, ours or public; what of a public one is ignored is counted in `ignored`."""
     if is_model_of_ours(ckpt):
         section, state, _ = stored_part(ckpt, name)
         return ConvertedPart("from a model of ours", section, state, {})
-    parts, left = convert(read_source(Path(ckpt)), hints)
+    parts, left = convert_parts(read_public(Path(ckpt)), hints)
     if name not in parts:
         raise ValueError(f"{name}_ckpt={ckpt}: holds no {name}, but {', '.join(parts)}")
     ignored += left

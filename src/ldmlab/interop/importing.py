@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ldmlab.interop import process_sections
-from ldmlab.interop.family import Component, Hints
+from ldmlab.interop.family import Component, ImportHints
 from ldmlab.interop.image_condition import around_text
 from ldmlab.interop.mapping import check_tensors, from_public
 from ldmlab.interop.process_sections import LATENT_DIFFUSION, STABLE_DIFFUSION, ConfigSection
+from ldmlab.interop.public_checkpoint import PublicCheckpoint
 from ldmlab.interop.recognise import RecognisedPart
-from ldmlab.interop.source import Source
 from ldmlab.models.component import TROUBLE
 from ldmlab.models.limits import no_larger_than
 
@@ -59,7 +59,7 @@ class Imported:
     summary: list[str]
 
 
-def convert(source: Source, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
+def convert_parts(source: PublicCheckpoint, hints: ImportHints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
     """All parts of a source, and how many of its tensors are ignored for which reason.
 
     Args:
@@ -81,7 +81,7 @@ def convert(source: Source, hints: Hints) -> tuple[dict[str, ConvertedPart], Cou
     return parts, ignored
 
 
-def _convert(found: RecognisedPart, hints: Hints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
+def _convert(found: RecognisedPart, hints: ImportHints) -> tuple[dict[str, ConvertedPart], Counter[str]]:
     try:
         with no_larger_than(shape.numel() for shape in found.tensors.shapes.values()):
             components = found.family.infer(found.tensors, found.settings, hints)
@@ -112,7 +112,9 @@ def _full_or_half(tensor: Tensor) -> Tensor:
     return tensor if kept else tensor.float()
 
 
-def assemble(source: Source, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: Hints) -> Imported:
+def assemble(
+    source: PublicCheckpoint, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: ImportHints
+) -> Imported:
     """A whole model, or an autoencoder or a conditioner alone where there is nothing else.
 
     Raises:
@@ -123,7 +125,9 @@ def assemble(source: Source, parts: Mapping[str, ConvertedPart], ignored: Counte
     return imported
 
 
-def _assemble(source: Source, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: Hints) -> Imported:
+def _assemble(
+    source: PublicCheckpoint, parts: Mapping[str, ConvertedPart], ignored: Counter[str], hints: ImportHints
+) -> Imported:
     if "backbone" not in parts:
         kind = "autoencoder" if "autoencoder" in parts else "conditioner"
         alone: dict[str, Any] = {"model": kind, kind: parts[kind].config, "image_size": 256}
@@ -161,7 +165,9 @@ def _with_picture(parts: Mapping[str, ConvertedPart], factor: int) -> Mapping[st
 NO_CONDITION = {"_target_": "ldmlab.conditioners.none.NoCondition"}
 
 
-def _process(source: Source, parts: Mapping[str, ConvertedPart], hints: Hints) -> dict[str, ConfigSection]:
+def _process(
+    source: PublicCheckpoint, parts: Mapping[str, ConvertedPart], hints: ImportHints
+) -> dict[str, ConfigSection]:
     """What the source says of its process, else the hints, else what is known of its family."""
     widths = parts["backbone"].widths
     reads_text = any(kind in parts["conditioner"].config["_target_"] for kind in ("CLIP", "TextTransformer"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ldmlab.backbones.unet import UNet
-from ldmlab.interop.family import Component, Family, Hints, Parts, Settings, count, read_setting, require_settings
+from ldmlab.interop.family import Component, Family, ImportHints, Parts, Settings, count, read_setting, require_settings
 from ldmlab.interop.tensors import Tensors
 from ldmlab.interop.unet_tables import compvis_table, diffusers_table
 from ldmlab.models.plain_data import shown
@@ -27,7 +27,7 @@ class ShapeNames:
     embedding: str
 
 
-def infer_diffusers(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def infer_diffusers(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     """The architecture, from shapes and a config.json, whose `attention_head_dim` means the number of heads here.
 
     Raises:
@@ -69,7 +69,7 @@ def _given_heads(tensors: Tensors, settings: Settings) -> dict[str, Any]:
     return {"heads": given, "head_width": None} if given else {}
 
 
-def infer_compvis(tensors: Tensors, settings: Settings, hints: Hints) -> Parts:
+def infer_compvis(tensors: Tensors, settings: Settings, hints: ImportHints) -> Parts:
     """The architecture, from shapes alone: the decoder's first change of resolution tells the residual blocks.
 
     Raises:
@@ -99,7 +99,7 @@ def _first(stages: int, pattern: str, tensors: Tensors) -> int:
     return next(found, stages - 1)
 
 
-def _infer(tensors: Tensors, names: ShapeNames, hints: Hints, settings: dict[str, Any]) -> Parts:
+def _infer(tensors: Tensors, names: ShapeNames, hints: ImportHints, settings: dict[str, Any]) -> Parts:
     """The architecture, from the shapes; `settings` holds what a layout knows besides."""
     shapes = tensors.shapes
     features, channels = shapes[names.into][:2]

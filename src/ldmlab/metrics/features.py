@@ -93,12 +93,12 @@ class FeatureStatistics:
 
     @property
     def mean(self) -> Float[Tensor, " F"]:
-        """Of the features."""
+        """The mean of the features that have come."""
         return torch.as_tensor(self._sum / self.count)
 
     @property
     def covariance(self) -> Float[Tensor, "F F"]:
-        """Of the features, unbiased; N must be 2 at least."""
+        """The unbiased covariance of the features that have come, N of at least 2."""
         centred = self._products - self.count * torch.outer(self.mean, self.mean)
         return torch.as_tensor(centred / (self.count - 1))
 

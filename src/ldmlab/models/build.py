@@ -110,7 +110,7 @@ class AutoencoderAlone(nn.Module):
 
 
 class ConditionerAlone(nn.Module):
-    """The same of a conditioner."""
+    """A conditioner with the names of a stored file that holds it alone."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()

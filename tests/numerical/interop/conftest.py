@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import ConvertedPart, convert
-from ldmlab.interop.source import read_source
+from ldmlab.interop.family import ImportHints
+from ldmlab.interop.importing import ConvertedPart, convert_parts
+from ldmlab.interop.public_checkpoint import read_public
 
 from . import public
 
@@ -78,7 +78,7 @@ def imported() -> Callable[..., dict[str, Any]]:
     """(path, hints) -> the modules of ours, by part."""
 
     def read(path: Path, **hints: Any) -> dict[str, Any]:
-        parts, _ = convert(read_source(path), Hints(**hints))
+        parts, _ = convert_parts(read_public(path), ImportHints(**hints))
         return {name: built(part) for name, part in parts.items()}
 
     return read

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.interop.family import Hints
+from ldmlab.interop.family import ImportHints
 from ldmlab.interop.import_file import require_whole
-from ldmlab.interop.importing import assemble, convert
-from ldmlab.interop.source import read_source
+from ldmlab.interop.importing import assemble, convert_parts
+from ldmlab.interop.public_checkpoint import read_public
 from ldmlab.models.checkpoints import export_weights
 from ldmlab.models.loading import load_autoencoder, load_latent_diffusion
 
@@ -330,8 +330,8 @@ def test_refused(how: str, told: str, stable_diffusion: Path, ldmlab: Command, t
 
 
 def import_folder(folder: Path) -> None:
-    source = read_source(folder)
-    require_whole(assemble(source, *convert(source, Hints()), Hints()), folder)
+    source = read_public(folder)
+    require_whole(assemble(source, *convert_parts(source, ImportHints()), ImportHints()), folder)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_settings_that_make_no_sense(file: str, change: dict[str, Any], stable_d
 def test_settings_that_are_no_json(text: str, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(text)
     with pytest.raises(ValueError, match=r"path=.*model_index\.json: "):
-        read_source(tmp_path)
+        read_public(tmp_path)
 
 
 def test_embedders_trained_apart(dit_folder: Path, ldmlab: Command, tmp_path: Path) -> None:

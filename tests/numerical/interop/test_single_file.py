@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ldmlab.diffusion.schedules import scaled_linear
-from ldmlab.interop.family import Hints
-from ldmlab.interop.importing import Imported, assemble, convert
-from ldmlab.interop.source import read_source
+from ldmlab.interop.family import ImportHints
+from ldmlab.interop.importing import Imported, assemble, convert_parts
+from ldmlab.interop.public_checkpoint import read_public
 from ldmlab.models.build import build_outline
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.types import Conditioning
@@ -162,8 +162,8 @@ def test_stable_diffusion(
 
 
 def test_summary_and_process(whole: dict[str, Tensor], tmp_path: Path) -> None:
-    source = read_source(saved(whole | {"scale_factor": torch.tensor(0.25)}, tmp_path / "sd.safetensors"))
-    made = assemble(source, *convert(source, Hints(heads=8)), Hints(image_size=16))
+    source = read_public(saved(whole | {"scale_factor": torch.tensor(0.25)}, tmp_path / "sd.safetensors"))
+    made = assemble(source, *convert_parts(source, ImportHints(heads=8)), ImportHints(image_size=16))
     assert made.config["schedule"] == {
         "_target_": "ldmlab.diffusion.schedules.scaled_linear",
         "timesteps": 1000,
@@ -185,8 +185,8 @@ def test_summary_and_process(whole: dict[str, Tensor], tmp_path: Path) -> None:
 
 
 def test_raw_weights_where_they_are_asked_for(whole: dict[str, Tensor], tmp_path: Path) -> None:
-    source = read_source(saved(whole, tmp_path / "sd.safetensors"), ema=False)
-    parts, ignored = convert(source, Hints(heads=8, latent_scale=1.0))
+    source = read_public(saved(whole, tmp_path / "sd.safetensors"), ema=False)
+    parts, ignored = convert_parts(source, ImportHints(heads=8, latent_scale=1.0))
     assert torch.equal(parts["backbone"].state["into.bias"], whole["model.diffusion_model.input_blocks.0.0.bias"])
     assert ignored["averages of the raw weights that are taken"] == 494
     assert not source.ema
@@ -216,13 +216,13 @@ def test_refused(change: Callable[[dict[str, Tensor]], object], told: str, whole
     state = dict(whole)
     change(state)
     with pytest.raises(ValueError, match=told):
-        convert(read_source(saved(state, tmp_path / "sd.safetensors")), Hints(heads=8, latent_scale=1.0))
+        convert_parts(read_public(saved(state, tmp_path / "sd.safetensors")), ImportHints(heads=8, latent_scale=1.0))
 
 
 def test_the_scale_of_latents_belongs_to_one_autoencoder(whole: dict[str, Tensor], tmp_path: Path) -> None:
     """0.18215 is that of Stable Diffusion's, of factor 8; this one has factor 2."""
     with pytest.raises(ValueError, match="neither it nor a config tells the scale of its latents; give latent_scale"):
-        convert(read_source(saved(whole, tmp_path / "sd.safetensors")), Hints(heads=8))
+        convert_parts(read_public(saved(whole, tmp_path / "sd.safetensors")), ImportHints(heads=8))
 
 
 WITHOUT_CONTEXT = {
@@ -244,8 +244,8 @@ def test_inpainting(vqvae: Any, tmp_path: Path) -> None:
     state = {f"model.diffusion_model.{name}": tensor for name, tensor in network.items()}
     state |= {f"first_stage_model.{name}": tensor for name, tensor in first_stage.items()}
     state |= {f"cond_stage_model.{name}": tensor.clone() for name, tensor in first_stage.items()}
-    source = read_source(saved(state, tmp_path / "inpainting.safetensors"))
-    made = assemble(source, *convert(source, Hints(heads=8)), Hints())
+    source = read_public(saved(state, tmp_path / "inpainting.safetensors"))
+    made = assemble(source, *convert_parts(source, ImportHints(heads=8)), ImportHints())
     target = "ldmlab.conditioners.{}"
     without_text = {"_target_": target.format("none.NoCondition")}
     told = {"_target_": target.format("inpainting.Inpainting"), "layout": "ldm", "text": without_text}
@@ -265,8 +265,8 @@ def test_classes_and_a_codebook(unet: Any, vqvae: Any, imported: Import, relativ
     table = torch.randn(11, 32, generator=torch.Generator().manual_seed(0))
     state["cond_stage_model.embedding.weight"] = table
     path = saved(state, tmp_path / "cin.safetensors")
-    source = read_source(path)
-    made = assemble(source, *convert(source, Hints(heads=8)), Hints())
+    source = read_public(path)
+    made = assemble(source, *convert_parts(source, ImportHints(heads=8)), ImportHints())
     assert "loss and discriminator" in "\n".join(made.summary)
     assert made.config["schedule"]["beta_end"] == 0.0195
     assert made.state["autoencoder.latent_std"].tolist() == [1.0] * 3
@@ -370,8 +370,8 @@ def test_what_a_file_was_trained_to_predict(
 ) -> None:
     path = tmp_path / "sd.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in (whole | changes).items()}, path, metadata)
-    source = read_source(path)
-    made = assemble(source, *convert(source, Hints(heads=8, latent_scale=1.0)), Hints(**hints))
+    source = read_public(path)
+    made = assemble(source, *convert_parts(source, ImportHints(heads=8, latent_scale=1.0)), ImportHints(**hints))
     prediction = made.config["parameterization"]["_target_"].rpartition(".")[2]
     model = build_outline(made.config)
     assert isinstance(model, LatentDiffusion)
@@ -380,9 +380,9 @@ def test_what_a_file_was_trained_to_predict(
     assert (told in "\n".join(made.summary)) == ("v_pred" in changes)
 
 
-def made_of(path: Path, hints: Hints) -> Imported:
-    source = read_source(path)
-    return assemble(source, *convert(source, Hints(heads=8)), hints)
+def made_of(path: Path, hints: ImportHints) -> Imported:
+    source = read_public(path)
+    return assemble(source, *convert_parts(source, ImportHints(heads=8)), hints)
 
 
 @pytest.mark.parametrize(
@@ -406,4 +406,4 @@ def test_what_a_file_says_itself_is_no_hint_and_has_to_make_sense(
     scale = {"scale_factor": torch.tensor(0.25)}
     path = saved(whole | scale | changes, tmp_path / "sd.safetensors")
     with pytest.raises(ValueError, match=told):
-        made_of(path, Hints(**hints))
+        made_of(path, ImportHints(**hints))

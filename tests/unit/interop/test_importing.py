@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldmlab.interop.family import Family, Hints
-from ldmlab.interop.importing import convert
+from ldmlab.interop.family import Family, ImportHints
+from ldmlab.interop.importing import convert_parts
+from ldmlab.interop.public_checkpoint import PublicCheckpoint
 from ldmlab.interop.recognise import FAMILIES, RecognisedPart
-from ldmlab.interop.source import Source
 from ldmlab.interop.tensors import Tensors
 
 SIDES = (0, 1, 2, 4, 32, 64, 320, 768, 10**6)
@@ -45,8 +45,8 @@ def test_no_shapes_are_too_odd_for_a_line(family: Family) -> None:
     for _ in range(8):
         names = [*family.marks, *rng.sample(BESIDE, rng.randint(0, len(BESIDE)))]
         shapes = {name: torch.Size(rng.choices(SIDES, k=rng.choice([0, 1, 2, 2, 3, 4, 4]))) for name in names}
-        source = Source(
+        source = PublicCheckpoint(
             Path("file"), [RecognisedPart(family, Tensors(Path("file"), shapes, lambda name: torch.zeros(0)))]
         )
         with pytest.raises(ValueError, match="path=file: "):
-            convert(source, Hints(latent_scale=rng.choice([None, 1.0]), heads=4, quick_gelu=True))
+            convert_parts(source, ImportHints(latent_scale=rng.choice([None, 1.0]), heads=4, quick_gelu=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldmlab.interop.family import Hints
+from ldmlab.interop.family import ImportHints
 from ldmlab.interop.markers import Marks, read_marks
 from ldmlab.interop.tensors import Tensors
 
@@ -62,17 +62,17 @@ def test_marks_that_contradict_each_other_or_mean_nothing(tensors: Tensors, told
 
 
 def test_a_hint_that_nothing_asks_for_is_an_error() -> None:
-    hints = Hints(heads=4, quick_gelu=False)
+    hints = ImportHints(heads=4, quick_gelu=False)
     assert hints.ask("heads") == 4
     with pytest.raises(ValueError, match="quick_gelu=False: nothing in this import reads it; leave it out"):
         hints.require_used()
     hints.ask("quick_gelu")
     hints.require_used()
-    Hints().require_used()
+    ImportHints().require_used()
 
 
 def test_a_hint_that_a_file_answers_itself_is_an_error() -> None:
-    hints = Hints(heads=4)
+    hints = ImportHints(heads=4)
     assert hints.unless("heads", None, Path("a")) == 4
     assert hints.unless("latent_scale", 0.5, Path("a")) == 0.5
     with pytest.raises(ValueError, match="heads=4: path=a says 8 itself; leave heads out"):

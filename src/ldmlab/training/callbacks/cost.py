@@ -53,7 +53,15 @@ class Cost(Throughput):
     def figures(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, speed: float, seconds: float
     ) -> dict[str, float]:
-        """See the class."""
+        """The figures to log: `images_per_second` and, as far as they are known, those of cost.
+
+        Args:
+            trainer: of the run.
+            module: what is trained.
+            batch: the last one.
+            speed: images a second.
+            seconds: over which that is the average.
+        """
         figures = super().figures(trainer, module, batch, speed, seconds)
         figures["cost/data_wait"] = min(1.0, (self._data.seconds - self._waited) / seconds)
         self._waited = self._data.seconds

@@ -17,7 +17,7 @@ class GoingOn(L.Callback):
     """
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Before the first step."""
+        """Before the first step, put the table of metrics back, and validate where that was due."""
         for logger in tables(trainer):
             logger.go_back_to(trainer.global_step)
         if trainer.global_step > 0 and validation_is_due(trainer):

@@ -72,7 +72,7 @@ class ProgressLine(L.Callback):
         self._progress.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
-        """Count."""
+        """Move the bar on, and show the newest metrics beside it."""
         if self._progress is not None:
             now = time.monotonic()
             if now >= self._due or trainer.global_step >= trainer.max_steps:

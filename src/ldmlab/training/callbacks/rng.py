@@ -17,7 +17,7 @@ class RngState(L.Callback):
         self._restored: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The states now."""
+        """The states of Python's, NumPy's and PyTorch's generators as plain data."""
         numpy_state = np.random.get_state(legacy=False)
         assert isinstance(numpy_state, dict)
         version, internal, gauss = random.getstate()
@@ -38,7 +38,7 @@ class RngState(L.Callback):
         self._restored = state_dict
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Restore."""
+        """Restore the states that a checkpoint held, right before the first step."""
         if self._restored is None:
             return
         state, self._restored = self._restored, None

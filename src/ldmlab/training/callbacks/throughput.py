@@ -58,7 +58,7 @@ class Throughput(L.Callback):
     def figures(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, speed: float, seconds: float
     ) -> dict[str, float]:
-        """What is logged.
+        """The figures to log, by name.
 
         Args:
             trainer: of the run.
@@ -74,6 +74,6 @@ class Throughput(L.Callback):
         self._paused = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Let it run again."""
+        """Let the clock run again."""
         if self._since is not None:
             self._since = self._since[0], self._since[1] + time.perf_counter() - self._paused

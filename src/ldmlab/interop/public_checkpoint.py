@@ -29,7 +29,7 @@ STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 
 
 @dataclass(frozen=True)
-class Source:
+class PublicCheckpoint:
     """A public checkpoint, recognised.
 
     Attributes:
@@ -51,7 +51,7 @@ class Source:
     ema: bool = False
 
 
-def read_source(path: Path, ema: bool = True) -> Source:
+def read_public(path: Path, ema: bool = True) -> PublicCheckpoint:
     """Recognise a file, a folder of diffusers, or a folder of one of its components.
 
     Raises:
@@ -60,17 +60,17 @@ def read_source(path: Path, ema: bool = True) -> Source:
     if path.is_dir():
         if (path / "model_index.json").is_file():
             return _pipeline(path, ema)
-        return Source(path, [_component(path, ema)])
+        return PublicCheckpoint(path, [_component(path, ema)])
     marks, tensors = read_marks(read_tensors(path, ema))
     whole = any(name.startswith(WHOLE) for name in tensors)
-    source = _single_file(path, tensors, ema) if whole else Source(path, [recognise(tensors)])
+    source = _single_file(path, tensors, ema) if whole else PublicCheckpoint(path, [recognise(tensors)])
     if marks.keys:
         source.ignored["marks of the diffusion process, which are heeded"] += marks.keys
     stated = None if marks.prediction is None else process_sections.parameterization(marks.prediction)
     return replace(source, parameterization=stated, zero_terminal_snr=marks.zero_terminal_snr)
 
 
-def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
+def _single_file(path: Path, tensors: Tensors, ema: bool) -> PublicCheckpoint:
     parts = take_apart(tensors, ema)
     found = parts.found
     if "scale_factor" in tensors:
@@ -80,10 +80,10 @@ def _single_file(path: Path, tensors: Tensors, ema: bool) -> Source:
         stated = {"scaling_factor": float(scale)}
         found = [replace(part, settings=stated) if part.family in AUTOENCODER_FAMILIES else part for part in found]
     betas = process_sections.from_betas(tensors.load("betas"), path) if "betas" in tensors else None
-    return Source(path, found, schedule=betas, ignored=parts.ignored, ema=parts.ema)
+    return PublicCheckpoint(path, found, schedule=betas, ignored=parts.ignored, ema=parts.ema)
 
 
-def _pipeline(path: Path, ema: bool) -> Source:
+def _pipeline(path: Path, ema: bool) -> PublicCheckpoint:
     """A folder whose model_index.json names its components; those that are null are not there."""
     index = _read_json(path / "model_index.json")
     named = [name for name, value in index.items() if isinstance(value, list) and _names_class(path, name, value)]
@@ -100,7 +100,7 @@ def _pipeline(path: Path, ema: bool) -> Source:
     if not found:
         raise ValueError(f"path={path}: its model_index.json names no model")
     schedule, parameterization = _scheduler(path)
-    return Source(path, found, schedule, parameterization, ignored=ignored)
+    return PublicCheckpoint(path, found, schedule, parameterization, ignored=ignored)
 
 
 def _names_class(path: Path, name: str, value: list[Any]) -> bool:
