@@ -1,3 +1,40 @@
-"""ldmlab: an experiment platform for latent diffusion."""
+"""ldmlab: an experiment platform for latent diffusion.
+
+    model = ldmlab.load("shapes/dit")
+    model.sample(["a red star"], seed=0, steps=20)[0].save("star.png")
+
+docs/python.md is the guide. Importing this package imports nothing else: whatever is used is imported then.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ldmlab.api.attention import AttentionMaps
+    from ldmlab.api.calls import edit, load, sample
+    from ldmlab.api.edits import Edits
+    from ldmlab.api.model import Model
+    from ldmlab.pictures.gallery import Pictures
 
 __version__ = "0.1.0"
+
+__all__ = ["AttentionMaps", "Edits", "Model", "Pictures", "edit", "load", "sample"]
+
+_MODULES = {
+    "AttentionMaps": "api.attention",
+    "Edits": "api.edits",
+    "Model": "api.model",
+    "Pictures": "pictures.gallery",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'ldmlab' has no attribute '{name}'")
+    return getattr(import_module(f"ldmlab.{_MODULES.get(name, 'api.calls')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -15,7 +15,7 @@ MODELS = {
     *("compiling", "precision", "types"),
 }
 ROOMS: dict[str, set[str]] = {
-    "__init__": set(),
+    "__init__": {"api", "pictures"},
     "types": set(),
     "files": set(),
     "atomic": set(),
@@ -66,7 +66,8 @@ ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "models", "paths"}
 ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
 ROOMS["evaluation"] = MODELS | {"atomic", "drawing", "editing", "metrics", "models", "pictures", "progress", "worlds"}
 ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
-ROOMS["cli"] = {*ROOMS}
+ROOMS["api"] = {*ROOMS}
+ROOMS["cli"] = {*ROOMS} - {"api"}
 ROOMS["__main__"] = {"cli"}
 
 OUTSIDE: dict[str, set[str]] = {

@@ -14,6 +14,7 @@ from ldmlab.cli.command import Words, find
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.keys import verbatim
+from ldmlab.configs.quoting import quoted
 from ldmlab.configs.suggest import nearest
 from ldmlab.paths import expand_home
 
@@ -85,14 +86,6 @@ def _require_text(argv: Sequence[str]) -> None:
         shown = word.encode("utf-8", "backslashreplace").decode()
         if shown != word:
             raise UserError(f"the argument '{shown}' is no UTF-8 text; write it in UTF-8 (see `locale`)")
-
-
-def quoted(text: str) -> str:
-    """Write any text as a Hydra value that is read back as the same text."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    without_references = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
-    return QuotedString(without_references, Quote.double).with_quotes()
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

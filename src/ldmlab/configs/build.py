@@ -48,15 +48,20 @@ def build_sampler(config: Mapping[str, Any], model: LatentDiffusion) -> Sampler:
     return sampler
 
 
-def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidance:
+def build_guidance(config: Mapping[str, Any], model: LatentDiffusion, latents: str | None = None) -> Guidance:
     """The method of a config's `guidance` group, for a model.
+
+    Args:
+        config: the group.
+        model: that is guided.
+        latents: digest of the model's autoencoder as it is stored; None to take it from the weights that it has.
 
     Raises:
         ValueError: it does not go with the model, or brings a second one, which works on other latents.
     """
     guidance: Guidance = instantiate(config)
     guidance.check(model.denoiser, model.latent_shape[0], model.conditioner.says_something)
-    if isinstance(guidance, Autoguidance) and guidance.latents != state_sha256(model.autoencoder):
+    if isinstance(guidance, Autoguidance) and guidance.latents != (latents or state_sha256(model.autoencoder)):
         raise ValueError(
             f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
             "was trained with the same autoencoder_ckpt"
@@ -68,14 +73,25 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion) -> Guidanc
 
 
 def build_drawing(
-    cfg: Mapping[str, Any], model: LatentDiffusion, seeds: Sequence[int], precision: Precision | None = None
+    cfg: Mapping[str, Any],
+    model: LatentDiffusion,
+    seeds: Sequence[int],
+    precision: Precision | None = None,
+    latents: str | None = None,
 ) -> Drawing:
     """How a command's config says that a model draws pictures of these seeds.
+
+    Args:
+        cfg: with the groups `sampler` and `guidance`.
+        model: that draws.
+        seeds: one a picture.
+        precision: what the networks compute in.
+        latents: see `build_guidance`.
 
     Raises:
         ValueError: the sampler or the guidance does not go with the model.
     """
-    sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model)
+    sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model, latents)
     return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)
 
 

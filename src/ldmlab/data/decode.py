@@ -53,7 +53,7 @@ def _decode(payload: bytes, background: tuple[int, int, int, int]) -> Image.Imag
         image.load()
         if "exif" in image.info:
             _turn_upright(image)
-        return _to_rgb(image, background)
+        return to_rgb(image, background)
 
 
 def _turn_upright(image: Image.Image) -> None:
@@ -62,7 +62,8 @@ def _turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, int, int, int]) -> Image.Image:
+def to_rgb(image: Image.Image, background: tuple[int, int, int, int] = WHITE) -> Image.Image:
+    """A picture of any mode as RGB: 16-bit grey scaled, on a background where it is transparent."""
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
     if image.has_transparency_data:

@@ -95,7 +95,15 @@ def load_latent_diffusion(
         ValueError: a file is absent, damaged, unsafe or of another architecture, the adapter is of another model, or
             the model's file holds an autoencoder alone.
     """
-    loaded = load_model(ckpt, ema, adapter_ckpt, adapter_scale)
+    return require_latent_diffusion(load_model(ckpt, ema, adapter_ckpt, adapter_scale))
+
+
+def require_latent_diffusion(loaded: Loaded[LatentDiffusion] | Loaded[Autoencoder]) -> Loaded[LatentDiffusion]:
+    """The same where it is a latent diffusion model.
+
+    Raises:
+        ValueError: it is an autoencoder alone.
+    """
     if isinstance(loaded.model, LatentDiffusion):
         return Loaded(loaded.model, loaded.path, loaded.checkpoint, loaded.adapter)
     raise ValueError(f"ckpt={loaded.path}: holds an autoencoder; give a checkpoint of a latent diffusion model")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
 from ldmlab.atomic import atomic_file
@@ -88,6 +89,19 @@ def draw_with_maps(
             yield first, *sample_with_maps(model, own, batch, [columns] * count, group, request.half)
 
 
+def word_sheet(
+    pictures: UInt8[Tensor, "N 3 h w"],
+    maps: Float[Tensor, "N K H W"],
+    words: Sequence[str],
+    prompt: str,
+    seed: int,
+    scale: Scale = "word",
+) -> Image.Image:
+    """The heat maps of pictures of one prompt, a row for each; see `heat_sheet`."""
+    titles = [f"seed {seed}, picture {index}: {prompt}" for index in range(len(pictures))]
+    return heat_sheet(pictures, maps, [words] * len(pictures), titles, scale)
+
+
 @dataclass
 class MapFiles:
     """What is written of pictures as they are drawn, and what is kept of them until all are.
@@ -132,9 +146,8 @@ class MapFiles:
     def finish(self, tell: Callable[[str], None] = print) -> None:
         """Write the sheet and the file of all, and say so."""
         pictures, maps = (torch.cat(parts)[:ON_SHEET] for parts in zip(*self._shown, strict=True))
-        prompt, seed = self.request.prompt, self.drawing["seed"]
-        titles = [f"seed {seed}, picture {index}: {prompt}" for index in range(len(pictures))]
-        sheet = heat_sheet(pictures, maps, [self.words] * len(pictures), titles, self.scale)
+        prompt = self.request.prompt
+        sheet = word_sheet(pictures, maps, self.words, prompt, self.drawing["seed"], self.scale)
         write_png(self.folder / "heatmaps.png", sheet, {"prompt": prompt, **self.drawing})
         if self.save_maps:
             self._write_maps()

@@ -162,9 +162,14 @@ def write_part(folder: Path, edited: Edited, record: EditRecord, first: int = 0)
             write_png(folder / f"{number:05d}_{kind}.png", to_pil(picture), record.after(number, edits.title))
 
 
-def edit_sheet(edited: Edited) -> Image.Image:
-    """A contact sheet of the first edits, one row a kind; a picture that stands for all seeds is repeated."""
+def edit_sheet(edited: Edited, columns: int = AT_ONCE) -> Image.Image:
+    """A contact sheet of the first edits, one row a kind; a picture that stands for all seeds is repeated.
+
+    Args:
+        edited: what a method made.
+        columns: most seeds that are shown.
+    """
     rows = [edited.before, *edited.after]
-    columns = min(AT_ONCE, max(len(row.pictures) for row in rows))
+    columns = min(columns, max(len(row.pictures) for row in rows))
     pictures = [row.pictures[:columns].expand(columns, -1, -1, -1) for row in rows]
     return contact_sheet(torch.cat(pictures), [row.title for row in rows for _ in range(columns)], columns)

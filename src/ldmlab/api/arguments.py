@@ -1,0 +1,48 @@
+"""Arguments of the front door as the keys of the commands' configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+from ldmlab.drawing.prompt_file import checked
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded
+
+Prompts = str | int | Sequence[str] | Sequence[int]
+"""One prompt or several; numbers for models of classes."""
+KEYS = {
+    "steps": "sampler.steps",
+    "guidance_scale": "guidance.scale",
+}
+"""Arguments whose keys have another name."""
+GROUPS = ("sampler", "guidance", "method", "inversion")
+
+
+def as_keys(**arguments: Any) -> dict[str, Any]:
+    """Arguments by the names that they have in a config, groups first."""
+    named = {KEYS.get(name, name): value for name, value in arguments.items()}
+    return dict(sorted(named.items(), key=lambda item: item[0] not in GROUPS))
+
+
+def as_texts(prompts: Prompts | None, loaded: Loaded[LatentDiffusion]) -> list[str]:
+    """Prompts as a list of text; the empty one for a model that reads none.
+
+    Raises:
+        ValueError: there is none, or one that says nothing.
+    """
+    if prompts is None:
+        if loaded.model.conditioner.reads:
+            raise ValueError(f"prompts: ckpt={loaded.path} draws from prompts; give some")
+        return [""]
+    given = [prompts] if isinstance(prompts, str | int) else list(prompts)
+    if not given:
+        raise ValueError("prompts: there is none; give at least one")
+    return checked(str(prompt) for prompt in given)
+
+
+def files_of(**given: Any) -> tuple[Mapping[str, str], list[str]]:
+    """Those that are paths, and the names of those that are in memory."""
+    files = {key: fspath(value) for key, value in given.items() if isinstance(value, str | PathLike)}
+    return files, [key for key, value in given.items() if value is not None and key not in files]

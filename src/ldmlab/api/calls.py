@@ -1,0 +1,69 @@
+"""What `import ldmlab` offers beside `Model`: loading one, and its methods as functions."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import Any
+
+from ldmlab.api.arguments import Prompts
+from ldmlab.api.edits import Edits
+from ldmlab.api.model import Model
+from ldmlab.configs.calls import configured
+from ldmlab.models.loading import load_model
+from ldmlab.pictures.gallery import Pictures
+
+
+def load(
+    ckpt: str | PathLike[str] | None = None,
+    *,
+    ema: bool = True,
+    device: str = "auto",
+    precision: str = "auto",
+    compile: bool | str = "auto",
+) -> Model:
+    """Load a trained model.
+
+    Args:
+        ckpt: a file (.safetensors or .ckpt), or the name of a model that comes with ldmlab, such as "shapes/unet"; None
+            for "shapes/dit".
+        ema: take the averaged weights.
+        device: where it computes: "auto", "cpu" or "cuda".
+        precision: what in: "auto", "bf16", "fp16", "tf32" or "fp32"; "auto" is bf16 on a GPU that has it, else fp32.
+        compile: True, False, or "auto", which is True on a GPU for calls that are long.
+
+    Raises:
+        ValueError: the file is absent, damaged, unsafe or no model.
+    """
+    path = None if ckpt is None else fspath(ckpt)
+    computing = {"device": device, "precision": precision, "compile": compile}
+    cfg = configured("sample", {"ckpt": path, "ema": ema, **computing})
+    return Model(load_model(cfg.ckpt, cfg.ema), device, precision, compile)
+
+
+def sample(prompts: Prompts | None = None, *, ckpt: str | PathLike[str] | None = None, **arguments: Any) -> Pictures:
+    """Load a model and draw pictures.
+
+    Args:
+        prompts: see `Model.sample`.
+        ckpt: see `load`.
+        **arguments: see `Model.sample`.
+    """
+    return load(ckpt).sample(prompts, **arguments)
+
+
+def edit(
+    source: str | None = None,
+    target: str | None = None,
+    *,
+    ckpt: str | PathLike[str] | None = None,
+    **arguments: Any,
+) -> Edits:
+    """Load a model and change a picture, drawn or given.
+
+    Args:
+        source: see `Model.edit`.
+        target: see `Model.edit`.
+        ckpt: see `load`.
+        **arguments: see `Model.edit`.
+    """
+    return load(ckpt).edit(source, target, **arguments)

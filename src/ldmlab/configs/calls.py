@@ -1,0 +1,71 @@
+"""A command's config for a call from Python: composed and checked as the command line's is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, open_dict, read_write
+
+from ldmlab.configs.compose import as_job
+from ldmlab.configs.quoting import override
+from ldmlab.configs.user_files import expand_paths, require_files
+from ldmlab.configs.validate import validate
+
+Overrides = Sequence[str] | Mapping[str, Any]
+"""Settings beyond a function's own: lines as on the command line, or values by key, as `{"sampler.eta": 1.0}`."""
+
+
+def configured(
+    command: str, keys: Mapping[str, Any], overrides: Overrides = (), in_memory: Collection[str] = ()
+) -> DictConfig:
+    """Compose and check the config of a command.
+
+    Args:
+        command: the name of a yaml in conf/.
+        keys: values by key or group; those that are None are left to the yaml.
+        overrides: more of them, which come after.
+        in_memory: keys of files that were given as something else; they count as given, and come out as None.
+
+    Returns:
+        The config, without Hydra's own node; `output_dir` is absolute.
+
+    Raises:
+        ValueError: the first thing that is wrong, in the command line's words.
+    """
+    given = {**keys, **dict.fromkeys(in_memory, "given in Python")}
+    lines = [override(key, value) for key, value in given.items() if value is not None]
+    with _outside_of_hydra():
+        whole = validate(command, [*lines, *_lines(overrides)])
+        with read_write(whole), open_dict(whole):
+            whole.update(dict.fromkeys(in_memory))
+        with as_job(whole) as folder:
+            require_files(command, whole)
+            expand_paths(whole)
+    with read_write(whole), open_dict(whole):
+        if "output_dir" in whole:
+            whole.output_dir = str(folder)
+        del whole["hydra"]
+    return whole
+
+
+def _lines(overrides: Overrides) -> list[str]:
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides: is one text; give a list, overrides=[{overrides!r}]")
+    if isinstance(overrides, Mapping):
+        return [override(key, value) for key, value in overrides.items()]
+    return list(overrides)
+
+
+@contextmanager
+def _outside_of_hydra() -> Iterator[None]:
+    """Compose from our folders inside a program of the user's that Hydra runs as well, whose state comes back."""
+    hydra = GlobalHydra.instance()
+    outer = hydra.hydra
+    hydra.clear()
+    try:
+        yield
+    finally:
+        hydra.hydra = outer
