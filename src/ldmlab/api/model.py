@@ -15,6 +15,7 @@ from ldmlab.api.edits import Edits
 from ldmlab.api.ready import AnyLoaded, Copies, ready
 from ldmlab.configs.build import build_method, method_settings
 from ldmlab.configs.calls import Overrides, configured
+from ldmlab.configs.errors import in_one_line
 from ldmlab.drawing.prompt_file import picture_count
 from ldmlab.drawing.prompted import check_prompts, require_prompted
 from ldmlab.drawing.records import portable
@@ -138,7 +139,8 @@ class Model:
         files, in_memory = files_of(image=image, mask=mask)
         own = {"method": method, "source": source, "target": target, "n": n, **files}
         cfg = self._configured("edit", {**own, **keys, **settings}, overrides, device, precision, in_memory)
-        edit_method = build_method(cfg)
+        with in_one_line():
+            edit_method = build_method(cfg)
         given = {"source": source, "target": target, "image": image, "mask": mask}
         edit_method.check({name for name, value in given.items() if value is not None})
         picture = None if image is None else as_picture(image)

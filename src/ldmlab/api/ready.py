@@ -8,11 +8,12 @@ from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.configs.build import build_drawing, resolved
+from ldmlab.configs.errors import in_one_line
 from ldmlab.drawing.computing import Compile, ready_to_draw
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.records import drawing_record
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.models.loading import Loaded, anew
+from ldmlab.models.loading import Loaded, as_stored
 from ldmlab.precision import Precision, pick_precision
 from ldmlab.samplers.noise import picture_seeds
 
@@ -60,9 +61,8 @@ class Copies:
             self.loaded.model.to(precision.device)
             return self.loaded
         if self._copied is None or self._as != (precision, compile):
-            copied: Any = anew(self.loaded)
-            copied.model.to(precision.device)
-            self._copied, self._as = copied, (precision, compile)
+            self._copied, self._as = as_stored(self.loaded.path, self.loaded.checkpoint), (precision, compile)
+            self._copied.model.to(precision.device)
         return self._copied
 
 
@@ -82,6 +82,7 @@ def ready(copies: Copies, cfg: Any, count: int) -> Ready:
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
     stored = None if loaded is copies.loaded else loaded.autoencoder_sha256
-    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision, stored)
+    with in_one_line():
+        drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision, stored)
     record = drawing_record(copies.loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))
     return Ready(model, ready_to_draw(model, drawing, cfg.compile), record)

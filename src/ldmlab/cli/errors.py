@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterator
 
 from ldmlab.cli import system
-from ldmlab.configs.errors import UserError, one_line
+from ldmlab.configs.errors import VALUE_ERRORS, UserError, one_line, unwrapped
 
 BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
 """Ours, whatever was being handled when they were raised."""
-VALUE_ERRORS = (TypeError, ZeroDivisionError, RuntimeError)
-"""How constructors of libraries refuse a number or a type; trouble of ours where no config was being built."""
 _WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
 """What stands before the words of an error in a process that reads data."""
 
@@ -37,17 +35,9 @@ def words(error: BaseException) -> str:
 
 
 def _unwrap(error: BaseException) -> tuple[BaseException, str]:
-    """Find the constructor's own error inside Hydra's InstantiationException, and the key of the component."""
-    where = ""
+    """See `unwrapped`; how libraries refuse a value is the user's to mend, unless it is the system's doing."""
     outer = error
-    while type(error).__name__ == "InstantiationException":
-        _, _, key = str(error).partition("full_key: ")
-        where = f" (in '{key.strip()}')" if key else ""
-        if error.__cause__ is None:
-            return UserError(str(error).splitlines()[0]), where
-        if str(error).startswith("Error locating target"):
-            return UserError(f"{str(error).splitlines()[0].partition(', ')[0]}: {error.__cause__}"), where
-        error = error.__cause__
+    error, where = unwrapped(error)
     if error is not outer and isinstance(error, VALUE_ERRORS) and system.trouble(error, str(error)) is None:
         return UserError(f"a value does not fit: {error}"), where
     return error, where
