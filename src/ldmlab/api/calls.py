@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any
 
 from ldmlab.api.arguments import Prompts
@@ -20,6 +20,8 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     compile: bool | str = "auto",
+    adapter_ckpt: str | PathLike[str] | None = None,
+    adapter_scale: float | None = None,
 ) -> Model:
     """Load a trained model.
 
@@ -30,14 +32,16 @@ def load(
         device: where it computes: "auto", "cpu" or "cuda".
         precision: what in: "auto", "bf16", "fp16", "tf32" or "fp32"; "auto" is bf16 on a GPU that has it, else fp32.
         compile: True, False, or "auto", which is True on a GPU for calls that are long.
+        adapter_ckpt: an adapter that was trained on this model.
+        adapter_scale: how much of it: 0 nothing, 1 (where it is None) all.
 
     Raises:
         ValueError: the file is absent, damaged, unsafe or no model.
     """
-    path = None if ckpt is None else fspath(ckpt)
     computing = {"device": device, "precision": precision, "compile": compile}
-    cfg = configured("sample", {"ckpt": path, "ema": ema, **computing})
-    return Model(load_model(cfg.ckpt, cfg.ema), device, precision, compile)
+    files = {"ckpt": ckpt, "adapter_ckpt": adapter_ckpt}
+    cfg = configured("sample", {**files, "adapter_scale": adapter_scale, "ema": ema, **computing})
+    return Model(load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale), device, precision, compile)
 
 
 def sample(prompts: Prompts | None = None, *, ckpt: str | PathLike[str] | None = None, **arguments: Any) -> Pictures:

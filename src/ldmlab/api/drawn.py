@@ -15,7 +15,7 @@ from ldmlab.api.edits import Edits
 from ldmlab.api.ready import Ready
 from ldmlab.drawing.prompted import draw_prompts
 from ldmlab.editing.maps.word_maps import WordMaps
-from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, Row
+from ldmlab.editing.methods.base import Edited, EditMethod, EditTask, SheetRow
 from ldmlab.editing.methods.parts import edited_parts
 from ldmlab.pictures.contact_sheet import to_pil
 from ldmlab.pictures.gallery import Pictures
@@ -54,10 +54,10 @@ def edits(method: EditMethod, task: EditTask, record: EditRecord) -> Edits:
     return Edits(Edited(before, after, parts[0].notes), record)
 
 
-def _joined(rows: Sequence[Row], once: bool = False) -> Row:
+def _joined(rows: Sequence[SheetRow], once: bool = False) -> SheetRow:
     """The rows of seeds that were drawn one after the other; `once` where one picture stands for all of them."""
     pictures = rows[0].pictures if once else torch.cat([row.pictures for row in rows])
-    return Row(rows[0].title, pictures)
+    return SheetRow(rows[0].title, pictures)
 
 
 def attention(ready: Ready, request: MapRequest) -> AttentionMaps:

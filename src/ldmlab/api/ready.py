@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
@@ -13,7 +14,7 @@ from ldmlab.drawing.computing import Compile, ready_to_draw
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.records import drawing_record
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.models.loading import Loaded, as_stored
+from ldmlab.models.loading import Loaded
 from ldmlab.precision import Precision, pick_precision
 from ldmlab.samplers.noise import picture_seeds
 
@@ -61,8 +62,9 @@ class Copies:
             self.loaded.model.to(precision.device)
             return self.loaded
         if self._copied is None or self._as != (precision, compile):
-            self._copied, self._as = as_stored(self.loaded.path, self.loaded.checkpoint), (precision, compile)
-            self._copied.model.to(precision.device)
+            network: Any = deepcopy(self.loaded.model).to(precision.device)
+            copied: Any = replace(self.loaded, model=network)
+            self._copied, self._as = copied, (precision, compile)
         return self._copied
 
 
@@ -81,7 +83,7 @@ def ready(copies: Copies, cfg: Any, count: int) -> Ready:
     loaded = copies.computing(precision, cfg.compile)
     model = loaded.model
     assert isinstance(model, LatentDiffusion)
-    stored = None if loaded is copies.loaded else loaded.autoencoder_sha256
+    stored = None if loaded is copies.loaded else copies.loaded.autoencoder_sha256
     with in_one_line():
         drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision, stored)
     record = drawing_record(copies.loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))

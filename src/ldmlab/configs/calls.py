@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict, read_write
 
+from ldmlab.configs.checks import Checks
 from ldmlab.configs.compose import as_job
 from ldmlab.configs.quoting import override
 from ldmlab.configs.user_files import expand_paths, require_files
@@ -24,7 +26,7 @@ def configured(
     """Compose and check the config of a command.
 
     Args:
-        command: the name of a yaml in conf/.
+        command: the name of a yaml in conf/ and of a module in configs/commands/.
         keys: values by key or group; those that are None are left to the yaml.
         overrides: more of them, which come after.
         in_memory: keys of files that were given as something else; they count as given, and come out as None.
@@ -37,12 +39,13 @@ def configured(
     """
     given = {**keys, **dict.fromkeys(in_memory, "given in Python")}
     lines = [override(key, value) for key, value in given.items() if value is not None]
+    checks: Checks = import_module(f"ldmlab.configs.commands.{command}").CHECKS
     with _outside_of_hydra():
-        whole = validate(command, [*lines, *_lines(overrides)])
+        whole = validate(command, [*lines, *_lines(overrides)], checks=checks)
         with read_write(whole), open_dict(whole):
             whole.update(dict.fromkeys(in_memory))
         with as_job(whole) as folder:
-            require_files(command, whole)
+            require_files(checks, whole)
             expand_paths(whole)
     with read_write(whole), open_dict(whole):
         if "output_dir" in whole:

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import NO_ADAPTER
-from ldmlab.configs.keys import Count, ModelKeys, Prompt
+from ldmlab.configs.commands.attention import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-class AttentionKeys(ModelKeys):
-    """`ldmlab attention`."""
-
-    prompt: Prompt
-    words: Annotated[list[str], Field(min_length=1)] | None
-    by: Literal["step", "site"] | None
-    step_bins: Count
-    sites: Annotated[list[str], Field(min_length=1)] | None
-    scale: Literal["word", "common"]
-    save_maps: bool
-    half_maps: bool
-    n: Count
-
-
 def run(cfg: DictConfig) -> None:
-    """Draw pictures and their heat maps."""
-    from ldmlab.cli.attention import run
+    """Draw `n` pictures, and write them, their heat maps, and the maps themselves where asked."""
+    from ldmlab.configs.build import build_drawing, resolved
+    from ldmlab.drawing.computing import ready_to_draw
+    from ldmlab.drawing.records import drawing_record
+    from ldmlab.models.loading import load_latent_diffusion
+    from ldmlab.precision import pick_precision
+    from ldmlab.samplers.noise import picture_seeds
+    from ldmlab.studio.attention import MapFiles, MapRequest, draw_with_maps
 
-    run(cfg)
+    precision = pick_precision(cfg.precision, cfg.device)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+    words, sites = (None if values is None else [str(value) for value in values] for values in (cfg.words, cfg.sites))
+    request = MapRequest(cfg.prompt, words, cfg.by, cfg.step_bins, sites, cfg.half_maps)
+    request.columns(loaded.model, f"ckpt={loaded.path}")
+    model = loaded.model.to(precision.device)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n), precision)
+    drawn = drawing_record(loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))
+    files = MapFiles(Path(cfg.output_dir), request, drawn, cfg.scale, cfg.save_maps)
+    for part in draw_with_maps(model, ready_to_draw(model, drawing, cfg.compile), request):
+        files.write(*part)
+    files.finish()
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="show where a picture attends to each word of its prompt",
     synopsis='ldmlab attention prompt="PROMPT" [words=[WORD,...]] [by=step|site] [KEY=VALUE ...]',
     description=(
@@ -53,7 +55,5 @@ COMMAND = Command(
         ('ldmlab attention prompt="a big red star" words=[star,"big red"] by=step', "a word and a phrase in time"),
         ('ldmlab attention prompt="a red star" save_maps=true half_maps=true', "the numbers, in fp16"),
     ),
-    keys=AttentionKeys,
-    rules=(NO_ADAPTER,),
     run=run,
 )

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ConfigDict
-
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import NO_ADAPTER, Rule, setting
-from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord, Prompt
+from ldmlab.configs.commands.edit import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-class EditKeys(ModelKeys):
-    """`ldmlab edit`. The method's own keys come with it; those that hold a mapping are named here as well."""
-
-    model_config = ConfigDict(extra="allow")
-
-    source: Prompt | None
-    target: Prompt | None
-    image: PathText | None
-    mask: PathText | None
-    n: Count
-    word_tau: PerWord = None
-    reweight: PerWord = None
-
-
 def run(cfg: DictConfig) -> None:
-    """Edit pictures, drawn or given."""
-    from ldmlab.cli.edit import run
+    """Edit for `n` seeds, and write the pictures and a contact sheet with one row an edit."""
+    from ldmlab.configs.build import build_drawing, build_method, method_settings, resolved
+    from ldmlab.drawing.computing import peak_memory, ready_to_draw
+    from ldmlab.drawing.records import drawing_record, portable
+    from ldmlab.models.loading import load_latent_diffusion
+    from ldmlab.pictures.reading import read_mask, read_picture, require_same_size
+    from ldmlab.precision import pick_precision
+    from ldmlab.samplers.noise import picture_seeds
+    from ldmlab.studio.edits import EditRecord, edit_task, write_edits
 
-    run(cfg)
+    method = build_method(cfg)
+    method.check({key for key in ("source", "target", "image", "mask") if cfg[key] is not None})
+    image = None if cfg.image is None else read_picture(cfg.image)
+    mask = None if cfg.mask is None else read_mask(cfg.mask)
+    if image is not None and mask is not None:
+        require_same_size(image, mask, f"mask={cfg.mask}")
+    precision = pick_precision(cfg.precision, cfg.device)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+    model = loaded.model.to(precision.device)
+    drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, cfg.n), precision)
+    task = edit_task(model, ready_to_draw(model, drawing, cfg.compile), method, cfg.source, cfg.target, image, mask)
+    drawn = drawing_record(loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))
+    names = (portable(cfg.image), portable(cfg.mask))
+    write_edits(
+        Path(cfg.output_dir), method, task, EditRecord(drawn, method_settings(cfg), cfg.source, cfg.target, *names)
+    )
+    print(f"peak memory: {peak_memory(precision.device)}")
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="change a part of a picture, drawn or given, and keep the rest of it",
     synopsis='ldmlab edit [method=NAME] [image=FILE] [source="PROMPT"] [target="PROMPT"] [KEY=VALUE ...]',
     description=(
@@ -57,11 +65,5 @@ COMMAND = Command(
         ('ldmlab edit image=photo.png source="a red circle" target="a red star"', "a picture of yours"),
         ('ldmlab edit method=inpaint image=photo.png mask=mask.png target="a star"', "a part of it"),
     ),
-    keys=EditKeys,
-    rules=(
-        NO_ADAPTER,
-        Rule(("inversion",), setting("image", None), "only a picture that is given is inverted; give image= as well"),
-    ),
-    reads=dict.fromkeys(("image", "mask"), "no such file or directory; give a JPEG, PNG or WebP file"),
     run=run,
 )
