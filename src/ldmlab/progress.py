@@ -48,9 +48,9 @@ def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Cal
 
 
 @contextmanager
-def passes(network: nn.Module, what: str) -> Iterator[None]:
-    """Tell how many passes a network has made, where nothing else counts what goes on inside."""
-    with progress(f"{what}, in passes") as advance:
+def passes(network: nn.Module, what: str, total: int | None = None) -> Iterator[None]:
+    """Tell how many passes a network has made, of how many if that is known, where nothing else counts them."""
+    with progress(f"{what}, in passes", total) as advance:
         hook = network.register_forward_hook(untraced(lambda *_: advance(1)))
         try:
             yield

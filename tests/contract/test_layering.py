@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "samplers": {"diffusion", "types"},
     "editing": MODELS | {"drawing", "metrics", "models"},
     "data": {"atomic", "files", "tensor_file", "types"},
-    "metrics": {"files", "pretrained", "worlds", "types"},
+    "metrics": {"autoencoders", "diffusion", "files", "pretrained", "samplers", "worlds", "types"},
     "pictures": {"atomic", "data", "files"},
     "worlds": {"data"},
     "counting": {"attention", "autoencoders", "conditioners", "types"},
@@ -62,9 +62,10 @@ ROOMS: dict[str, set[str]] = {
         "torch_file",
     },
 }
-ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "models", "paths"}
+ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "metrics", "models", "paths"}
 ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
-ROOMS["evaluation"] = MODELS | {"atomic", "drawing", "editing", "metrics", "models", "pictures", "progress", "worlds"}
+ROOMS["evaluation"] = MODELS | {"data", "drawing", "editing", "metrics", "models", "pictures", "worlds"}
+ROOMS["evaluation"] |= {"atomic", "progress"}
 ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
 ROOMS["api"] = {*ROOMS}
 ROOMS["cli"] = {*ROOMS} - {"api"}
@@ -83,6 +84,8 @@ USED_WHERE_NEEDED = {
     *("wandb", "xformers"),
 }
 """Packages that take long to import, and that only some runs need: imported inside functions."""
+WITHOUT_THEIR_ROOT = {"metrics/base.py": {"torchmetrics"}}
+"""Files that import a module of such a package whose root `lean_imports` keeps empty, which is quick."""
 
 
 def room_of(path: Path) -> str:
@@ -133,7 +136,7 @@ def test_large_packages_are_imported_where_they_are_used(path: Path) -> None:
     """Not when a module is: every command would wait for them."""
     statements = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {name.partition(".")[0] for node in statements for name in imports(node, [])}
-    assert not names & USED_WHERE_NEEDED
+    assert not names & USED_WHERE_NEEDED - WITHOUT_THEIR_ROOT.get(str(path.relative_to(SOURCE)), set())
 
 
 @pytest.mark.parametrize(

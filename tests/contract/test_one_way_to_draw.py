@@ -12,9 +12,9 @@ PLACES = {
     "sampler.sample": {"drawing/sampling_plan.py", "editing/regions/blended.py"},
     "opposite": {"drawing/conditions.py"},
     "null_beside": {"drawing/conditions.py", "conditioners/base.py"},
-    "PictureNoise": {"drawing/loop.py", "cli/evaluate.py"},
+    "PictureNoise": {"drawing/loop.py", "evaluation/latents.py"},
 }
-"""Who may call what: the last names of the function. The bound of `cli/evaluate.py` draws nothing, but has noise."""
+"""Who may call what: the last names of the function. The bound of `evaluation/latents.py` draws nothing, but has noise."""
 
 
 def calls(source: str, name: str) -> bool:

@@ -10,9 +10,10 @@ import lightning as L
 from omegaconf import DictConfig
 
 from ldmlab.conditioners.image import ImageConditioner, complete_each
-from ldmlab.configs.build import CONDITION_KEYS, build_drawing
+from ldmlab.configs.build import build_drawing
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.shard_dataset import ImageBatch, collate
+from ldmlab.drawing.conditions import read_of
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
@@ -72,8 +73,8 @@ def _samples(
     else:
         titles = list(cfg.grid_prompts)
         batch = model.conditioner.batch(titles)
-    condition = {key: batch[key] for key in CONDITION_KEYS if key in batch}
     drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, len(titles)), precision)
+    condition = read_of(model, drawing.guidance, batch)
     drawing.check(model, condition)
     return drawing, condition, titles
 

@@ -1,7 +1,8 @@
-"""Tables that commands print."""
+"""Figures that commands print, and the one that a sweeper looks at."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -14,3 +15,19 @@ def print_table(metrics: Mapping[str, float | None], title: str) -> None:
     for name, value in metrics.items():
         table.add_row(name, "infinite" if value is None else f"{value:.4g}")
     Console(width=100).print(table)
+
+
+def figure_of(metrics: Mapping[str, float | None], name: str | None) -> float:
+    """The figure that stands for a run, where a sweeper compares runs: that of a name, or the first.
+
+    Args:
+        metrics: figures by name; None stands for an infinite one.
+        name: of one of them; None for the first.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if name is not None and name not in metrics:
+        raise ValueError(f"figure={name}: is not measured; choose one of {', '.join(metrics)}")
+    value = metrics[next(iter(metrics)) if name is None else name]
+    return math.inf if value is None else value

@@ -15,13 +15,12 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
+from ldmlab.metrics.base import Metric
 from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
 
-CONDITION_KEYS = ("captions", "labels")
-"""What of a batch a conditioner may read."""
 PER_WORD = ("word_tau", "reweight")
 """Keys of methods that hold a value for each word."""
 
@@ -93,6 +92,20 @@ def build_drawing(
     """
     sampler, guidance = build_sampler(cfg["sampler"], model), build_guidance(cfg["guidance"], model, latents)
     return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)
+
+
+def build_metrics(config: Mapping[str, Any], task: str) -> tuple[dict[str, Metric], str]:
+    """The metrics of a config's `metric` group by the names of their sections, and what the choice is called.
+
+    Args:
+        config: sections with a `_target_`, which are taken of any model, and sections named after tasks, which hold
+            those that are taken of models of that task.
+        task: of the model.
+    """
+    of_task = config.get(task) or {}
+    own = {name: section for name, section in config.items() if section and "_target_" in section}
+    metrics: dict[str, Metric] = {name: instantiate(section) for name, section in {**of_task, **own}.items()}
+    return metrics, "+".join([*(["pictures"] if of_task else []), *own])
 
 
 def build_method(cfg: DictConfig) -> EditMethod:

@@ -93,7 +93,10 @@ def option_keys(group: str, option: str) -> list[Key]:
     found: dict[str, Key] = {}
     for entry in _defaults_list(path):
         if isinstance(entry, str) and entry != "_self_" and not entry.startswith("/"):
-            found |= {key.name: key for key in option_keys(group, entry)}
+            base, _, package = entry.partition("@")
+            inside = f"{package}." if package else ""
+            own = [replace(key, name=f"{inside}{key.name}") for key in option_keys(group, base)]
+            found |= {key.name: key for key in own}
     content = _content(path)
     meanings = {key.name: key.meaning for key in _keys_in(path)}
     for name, value in _flat({key: value for key, value in content.items() if key != "defaults"}):
@@ -139,7 +142,7 @@ def _defaults(path: Path) -> Iterator[tuple[str, str | None]]:
     """The (group, option) pairs of a file's defaults list and of its bases', without Hydra's own groups."""
     for entry in _defaults_list(path):
         if isinstance(entry, str) and entry != "_self_":
-            yield from _defaults(path.with_name(f"{entry}.yaml"))
+            yield from _defaults(path.with_name(f"{entry.partition('@')[0]}.yaml"))
         for name, choice in entry.items() if isinstance(entry, dict) else ():
             group = name.removeprefix("override ").partition("@")[0].lstrip("/")
             if not group.startswith("hydra/"):

@@ -62,6 +62,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("schedule", "sampler"), "scheduler noise_schedule beta_schedule noise_scheduler"),
     (("parameterization",), "prediction_type predict pred"),
     (("sampler.eta",), "ddim_eta eta"),
+    (("metric.vlb.steps", "metric=vlb"), "bound_steps"),
     (("strength",), "denoising_strength"),
 )
 _KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ldmlab.data import index_cache
 from ldmlab.data.fitness import fit_rows, flaws, why_nothing_fits
+from ldmlab.data.json_keys import with_keys
 from ldmlab.data.labels import NONE
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
@@ -104,6 +105,7 @@ class ShardIndex:
         paths, problems = find_shards(root)
         scans = scan_shards(root, paths, max_pixels, cache, store, progress)
         index = _assemble(root, scans, problems, needs)
+        index = with_keys(index, needs.json) if needs.json else index
         if index.problems:
             log.warning("%s: %s", root, index.summary())
         return index if keep is None else index.filter(keep)

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from ldmlab.atomic import atomic_file
 from ldmlab.data.batch_order import fixed_loader
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.json_keys import columns_of
 from ldmlab.data.mirror_images import WithMirrorImages
 from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
@@ -79,7 +80,9 @@ class CachedLatents(Dataset[LatentBatch]):
         if self.images is not None:
             first = [number - number % len(self.index) for number in numbers]  # of the images, or of the mirror images
             batch["images"] = torch.stack([self.images[a + row]["image"] for a, row in zip(first, rows, strict=True)])
-        add_conditions(batch, [self.index.captions[row] for row in rows], [self.index.label(row) for row in rows])
+        captions, labels = [self.index.captions[row] for row in rows], [self.index.label(row) for row in rows]
+        columns = [columns_of(meta, self.index.needs.json) for meta in batch["meta"]]
+        add_conditions(batch, captions, labels, columns)
         return batch
 
 

@@ -46,6 +46,8 @@ class Defect(StrEnum):
     OTHER_COUNT = "shard that differs from its _stats.json"
     MISSING_SHARD = "missing shard"
 
+    MISSING_KEY = "json without a key that is read"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NotRequired, TypedDict
 
@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from ldmlab.data.decode import decode_image
 from ldmlab.data.index import ShardIndex
+from ldmlab.data.json_keys import columns_of
 from ldmlab.data.problems import Defect, Problem
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ MAX_REPLACEMENTS = 32
 
 class ImageSample(TypedDict):
     """One sample: image (3, H, W) in [-1, 1], its caption ("" for none), label, key and json, and its row in the index.
+
+    `columns` is what is needed of the json by name.
 
     A key is unique within a shard; the row says which sample it is.
     """
@@ -34,10 +37,11 @@ class ImageSample(TypedDict):
     key: str
     row: int
     meta: dict[str, Any]
+    columns: dict[str, Any]
 
 
 class ConditionColumns(TypedDict):
-    """B captions and B labels, where all samples of a batch have one."""
+    """B captions and B labels, where all samples of a batch have one; and what is needed of the json, by its keys."""
 
     captions: NotRequired[list[str]]
     labels: NotRequired[list[int]]
@@ -81,13 +85,15 @@ class ShardDataset(Dataset[ImageSample]):
             candidate = row if attempt == 0 else _another(row, attempt, len(self))
             pixels = self._pixels(candidate)
             if pixels is not None:
+                meta = self.index.meta(candidate, self.files)
                 return ImageSample(
                     image=to_signed(pixels),
                     caption=self.index.captions[candidate],
                     label=self.index.label(candidate),
                     key=self.index.keys[candidate],
                     row=candidate,
-                    meta=self.index.meta(candidate, self.files),
+                    meta=meta,
+                    columns=columns_of(meta, self.index.needs.json),
                 )
         raise ValueError(
             f"{MAX_REPLACEMENTS} images in a row in {self.index.root} cannot be decoded: write the shards again"
@@ -129,16 +135,21 @@ def collate(samples: Sequence[ImageSample]) -> ImageBatch:
         rows=[sample["row"] for sample in samples],
         meta=[sample["meta"] for sample in samples],
     )
-    add_conditions(batch, [sample["caption"] for sample in samples], [sample["label"] for sample in samples])
+    captions, labels = [sample["caption"] for sample in samples], [sample["label"] for sample in samples]
+    add_conditions(batch, captions, labels, [sample["columns"] for sample in samples])
     return batch
 
 
-def add_conditions(batch: ConditionColumns, captions: list[str], labels: list[int | None]) -> None:
-    """Give a batch its captions, and its labels, if every sample has one."""
+def add_conditions(
+    batch: ConditionColumns, captions: list[str], labels: list[int | None], columns: Sequence[Mapping[str, Any]]
+) -> None:
+    """Give a batch its captions, and its labels, if every sample has one, and the columns that all of them have."""
     if all(captions):
         batch["captions"] = captions
     if None not in labels:
         batch["labels"] = [label for label in labels if label is not None]
+    for key in columns[0]:
+        batch[key] = [each[key] for each in columns]  # type: ignore[literal-required]  # named by what reads it
 
 
 def _another(row: int, attempt: int, size: int) -> int:

@@ -21,6 +21,20 @@ Batch = Mapping[str, Sequence[Any]]
 """What a conditioner reads, for example `{"captions": [...]}`: every value has an entry for each picture."""
 
 
+def read_of(model: LatentDiffusion, guidance: Guidance, batch: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """What a model and its guidance read of a batch of data.
+
+    Raises:
+        ValueError: the data lack a key that is read.
+    """
+    reads = model.conditioner.reads | guidance.reads
+    lacking = sorted(reads - batch.keys())
+    if lacking:
+        name = type(model.conditioner).__name__
+        raise ValueError(f"conditioner: {name} reads '{lacking[0]}', which the data lack; give data that have it")
+    return {key: batch[key] for key in sorted(reads)}
+
+
 @dataclass(frozen=True)
 class Subject:
     """What N pictures are to show, as their conditioner reads it.

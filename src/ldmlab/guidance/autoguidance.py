@@ -41,6 +41,11 @@ class Autoguidance(nn.Module, Guidance):
         self.conditioner = conditioner
         self.latents = latents
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """What the weaker model's conditioner reads."""
+        return getattr(self.conditioner, "reads", frozenset())
+
     def check(self, denoiser: Denoiser, channels: int, conditional: bool = True) -> None:
         """Refuse a model that the weaker one cannot guide.
 

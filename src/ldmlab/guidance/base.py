@@ -42,6 +42,11 @@ class Guidance(ABC):
     """A way to lead sampling by a condition: it binds a denoiser to what is drawn and what is led away from."""
 
     @property
+    def reads(self) -> frozenset[str]:
+        """The keys of a batch that `opposite` reads."""
+        return frozenset()
+
+    @property
     def joint(self) -> bool:
         """Whether, without a control, the conditional and the unconditional estimate come from one pass of 2 B rows."""
         return False

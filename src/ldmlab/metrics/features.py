@@ -6,6 +6,7 @@ Shapes: B images of a batch, F features.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -72,34 +73,36 @@ class FeatureBlocks:
                 sink(block)
 
 
+@dataclass
 class FeatureStatistics:
     """Number, sum and outer products of features in float64: what a Gaussian fitted to them is made of.
 
     Attributes:
         count: N, how many have come.
+        sum: (F,) of them; 0 before the first.
+        products: (F, F), the sum of their outer products; 0 before the first.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._sum: Tensor | float = 0.0
-        self._products: Tensor | float = 0.0
+    count: int = 0
+    sum: Tensor | float = 0.0
+    products: Tensor | float = 0.0
 
     def update(self, features: Float[Tensor, "B F"]) -> None:
         """Take in a batch."""
         exact = features.detach().to("cpu", torch.float64)
         self.count += len(exact)
-        self._sum = self._sum + exact.sum(dim=0)
-        self._products = self._products + exact.T @ exact
+        self.sum = self.sum + exact.sum(dim=0)
+        self.products = self.products + exact.T @ exact
 
     @property
     def mean(self) -> Float[Tensor, " F"]:
         """The mean of the features that have come."""
-        return torch.as_tensor(self._sum / self.count)
+        return torch.as_tensor(self.sum / self.count)
 
     @property
     def covariance(self) -> Float[Tensor, "F F"]:
         """The unbiased covariance of the features that have come, N of at least 2."""
-        centred = self._products - self.count * torch.outer(self.mean, self.mean)
+        centred = self.products - self.count * torch.outer(self.mean, self.mean)
         return torch.as_tensor(centred / (self.count - 1))
 
 
@@ -120,3 +123,14 @@ def require_finite(name: str, values: Float[Tensor, "B F"], before: int = 0) -> 
         raise ValueError(
             f"the features of {name} {first} hold NaN or infinite values; look for NaN in the pictures or the extractor"
         )
+
+
+def require_some(name: str, count: int) -> None:
+    """Refuse a set without a pair.
+
+    Raises:
+        ValueError: naming the set.
+    """
+    if count < 2:
+        given = f"{count} was given" if count else "none was given, the set is empty"
+        raise ValueError(f"{name}: {given}; give N >= 2")

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ldmlab.metrics.base import Metric
 from ldmlab.metrics.images import require_uint8
 from ldmlab.worlds.shapes.verifier import look, verify
 
-CAPTION = "caption"
-"""The score of whole captions: an image counts where every attribute that its caption asked for is right."""
+ATTRIBUTES = ("count", "shape", "colour", "size", "place", "relation", "background", "caption")
+"""What is scored, as `verify` names it; and whole captions, each right where every attribute that it asked for is."""
 
 
-class SceneAccuracy:
-    """Counts, over batches, which attributes (count, shape, colour, size, place, relation, background) came out right.
+class SceneAccuracy(Metric):
+    """The share of captions that asked for an attribute whose pictures show it; nothing where no scene was drawn.
 
-    Attributes:
-        asked: how many captions asked for each attribute; `asked["caption"]` is the number of captions.
-        right: how many of them show it.
+    Args:
+        counts: also tell how many captions asked for each, as "asked/ATTRIBUTE".
     """
 
-    def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
-        self.right: Counter[str] = Counter()
+    asked: Tensor
+    right: Tensor
 
-    def update(self, images: UInt8[Tensor, "B 3 H W"], asked: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, counts: bool = True) -> None:
+        super().__init__()
+        self.counts = counts
+        self.add_sum("asked", torch.zeros(len(ATTRIBUTES)))
+        self.add_sum("right", torch.zeros(len(ATTRIBUTES)))
+
+    def update(self, images: UInt8[Tensor, "B 3 H W"], asked: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Look at a batch of images.
 
         Args:
@@ -38,17 +43,21 @@ class SceneAccuracy:
         Raises:
             ValueError: the images are not uint8 (B, 3, H, W), or not one entry an image is given.
         """
+        if asked is None:
+            return
         require_uint8(images)
         if len(asked) != len(images):
             raise ValueError(f"asked has {len(asked)} entries for {len(images)} images; give one an image")
         for image, wish in zip(images.permute(0, 2, 3, 1).cpu().numpy(), asked, strict=True):
             found = verify(look(image), dict(wish))
-            self._count({**found, CAPTION: all(found.values())})
+            found["caption"] = all(found.values())
+            for name, is_right in found.items():
+                self.asked[ATTRIBUTES.index(name)] += 1
+                self.right[ATTRIBUTES.index(name)] += is_right
 
-    def fractions(self) -> dict[str, float]:
-        """Return right / asked of every attribute that was asked for at least once."""
-        return {name: self.right[name] / count for name, count in self.asked.items()}
-
-    def _count(self, found: Mapping[str, bool]) -> None:
-        self.asked.update(found.keys())
-        self.right.update(name for name, right in found.items() if right)
+    def compute(self) -> dict[str, float]:
+        """ "accuracy/ATTRIBUTE" of every attribute that was asked for at least once, and the counts."""
+        asked, right = (dict(zip(ATTRIBUTES, sums.tolist(), strict=True)) for sums in (self.asked, self.right))
+        figures = {f"accuracy/{name}": right[name] / count for name, count in asked.items() if count}
+        counts = {f"asked/{name}": count for name, count in asked.items() if count} if self.counts else {}
+        return figures | counts

@@ -88,6 +88,8 @@ def test_whatever_is_proposed_is_there(command: str) -> None:
 def test_every_key_of_the_table_is_one_of_some_command() -> None:
     known = {key for command in names() for key in keys(command)} | set(catalogue.all_groups())
     known |= {key.name for command in names() for key in catalogue.keys(command)}
+    options = catalogue.options("metric")
+    known |= {f"metric.{key.name}" for option in options for key in catalogue.option_keys("metric", option)}
     assert {key.partition("=")[0] for meant, _ in _MEANINGS for key in meant} - {"init_ckpt"} <= known
 
 

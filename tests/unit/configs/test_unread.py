@@ -31,7 +31,8 @@ IMAGE = ("image=a.png", "source=a", "target=b")
         ("evaluate", ["metric=vlb", "sampler=ddpm"], "sampler: nothing would read it: metric=vlb draws no pictures"),
         ("evaluate", ["metric=vlb", "guidance.scale=2"], "guidance.scale: nothing would read it"),
         ("evaluate", ["metric=vlb", "extractor=inception"], "extractor: nothing would read it"),
-        ("evaluate", ["bound_steps=10"], "bound_steps: nothing would read it"),
+        ("evaluate", ["bound_steps=10"], "unknown key 'bound_steps'; did you mean 'metric=vlb'?"),
+        ("evaluate", ["metric=vlb", "bound_steps=10"], "did you mean 'metric.vlb.steps'?"),
         (
             "train",
             ["autoencoder=kl", "autoencoder_ckpt=a.ckpt"],
@@ -56,7 +57,7 @@ def test_a_choice_that_nothing_reads(command: str, overrides: list[str], told: s
     [
         ("edit", [*IMAGE, "inversion=null_text", "inversion.iterations=2"]),
         ("edit", ["method=fixed_seed", *IMAGE, "inversion=ddim"]),
-        ("evaluate", ["metric=vlb", "bound_steps=10"]),
+        ("evaluate", ["metric=vlb", "metric.vlb.steps=10"]),
         ("train", ["experiment=published/dit_s_2", "autoencoder_ckpt=a.ckpt"]),
         ("train", ["experiment=shapes/autoencoder"]),
     ],

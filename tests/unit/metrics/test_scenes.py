@@ -26,10 +26,17 @@ def test_drawn_scenes_show_what_was_asked(drawn: tuple[Tensor, list[dict]]) -> N
     accuracy = SceneAccuracy()
     accuracy.update(images[:10], asked[:10])
     accuracy.update(images[10:], asked[10:])
-    assert accuracy.asked["caption"] == accuracy.asked["count"] == 24
-    assert 0 < accuracy.asked["background"] < 24
-    assert accuracy.asked["relation"] == sum(wish["relation"] is not None for wish in asked)
-    assert set(accuracy.fractions().values()) == {1.0}
+    figures = accuracy.compute()
+    assert figures["asked/caption"] == figures["asked/count"] == 24
+    assert 0 < figures["asked/background"] < 24
+    assert figures["asked/relation"] == sum(wish["relation"] is not None for wish in asked)
+    assert {value for name, value in figures.items() if name.startswith("accuracy/")} == {1.0}
+
+
+def test_nothing_is_told_where_no_scene_was_drawn(drawn: tuple[Tensor, list[dict]]) -> None:
+    accuracy = SceneAccuracy()
+    accuracy.update(drawn[0][:2])
+    assert accuracy.compute() == {}
 
 
 def test_only_the_wrong_attribute_loses(drawn: tuple[Tensor, list[dict]]) -> None:
@@ -39,12 +46,12 @@ def test_only_the_wrong_attribute_loses(drawn: tuple[Tensor, list[dict]]) -> Non
         {**wish, "objects": [{**item, "colour": other[item["colour"]]} for item in wish["objects"]]} for wish in asked
     ]
     single = [i for i, wish in enumerate(asked) if len(wish["objects"]) == 1]
-    accuracy = SceneAccuracy()
+    accuracy = SceneAccuracy(counts=False)
     accuracy.update(images[single], [lied[i] for i in single])
-    fractions = accuracy.fractions()
-    assert fractions.pop("colour") == 0
-    assert fractions.pop("caption") == 0
-    assert set(fractions.values()) == {1.0}
+    figures = accuracy.compute()
+    assert figures.pop("accuracy/colour") == 0
+    assert figures.pop("accuracy/caption") == 0
+    assert set(figures.values()) == {1.0}
 
 
 def test_one_entry_an_image(drawn: tuple[Tensor, list[dict]]) -> None:

@@ -1,0 +1,109 @@
+"""Measures a model on held-out samples: in what it is for, by metrics of the user's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.conditioners.image import ImageConditioner
+from ldmlab.drawing.computing import Compile, ready_to_draw, ready_to_measure
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.held_out import HeldOut, Tell
+from ldmlab.evaluation.latents import OF_LATENTS, measure_latents
+from ldmlab.evaluation.reconstructions import measure_reconstructions
+from ldmlab.evaluation.restorations import measure_restorations
+from ldmlab.evaluation.samples import measure_samples
+from ldmlab.metrics.base import Metric, parameters
+from ldmlab.metrics.extractors import FeatureExtractor
+from ldmlab.metrics.feed import remarks
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
+
+Task = Literal["samples", "reconstructions", "restorations"]
+"""What a model is for: pictures of captions, of classes or of nothing; an autoencoder's way there and back; pictures
+drawn again from what a conditioner leaves of them."""
+
+
+def task_of(model: LatentDiffusion | Autoencoder) -> Task:
+    """What a model is for."""
+    if isinstance(model, Autoencoder):
+        return "reconstructions"
+    return "restorations" if isinstance(model.conditioner, ImageConditioner) else "samples"
+
+
+def reads_latents(metric: Metric) -> bool:
+    """Whether a metric's figures need no pictures; see `Metric`."""
+    return bool(OF_LATENTS & parameters(metric.update).keys())
+
+
+def evaluate(
+    model: LatentDiffusion | Autoencoder,
+    heldout: HeldOut,
+    metrics: Mapping[str, Metric],
+    extractor: FeatureExtractor,
+    drawing: Drawing | None = None,
+    *,
+    precision: Precision,
+    compile: Compile = "auto",
+    pictures_per_caption: int = 1,
+    tell: Tell = print,
+) -> dict[str, float]:
+    """Measure a model, whose networks are made to compute in `precision` for good.
+
+    Args:
+        model: on the device of `precision`.
+        heldout: the samples that it is measured on.
+        metrics: by name; see `Metric` for what they may read.
+        extractor: the network whose features are compared, on that device.
+        drawing: how pictures are drawn, of whatever seeds; none where none are.
+        precision: what the model computes in; what measures computes in fp32.
+        compile: whether networks are compiled.
+        pictures_per_caption: above 1, fewer conditions are drawn, so often each.
+        tell: is told what to know before the figures are compared.
+
+    Returns:
+        The figures by name, and how many samples they are of.
+
+    Raises:
+        ValueError: there is no metric, or one that reads what there is not.
+    """
+    of_latents = {name: metric for name, metric in metrics.items() if reads_latents(metric)}
+    of_pictures = {name: metric for name, metric in metrics.items() if name not in of_latents}
+    if not metrics:
+        raise ValueError("metric: there is none, so nothing would be measured; choose some, such as metric=pictures")
+    if of_latents and isinstance(model, Autoencoder):
+        raise ValueError(f"metric={min(of_latents)}: its figures are of a latent diffusion model; give ckpt= of one")
+    figures: dict[str, float] = {}
+    with Precision("fp32", precision.device).arithmetic():
+        if isinstance(model, Autoencoder):
+            ready_to_measure(model, precision, compile, len(heldout.batches()))
+            figures |= measure_reconstructions(model, heldout, precision, of_pictures, extractor)
+        elif of_pictures:
+            figures |= _drawn(model, heldout, drawing, of_pictures, extractor, compile, pictures_per_caption)
+        if isinstance(model, LatentDiffusion) and of_latents:
+            figures |= measure_latents(model, heldout, precision, of_latents, compile)
+    for line in remarks(metrics.values()):
+        tell(line)
+    return figures
+
+
+def _drawn(
+    model: LatentDiffusion,
+    heldout: HeldOut,
+    drawing: Drawing | None,
+    metrics: Mapping[str, Metric],
+    extractor: FeatureExtractor,
+    compile: Compile,
+    pictures_per_caption: int,
+) -> dict[str, float]:
+    if drawing is None:
+        raise ValueError(f"metric={min(metrics)}: reads pictures; say how they are drawn")
+    if pictures_per_caption != 1 and task_of(model) == "restorations":
+        raise ValueError(
+            f"pictures_per_caption={pictures_per_caption}: this model draws from pictures, one from each; leave it at 1"
+        )
+    ready = ready_to_draw(model, drawing.of(heldout.seeds()), compile)
+    if task_of(model) == "restorations":
+        return measure_restorations(model, heldout, ready, metrics, extractor)
+    return measure_samples(model, heldout, ready, metrics, extractor, pictures_per_caption)

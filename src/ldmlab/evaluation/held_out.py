@@ -1,0 +1,87 @@
+"""The held-out samples that a model is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Subset
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.data.index import ShardIndex
+from ldmlab.data.needs import Needs
+from ldmlab.data.shard_dataset import ShardDataset, collate
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.progress import track
+from ldmlab.samplers.noise import picture_seeds
+
+Tell = Callable[[str], None]
+"""Called with a line that whoever measures should know."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The first n samples of a dataset.
+
+    Attributes:
+        dataset: has n at least.
+        n: how many are measured.
+        seed: decides the noise of all that is drawn for them, and of whatever a metric draws.
+        batch_size: samples at a time.
+    """
+
+    dataset: ShardDataset
+    n: int
+    seed: int = 0
+    batch_size: int = 32
+
+    def batches(self) -> DataLoader[Any]:
+        """In order, as `collate` makes them."""
+        return DataLoader(Subset(self.dataset, range(self.n)), self.batch_size, collate_fn=collate)
+
+    def seeds(self) -> list[int]:
+        """One a sample, for what is drawn."""
+        return picture_seeds(self.seed, self.n)
+
+
+def held_out(
+    folder: Path, needs: Needs, image_size: int, n: int, seed: int = 0, batch_size: int = 32, tell: Tell = print
+) -> HeldOut:
+    """The first n samples in a folder of held-out tars, or all of them where there are fewer.
+
+    Args:
+        folder: the tars lie directly in it.
+        needs: see `needs_of`.
+        image_size: side of the pictures in pixels.
+        n: how many are wanted.
+        seed: see `HeldOut`.
+        batch_size: see `HeldOut`.
+        tell: is told where there are fewer.
+
+    Raises:
+        ValueError: there are fewer than 2.
+    """
+    index = ShardIndex.build(folder, needs=needs, progress=partial(track, what="reading shards"))
+    found = min(n, len(index))
+    if found < 2:
+        raise ValueError(f"path={folder}: {found} held-out sample is too few to measure; give at least 2")
+    if found < n:
+        tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
+    return HeldOut(ShardDataset(index, image_size), found, seed, batch_size)
+
+
+def needs_of(model: LatentDiffusion | Autoencoder) -> Needs:
+    """What a sample must have for a model to be measured on it."""
+    if isinstance(model, Autoencoder):
+        return Needs(captions=False)
+    return Needs.of(model.conditioner.reads, model.conditioner.classes)
+
+
+def columns(batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is known of each sample of a batch beside its picture, with "asked", the scene, where all are drawn ones."""
+    known = {key: list(values) for key, values in batch.items() if key != "images"}
+    asked = [meta.get("asked") for meta in known["meta"]]
+    return {**known, "asked": asked} if all(asked) else known

@@ -1,0 +1,69 @@
+"""Held-out pictures through an autoencoder and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.autoencoders.vq import AutoencoderVQ
+from ldmlab.evaluation.held_out import HeldOut, columns
+from ldmlab.metrics.base import Announced, Metric
+from ldmlab.metrics.extractors import FeatureExtractor
+from ldmlab.metrics.feed import Feed, figures
+from ldmlab.models.latent_diffusion import to_uint8
+from ldmlab.precision import Precision
+from ldmlab.progress import track
+
+
+def measure_reconstructions(
+    autoencoder: Autoencoder,
+    heldout: HeldOut,
+    precision: Precision,
+    metrics: Mapping[str, Metric],
+    extractor: FeatureExtractor,
+) -> dict[str, float]:
+    """Measure what an autoencoder makes of the mean of each picture's latents.
+
+    Args:
+        autoencoder: on the device of `precision`.
+        heldout: the samples.
+        precision: what the autoencoder computes in.
+        metrics: by name.
+        extractor: the network whose features are compared.
+
+    Returns:
+        The figures of the metrics, and "n".
+
+    Raises:
+        ValueError: a metric reads what there is not.
+    """
+    real = Feed("real", [metric.update_reference for metric in metrics.values()], extractor)
+    made = Feed("reconstructed", [metric.update for metric in metrics.values()], extractor)
+    for metric in metrics.values():
+        metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
+    for batch in track(heldout.batches(), "reconstructing"):
+        truth, beside = to_uint8(batch["images"]), columns(batch)
+        given = beside | {"truth": truth} | _reconstructed(autoencoder, batch["images"], precision)
+        made.require(given)
+        real.require({"images", *beside})
+        real.update(images=truth, **beside)
+        made.update(**given)
+    real.close()
+    made.close()
+    return {**figures(metrics), "n": float(heldout.n)}
+
+
+@torch.no_grad()
+def _reconstructed(autoencoder: Autoencoder, images: Tensor, precision: Precision) -> dict[str, Any]:
+    """The pictures, and of a codebook how often they took each code."""
+    with precision.running(autoencoder):
+        raw = autoencoder.posterior(images.to(precision.device)).mean
+        made: dict[str, Any] = {"images": to_uint8(autoencoder.reconstruct(raw)).cpu()}
+    if isinstance(autoencoder, AutoencoderVQ):
+        taken = autoencoder.codebook.nearest(raw).flatten().cpu()
+        made["code_counts"] = torch.bincount(taken, minlength=len(autoencoder.codebook.codes))
+    return made

@@ -1,0 +1,104 @@
+"""A measured checkpoint as a record: figures, what to know before they are compared, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.drawing.computing import Compile
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.evaluate import evaluate, reads_latents
+from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.metrics.base import Metric
+from ldmlab.metrics.bound import VariationalBound
+from ldmlab.metrics.extractors import FeatureExtractor
+from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded
+from ldmlab.precision import Precision
+
+
+def evaluate_loaded(
+    loaded: Loaded[LatentDiffusion] | Loaded[Autoencoder],
+    heldout: HeldOut,
+    metrics: Mapping[str, Metric],
+    extractor: FeatureExtractor,
+    drawing: Drawing | None = None,
+    *,
+    precision: Precision,
+    compile: Compile = "auto",
+    pictures_per_caption: int = 1,
+    sampling: Mapping[str, Any] | None = None,
+    called: str = "pictures",
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measure a model from a file; see `evaluate`.
+
+    Args:
+        loaded: on the device of `precision`.
+        heldout: see `evaluate`, as all that is not named here.
+        metrics: by name.
+        extractor: of features.
+        drawing: how pictures are drawn.
+        precision: what the model computes in.
+        compile: whether networks are compiled.
+        pictures_per_caption: how often each condition is drawn.
+        sampling: how pictures are drawn as fields of the manifest, see `sampling_fields`.
+        called: what the manifest calls the choice of metrics.
+        notes: what is known already that one should know before the figures are compared.
+
+    Returns:
+        See `record`: "metrics", the figures by name; "notes", a line each; "manifest".
+
+    Raises:
+        ValueError: see `evaluate`.
+    """
+    told = [*notes]
+    figures = evaluate(
+        loaded.model,
+        heldout,
+        metrics,
+        extractor,
+        drawing,
+        precision=precision,
+        compile=compile,
+        pictures_per_caption=pictures_per_caption,
+        tell=told.append,
+    )
+    manifest = Manifest(
+        metric=called,
+        n=heldout.n,
+        seed=heldout.seed,
+        extractor=extractor.name,
+        extractor_sha256=extractor.weights_sha256,
+        reference_fingerprint=heldout.dataset.index.fingerprint,
+        n_reference=heldout.n,
+        device=device_name(precision.device),
+        checkpoint=str(loaded.path),
+        checkpoint_sha256=loaded.checkpoint.sha256,
+        autoencoder_sha256=loaded.autoencoder_sha256,
+        adapter=loaded.adapter_record,
+        ema=loaded.checkpoint.ema,
+        precision=precision.name,
+        **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
+    )
+    return record(figures, manifest, told)
+
+
+def _used(
+    model: LatentDiffusion | Autoencoder,
+    metrics: Mapping[str, Metric],
+    pictures_per_caption: int,
+    sampling: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the manifest says of how the model was used."""
+    if isinstance(model, Autoencoder):
+        return {}
+    fields: dict[str, Any] = {}
+    for metric in metrics.values():
+        if isinstance(metric, VariationalBound):
+            fields["bound_steps"] = metric.steps or len(model.denoiser.schedule)
+    if not all(map(reads_latents, metrics.values())):
+        fields |= {**sampling, "pictures_per_caption": pictures_per_caption}
+    return fields

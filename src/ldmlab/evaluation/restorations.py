@@ -1,0 +1,76 @@
+"""Held-out pictures drawn again from what a model's conditioner leaves of them, beside the naive answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from itertools import islice
+from typing import Any
+
+from ldmlab.conditioners.image import ImageConditioner, complete_each
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.samples import sample
+from ldmlab.evaluation.held_out import HeldOut, columns
+from ldmlab.metrics.base import Announced, Metric
+from ldmlab.metrics.extractors import FeatureExtractor
+from ldmlab.metrics.feed import Feed, figures
+from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
+from ldmlab.progress import track
+
+NAIVE = "naive/"
+"""What the names of figures of the naive answer begin with."""
+
+
+def measure_restorations(
+    model: LatentDiffusion,
+    heldout: HeldOut,
+    drawing: Drawing,
+    metrics: Mapping[str, Metric],
+    extractor: FeatureExtractor,
+) -> dict[str, float]:
+    """Measure pictures drawn again, each by a seed of its own, and what there is of them without a model.
+
+    Args:
+        model: whose conditioner is an `ImageConditioner`.
+        heldout: the samples.
+        drawing: how, with n seeds.
+        metrics: by name.
+        extractor: the network whose features are compared.
+
+    Returns:
+        The figures of the metrics, those of the naive answer as "naive/...", and "n".
+
+    Raises:
+        ValueError: a metric reads what there is not.
+    """
+    conditioner = model.conditioner
+    assert isinstance(conditioner, ImageConditioner)
+    naive = {name: deepcopy(metric) for name, metric in metrics.items()}
+    sides = {"drawn": metrics, "naive": naive}
+    both = [*metrics.values(), *naive.values()]
+    real = Feed("real", [metric.update_reference for metric in both], extractor)
+    made = {side: Feed(side, [metric.update for metric in own.values()], extractor) for side, own in sides.items()}
+    for metric in both:
+        metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
+    seeds = iter(drawing.seeds)
+    for batch in track(heldout.batches(), "sampling"):
+        own = list(islice(seeds, len(batch["images"])))
+        truth, beside = to_uint8(batch["images"]), columns(batch)
+        real.require({"images", *beside})
+        made["drawn"].require({"images", "truth", *beside})
+        pictures = _restored(model, conditioner, drawing.of(own), batch)
+        real.update(images=truth, **beside)
+        for side, feed in made.items():
+            feed.update(**beside | {"images": pictures[side], "truth": truth})
+    for feed in (real, *made.values()):
+        feed.close()
+    return {**figures(metrics), **figures(naive, NAIVE), "n": float(heldout.n)}
+
+
+def _restored(
+    model: LatentDiffusion, conditioner: ImageConditioner, drawing: Drawing, batch: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The pictures as the model draws them, and as they are without it."""
+    task = complete_each(conditioner, batch, drawing.seeds)
+    drawn = conditioner.finish(task, sample(model, drawing, task))
+    return {"drawn": drawn, "naive": to_uint8(conditioner.naive(task)).cpu()}

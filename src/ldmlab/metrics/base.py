@@ -1,0 +1,97 @@
+"""What every metric shares. One is a `torchmetrics.Metric` that says by its parameters' names what it reads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torchmetrics.metric import Metric as TorchMetric
+
+if TYPE_CHECKING:
+    from ldmlab.diffusion.denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What is known of the N pictures that will be measured before the first of them comes.
+
+    Attributes:
+        count: N.
+        seed: decides whatever a metric draws at random.
+        captions: of the N pictures in order; None where they have none.
+        suffix: what labels of figures end with that are an extractor's, as in f"FID{suffix}".
+    """
+
+    count: int
+    seed: int = 0
+    captions: Sequence[str] | None = None
+    suffix: str = ""
+
+
+class Metric(TorchMetric):
+    """One figure or several of what a model makes, from batches of any size; in memory that does not grow with N.
+
+    A subclass adds its states in the constructor (`add_state`, so that ranks can reduce them) and writes `update` and
+    `compute`. The names of the parameters of `update` say what it reads of a batch of B pictures, and a parameter with
+    a default is left out where a batch has no such thing:
+
+    - `images`: uint8 (B, 3, H, W), what the model made: samples, reconstructions or pictures drawn again.
+    - `truth`: uint8 (B, 3, H, W), what reconstructions and pictures drawn again were made of.
+    - `features`: (B, F) of the images by the extractor, float64 on the CPU; `logits`: (B, K) that belong to them.
+    - `captions`, `labels`, `keys`, `meta` and whatever else the model's conditioner reads: lists of B, as in batches of
+      data. `asked`: for drawn scenes what each caption says.
+    - `code_counts`: (K,), how often reconstructions took each of the K codes of an autoencoder that has some.
+    - `denoiser`, `latents` (B, C, H, W), `cond` and `noise` (a function that draws noise like the latents): a latent
+      diffusion model and held-out latents with their conditions, for figures that need no pictures.
+
+    `update` gets blocks of 1024 pictures where it reads `features` and `logits` alone, so that sums are the same to the
+    last bit whatever the batches; otherwise batches as they were drawn.
+    """
+
+    full_state_update = False
+    announced: Announced
+
+    def begin(self, announced: Announced) -> None:
+        """Learn what is known in advance; called once, before the first `update`.
+
+        Raises:
+            ValueError: there are too few pictures for this figure.
+        """
+        self.announced = announced
+
+    def add_sum(self, name: str, zero: Tensor | float = 0.0) -> None:
+        """Add a state that batches and ranks add to, in float64."""
+        self.add_state(name, torch.as_tensor(zero, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update_reference(self, *args: Any, **kwargs: Any) -> None:
+        """Take in a batch of held-out pictures to compare with: `images`, `features`, `captions` and so on, by name.
+
+        Nothing is read by default. It is called before `begin`, or in turn with `update`.
+        """
+
+    def compute(self) -> Mapping[str, Any] | Any:
+        """The figures by name, or a single one, which then has the name of the metric's section.
+
+        Raises:
+            ValueError: no figure can be told from what came.
+        """
+        raise NotImplementedError
+
+    def remarks(self) -> list[str]:
+        """What to know before the figures are compared, a line each."""
+        return []
+
+    def passes(self, denoiser: Denoiser) -> int:
+        """Passes of the denoiser that `update` makes for a batch; for the progress that is told."""
+        return 0
+
+
+def parameters(function: Callable[..., Any]) -> dict[str, bool]:
+    """The names of a method's parameters, and whether each has to be given."""
+    found = inspect.signature(function).parameters.values()
+    named = [each for each in found if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    return {each.name: each.default is each.empty for each in named}

@@ -1,0 +1,75 @@
+"""The variational bound of held-out latents, as papers of likelihoods report it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ldmlab.diffusion.denoiser import Denoiser
+from ldmlab.diffusion.likelihood import bits_per_dim
+from ldmlab.diffusion.objectives import every_level
+from ldmlab.metrics.base import Metric
+from ldmlab.samplers.ddpm import DDPM
+from ldmlab.types import Conditioning, Level
+
+
+class VariationalBound(Metric):
+    """Means over held-out latents of the bound in bits per dimension; see `bits_per_dim`.
+
+    Args:
+        steps: of the chain whose bound it is; None for every timestep, as in papers.
+
+    Raises:
+        ValueError: fewer than 2 steps.
+    """
+
+    count: Tensor
+
+    def __init__(self, steps: int | None = None) -> None:
+        super().__init__()
+        if steps is not None and steps < 2:
+            raise ValueError(f"metric.vlb.steps={steps}: a chain has at least 2 steps")
+        self.steps = steps
+        self.bits: dict[str, float] = {}
+        self.add_sum("count")
+
+    def reset(self) -> None:
+        """Forget what came."""
+        super().reset()
+        self.bits = {}
+
+    def update(
+        self,
+        denoiser: Denoiser,
+        latents: Float[Tensor, "B C H W"],
+        cond: Conditioning,
+        noise: Callable[[], Float[Tensor, "B C H W"]],
+    ) -> None:
+        """Take in a batch.
+
+        Raises:
+            ValueError: more steps than the model has.
+        """
+        self.count = self.count + len(latents)
+        for name, values in bits_per_dim(denoiser, latents, cond, self._levels(denoiser), noise).items():
+            self.bits[name] = self.bits.get(name, 0.0) + float(values.double().sum())
+
+    def compute(self) -> dict[str, float]:
+        """ "bits_per_dim/VARIANCE" for each variance of the reverse step, and "bits_per_dim/prior"."""
+        return {f"bits_per_dim/{name}": total / float(self.count) for name, total in self.bits.items()}
+
+    def passes(self, denoiser: Denoiser) -> int:
+        """One a step."""
+        return len(self._levels(denoiser)) - 1
+
+    def _levels(self, denoiser: Denoiser) -> Level:
+        schedule = denoiser.schedule
+        if self.steps is None:
+            return every_level(schedule)
+        if self.steps > len(schedule):
+            raise ValueError(
+                f"metric.vlb.steps={self.steps}: the model has {len(schedule)} timesteps; give at most as many"
+            )
+        return DDPM(self.steps, "linspace").levels(schedule)

@@ -1,0 +1,61 @@
+"""How much samples differ."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ldmlab.metrics.base import Announced
+from ldmlab.metrics.diversity import Diversity, diversity
+
+
+@pytest.fixture
+def features(generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(60, 8, generator=generator)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(features: torch.Tensor, bad: float) -> None:
+    broken = features.clone()
+    broken[3, 2] = bad
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        diversity(broken)
+
+
+def test_one_sample_is_refused(features: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="N >= 2"):
+        diversity(features[:1])
+
+
+def test_diversity_is_the_mean_over_all_pairs(features: torch.Tensor) -> None:
+    units = torch.nn.functional.normalize(features.double(), dim=1)
+    distances = 1 - units @ units.T
+    expected = distances[~torch.eye(len(units), dtype=torch.bool)].mean()
+    assert diversity(features) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_diversity_ends() -> None:
+    assert diversity(torch.ones(5, 3)) == pytest.approx(0, abs=1e-12)
+    assert diversity(torch.eye(4)) == pytest.approx(1)
+
+
+def test_diversity_within_groups_compares_only_inside_them() -> None:
+    features = torch.tensor([[1.0, 0], [0, 1], [1, 0], [0, 1], [1, 1]])
+    assert diversity(features, ["a", "b", "a", "b", "alone"]) == pytest.approx(0, abs=1e-12)
+    assert diversity(features, ["a", "a", "b", "b", "alone"]) == pytest.approx(1)
+    with pytest.raises(ValueError, match="no group has two samples"):
+        diversity(features, list(range(5)))
+    with pytest.raises(ValueError, match="groups has 2 entries for 5 samples"):
+        diversity(features, ["a", "b"])
+
+
+def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
+    """Captions come one after the other, and each is forgotten when its last picture has come."""
+    metric = Diversity()
+    metric.begin(Announced(4000, captions=[f"caption {number // 4}" for number in range(4000)]))
+    assert metric.within is not None
+    for _ in range(40):
+        metric.update(torch.rand(100, 8, generator=generator))
+        assert not metric.within._open
+    assert metric.total.shape == (8,)
+    assert set(metric.compute()) == {"diversity", "diversity_within_caption"}

@@ -1,0 +1,82 @@
+"""The Inception Score: its traps (the closed forms are in tests/numerical)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ldmlab.metrics.base import Announced
+from ldmlab.metrics.inception_score import InceptionScore, inception_score
+
+
+@pytest.fixture
+def features(generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(60, 8, generator=generator)
+
+
+def test_the_global_generator_neither_matters_nor_changes(features: torch.Tensor) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = inception_score(features, splits=4, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert inception_score(features, splits=4, seed=3) == first
+    assert inception_score(features, splits=4, seed=4) != first
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_split_has_no_deviation(features: torch.Tensor) -> None:
+    mean, deviation = inception_score(features, splits=1)
+    assert mean > 1
+    assert deviation == 0
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(features: torch.Tensor, bad: float) -> None:
+    broken = features.clone()
+    broken[3, 2] = bad
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        inception_score(broken, splits=2)
+
+
+def test_too_few_samples_are_refused(features: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="N >= 20"):
+        inception_score(features[:19], splits=10)
+    with pytest.raises(ValueError, match="splits is 0"):
+        inception_score(features, splits=0)
+
+
+def test_one_sample_more_does_not_move_the_score(generator: torch.Generator) -> None:
+    """Nine parts of ten with one of eleven; not nine of eleven with one of two. Over the seeds that draw the parts."""
+    logits = 5 * torch.randn(101, 50, generator=generator)
+    ten, more = (torch.tensor([inception_score(logits[:n], seed=seed) for seed in range(40)]) for n in (100, 101))
+    assert float(more[:, 0].mean()) == pytest.approx(float(ten[:, 0].mean()), rel=0.03)
+    assert float(more[:, 1].mean()) == pytest.approx(float(ten[:, 1].mean()), rel=0.3)
+
+
+@pytest.mark.parametrize("n", [20, 29, 101, 1000])
+def test_parts_differ_by_one_sample_at_most(n: int) -> None:
+    """Samples of n classes, each alone in its own: the score of a part is its size."""
+    mean, deviation = inception_score(1000 * torch.eye(n), splits=10)
+    assert mean == pytest.approx(n / 10)
+    assert deviation == pytest.approx((torch.arange(10) < n % 10).double().std().item(), abs=1e-6)
+
+
+def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
+    metric = InceptionScore()
+    metric.begin(Announced(4000))
+    sizes = set()
+    for _ in range(40):
+        metric.update(torch.rand(100, 8, generator=generator))
+        sizes.add(sum(getattr(metric, name).numel() for name in metric._defaults))
+    assert len(sizes) == 1
+    assert max(sizes) <= 10 * 8 + 10 + 10
+
+
+def test_a_sample_that_was_not_announced_is_refused(features: torch.Tensor) -> None:
+    score = InceptionScore()
+    score.begin(Announced(59))
+    with pytest.raises(ValueError, match="more than the 59 samples"):
+        score.update(features)
+    with pytest.raises(ValueError, match="59 samples came"):
+        score.compute()
