@@ -18,20 +18,29 @@ HEAVY = [
 ]
 LIGHT_COMMANDS = ["sample", "describe", "edit", "attention", "benchmark", "data", "export", "import_"]
 SCRIPT = f"""
-import sys
+import ast, sys
 from importlib import import_module
+from pathlib import Path
 from ldmlab.cli import launch
 from ldmlab import lean_imports
 
 lean_imports.install()
+def run_imports(command):
+    # What a command imports when it is run.
+    module = import_module(f"ldmlab.cli.commands.{{command}}")
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            import_module(node.module)
+
 for command in {LIGHT_COMMANDS}:
-    import_module(f"ldmlab.cli.{{command}}")
+    run_imports(command)
 loaded = [name for name in {HEAVY} if name in sys.modules]
 assert not loaded, f"for {LIGHT_COMMANDS}: {{loaded}}"
 from ldmlab.models.loading import load_latent_diffusion
 load_latent_diffusion(None)
 assert "torch._dynamo" not in sys.modules, "a model is built without PyTorch's compiler"
-import ldmlab.cli.evaluate, ldmlab.cli.train
+run_imports("evaluate")
+run_imports("train")
 import ldmlab.training.csv_log
 loaded = {{name for name in {HEAVY} if name in sys.modules}} - {{"lightning", "torchmetrics"}}
 assert not loaded, f"for train: {{loaded}}"

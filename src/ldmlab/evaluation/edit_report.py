@@ -12,10 +12,49 @@ import torch
 
 from ldmlab.atomic import atomic_file, write_json
 from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit
+from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
+from ldmlab.precision import Precision
 
 COLUMNS = ("seed", "source", "target", "weighed", "attribute", "wanted", "reached", "unchanged", "outside")
+
+
+def benchmark_record(
+    benchmark: EditBenchmark,
+    loaded: Loaded[LatentDiffusion],
+    precision: Precision,
+    seed: int,
+    edits: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The figures of a benchmark and their circumstances, see `manifest.record`.
+
+    Args:
+        benchmark: what was measured.
+        loaded: the model that drew.
+        precision: what it computed in.
+        seed: of captions, edits and noise.
+        edits: the kind of edits and the method with its settings, plain JSON data.
+        sampling: how pictures were drawn, see `sampling_fields`.
+    """
+    manifest = Manifest(
+        metric="edits",
+        n=len(benchmark.judged),
+        seed=seed,
+        device=device_name(precision.device),
+        checkpoint=str(loaded.path),
+        checkpoint_sha256=loaded.checkpoint.sha256,
+        autoencoder_sha256=loaded.autoencoder_sha256,
+        adapter=loaded.adapter_record,
+        ema=loaded.checkpoint.ema,
+        precision=precision.name,
+        edit_config=edits,
+        **sampling,
+    )
+    return record(benchmark.figures, manifest, benchmark.remarks)
 
 
 def write_report(
@@ -26,7 +65,7 @@ def write_report(
     Args:
         folder: where they go; made where it is missing.
         benchmark: what was measured.
-        result: its figures and their circumstances, see `manifest.record`.
+        result: its figures and their circumstances, see `benchmark_record`.
         settings: plain JSON data that the contact sheet carries.
     """
     folder.mkdir(parents=True, exist_ok=True)

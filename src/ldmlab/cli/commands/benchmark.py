@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -12,6 +14,9 @@ from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+NOT_OF_THE_EDITS = ("sampler", "guidance", "output_dir", "figure")
+"""Keys that the manifest has elsewhere, or that change nothing."""
 
 
 class BenchmarkKeys(ModelKeys):
@@ -27,11 +32,38 @@ class BenchmarkKeys(ModelKeys):
     reweight: PerWord = None
 
 
-def run(cfg: DictConfig) -> float | None:
-    """Draw, edit and judge."""
-    from ldmlab.cli.benchmark import run
+def run(cfg: DictConfig) -> float:
+    """Draw, edit and judge; print a table, write the report, return the figure that a sweep is after."""
+    from ldmlab.cli.tables import print_table
+    from ldmlab.configs.build import build_drawing, build_method, resolved
+    from ldmlab.drawing.computing import ready_to_draw
+    from ldmlab.drawing.records import drawing_record, portable
+    from ldmlab.editing.methods.base import EditTask
+    from ldmlab.evaluation.edit_benchmark import PICTURES_AN_EDIT, benchmark_edits, require_figure
+    from ldmlab.evaluation.edit_report import benchmark_record, write_report
+    from ldmlab.metrics.manifest import sampling_fields
+    from ldmlab.models.loading import load_latent_diffusion
+    from ldmlab.precision import pick_precision
 
-    return run(cfg)
+    require_figure(cfg.figure, cfg.kind)
+    precision = pick_precision(cfg.precision, cfg.device)
+    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+    model = loaded.model.to(precision.device)
+    method = build_method(cfg)
+    drawing = build_drawing(cfg, model, (), precision)
+    task = EditTask(model, ready_to_draw(model, drawing, cfg.compile, PICTURES_AN_EDIT * cfg.n))
+    benchmark = benchmark_edits(method, task, cfg.kind, cfg.n, cfg.seed, cfg.weight, cfg.ckpt)
+    sampler, guidance = resolved(cfg.sampler), resolved(cfg.guidance)
+    edits = {key: value for key, value in resolved(cfg).items() if key not in NOT_OF_THE_EDITS}
+    result = benchmark_record(benchmark, loaded, precision, cfg.seed, edits, sampling_fields(sampler, guidance))
+    settings = {key: portable(value) for key, value in edits.items()}
+    settings |= drawing_record(loaded, precision, cfg.seed, sampler, guidance)
+    folder = Path(cfg.output_dir)
+    write_report(folder, benchmark, result, settings)
+    print_table(result["metrics"], f"{loaded.path}, {len(benchmark.judged)} edits, kind={cfg.kind}")
+    for line in (*benchmark.remarks, f"metrics: {folder / 'metrics.json'}"):
+        print(line)
+    return benchmark.figures.get(cfg.figure, math.nan)
 
 
 COMMAND = Command(

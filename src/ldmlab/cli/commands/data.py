@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
@@ -27,9 +28,15 @@ class DataKeys(Keys):
 
 def run(cfg: DictConfig) -> None:
     """Write what is not there yet and say what was done."""
-    from ldmlab.cli.data import run
+    from hydra.utils import instantiate
 
-    run(cfg)
+    from ldmlab.data.dataset_writer import write_shards
+    from ldmlab.data.folder_lock import folder_lock
+    from ldmlab.progress import progress
+
+    source, folder = instantiate(cfg.dataset), Path(cfg.data.path)
+    with folder_lock(folder, "data.path"):
+        print(write_shards(source, folder, cfg.shard_size, cfg.workers, progress))
 
 
 COMMAND = Command(

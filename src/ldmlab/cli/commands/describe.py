@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -13,6 +16,11 @@ from ldmlab.configs.keys import Count
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ldmlab.counting.model_description import ModelDescription
+
+WIDE = 200
+"""Columns where the output is no terminal: more than the table takes, so that nothing is cut or wrapped."""
+
 
 class DescribeKeys(TrainKeys):
     """`ldmlab describe`."""
@@ -23,10 +31,36 @@ class DescribeKeys(TrainKeys):
 
 
 def run(cfg: DictConfig) -> None:
-    """Build without memory, and print."""
-    from ldmlab.cli.describe import run
+    """Build the model that `ldmlab train` would, without memory for what is to be trained, and print its parts."""
+    from hydra.core.hydra_config import HydraConfig
+    from rich.console import Console
 
-    run(cfg)
+    from ldmlab.counting.model_table import as_json, as_table, facts
+
+    chosen = HydraConfig.get().runtime.choices.get("experiment")  # by the user or for them
+    model = replace(_described(cfg), experiment=None if chosen in (None, "null") else chosen)
+    if cfg.json:
+        print(json.dumps(as_json(model, cfg.depth), indent=2))
+        return
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console.print(as_table(model, cfg.depth))
+    for line in facts(model):
+        console.print(line, highlight=False)
+
+
+def _described(cfg: DictConfig) -> ModelDescription:
+    import torch
+
+    from ldmlab.configs.outlines import frozen_autoencoder, outline_autoencoder, outline_denoiser
+    from ldmlab.counting.model_description import describe_autoencoder, describe_latent_diffusion
+
+    dtype, size = getattr(torch, cfg.dtype), cfg.data.image_size
+    if cfg.model.name == "autoencoder":
+        autoencoder, discriminator = outline_autoencoder(cfg)
+        return describe_autoencoder(autoencoder, size, dtype, discriminator)
+    autoencoder = frozen_autoencoder(cfg)
+    coding = describe_autoencoder(autoencoder, size, dtype)  # which refuses a size that the factor does not divide
+    return describe_latent_diffusion(coding, *outline_denoiser(cfg, autoencoder, coding.latent_shape[1]), dtype)
 
 
 COMMAND = Command(

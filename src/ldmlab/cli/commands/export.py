@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ldmlab.cli.command import Command
@@ -22,10 +23,12 @@ class ExportKeys(Keys):
 
 
 def run(cfg: DictConfig) -> None:
-    """Write every file of the folder."""
-    from ldmlab.cli.export import run
+    """Write the folder, and say where it is."""
+    from ldmlab.interop.export_folder import export_folder
 
-    run(cfg)
+    folder = Path(cfg.output)
+    export_folder(cfg.ckpt, folder, cfg.ema, cfg.half)
+    print(f"folder for diffusers: {folder}")
 
 
 COMMAND = Command(

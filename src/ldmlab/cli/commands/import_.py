@@ -1,7 +1,8 @@
-"""`ldmlab import`: bring a public checkpoint into ldmlab's format."""
+"""`ldmlab import`: bring a public checkpoint into ldmlab's format. The module has a `_`: `import` is a keyword."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -11,6 +12,9 @@ from ldmlab.configs.keys import Count, Keys, PathText
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+HINTS = ("heads", "head_width", "latent_scale", "quick_gelu", "image_size", "zero_terminal_snr")
+"""Keys that are hints as they stand."""
 
 
 class ImportKeys(Keys):
@@ -32,10 +36,24 @@ class ImportKeys(Keys):
 
 
 def run(cfg: DictConfig) -> None:
-    """Convert, check that the parts fit each other, and write one file."""
-    from ldmlab.cli.import_ import run
+    """Convert, write one file, and say what was found."""
+    from ldmlab.configs.build import resolved
+    from ldmlab.interop.family import ImportHints
+    from ldmlab.interop.import_file import import_file
+    from ldmlab.interop.process_sections import option
 
-    run(cfg)
+    chosen = cfg.get("parameterization")
+    hints = ImportHints(
+        **{name: cfg[name] for name in HINTS},
+        tokenizer=None if cfg.tokenizer is None else Path(cfg.tokenizer),
+        parameterization=None if chosen is None else option(resolved(chosen)),
+    )
+    lent = {"autoencoder": cfg.autoencoder_ckpt, "conditioner": cfg.conditioner_ckpt}
+    output = Path(cfg.output) if cfg.output else None
+    imported, output = import_file(Path(cfg.path), output, lent, hints, cfg.ema, cfg.half)
+    for line in imported.summary:
+        print(line)
+    print(f"{imported.config['model']}: {output}")
 
 
 COMMAND = Command(
