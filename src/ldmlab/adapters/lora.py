@@ -44,7 +44,7 @@ class LowRankLinear(AdaptedLayer):
         self.factor = alpha / rank
 
     def forward(self, x: Float[Tensor, "*B in"]) -> Float[Tensor, "*B out"]:
-        """Equation 3, at the layer's scale."""
+        """W x + scale alpha / r B A x plus the bias, with the layer's `scale` (Hu et al. 2022, eq. 3)."""
         change = F.linear(F.linear(x, self.lora_down), self.lora_up)
         return F.linear(x, self.weight, self.bias) + self.scale * self.factor * change
 
@@ -87,12 +87,20 @@ class LoRA(Adapter):
         self.projections = tuple(projections)
 
     def attach(self, backbone: nn.Module) -> None:
-        """See `Adapter`."""
+        """Put low-rank layers in the places of the projections; the backbone computes what it did until they learn.
+
+        Raises:
+            ValueError: the backbone has no such attention, or no such projection.
+        """
         for name, layer in self._layers(backbone):
             replace_layer(backbone, name, LowRankLinear(layer, self.rank, self.alpha))
 
     def shapes(self, backbone: nn.Module) -> dict[str, Size]:
-        """See `Adapter`."""
+        """The shapes of the matrices that `attach` would add, by name in the backbone; takes no memory.
+
+        Raises:
+            ValueError: the backbone has no such attention, or no such projection.
+        """
         found = {}
         for name, layer in self._layers(backbone):
             found[f"{name}.lora_down"] = Size((self.rank, layer.in_features))

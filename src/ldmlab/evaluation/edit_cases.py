@@ -53,7 +53,7 @@ class EditCases:
         self.drawn = 0
 
     def groups(self) -> Iterator[list[EditCase]]:
-        """Yield them in groups of `AT_ONCE`, but for the last.
+        """Yield the cases in groups of `AT_ONCE`, but for the last group.
 
         Raises:
             ValueError: hardly any picture shows what its caption asks for.

@@ -52,23 +52,26 @@ class EditRecord:
 
     @property
     def of_all(self) -> dict[str, Any]:
-        """For the contact sheet."""
+        """What the contact sheet of all edits says of how they were made."""
         given = {"source": self.source, "target": self.shown, "image": self.image, "mask": self.mask}
         return {**given, "method": dict(self.method), **self.drawing}
 
     @property
     def shown(self) -> str | None:
-        """Prompt of the edited pictures."""
+        """The prompt of the edited pictures, if there is one."""
         return self.target or self.source
 
     def before(self, index: int) -> dict[str, Any]:
-        """A picture that is drawn from `source` is that of `ldmlab sample`, to the last bit of its file."""
+        """What the file of a picture before the edit says.
+
+        One that is drawn from `source` is that of `ldmlab sample`, to the last bit of its file.
+        """
         if self.image is not None:
             return {"index": index, **self.of_all}
         return picture_record(self.drawing, self.source, index)
 
     def after(self, index: int, title: str) -> dict[str, Any]:
-        """An edited picture, in the row of that title."""
+        """What the file of an edited picture says, in the row of that title."""
         return {"prompt": self.shown, "index": index, "row": title, **self.of_all}
 
 
