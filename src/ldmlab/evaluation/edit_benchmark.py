@@ -85,9 +85,11 @@ def require_figure(name: str, kind: str) -> None:
     """
     groups = ["", *(f"/{attribute}" for attribute in ATTRIBUTES[kind])]
     means = [f"{prefix}{key}{group}" for group in groups for prefix in ("", f"{BASELINE}/") for key in FIGURES]
-    names = [*means, RATIO, "judged", "drawn"]
-    if name not in names:
-        raise ValueError(f"figure={name}: kind={kind} has no such figure; choose one of {', '.join(names)}")
+    if name not in (*means, RATIO, "judged", "drawn"):
+        raise ValueError(
+            f"figure={name}: kind={kind} has no such figure; choose one of {', '.join(FIGURES)}, which may have "
+            f"{BASELINE}/ before it and {' or '.join(groups[1:])} after it"
+        )
 
 
 def benchmark_edits(
