@@ -14,7 +14,7 @@ PLACES = {
     "null_beside": {"drawing/conditions.py", "conditioners/base.py"},
     "PictureNoise": {"drawing/loop.py", "evaluation/latents.py"},
 }
-"""Who may call what: the last names of the function. The bound of `evaluation/latents.py` draws nothing, but has noise."""
+"""Who may call what: the last names of the function. `evaluation/latents.py` draws no picture, but has noise."""
 
 
 def calls(source: str, name: str) -> bool:

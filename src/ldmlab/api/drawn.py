@@ -45,9 +45,7 @@ def samples(ready: Ready, prompts: Sequence[str], negative_prompt: str | None = 
 
 def edits(method: EditMethod, task: EditTask, record: EditRecord) -> Edits:
     """What a method makes of a task, for all of its seeds."""
-    precision = task.drawing.precision
-    assert precision is not None
-    with passes(task.model.denoiser.backbone, "drawing"), precision.arithmetic():
+    with passes(task.model.denoiser.backbone, "drawing"), task.drawing.arithmetic():
         parts = [edited for _, edited in edited_parts(method, task)]
     before = _joined([part.before for part in parts], once=record.image is not None)
     after = [_joined(rows) for rows in zip(*(part.after for part in parts), strict=True)]

@@ -60,6 +60,10 @@ class Drawing:
         """Let the networks compute in `precision` inside the block."""
         return nullcontext() if self.precision is None else self.precision.running(model.denoiser.backbone)
 
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Inside the block, multiply what is fp32 as `precision` does; without one, as PyTorch was told."""
+        return nullcontext() if self.precision is None else self.precision.arithmetic()
+
     @torch.no_grad()
     def check(self, model: LatentDiffusion, batch: Batch) -> None:
         """Refuse, without a pass of the denoiser, what could not be drawn.

@@ -104,6 +104,6 @@ def _drawn(
             f"pictures_per_caption={pictures_per_caption}: this model draws from pictures, one from each; leave it at 1"
         )
     ready = ready_to_draw(model, drawing.of(heldout.seeds()), compile)
-    if task_of(model) == "restorations":
-        return measure_restorations(model, heldout, ready, metrics, extractor)
+    if isinstance(model.conditioner, ImageConditioner):
+        return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor)
     return measure_samples(model, heldout, ready, metrics, extractor, pictures_per_caption)

@@ -23,6 +23,7 @@ NAIVE = "naive/"
 
 def measure_restorations(
     model: LatentDiffusion,
+    conditioner: ImageConditioner,
     heldout: HeldOut,
     drawing: Drawing,
     metrics: Mapping[str, Metric],
@@ -31,7 +32,8 @@ def measure_restorations(
     """Measure pictures drawn again, each by a seed of its own, and what there is of them without a model.
 
     Args:
-        model: whose conditioner is an `ImageConditioner`.
+        model: that draws.
+        conditioner: its own, which says what is left of a picture.
         heldout: the samples.
         drawing: how, with n seeds.
         metrics: by name.
@@ -43,8 +45,6 @@ def measure_restorations(
     Raises:
         ValueError: a metric reads what there is not.
     """
-    conditioner = model.conditioner
-    assert isinstance(conditioner, ImageConditioner)
     naive = {name: deepcopy(metric) for name, metric in metrics.items()}
     sides = {"drawn": metrics, "naive": naive}
     both = [*metrics.values(), *naive.values()]

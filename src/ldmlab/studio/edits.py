@@ -147,9 +147,7 @@ def write_edits(folder: Path, method: EditMethod, task: EditTask, record: EditRe
 
 def _drawn(method: EditMethod, task: EditTask) -> Iterator[tuple[int, Edited]]:
     """See `edited_parts`, with its progress."""
-    precision = task.drawing.precision
-    assert precision is not None
-    with passes(task.model.denoiser.backbone, "drawing"), precision.arithmetic():
+    with passes(task.model.denoiser.backbone, "drawing"), task.drawing.arithmetic():
         yield from edited_parts(method, task)
 
 

@@ -47,7 +47,9 @@ def test_nothing_is_divided_by_a_baseline_that_changed_nothing() -> None:
 def test_every_figure_may_be_asked_for_and_no_other() -> None:
     for name in benchmark().figures:
         require_figure(name, "swap")
-    with pytest.raises(ValueError, match=r"figure=accuracy: kind=swap has no such figure; choose one of reached, unchanged, outside, "):
+    with pytest.raises(
+        ValueError, match=r"figure=accuracy: kind=swap has no such figure; choose one of reached, unchanged, outside, "
+    ):
         require_figure("accuracy", "swap")
     with pytest.raises(ValueError, match="figure=reached/colour: kind=insert"):
         require_figure("reached/colour", "insert")
