@@ -43,6 +43,6 @@ def as_texts(prompts: Prompts | None, loaded: Loaded[LatentDiffusion]) -> list[s
 
 
 def files_of(**given: Any) -> tuple[Mapping[str, str], list[str]]:
-    """Those that are paths, and the names of those that are in memory."""
+    """What was given as a path, by name, and the names of what was given from memory."""
     files = {key: fspath(value) for key, value in given.items() if isinstance(value, str | PathLike)}
     return files, [key for key, value in given.items() if value is not None and key not in files]

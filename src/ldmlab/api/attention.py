@@ -35,9 +35,9 @@ class AttentionMaps:
 
     @property
     def pictures(self) -> Pictures:
-        """Those of `Model.sample`, to the last bit."""
-        told = (picture_record(self._drawing, self._request.prompt, index) for index in range(len(self._images)))
-        return Pictures(with_settings(to_pil(image), each) for image, each in zip(self._images, told, strict=True))
+        """The pictures that the maps are of, which are those of `Model.sample` to the last bit."""
+        records = (picture_record(self._drawing, self._request.prompt, index) for index in range(len(self._images)))
+        return Pictures(with_settings(to_pil(image), each) for image, each in zip(self._images, records, strict=True))
 
     @property
     def words(self) -> list[str]:

@@ -27,7 +27,7 @@ from ldmlab.studio.edits import EditRecord
 
 
 def samples(ready: Ready, prompts: Sequence[str], negative_prompt: str | None = None) -> Pictures:
-    """Pictures of N prompts; see `draw_prompts`."""
+    """Pictures of N prompts, one each, with the settings by which they were drawn."""
     drawing = ready.drawing
     pictures = Pictures()
     batches = -(-len(prompts) // drawing.rows(ready.model))
@@ -38,8 +38,8 @@ def samples(ready: Ready, prompts: Sequence[str], negative_prompt: str | None = 
 
         for rows, images in draw_prompts(ready.model, drawing, prompts, negative_prompt, watch=watch):
             for row, image in zip(rows, images, strict=True):
-                told = picture_record(ready.record, prompts[row], row, negative_prompt)
-                pictures.append(with_settings(to_pil(image), told))
+                settings = picture_record(ready.record, prompts[row], row, negative_prompt)
+                pictures.append(with_settings(to_pil(image), settings))
     return pictures
 
 

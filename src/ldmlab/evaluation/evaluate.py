@@ -33,7 +33,7 @@ def task_of(model: LatentDiffusion | Autoencoder) -> Task:
 
 
 def reads_latents(metric: Metric) -> bool:
-    """Whether a metric's figures need no pictures; see `Metric`."""
+    """Whether a metric reads latents, so that its figures need no pictures."""
     return bool(OF_LATENTS & parameters(metric.update).keys())
 
 

@@ -39,11 +39,11 @@ class HeldOut:
     batch_size: int = 32
 
     def batches(self) -> DataLoader[Any]:
-        """In order, as `collate` makes them."""
+        """The samples in order, in batches as `collate` makes them."""
         return DataLoader(Subset(self.dataset, range(self.n)), self.batch_size, collate_fn=collate)
 
     def seeds(self) -> list[int]:
-        """One a sample, for what is drawn."""
+        """A seed for each sample, from which what is drawn for it takes its noise."""
         return picture_seeds(self.seed, self.n)
 
 

@@ -54,7 +54,7 @@ def evaluate_loaded(
     Raises:
         ValueError: see `evaluate`.
     """
-    told = [*notes]
+    remarks = [*notes]
     figures = evaluate(
         loaded.model,
         heldout,
@@ -64,7 +64,7 @@ def evaluate_loaded(
         precision=precision,
         compile=compile,
         pictures_per_caption=pictures_per_caption,
-        tell=told.append,
+        tell=remarks.append,
     )
     manifest = Manifest(
         metric=called,
@@ -83,7 +83,7 @@ def evaluate_loaded(
         precision=precision.name,
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
-    return record(figures, manifest, told)
+    return record(figures, manifest, remarks)
 
 
 def _used(

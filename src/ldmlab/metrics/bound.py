@@ -36,7 +36,7 @@ class VariationalBound(Metric):
         self.add_sum("count")
 
     def reset(self) -> None:
-        """Forget what came."""
+        """Forget all batches."""
         super().reset()
         self.bits = {}
 
@@ -47,7 +47,13 @@ class VariationalBound(Metric):
         cond: Conditioning,
         noise: Callable[[], Float[Tensor, "B C H W"]],
     ) -> None:
-        """Take in a batch.
+        """Take in the bound of a batch of held-out latents.
+
+        Args:
+            denoiser: the model.
+            latents: clean, of unit variance.
+            cond: what is known of them.
+            noise: draws N(0, 1) noise like the latents.
 
         Raises:
             ValueError: more steps than the model has.
@@ -61,7 +67,7 @@ class VariationalBound(Metric):
         return {f"bits_per_dim/{name}": total / float(self.count) for name, total in self.bits.items()}
 
     def passes(self, denoiser: Denoiser) -> int:
-        """One a step."""
+        """Passes of the denoiser for a batch: one a step of the chain."""
         return len(self._levels(denoiser)) - 1
 
     def _levels(self, denoiser: Denoiser) -> Level:

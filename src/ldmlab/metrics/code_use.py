@@ -27,7 +27,7 @@ class CodeUse(Metric):
             self.use = self.use + code_counts
 
     def compute(self) -> dict[str, float]:
-        """Both figures."""
+        """The perplexity of the codes' use, and the share of codes that were used; none without a codebook."""
         if not self.use.ndim:
             return {}
         return {"perplexity": float(perplexity(self.use)), "used_codes": float((self.use > 0).float().mean())}

@@ -30,14 +30,14 @@ class Diversity(Metric):
         self.within: _Within | None = None
 
     def begin(self, announced: Announced) -> None:
-        """Count the captions."""
+        """Learn the captions, and measure within them too if one of them comes twice."""
         super().begin(announced)
         captions = announced.captions
         repeated = captions is not None and len(set(captions)) < len(captions)
         self.within = _Within(captions) if captions is not None and repeated else None
 
     def update(self, features: Float[Tensor, "B F"]) -> None:
-        """Take in a batch."""
+        """Take in the features of a batch."""
         units = _unit(features)
         self.count = self.count + len(units)
         self.total = self.total + units.sum(dim=0)

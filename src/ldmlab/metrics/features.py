@@ -88,7 +88,7 @@ class FeatureStatistics:
     products: Tensor | float = 0.0
 
     def update(self, features: Float[Tensor, "B F"]) -> None:
-        """Take in a batch."""
+        """Take in the features of a batch."""
         exact = features.detach().to("cpu", torch.float64)
         self.count += len(exact)
         self.sum = self.sum + exact.sum(dim=0)

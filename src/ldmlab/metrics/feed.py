@@ -114,8 +114,8 @@ def figures(metrics: Mapping[str, Metric], prefix: str = "") -> dict[str, float]
     """
     found: dict[str, float] = {}
     for name, metric in metrics.items():
-        told = metric.compute()
-        for key, value in (told if isinstance(told, Mapping) else {name: told}).items():
+        computed = metric.compute()
+        for key, value in (computed if isinstance(computed, Mapping) else {name: computed}).items():
             if f"{prefix}{key}" in found:
                 raise ValueError(f"metric: two of them give the figure '{key}'; leave one out")
             found[f"{prefix}{key}"] = float(value)

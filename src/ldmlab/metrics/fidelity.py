@@ -27,7 +27,7 @@ class PSNR(Metric):
         self.add_state("ratios", [], dist_reduce_fx="cat")
 
     def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
-        """Take in a batch."""
+        """Take in a batch of images and what they were made of."""
         self.ratios.append(psnr(images, truth))
 
     def compute(self) -> dict[str, float]:
@@ -48,7 +48,7 @@ class PooledPSNR(Metric):
         self.add_sum("squares")
 
     def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
-        """Take in a batch."""
+        """Take in a batch of images and what they were made of."""
         require_uint8(images)
         require_uint8(truth, "truth")
         self.count = self.count + len(images)
@@ -72,7 +72,7 @@ class SSIM(Metric):
         self.add_sum("similarity")
 
     def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
-        """Take in a batch."""
+        """Take in a batch of images and what they were made of."""
         self.count = self.count + len(images)
         self.similarity = self.similarity + ssim(images, truth).sum().cpu()
 

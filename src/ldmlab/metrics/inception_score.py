@@ -46,7 +46,7 @@ class InceptionScore(Metric):
         self._come = 0
 
     def update(self, logits: Float[Tensor, "B K"]) -> None:
-        """Take in a batch.
+        """Take in the logits of a batch.
 
         Raises:
             ValueError: more samples than announced, or values that are not finite.

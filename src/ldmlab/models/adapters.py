@@ -32,7 +32,7 @@ class AdapterFile:
     scale: float
 
     def record(self) -> dict[str, str | float]:
-        """For what is written beside pictures and figures: no folders."""
+        """What is written of the adapter beside pictures and figures, without folders."""
         return {"file": self.path.name, "sha256": self.sha256, "scale": self.scale}
 
 
@@ -87,7 +87,7 @@ def load_adapter(model: LatentDiffusion, ckpt: str, scale: float = 1.0, ema: boo
 
 
 def read_adapter(path: Path, ema: bool = True) -> Checkpoint:
-    """An adapter's file.
+    """Read a file that holds an adapter.
 
     Raises:
         ValueError: it is absent, damaged, unsafe, or holds something else.

@@ -99,7 +99,7 @@ def load_latent_diffusion(
 
 
 def require_latent_diffusion(loaded: Loaded[LatentDiffusion] | Loaded[Autoencoder]) -> Loaded[LatentDiffusion]:
-    """The same where it is a latent diffusion model.
+    """Return what was loaded, if it is a latent diffusion model.
 
     Raises:
         ValueError: it is an autoencoder alone.

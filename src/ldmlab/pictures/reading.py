@@ -73,7 +73,7 @@ def fit_picture(picture: UInt8[Tensor, "3 H W"], size: int) -> UInt8[Tensor, "3 
 
 
 def fit_mask(mask: Bool[Tensor, "H W"], size: int) -> Bool[Tensor, "size size"]:
-    """As `fit_picture` does with the picture under it; True where any part of a pixel is."""
+    """A mask cropped and scaled as `fit_picture` does the picture under it; True where any part of a pixel is."""
     if mask.shape == (size, size):
         return mask
     image = Image.fromarray(mask.numpy().astype(np.uint8) * 255)

@@ -159,10 +159,10 @@ class MapFiles:
         return picture_record(self.drawing, self.request.prompt, index)
 
     def _write_maps(self) -> None:
-        told = {"words": json.dumps(self.words), "sites": json.dumps(sorted(self.sites))}
+        metadata = {"words": json.dumps(self.words), "sites": json.dumps(sorted(self.sites))}
         whole = {name: torch.cat([maps[name] for maps in self._maps]).contiguous() for name in self._maps[0]}
         with atomic_file(self.folder / "maps.safetensors") as file:
-            write_tensors(file, whole, {"prompt": self.request.prompt, **told})
+            write_tensors(file, whole, {"prompt": self.request.prompt, **metadata})
 
     def _write_groups(
         self, first: int, pictures: UInt8[Tensor, "B 3 H W"], maps: WordMaps, size: tuple[int, int]
