@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ldmlab.api.attention import AttentionMaps
-    from ldmlab.api.calls import edit, load, sample
+    from ldmlab.api.calls import edit, evaluate, load, sample
     from ldmlab.api.edits import Edits
+    from ldmlab.api.figures import Figures
     from ldmlab.api.model import Model
     from ldmlab.pictures.gallery import Pictures
 
 __version__ = "0.1.0"
 
-__all__ = ["AttentionMaps", "Edits", "Model", "Pictures", "edit", "load", "sample"]
+__all__ = ["AttentionMaps", "Edits", "Figures", "Model", "Pictures", "edit", "evaluate", "load", "sample"]
 
 _MODULES = {
     "AttentionMaps": "api.attention",
     "Edits": "api.edits",
+    "Figures": "api.figures",
     "Model": "api.model",
     "Pictures": "pictures.gallery",
 }

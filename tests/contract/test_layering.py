@@ -62,7 +62,7 @@ ROOMS: dict[str, set[str]] = {
         "torch_file",
     },
 }
-ROOMS["configs"] = MODELS | {"drawing", "editing", "files", "metrics", "models", "paths"}
+ROOMS["configs"] = MODELS | {"drawing", "editing", "evaluation", "files", "metrics", "models", "paths", "training"}
 ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
 ROOMS["evaluation"] = MODELS | {"data", "drawing", "editing", "metrics", "models", "pictures", "worlds"}
 ROOMS["evaluation"] |= {"atomic", "progress"}

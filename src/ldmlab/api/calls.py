@@ -7,6 +7,7 @@ from typing import Any
 
 from ldmlab.api.arguments import Prompts
 from ldmlab.api.edits import Edits
+from ldmlab.api.figures import Figures
 from ldmlab.api.model import Model
 from ldmlab.configs.calls import configured
 from ldmlab.models.loading import load_model
@@ -41,7 +42,9 @@ def load(
     computing = {"device": device, "precision": precision, "compile": compile}
     files = {"ckpt": ckpt, "adapter_ckpt": adapter_ckpt}
     cfg = configured("sample", {**files, "adapter_scale": adapter_scale, "ema": ema, **computing})
-    return Model(load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale), device, precision, compile)
+    return Model(
+        load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale), cfg.ckpt, device, precision, compile
+    )
 
 
 def sample(prompts: Prompts | None = None, *, ckpt: str | PathLike[str] | None = None, **arguments: Any) -> Pictures:
@@ -71,3 +74,16 @@ def edit(
         **arguments: see `Model.edit`.
     """
     return load(ckpt).edit(source, target, **arguments)
+
+
+def evaluate(
+    path: str | PathLike[str] | None = None, *, ckpt: str | PathLike[str] | None = None, **arguments: Any
+) -> Figures:
+    """Load a model and measure it on held-out samples.
+
+    Args:
+        path: see `Model.evaluate`.
+        ckpt: see `load`.
+        **arguments: see `Model.evaluate`.
+    """
+    return load(ckpt).evaluate(path, **arguments)

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from os import PathLike
 from typing import Any
-
-from torch import nn
 
 from ldmlab.api import drawn
 from ldmlab.api.arguments import Prompts, as_keys, as_texts, files_of
 from ldmlab.api.attention import AttentionMaps
+from ldmlab.api.configurable import Configurable
 from ldmlab.api.edits import Edits
-from ldmlab.api.ready import AnyLoaded, Copies, ready
+from ldmlab.api.figures import Figures
+from ldmlab.api.ready import ready
 from ldmlab.configs.build import build_method, method_settings
-from ldmlab.configs.calls import Overrides, configured
+from ldmlab.configs.calls import Overrides, chosen
 from ldmlab.configs.errors import in_one_line
+from ldmlab.configs.evaluation import evaluate_from
 from ldmlab.drawing.prompt_file import picture_count
 from ldmlab.drawing.prompted import check_prompts, require_prompted
 from ldmlab.drawing.records import portable
 from ldmlab.editing.maps.map_groups import By
-from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.models.loading import Loaded, require_latent_diffusion
 from ldmlab.pictures.gallery import Pictures
 from ldmlab.pictures.given import GivenMask, GivenPicture, as_mask, as_picture, name_of
 from ldmlab.pictures.reading import require_same_size
+from ldmlab.precision import pick_precision
 from ldmlab.studio.attention import MapRequest
 from ldmlab.studio.edits import EditRecord, edit_task
 
 
-class Model:
+class Model(Configurable):
     """A trained model and how it computes where a call does not say otherwise.
 
     Every setting that a method has no argument for is one of `overrides`: those of the command of the same name, as
     `["sampler.eta=1"]` or `{"sampler.eta": 1}`. An argument that is left at None is what the command's yaml in conf/
     says. So pictures are those of the command, to the last bit.
 
-    Args:
-        loaded: the model, from `ldmlab.models.loading`.
-        device: "auto", "cpu" or "cuda".
-        precision: "auto", "bf16", "fp16", "tf32" or "fp32".
-        compile: True, False, or "auto" for where it pays.
+    `ldmlab.load` makes one.
     """
-
-    def __init__(
-        self, loaded: AnyLoaded, device: str = "auto", precision: str = "auto", compile: bool | str = "auto"
-    ) -> None:
-        self._copies = Copies(loaded)
-        self._computing = {"device": device, "precision": precision, "compile": compile}
 
     def sample(
         self,
@@ -195,50 +185,45 @@ class Model:
         request.columns(loaded.model, f"ckpt={loaded.path}")
         return drawn.attention(ready(self._copies, cfg, cfg.n), request)
 
-    @property
-    def path(self) -> Path:
-        """The file that it came from."""
-        return self._copies.loaded.path
-
-    @property
-    def network(self) -> nn.Module:
-        """The PyTorch module with the weights as they are stored: a `LatentDiffusion`, or an `Autoencoder`."""
-        return self._copies.loaded.model
-
-    @property
-    def image_size(self) -> int:
-        """Side of the pictures that it was trained on, in pixels."""
-        return int(self._copies.loaded.checkpoint.config["image_size"])
-
-    @property
-    def reads(self) -> str:
-        """What pictures are drawn from: "prompts", "class numbers", "pictures", "nothing"; an autoencoder's own."""
-        model = self.network
-        if not isinstance(model, LatentDiffusion):
-            return "pictures"
-        kinds = {"captions": "prompts", "labels": "class numbers", "images": "pictures"}
-        return " and ".join(kinds.get(key, key) for key in sorted(model.conditioner.reads)) or "nothing"
-
-    def __repr__(self) -> str:
-        model = self.network
-        kind = type(model.denoiser.backbone if isinstance(model, LatentDiffusion) else model).__name__
-        millions = sum(weight.numel() for weight in model.parameters()) / 1e6
-        size = f"{self.image_size} x {self.image_size} pixels"
-        return f"<ldmlab model {self.path}: {kind}, {millions:.1f} M parameters, {size}, reads {self.reads}>"
-
-    def _drawing_model(self) -> Loaded[LatentDiffusion]:
-        return require_latent_diffusion(self._copies.loaded)
-
-    def _configured(
+    def evaluate(
         self,
-        command: str,
-        keys: Mapping[str, Any],
-        overrides: Overrides,
-        device: str | None,
-        precision: str | None,
-        in_memory: Sequence[str] = (),
-    ) -> Any:
-        """The config of a command that draws."""
-        own = {"device": device, "precision": precision}
-        computing = {**self._computing, **{key: value for key, value in own.items() if value is not None}}
-        return configured(command, {**keys, **computing}, overrides, in_memory)
+        path: str | PathLike[str] | None = None,
+        *,
+        n: int | None = None,
+        metric: str | Sequence[str] | None = None,
+        extractor: str | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
+        guidance: str | None = None,
+        device: str | None = None,
+        precision: str | None = None,
+        overrides: Overrides = (),
+    ) -> Figures:
+        """Measure the model on held-out samples.
+
+        Args:
+            path: a dataset with a `heldout/` in it; None for what the model was trained on.
+            n: samples; None for 1000.
+            metric: the name of an option or several, such as "vlb"; None for what the model is for.
+            extractor: the network whose features are compared; only "inception" gives the FID that papers report.
+            seed: decides the noise.
+            steps: see `sample`.
+            guidance_scale: see `sample`.
+            sampler: see `sample`.
+            guidance: see `sample`.
+            device: see `sample`.
+            precision: see `sample`.
+            overrides: further settings of `ldmlab evaluate`.
+
+        Raises:
+            ValueError: in one line, as the command says it.
+        """
+        keys = as_keys(seed=seed, steps=steps, guidance_scale=guidance_scale, sampler=sampler, guidance=guidance)
+        own = {"metric": metric, "extractor": extractor, "path": path, "n": n}
+        cfg = self._configured("evaluate", {**own, **keys}, overrides, device, precision)
+        cfg.ckpt = self.name
+        with in_one_line():
+            loaded = self._copies.computing(pick_precision(cfg.precision, cfg.device), cfg.compile)
+            return Figures(evaluate_from(cfg, loaded, chosen({**own, **keys}, overrides)))

@@ -54,6 +54,12 @@ def configured(
     return whole
 
 
+def chosen(keys: Mapping[str, Any], overrides: Overrides = ()) -> list[str]:
+    """The keys and groups that a call sets; see `configured`."""
+    lines = [override(key, value) for key, value in keys.items() if value is not None]
+    return [line.lstrip("+").partition("=")[0] for line in (*lines, *_lines(overrides))]
+
+
 def _lines(overrides: Overrides) -> list[str]:
     if isinstance(overrides, str):
         raise ValueError(f"overrides: is one text; give a list, overrides=[{overrides!r}]")

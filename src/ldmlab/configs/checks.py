@@ -63,3 +63,5 @@ def setting(key: str, *values: object) -> Callable[[DictConfig], bool]:
 
 NO_ADAPTER = Rule(("adapter_scale",), setting("adapter_ckpt", None), "there is no adapter_ckpt")
 """For the commands that take an adapter."""
+NO_SHARDS = "no such folder; write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
+"""For keys that name shards which are read."""

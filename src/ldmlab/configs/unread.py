@@ -25,25 +25,27 @@ def check_choices(rules: Sequence[Rule], chosen: Iterable[str], config: DictConf
     given = list(chosen)
     for rule in rules:
         if rule.applies(config):
-            _refuse(given, rule.keys, rule.why)
+            refuse_choices(given, rule.keys, rule.why)
 
 
-def refuse_choices(keys: tuple[str, ...], why: str) -> None:
+def chosen_by_user() -> list[str]:
+    """The keys and groups on the command line of the job that runs."""
+    lines = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(lines, list)
+    return [str(line).lstrip("+").partition("=")[0] for line in lines]
+
+
+def refuse_choices(chosen: Iterable[str], keys: tuple[str, ...], why: str) -> None:
     """Refuse keys and groups that the user set and that a command, once it runs, finds it makes no use of.
 
     Args:
+        chosen: the keys and groups that the user set.
         keys: names of keys or groups.
         why: the reason, for the message.
 
     Raises:
         UserError: naming the first of them and the reason.
     """
-    lines = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    assert isinstance(lines, list)
-    _refuse([str(line).lstrip("+").partition("=")[0] for line in lines], keys, why)
-
-
-def _refuse(chosen: Iterable[str], keys: tuple[str, ...], why: str) -> None:
     for given in chosen:
         if any(given == key or given.startswith((f"{key}.", f"{key}@")) for key in keys):
             raise UserError(f"{given}: nothing would read it: {why}")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from ldmlab.cli.launch import launch
 from ldmlab.configs.errors import UserError
-from ldmlab.configs.unread import refuse_choices
+from ldmlab.configs.unread import chosen_by_user, refuse_choices
 from ldmlab.configs.validate import validate
 
 Refused = Callable[..., str]
@@ -67,7 +67,7 @@ def test_what_is_read_or_a_default_passes(command: str, overrides: list[str]) ->
 
 
 def test_a_command_refuses_what_it_finds_out_later(body: Body) -> None:
-    body(lambda config: refuse_choices(("sampler", "guidance"), "there is no model to draw with"))
+    body(lambda config: refuse_choices(chosen_by_user(), ("sampler", "guidance"), "there is no model to draw with"))
     launch("sample", ["n=3"])
     with pytest.raises(UserError, match=r"sampler\.steps: nothing would read it: there is no model to draw with"):
         launch("sample", ["n=3", "sampler.steps=3"])

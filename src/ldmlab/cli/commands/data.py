@@ -6,24 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.keys import Count, Keys, PathText
+from ldmlab.configs.commands.data import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-
-class ShardFolder(Keys):
-    """Where the shards go."""
-
-    path: PathText
-
-
-class DataKeys(Keys):
-    """`ldmlab data`."""
-
-    data: ShardFolder
-    shard_size: Count
-    workers: Count
 
 
 def run(cfg: DictConfig) -> None:
@@ -40,6 +26,7 @@ def run(cfg: DictConfig) -> None:
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="write a captioned dataset as WebDataset shards",
     synopsis="ldmlab data [dataset=NAME] [KEY=VALUE ...]",
     description=(
@@ -53,7 +40,5 @@ COMMAND = Command(
         ("ldmlab data dataset=shapes dataset.image_size=128 data.path=data/big", "larger pictures, elsewhere"),
         ("ldmlab data dataset=openmoji dataset.background=black", "the pictures of OpenMoji on black"),
     ),
-    keys=DataKeys,
-    writes=("data.path",),
     run=run,
 )

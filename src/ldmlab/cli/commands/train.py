@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, Field
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import Rule, setting
+from ldmlab.configs.checks import NO_SHARDS, Rule, setting
 from ldmlab.configs.keys import Compile, Count, Keys, PathText, Precision, Seed
 from ldmlab.configs.login import require_login
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-NO_SHARDS = "no such folder; write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
 
 
 class TrainerKeys(BaseModel):

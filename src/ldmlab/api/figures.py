@@ -1,0 +1,52 @@
+"""What `Model.evaluate` gives: figures by name, and how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ldmlab.atomic import write_json
+
+
+class Figures(dict[str, float | None]):
+    """Figures by name; None stands for an infinite one. In a notebook it shows itself as a table.
+
+    Args:
+        result: "metrics", "notes" and "manifest", see `ldmlab.metrics.manifest.record`.
+
+    Attributes:
+        notes: what to know before the figures are compared, a line each.
+        manifest: everything that they depend on.
+    """
+
+    def __init__(self, result: Mapping[str, Any]) -> None:
+        super().__init__(result["metrics"])
+        self.notes: list[str] = list(result["notes"])
+        self.manifest: dict[str, Any] = dict(result["manifest"])
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the file of `ldmlab evaluate`, metrics.json; return its path.
+
+        Args:
+            path: of the file; its folder is made where it is missing.
+        """
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"metrics": dict(self), "notes": self.notes, "manifest": self.manifest})
+        return file
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        rows = (f"<tr><td>{escape(name)}</td><td>{_written(value)}</td></tr>" for name, value in self.items())
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table><tr><th>figure</th><th>value</th></tr>{''.join(rows)}</table>{notes}"
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {_written(value)}" for name, value in self.items())
+
+
+def _written(value: float | None) -> str:
+    return "infinite" if value is None else f"{value:.4g}"

@@ -1,0 +1,37 @@
+"""The config of `ldmlab evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
+from ldmlab.configs.keys import Count, ModelKeys, PathText
+
+
+class EvaluateKeys(ModelKeys):
+    """`ldmlab evaluate`."""
+
+    path: PathText | None
+    heldout_path: PathText | None
+    n: Annotated[int, Field(ge=2)]
+    pictures_per_caption: Count
+    figure: str | None
+
+
+CHECKS = Checks(
+    keys=EvaluateKeys,
+    rules=(
+        NO_ADAPTER,
+        Rule(
+            ("sampler", "guidance", "extractor", "pictures_per_caption"),
+            lambda config: set(config.metric) == {"vlb"},
+            "metric=vlb draws no pictures",
+        ),
+    ),
+    reads={
+        "path": NO_SHARDS,
+        "heldout_path": "no such folder; give one of tars, or null for path/heldout",
+    },
+)

@@ -1,0 +1,77 @@
+"""Measures a model as the config of `ldmlab evaluate` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.configs.build import build_drawing, build_metrics, resolved
+from ldmlab.configs.unread import refuse_choices
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.evaluate import reads_latents, task_of
+from ldmlab.evaluation.held_out import held_out, needs_of
+from ldmlab.evaluation.record import evaluate_loaded
+from ldmlab.metrics.base import Metric
+from ldmlab.metrics.manifest import sampling_fields
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.models.loading import Loaded
+from ldmlab.precision import pick_precision
+from ldmlab.training.trained_on import heldout_reference, tell_of_seen
+
+AnyLoaded = Loaded[LatentDiffusion] | Loaded[Autoencoder]
+
+
+def evaluate_from(
+    cfg: DictConfig, loaded: AnyLoaded, chosen: Iterable[str] = (), tell: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Measure a model; see `ldmlab.evaluation.evaluate`.
+
+    Args:
+        cfg: whole; `ckpt` is what the user called the model.
+        loaded: the model, on the device that `cfg` says; its networks come to compute in its precision for good.
+        chosen: keys and groups that the user set, to refuse those that nothing reads.
+        tell: called with a line that the user should know before figures are there.
+
+    Returns:
+        "metrics", the figures by name, None for an infinite one; "notes", a line each; "manifest".
+
+    Raises:
+        ValueError: bad input.
+    """
+    precision = pick_precision(cfg.precision, cfg.device)
+    metrics, called = build_metrics(cfg.metric, task_of(loaded.model))
+    drawing = _drawing(cfg, loaded, metrics.values(), chosen)
+    needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
+    folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.path, cfg.heldout_path)
+    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell)
+    notes: list[str] = []
+    tell_of_seen(loaded, heldout.dataset.index, notes.append)
+    return evaluate_loaded(
+        loaded,
+        heldout,
+        metrics,
+        instantiate(cfg.extractor).to(precision.device),
+        drawing,
+        precision=precision,
+        compile=cfg.compile,
+        pictures_per_caption=cfg.pictures_per_caption,
+        sampling=sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
+        called=called,
+        notes=notes,
+    )
+
+
+def _drawing(cfg: DictConfig, loaded: AnyLoaded, metrics: Iterable[Metric], chosen: Iterable[str]) -> Drawing | None:
+    """How pictures are drawn, where any are."""
+    model = loaded.model
+    if isinstance(model, Autoencoder):
+        groups = ("sampler", "guidance", "pictures_per_caption")
+        refuse_choices(chosen, groups, "an autoencoder is measured by what it returns")
+        return None
+    if all(map(reads_latents, metrics)):
+        return None
+    return build_drawing(cfg, model, (), pick_precision(cfg.precision, cfg.device), loaded.autoencoder_sha256)
