@@ -34,8 +34,8 @@ def remembered(settings: Mapping[str, Any], data: ShardDataModule) -> dict[str, 
         settings: "path", "heldout_path" and "image_size" as the user gave them.
         data: what was made of them.
     """
-    told = {key: settings[key] for key in ("path", "heldout_path", "image_size")}
-    return {**told, "dataset": _dataset_name(data.path), "fingerprint": data.train_set.index.fingerprint}
+    given = {key: settings[key] for key in ("path", "heldout_path", "image_size")}
+    return {**given, "dataset": _dataset_name(data.path), "fingerprint": data.train_set.index.fingerprint}
 
 
 def heldout_reference(
@@ -69,12 +69,12 @@ def heldout_reference(
     data, give = loaded.checkpoint.data, "give path=FOLDER to measure it on"
     if data is None:
         raise ValueError(f"path: {loaded.path} does not say what it was trained on; {give}")
-    known_path, own = data["path"], data["heldout_path"]
+    known_path, heldout = data["path"], data["heldout_path"]
     known = f"path: {loaded.path} was trained on {known_path}"
     if not Path(known_path).is_dir():
         raise ValueError(f"{known}, which is not there; {give}")
-    if own is not None:
-        raise ValueError(f"{known}, beside held-out samples in {own}; give heldout_path= to measure it on those")
+    if heldout is not None:
+        raise ValueError(f"{known}, beside held-out samples in {heldout}; give heldout_path= to measure it on those")
     if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(known_path), needs):
         raise ValueError(f"{known}, which does not hold the samples of then; {give}")
     tell(f"path={known_path}: what {loaded.path} was trained on")

@@ -38,13 +38,13 @@ class TakenOver:
         """What became of the tensors, in lines for a log."""
         parts = Counter(".".join(name.split(".")[:2]) for name in self.whole)
         counts = _listed([f"{part} ({count})" for part, count in parts.items()])
-        told = [f"{len(self.whole)} tensors taken as they are: {counts}"]
-        told += [f"'{name}': {what}" for name, what in self.adapted.items()]
+        lines = [f"{len(self.whole)} tensors taken as they are: {counts}"]
+        lines += [f"'{name}': {what}" for name, what in self.adapted.items()]
         if self.left:
-            told.append(f"left as made: {_listed([f'{name} ({why})' for name, why in self.left.items()])}")
+            lines.append(f"left as made: {_listed([f'{name} ({why})' for name, why in self.left.items()])}")
         if self.unused:
-            told.append(f"not used of the file: {_listed(self.unused)}")
-        return told
+            lines.append(f"not used of the file: {_listed(self.unused)}")
+        return lines
 
 
 def take_over(model: nn.Module, state: Mapping[str, Tensor], keep: tuple[str, ...] = ()) -> TakenOver:
@@ -63,9 +63,9 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], keep: tuple[str, ..
         ValueError: nothing fits, or a tensor that fits holds what no model computes with.
     """
     done, values = TakenOver(), {}
-    own = {name: value for name, value in model.state_dict().items() if not name.startswith(keep)}
+    ours = {name: value for name, value in model.state_dict().items() if not name.startswith(keep)}
     merges = _merges(model)
-    for name, value in own.items():
+    for name, value in ours.items():
         if name not in state:
             done.left[name] = "not in the file"
         elif name.endswith(EXTRA_STATE) or value.shape == state[name].shape:
@@ -77,14 +77,14 @@ def take_over(model: nn.Module, state: Mapping[str, Tensor], keep: tuple[str, ..
             done.left[name] = f"{_shape(state[name])} in the file, {_shape(value)} here"
     for name in [name for name in values if name.endswith(EXTRA_STATE)]:
         tokens = f"{name.removesuffix(EXTRA_STATE)}tokens.weight"
-        if tokens in own and tokens not in values:
+        if tokens in ours and tokens not in values:
             del values[name]
             done.left[name] = "its tokens do not fit"
     if not values:
         raise ValueError("nothing in it fits this model: neither names nor shapes are the same")
-    require_sound(own, values)
+    require_sound(ours, values)
     done.whole = [name for name in values if name not in done.adapted]
-    done.unused = [name for name in state if name not in own and not name.startswith(keep)]
+    done.unused = [name for name in state if name not in ours and not name.startswith(keep)]
     model.load_state_dict(values, strict=False)
     return done
 
@@ -110,12 +110,12 @@ def _merges(model: nn.Module) -> dict[str, Merge]:
     return merges
 
 
-def _inputs(own: Tensor, theirs: Tensor) -> Tensor | None:
+def _inputs(ours: Tensor, theirs: Tensor) -> Tensor | None:
     """A layer whose further inputs say nothing at first."""
-    if own.shape[0] != theirs.shape[0] or own.shape[2:] != theirs.shape[2:]:
+    if ours.shape[0] != theirs.shape[0] or ours.shape[2:] != theirs.shape[2:]:
         return None
-    count = min(own.shape[1], theirs.shape[1])
-    merged = torch.zeros_like(own)
+    count = min(ours.shape[1], theirs.shape[1])
+    merged = torch.zeros_like(ours)
     merged[:, :count] = theirs[:, :count]
     return merged
 
@@ -123,10 +123,10 @@ def _inputs(own: Tensor, theirs: Tensor) -> Tensor | None:
 def _outputs(groups: int) -> Merge:
     """Rows in so many groups, of each of which the first are taken: a patch's pixels in the last layer of a DiT."""
 
-    def merge(own: Tensor, theirs: Tensor) -> Tensor | None:
-        if own.shape[1:] != theirs.shape[1:] or len(theirs) % groups:
+    def merge(ours: Tensor, theirs: Tensor) -> Tensor | None:
+        if ours.shape[1:] != theirs.shape[1:] or len(theirs) % groups:
             return None
-        merged, rows = own.clone().unflatten(0, (groups, -1)), theirs.unflatten(0, (groups, -1))
+        merged, rows = ours.clone().unflatten(0, (groups, -1)), theirs.unflatten(0, (groups, -1))
         count = min(merged.shape[1], rows.shape[1])
         merged[:, :count] = rows[:, :count]
         return merged.flatten(0, 1)

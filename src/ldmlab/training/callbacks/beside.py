@@ -39,7 +39,7 @@ def _guarded(hook: Callable[..., None], what: str) -> Callable[..., None]:
         except Exception as error:  # whatever it is, the weights are worth more
             if not getattr(self, "_told_of_trouble", False):
                 self._told_of_trouble = True
-                told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                log.warning("%s failed at step %d, and training goes on (%s)", what, trainer.global_step, told)
+                trouble = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                log.warning("%s failed at step %d, and training goes on (%s)", what, trainer.global_step, trouble)
 
     return guarded

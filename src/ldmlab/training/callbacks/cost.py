@@ -105,9 +105,9 @@ def _counted(module: L.LightningModule, batch: Any) -> dict[str, int] | None:
 
 def _tell(parts: dict[str, int], again: int, loggers: Sequence[Logger]) -> None:
     """In the log, and to loggers that note what is true of a whole run."""
-    whole, told = sum(parts.values()), ", ".join(f"{name} {_giga(flops)}" for name, flops in parts.items())
+    whole, by_part = sum(parts.values()), ", ".join(f"{name} {_giga(flops)}" for name, flops in parts.items())
     repeated = f"; activation checkpointing repeats {_giga(again)}" if again else ""
-    log.info("training takes %s GFLOP an image: %s%s", _giga(whole), told, repeated)
+    log.info("training takes %s GFLOP an image: %s%s", _giga(whole), by_part, repeated)
     facts = {"flops_per_image": whole, "flops_per_image_by_part": parts, "recomputed_flops_per_image": again}
     for logger in loggers:
         if note := getattr(logger, "note", None):
