@@ -27,7 +27,11 @@ KINDS: dict[str, type] = {
 """The groups whose options a checkpoint's config holds, and what each makes."""
 
 STORED = {
-    "autoencoder": {"autoencoders.kl.AutoencoderKL", "autoencoders.vq.AutoencoderVQ"},
+    "autoencoder": {
+        "autoencoders.kl.AutoencoderKL",
+        "autoencoders.kl_by_size.kl_by_size",
+        "autoencoders.vq.AutoencoderVQ",
+    },
     "backbone": {"backbones.dit.DiT", "backbones.unet.UNet"},
     "conditioner": {
         "conditioners.class_label.ClassLabel",

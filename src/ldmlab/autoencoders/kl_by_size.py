@@ -37,10 +37,10 @@ def kl_by_size(
 
     Args:
         image_size: side of the pictures in pixels.
-        channels: see `AutoencoderKL`; the papers' have 128.
-        residual_blocks: see there.
-        norm_groups: see there.
-        initial_log_variance: see there.
+        channels: features at the highest resolution; 128 in the papers.
+        residual_blocks: residual blocks a resolution in the encoder.
+        norm_groups: groups of every group norm.
+        initial_log_variance: of the untrained posterior. Below 0, early training is not drowned in its noise.
 
     Raises:
         ValueError: the factor does not divide the size, or the pictures are larger than any that are drawn.
