@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.editing.methods.base import EditTask
-from ldmlab.metrics.edits import judgeable
+from ldmlab.metrics.edit_verdict import judgeable
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.worlds.shapes.scene_edits import SceneEdit, scene_edits
 
