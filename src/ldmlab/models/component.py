@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ldmlab.models.plain_data import shown
+from ldmlab.models.trusted import how_to_trust, is_trusted
 
 ROOMS = tuple(f"ldmlab.{room}." for room in ("adapters", "autoencoders", "backbones", "conditioners", "diffusion"))
 """What a stored config may name a class of."""
@@ -26,7 +27,8 @@ def build_component(section: Any, kind: type, where: str, **given: Any) -> Any:
     """What a section of a config describes: `_target_`, the class, beside its arguments by name.
 
     Nothing is resolved, evaluated or opened: `_target_` is the only name that is looked up, and the class that it
-    names must be defined in a model room. Arguments that are components themselves are built in the same way.
+    names must be defined in a model room, or in a module that the user trusts. Arguments that
+    are components themselves are built in the same way.
 
     Args:
         section: plain data.
@@ -78,13 +80,20 @@ def _resolve(target: Any, kind: type, where: str) -> Any:
         raise ValueError(f"{where}: its {TARGET} is {shown(target)}, where the name of a class belongs")
     module, _, name = target.rpartition(".")
     found = None
-    if module.startswith(ROOMS) and all(part.isidentifier() for part in target.split(".")):
+    own = is_trusted(module)
+    if (own or module.startswith(ROOMS)) and all(part.isidentifier() for part in target.split(".")):
         try:
             found = vars(import_module(module)).get(name)
-        except ImportError:
-            found = None
+        except ImportError as error:
+            if own:
+                raise ValueError(
+                    f"{where}: {module} cannot be imported ({error}); put its folder into PYTHONPATH"
+                ) from error
     if getattr(found, "__module__", None) != module or not _makes(found, kind):
-        raise ValueError(f"refused, because its config would build {shown(target)} as {where}, which is not ldmlab's")
+        raise ValueError(
+            f"refused, because its config would build {shown(target)} as {where}, which is not ldmlab's"
+            f"{'' if own else how_to_trust(module)}"
+        )
     return found
 
 
@@ -101,6 +110,8 @@ def _argument(factory: Any, name: str, value: Any, where: str) -> Any:
         raise ValueError(f"{where}.{name}: {factory.__name__} has no such argument; it has {', '.join(parameters)}")
     here, wanted = f"{where}.{name}", parameters[name].annotation
     choices = get_args(wanted) or (wanted,)
+    if wanted is inspect.Parameter.empty:  # of a user's own class, which need not say it
+        return value
     if isinstance(value, Mapping):
         component = next((kind for kind in choices if getattr(kind, "__module__", "").startswith(ROOMS)), None)
         if component is not None:

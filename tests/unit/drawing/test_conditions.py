@@ -11,7 +11,7 @@ from torch import Tensor
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.text import TextTransformer
-from ldmlab.drawing.conditions import Conditions, Subject, conditions
+from ldmlab.drawing.conditions import Conditions, Subject, conditions, read_of
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.guidance.autoguidance import Autoguidance
@@ -123,3 +123,10 @@ def test_a_negative_prompt_leads_away_beside_the_same_picture(
     assert torch.equal(found.cond.concat, found.uncond.concat)
     assert same(found.cond, conditioner(batch))
     assert same(found.uncond, conditioner({**batch, "captions": captions[2:4]}))
+
+
+def test_what_is_read_of_a_batch_of_data(model: LatentDiffusion, captions: list[str]) -> None:
+    batch = {"captions": captions, "labels": [1] * 16, "keys": captions}
+    assert read_of(model, NoGuidance(), batch) == {"captions": captions}
+    with pytest.raises(ValueError, match="TextTransformer reads 'captions', which the data lack"):
+        read_of(model, NoGuidance(), {"labels": [1]})
