@@ -14,7 +14,7 @@ from ldmlab.drawing.computing import Compile, ready_to_draw
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.records import drawing_record
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.models.loading import Loaded
+from ldmlab.models.loading import Loaded, require_latent_diffusion
 from ldmlab.precision import Precision, pick_precision
 from ldmlab.samplers.noise import picture_seeds
 
@@ -81,8 +81,7 @@ def ready(copies: Copies, cfg: Any, count: int) -> Ready:
     """
     precision = pick_precision(cfg.precision, cfg.device)
     loaded = copies.computing(precision, cfg.compile)
-    model = loaded.model
-    assert isinstance(model, LatentDiffusion)
+    model = require_latent_diffusion(loaded).model
     stored = None if loaded is copies.loaded else copies.loaded.autoencoder_sha256
     with in_one_line():
         drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision, stored)
