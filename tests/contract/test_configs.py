@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
+from omegaconf import OmegaConf
 
 from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.configs.validate import validate
+from ldmlab.paths import experiments_dir
 
 
 def compositions() -> Iterator[tuple[str, ...]]:
@@ -25,8 +29,22 @@ def compositions() -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("name", catalogue.options("experiment"))
-def test_experiment_composes(name: str) -> None:
-    validate(catalogue.command_of(name), [f"experiment={name}"])
+def test_experiment_composes_to_what_its_file_says(name: str) -> None:
+    config = validate(catalogue.command_of(name), [f"experiment={name}"])
+    written = yaml.safe_load((experiments_dir() / f"{name}.yaml").read_text())
+    for section, value in written.items():
+        if section != "defaults":
+            assert holds(OmegaConf.to_container(config[section], resolve=False), value), section
+    for choice in written.get("defaults", []):
+        for group, option in choice.items() if isinstance(choice, dict) else ():
+            assert config.hydra.runtime.choices[group.removeprefix("override /")] == option
+
+
+def holds(node: Any, value: Any) -> bool:
+    """Whether a part of a config is what a file says of it. A section may have more keys, and `???` leaves a key as it is."""
+    if isinstance(value, dict):
+        return all(holds(node[key], each) for key, each in value.items())
+    return value == "???" or bool(node == value)
 
 
 def test_every_file_in_conf_is_an_option_of_some_command() -> None:

@@ -323,11 +323,13 @@ def test_a_folder_with_files_that_no_run_writes_is_used(seen: list[DictConfig], 
 
 def test_what_a_run_left_that_had_written_nothing_is_no_hindrance(body: Body, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    body(lambda config: None)
-    body(lambda config: None, "evaluate")
+    seeds: list[int] = []
+    body(lambda config: seeds.append(config.seed))
+    body(lambda config: seeds.append(-config.seed), "evaluate")
     launch("sample", ["output_dir=out", "seed=1"])
     launch("sample", ["output_dir=out", "seed=2"])
     launch("evaluate", ["output_dir=out", "seed=2"])
+    assert seeds == [1, 2, -2]
 
 
 def test_sweeps_and_runs_do_not_mix(body: Body, tmp_path: Path) -> None:

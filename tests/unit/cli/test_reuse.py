@@ -26,6 +26,8 @@ def folder(tmp_path: Path) -> RunFolder:
 @pytest.mark.parametrize("compiled", ["auto", "true", "false"])
 def test_a_run_from_before_there_were_precisions_is_the_same_by_default(folder: RunFolder, compiled: str) -> None:
     require_own(folder, "edit", f"{BEFORE}precision: auto\ncompile: {compiled}\n", find("edit"))
+    with pytest.raises(UserError, match="this one has seed=1"):
+        require_own(folder, "edit", f"{BEFORE.replace('0', '1', 1)}compile: {compiled}\n", find("edit"))
 
 
 def test_another_precision_is_another_run(folder: RunFolder) -> None:

@@ -71,6 +71,7 @@ def test_a_folder_that_is_gone_by_itself_is_no_trouble(tmp_path: Path) -> None:
     folder = claim(tmp_path / "out")
     (tmp_path / "out").rmdir()
     folder.take_back()
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.cli.launch import launch
 from ldmlab.configs.errors import UserError
@@ -63,7 +63,10 @@ def test_a_choice_that_nothing_reads(command: str, overrides: list[str], told: s
     ],
 )
 def test_what_is_read_or_a_default_passes(command: str, overrides: list[str]) -> None:
-    validate(command, overrides)
+    config = validate(command, overrides)
+    choices = config.hydra.runtime.choices
+    for key, value in (override.split("=") for override in overrides):
+        assert str(choices[key] if key in choices else OmegaConf.select(config, key)) == value
 
 
 def test_a_command_refuses_what_it_finds_out_later(body: Body) -> None:

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from ldmlab.cli.command import find, names
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.validate import _extra, _mismatch, _paths, validate, validate_sweep
+from ldmlab.paths import conf_dir
 
 Refused = Callable[..., str]
 Study = Callable[[str, str], None]
@@ -19,7 +21,11 @@ NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"],
 
 @pytest.mark.parametrize("command", names())
 def test_defaults_pass(command: str) -> None:
-    validate(command, NEEDED.get(command, []))
+    config = validate(command, NEEDED.get(command, []))
+    defaults = OmegaConf.load(conf_dir() / f"{command}.yaml")
+    given = {override.partition("=")[0] for override in NEEDED.get(command, [])}
+    for key in {str(key) for key in defaults} - {"defaults", *given}:
+        assert OmegaConf.to_container(config, resolve=False)[key] == OmegaConf.to_container(defaults)[key], key
 
 
 @pytest.mark.parametrize(
@@ -77,9 +83,18 @@ def test_wrong_types_and_ranges(refused: Refused, override: str, told: str) -> N
     assert told in refused("sample", override)
 
 
-@pytest.mark.parametrize("override", ["sampler.eta=1", "sampler.eta=0.5", "ckpt=a/b.ckpt", "prompts=[a,b]", "seed=0"])
-def test_right_values_pass(override: str) -> None:
-    validate("sample", [override])
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("sampler.eta=1", 1),
+        ("sampler.eta=0.5", 0.5),
+        ("ckpt=a/b.ckpt", "a/b.ckpt"),
+        ("prompts=[a,b]", ["a", "b"]),
+        ("seed=0", 0),
+    ],
+)
+def test_right_values_pass(override: str, value: object) -> None:
+    assert OmegaConf.select(validate("sample", [override]), override.partition("=")[0]) == value
 
 
 def test_missing_values_are_named_in_one_line(refused: Refused, tmp_path: Path) -> None:
@@ -96,7 +111,9 @@ def test_missing_values_are_named_in_one_line(refused: Refused, tmp_path: Path) 
 
 def test_experiments_set_keys_and_options(study: Study) -> None:
     study("shapes/a", "defaults:\n  - override /sampler: ddpm\nn: 3\nsampler:\n  steps: 7\n")
-    validate("sample", ["experiment=shapes/a", "n=4"])
+    config = validate("sample", ["experiment=shapes/a", "n=4"])
+    assert (config.n, config.sampler.steps) == (4, 7)
+    assert config.sampler._target_ == "ldmlab.samplers.ddpm.DDPM"
 
 
 @pytest.mark.parametrize(
@@ -223,9 +240,15 @@ def test_types_of_the_signature_pass_where_the_default_shows_another() -> None:
     ]
     values += ["trainer.limit_train_batches=10", "trainer.deterministic=warn", "optimizer.lr=1", "optimizer.fused=true"]
     values += ["optimizer.betas=[0,0.9]", "guidance.guided_channels=3", "conditioner.head_width=8"]
-    validate("train", values)
-    validate("train", ["trainer.devices=auto", "trainer.max_time={hours: 2}", "trainer.limit_train_batches=0.5"])
-    validate("sample", ["guidance=interval", "guidance.high=null", "compile=true"])
+    config = validate("train", values)
+    assert (config.trainer.devices, config.trainer.precision, config.trainer.deterministic) == ([0], 32, "warn")
+    assert (config.optimizer.lr, config.optimizer.betas, config.conditioner.head_width) == (1, [0, 0.9], 8)
+    config = validate(
+        "train", ["trainer.devices=auto", "trainer.max_time={hours: 2}", "trainer.limit_train_batches=0.5"]
+    )
+    assert (config.trainer.devices, config.trainer.max_time) == ("auto", {"hours": 2})
+    config = validate("sample", ["guidance=interval", "guidance.high=null", "compile=true"])
+    assert (config.guidance.high, config.compile) == (None, True)
 
 
 @pytest.mark.parametrize(
