@@ -41,7 +41,7 @@ def test_experiment_composes_to_what_its_file_says(name: str) -> None:
 
 
 def holds(node: Any, value: Any) -> bool:
-    """Whether a part of a config is what a file says of it. A section may have more keys, and `???` leaves a key as it is."""
+    """Whether a part of a config is what a file says of it. A section may have more keys; `???` says nothing."""
     if isinstance(value, dict):
         return all(holds(node[key], each) for key, each in value.items())
     return value == "???" or bool(node == value)
