@@ -413,7 +413,7 @@ def test_a_checkpoint_to_go_on_from_is_one(changes: dict[str, Any], tmp_path: Pa
 
 COMMANDS = {
     "sample": ("a red star", "ckpt={}"),
-    "evaluate": ("ckpt={}", "path={shards}"),
+    "evaluate": ("ckpt={}", "data.path={shards}"),
     "edit": ("source=a red star", "target=a blue star", "ckpt={}"),
     "attention": ("prompt=a red star", "ckpt={}"),
     "benchmark": ("ckpt={}",),

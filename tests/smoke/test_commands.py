@@ -67,7 +67,9 @@ def test_from_nothing_to_figures(tiny: Tiny, tmp_path: Path) -> None:
         "a red star",
         "a small blue circle, at the top",
     ] * 2
-    out = run("evaluate", "ckpt=dit/last.ckpt", "path=data", "n=8", "sampler.steps=2", "output_dir=e", cwd=tmp_path)
+    out = run(
+        "evaluate", "ckpt=dit/last.ckpt", "data.path=data", "n=8", "sampler.steps=2", "output_dir=e", cwd=tmp_path
+    )
     assert "FID-lite0" in out
     assert {path.name for path in tmp_path.iterdir()} == {"data", "autoencoder", "dit", "samples", "e"}
 
@@ -285,7 +287,7 @@ def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Co
     ckpt = dit / "model.safetensors"
     words = (
         f"ckpt={ckpt}",
-        f"path={shards}",
+        f"data.path={shards}",
         "n=99",
         "seed=3",
         "sampler.steps=2",
@@ -313,7 +315,7 @@ def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Co
 
 
 def test_evaluation_of_an_autoencoder(autoencoder: Path, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
-    words = (f"ckpt={autoencoder / 'last.ckpt'}", f"path={shards}", "n=8", f"output_dir={tmp_path}")
+    words = (f"ckpt={autoencoder / 'last.ckpt'}", f"data.path={shards}", "n=8", f"output_dir={tmp_path}")
     done = ldmlab("evaluate", *words)
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "metrics.json").read_text())
@@ -445,7 +447,9 @@ def test_class_labels_from_data_to_figures(
     done = ldmlab("sample", "3", "31", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
     assert done.code == 0, done.err
     assert (tmp_path / "samples/prompts.txt").read_text() == "3\n31\n"
-    done = ldmlab("evaluate", model, f"path={shards}", "n=8", "sampler.steps=2", f"output_dir={tmp_path / 'figures'}")
+    done = ldmlab(
+        "evaluate", model, f"data.path={shards}", "n=8", "sampler.steps=2", f"output_dir={tmp_path / 'figures'}"
+    )
     assert done.code == 0, done.err
     line = ldmlab("sample", "a red star", model, f"output_dir={tmp_path / 'more'}").refusal()
     assert "this model reads class numbers" in line
@@ -457,7 +461,7 @@ def test_several_pictures_a_caption_measure_how_they_differ(
     words = (f"ckpt={dit / 'model.safetensors'}", "n=8", "pictures_per_caption=3", "sampler.steps=2")
     done = ldmlab("evaluate", *words, f"output_dir={tmp_path}")
     assert done.code == 0, done.err
-    assert f"path={shards}: what {dit / 'model.safetensors'} was trained on" in done.out
+    assert f"data.path={shards}: what {dit / 'model.safetensors'} was trained on" in done.out
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert result["metrics"]["n_fake"] == result["metrics"]["n_real"] == 8
     assert result["metrics"]["diversity_within_caption"] > 0
@@ -468,7 +472,7 @@ def test_evaluation_on_a_held_out_folder_of_its_own(
     shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
     words = (f"ckpt={autoencoder / 'model.safetensors'}", "n=4", f"output_dir={tmp_path / 'figures'}")
-    done = ldmlab("evaluate", *words, f"heldout_path={shards / 'heldout'}")
+    done = ldmlab("evaluate", *words, f"data.heldout_path={shards / 'heldout'}")
     assert done.code == 0, done.err
 
 
@@ -481,7 +485,7 @@ def test_a_codebook_from_training_to_figures(tiny: Tiny, shards: Path, ldmlab: C
     assert all(1 <= float(row["train/perplexity"]) <= 16 for row in rows)
     assert all(0 <= float(row["train/dead_codes"]) < 16 and float(row["train/codebook"]) > 0 for row in rows)
     autoencoder = tmp_path / "vq/model.safetensors"
-    done = ldmlab("evaluate", f"ckpt={autoencoder}", f"path={shards}", "n=8", f"output_dir={tmp_path / 'figures'}")
+    done = ldmlab("evaluate", f"ckpt={autoencoder}", f"data.path={shards}", "n=8", f"output_dir={tmp_path / 'figures'}")
     assert done.code == 0, done.err
     metrics = json.loads((tmp_path / "figures/metrics.json").read_text())["metrics"]
     assert 1 <= metrics["perplexity"] <= 16 * metrics["used_codes"] <= 16
@@ -491,7 +495,7 @@ def test_a_codebook_from_training_to_figures(tiny: Tiny, shards: Path, ldmlab: C
     model = f"ckpt={folder / 'model.safetensors'}"
     done = ldmlab("sample", "a red star", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
     assert done.code == 0, done.err
-    done = ldmlab("evaluate", model, f"path={shards}", "n=4", "sampler.steps=2", f"output_dir={tmp_path / 'more'}")
+    done = ldmlab("evaluate", model, f"data.path={shards}", "n=4", "sampler.steps=2", f"output_dir={tmp_path / 'more'}")
     assert done.code == 0, done.err
 
 

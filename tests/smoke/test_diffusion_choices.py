@@ -56,7 +56,7 @@ def test_a_learned_variance_is_sampled_with_and_measured(
         assert done.code == 0, done.err
     pictures = [pixels(tmp_path / name / "00000.png") for name in ("learned", "fixed_large")]
     assert pictures[0] != pictures[1]
-    words = (hybrid, "metric=vlb", "n=3", "metric.vlb.steps=4", f"path={shards}", f"output_dir={tmp_path / 'vlb'}")
+    words = (hybrid, "metric=vlb", "n=3", "metric.vlb.steps=4", f"data.path={shards}", f"output_dir={tmp_path / 'vlb'}")
     done = ldmlab("evaluate", *words)
     assert done.code == 0, done.err
     found = figures(tmp_path / "vlb")
@@ -64,7 +64,7 @@ def test_a_learned_variance_is_sampled_with_and_measured(
     assert found["bits_per_dim/learned"] > found["bits_per_dim/prior"] >= 0
     manifest = json.loads((tmp_path / "vlb/metrics.json").read_text())["manifest"]
     assert (manifest["metric"], manifest["bound_steps"], manifest["sampler"]) == ("vlb", 4, None)
-    words = (hybrid, "metric=vlb", "metric.vlb.steps=1001", f"path={shards}", f"output_dir={tmp_path / 'more'}")
+    words = (hybrid, "metric=vlb", "metric.vlb.steps=1001", f"data.path={shards}", f"output_dir={tmp_path / 'more'}")
     assert "metric.vlb.steps=1001: the model has 1000 timesteps" in ldmlab("evaluate", *words).refusal()
 
 
@@ -157,7 +157,7 @@ def test_guidance_that_does_not_fit(dit: Path, ldmlab: Command, tmp_path: Path) 
 def test_the_bound_is_that_of_a_diffusion_model(
     autoencoder: Path, shards: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
-    words = (f"ckpt={autoencoder / 'last.ckpt'}", "metric=vlb", f"path={shards}", "n=2")
+    words = (f"ckpt={autoencoder / 'last.ckpt'}", "metric=vlb", f"data.path={shards}", "n=2")
     line = ldmlab("evaluate", *words, f"output_dir={tmp_path / 'out'}").refusal()
     assert "metric=vlb: its figures are of a latent diffusion model; give ckpt= of one" in line
 

@@ -48,7 +48,14 @@ def test_evaluation_beside_the_naive_answer(trained: Path, shards: Path, ldmlab:
 
     def measure(batch_size: int) -> dict[str, Any]:
         folder = tmp_path / str(batch_size)
-        words = (f"ckpt={ckpt}", f"path={shards}", "n=9", f"batch_size={batch_size}", "sampler.steps=2", "device=cpu")
+        words = (
+            f"ckpt={ckpt}",
+            f"data.path={shards}",
+            "n=9",
+            f"batch_size={batch_size}",
+            "sampler.steps=2",
+            "device=cpu",
+        )
         done = ldmlab("evaluate", *words, f"output_dir={folder}")
         assert done.code == 0, done.err
         figures: dict[str, Any] = json.loads((folder / "metrics.json").read_text())["metrics"]
@@ -69,7 +76,7 @@ def test_evaluation_beside_the_naive_answer(trained: Path, shards: Path, ldmlab:
 )
 def test_refusals(words: tuple[str, ...], told: str, trained: Path, shards: Path, ldmlab: Command) -> None:
     command, *rest = words
-    path = [f"path={shards}"] if command == "evaluate" else []
+    path = [f"data.path={shards}"] if command == "evaluate" else []
     assert told in ldmlab(command, *rest, *path, f"ckpt={trained / 'model.safetensors'}").refusal()
 
 

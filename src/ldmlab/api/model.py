@@ -221,7 +221,7 @@ class Model(Configurable):
             ValueError: in one line, as the command says it.
         """
         keys = as_keys(seed=seed, steps=steps, guidance_scale=guidance_scale, sampler=sampler, guidance=guidance)
-        own = {"metric": metric, "extractor": extractor, "path": path, "n": n}
+        own = {"metric": metric, "extractor": extractor, "data.path": path, "n": n}
         cfg = self._configured("evaluate", {**own, **keys}, overrides, device, precision)
         cfg.ckpt = self.name
         with in_one_line():

@@ -46,7 +46,7 @@ def evaluate_from(
     metrics, called = build_metrics(cfg.metric, task_of(loaded.model))
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
     needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
-    folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.path, cfg.heldout_path)
+    folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
     heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell)
     notes: list[str] = []
     tell_of_seen(loaded, heldout.dataset.index, notes.append)

@@ -11,7 +11,7 @@ _PRECISION = ("precision", "trainer.precision", "half", "export_half", "dtype")
 _SCALE = ("guidance.scale",)
 _RATE = ("optimizer.lr",)
 _BATCH = ("data.batch_size", "batch_size")
-_DATA = ("data.path", "path")
+_DATA = ("data.path",)
 _SIZE = ("data.image_size", "dataset.image_size", "image_size")
 _CONTINUE = ("ckpt_path", "ckpt")
 _CKPT = ("ckpt", "init_ckpt", "ckpt_path", "path")
@@ -36,7 +36,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("data.num_workers", "workers"), "workers num_workers n_workers dataloader_num_workers"),
     (_SIZE, "image_size img_size resolution res size"),
     (_DATA, "path data_path data_dir dataset_path data_root dataroot root train_data_dir dataset data"),
-    (("data.heldout_path", "heldout_path"), "heldout val_path val_data validation_path heldout_path"),
+    (("data.heldout_path",), "heldout val_path val_data validation_path heldout_path"),
     (("logger=wandb",), "wandb use_wandb report_to tracker log_with"),
     (_CONTINUE, "resume resume_from resume_from_checkpoint restart continue continue_from last"),
     (_CKPT, "ckpt ckpt_path checkpoint checkpoint_path model_path model_ckpt weights pretrained load_from init_from"),

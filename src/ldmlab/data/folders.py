@@ -20,7 +20,9 @@ def heldout_folder(path: str | Path, heldout_path: str | Path | None = None) -> 
     if not heldout_path:
         return Path(path) / "heldout"
     if not Path(heldout_path).is_dir():
-        raise ValueError(f"heldout_path={heldout_path}: no such folder; give one of tars, or null for path/heldout")
+        raise ValueError(
+            f"data.heldout_path={heldout_path}: no such folder; give one of tars, or null for data.path/heldout"
+        )
     return Path(heldout_path)
 
 
@@ -32,7 +34,6 @@ def require_heldout(folder: Path) -> Path:
     """
     if not folder.is_dir():
         raise ValueError(
-            f"heldout_path: there is no folder {folder}; name a folder of held-out tars by heldout_path= "
-            "(data.heldout_path= in training)"
+            f"data.heldout_path: there is no folder {folder}; name a folder of held-out tars by data.heldout_path="
         )
     return folder

@@ -67,7 +67,7 @@ def held_out(
     index = ShardIndex.build(folder, needs=needs, progress=partial(track, what="reading shards"))
     found = min(n, len(index))
     if found < 2:
-        raise ValueError(f"path={folder}: {found} held-out sample is too few to measure; give at least 2")
+        raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")
     if found < n:
         tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
     return HeldOut(ShardDataset(index, image_size), found, seed, batch_size)

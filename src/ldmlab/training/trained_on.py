@@ -66,18 +66,20 @@ def heldout_reference(
         return require_heldout(heldout_folder(path or "", heldout_path))
     if is_shipped(ckpt):
         return heldout_folder(SHAPES)
-    data, give = loaded.checkpoint.data, "give path=FOLDER to measure it on"
+    data, give = loaded.checkpoint.data, "give data.path=FOLDER to measure it on"
     if data is None:
-        raise ValueError(f"path: {loaded.path} does not say what it was trained on; {give}")
+        raise ValueError(f"data.path: {loaded.path} does not say what it was trained on; {give}")
     known_path, heldout = data["path"], data["heldout_path"]
-    known = f"path: {loaded.path} was trained on {known_path}"
+    known = f"data.path: {loaded.path} was trained on {known_path}"
     if not Path(known_path).is_dir():
         raise ValueError(f"{known}, which is not there; {give}")
     if heldout is not None:
-        raise ValueError(f"{known}, beside held-out samples in {heldout}; give heldout_path= to measure it on those")
+        raise ValueError(
+            f"{known}, beside held-out samples in {heldout}; give data.heldout_path= to measure it on those"
+        )
     if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(known_path), needs):
         raise ValueError(f"{known}, which does not hold the samples of then; {give}")
-    tell(f"path={known_path}: what {loaded.path} was trained on")
+    tell(f"data.path={known_path}: what {loaded.path} was trained on")
     return require_heldout(heldout_folder(known_path))
 
 

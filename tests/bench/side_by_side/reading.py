@@ -29,7 +29,9 @@ def _read(bench: Bench, name: str, precision: str, folder: Path) -> dict[str, fl
     out = folder / f"{name.replace('/', '-')}-{precision}"
     _, count, steps = bench.sizes.reading
     settings = (f"n={count}", f"sampler.steps={steps}", f"device={bench.device.type}")
-    _run("evaluate", f"ckpt={name}", f"path={folder}/data", *settings, f"precision={precision}", f"output_dir={out}")
+    _run(
+        "evaluate", f"ckpt={name}", f"data.path={folder}/data", *settings, f"precision={precision}", f"output_dir={out}"
+    )
     metrics = json.loads((out / "metrics.json").read_text())["metrics"]
     return {key.partition("/")[2]: value for key, value in metrics.items() if key.startswith("accuracy/")}
 

@@ -30,7 +30,7 @@ def check(command: str, overrides: list[str]) -> None:
         ("train", ["data.path=.", "conditioner_ckpt=gone"], "conditioner_ckpt=gone: no such file"),
         ("train", ["data.path=.", "ckpt_path=gone.ckpt"], "ckpt_path=gone.ckpt: no such file"),
         ("describe", ["autoencoder_ckpt=gone"], "autoencoder_ckpt=gone: no such file"),
-        ("evaluate", ["path=gone"], "path=gone: no such folder"),
+        ("evaluate", ["data.path=gone"], "data.path=gone: no such folder"),
         ("edit", ["method=sdedit", "image=gone.png", "target=x"], "image=gone.png: no such file"),
         ("edit", ["method=inpaint", "image=.", "mask=gone.png", "target=x"], "mask=gone.png: no such file"),
         ("sample", ["prompts=gone.txt"], "prompts=gone.txt: no such file"),

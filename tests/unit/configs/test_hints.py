@@ -100,7 +100,7 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
         ("train", ["model=dit"], "group 'model' has no option 'dit'; did you mean 'backbone=dit'?"),
         ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'tau' comes with method=prompt_to_prompt"),
         ("edit", ["feather=3"], "'feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
-        ("evaluate", ["dataset=shapes"], "did you mean 'path'?"),
+        ("evaluate", ["dataset=shapes"], "did you mean 'data.path'?"),
         ("train", ["trainer.max_epochs=3"], "a run is trainer.max_steps long"),
         ("train", ["logger=wandb", "logger.offline=false"], "there is no key for Weights & Biases; run `wandb login`"),
     ],

@@ -52,7 +52,7 @@ def copy_tars(shards: Path, folder: Path) -> None:
 
 def test_what_it_was_trained_on_is_taken_and_named(shards: Path, reference: Reference) -> None:
     fingerprint = ShardIndex.build(shards / "train", needs=NEEDS).fingerprint
-    told = [f"path={shards}: what mine.safetensors was trained on"]
+    told = [f"data.path={shards}: what mine.safetensors was trained on"]
     assert reference(facts(shards, fingerprint)) == (shards / "heldout", told)
 
 
@@ -62,7 +62,7 @@ def test_a_folder_that_a_file_names_is_taken_for_its_samples_alone_and_left_as_i
 ) -> None:
     copy_tars(shards, tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match="does not hold the samples of then; give path=FOLDER to measure it on"):
+    with pytest.raises(ValueError, match=r"does not hold the samples of then; give data.path=FOLDER to measure it on"):
         reference(facts(tmp_path, fingerprint))
     assert sorted(tmp_path.rglob("*")) == before
     same = ShardIndex.build(tmp_path, cache=False, needs=NEEDS).fingerprint
@@ -75,7 +75,7 @@ def test_of_held_out_samples_elsewhere_nobody_knows_whose_they_are(
     shards: Path, tmp_path: Path, reference: Reference
 ) -> None:
     fingerprint = ShardIndex.build(shards / "train", needs=NEEDS).fingerprint
-    with pytest.raises(ValueError, match=f"beside held-out samples in {tmp_path}; give heldout_path="):
+    with pytest.raises(ValueError, match=f"beside held-out samples in {tmp_path}; give data.heldout_path="):
         reference(facts(shards, fingerprint, heldout_path=str(tmp_path)))
 
 
@@ -92,10 +92,14 @@ def test_shipped_models_are_of_drawn_shapes(reference: Reference) -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (None, "path: mine.safetensors does not say what it was trained on; give path=FOLDER to measure it on"),
+        (
+            None,
+            "data.path: mine.safetensors does not say what it was trained on; give data.path=FOLDER to measure it on",
+        ),
         (
             facts("/gone/photos"),
-            "path: mine.safetensors was trained on /gone/photos, which is not there; give path=FOLDER to measure it on",
+            "data.path: mine.safetensors was trained on /gone/photos, which is not there; give data.path=FOLDER to "
+            "measure it on",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> float | None:
 COMMAND = Command(
     **vars(CHECKS),
     summary="measure a trained model on held-out shards",
-    synopsis="ldmlab evaluate [ckpt=PATH] [path=DATASET] [KEY=VALUE ...]",
+    synopsis="ldmlab evaluate [ckpt=PATH] [data.path=DATASET] [KEY=VALUE ...]",
     description=(
         "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
         "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "

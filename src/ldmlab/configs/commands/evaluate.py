@@ -7,14 +7,20 @@ from typing import Annotated
 from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
-from ldmlab.configs.keys import Count, ModelKeys, PathText
+from ldmlab.configs.keys import Count, Keys, ModelKeys, PathText
+
+
+class ReferenceKeys(Keys):
+    """Where the held-out samples are."""
+
+    path: PathText | None
+    heldout_path: PathText | None
 
 
 class EvaluateKeys(ModelKeys):
     """`ldmlab evaluate`."""
 
-    path: PathText | None
-    heldout_path: PathText | None
+    data: ReferenceKeys
     n: Annotated[int, Field(ge=2)]
     pictures_per_caption: Count
     figure: str | None
@@ -31,7 +37,7 @@ CHECKS = Checks(
         ),
     ),
     reads={
-        "path": NO_SHARDS,
-        "heldout_path": "no such folder; give one of tars, or null for path/heldout",
+        "data.path": NO_SHARDS,
+        "data.heldout_path": "no such folder; give one of tars, or null for data.path/heldout",
     },
 )
