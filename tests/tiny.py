@@ -11,7 +11,7 @@ TRAINING = (
     "trainer.max_steps=4",
     "trainer.val_check_interval=4",
     "trainer.log_every_n_steps=1",
-    "training.warmup_steps=2",
+    "scheduler.warmup_steps=2",
     "checkpoint_every=2",
     "grid_every=4",
 )

@@ -7,20 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
 import yaml
 from hydra import compose
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.configs.build import build_method
 from ldmlab.configs.compose import hydra_at_conf
+from ldmlab.configs.training import build_learning_rate, build_trainer, instances
 from ldmlab.configs.validate import validate
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.paths import conf_dir, experiments_dir
@@ -54,7 +57,7 @@ SMALL = {
     "conditioner.text.width": 32,
     "conditioner.text.depth": 1,
     "conditioner.text.heads": 2,
-    "training.warmup_steps": 0,
+    "scheduler.warmup_steps": 0,
     "sampler.steps": 1,
     "trainer.max_steps": 1,
     "trainer.accelerator": "cpu",
@@ -111,9 +114,17 @@ def test_option_composes_and_builds(
         assert isinstance(build_method(config), EditMethod)
         return
     section = OmegaConf.select(config, group.replace("/", "."))
+    if group in ("callbacks", "logger"):
+        if "tensorboard" in section:
+            pytest.importorskip("tensorboard")
+        assert all(isinstance(each, Callback | Logger) for each in instances(section))
+        return
+    if group == "scheduler":
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+        assert isinstance(build_learning_rate(section).schedule(optimizer, 1000), LRScheduler)
+        return
     if group == "trainer":
-        section.precision = "32-true" if section.precision == "auto" else section.precision
-        L.Trainer(**section, logger=False, enable_checkpointing=False)
+        assert build_trainer(config).max_steps > 0
     if group in ("trainer", "model") or not targets(section):
         return
     fill_missing(section)

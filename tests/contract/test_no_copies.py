@@ -396,7 +396,7 @@ def test_the_loop_and_its_callbacks_ask_nothing_between_rows(
         default_root_dir=tmp_path,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[RngState(), Cost(2, 4), bar, LastCheckpoint(tmp_path / "a.ckpt", 100), GoingOn(), counted],
+        callbacks=[RngState(), Cost(), bar, LastCheckpoint(100, tmp_path / "a.ckpt"), GoingOn(), counted],
     )
     data = {"images": torch.zeros(2, 3, 16, 16), "captions": ["a red star", ""]}
     with asked:

@@ -19,11 +19,10 @@ from ldmlab.autoencoders.discriminator import PatchDiscriminator
 from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.backbones.dit import DiT
-from ldmlab.cli.optimizer import build_optimizer
-from ldmlab.cli.trainer import make_trainer
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.configs import catalogue
 from ldmlab.configs.compose import hydra_at_conf
+from ldmlab.configs.training import build_optimizer, build_trainer
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Velocity
 from ldmlab.diffusion.schedules import cosine
@@ -44,7 +43,7 @@ CLIPPING = [(None, None), (0.1, "norm"), (0.1, "value")]
 @pytest.fixture(scope="module")
 def config() -> DictConfig:
     with hydra_at_conf("train"):
-        cfg = compose("train", ["optimizer=adamw", "model=latent_diffusion"])
+        cfg = compose("train", ["optimizer=adamw", "model=latent_diffusion", "callbacks=[]", "logger=[]"])
     cfg.trainer.update(accelerator="cpu", max_steps=2, limit_val_batches=0)
     return cfg
 
@@ -57,7 +56,7 @@ def diffusion(cfg: DictConfig) -> LatentDiffusionTraining:
     conditioner = ClassLabel(2, 8)
     backbone = DiT(channels=4, grid=2, patch=1, width=8, depth=1, heads=2, vector_width=8)
     model = LatentDiffusion(autoencoder(), Denoiser(backbone, cosine(), Velocity()), conditioner, 2)
-    return LatentDiffusionTraining(model, build_optimizer(cfg.optimizer), warmup_steps=0)
+    return LatentDiffusionTraining(model, build_optimizer(cfg.optimizer))
 
 
 def steps(cfg: DictConfig, module: Any, batches: int) -> None:
@@ -65,7 +64,7 @@ def steps(cfg: DictConfig, module: Any, batches: int) -> None:
     before = [weight.detach().cpu().clone() for weight in module.parameters()]
     images = torch.rand(2, 3, 8, 8) * 2 - 1
     data = [{"images": images, "labels": torch.tensor([0, 1])}] * batches
-    trainer = make_trainer(cfg)
+    trainer = build_trainer(cfg)
     trainer.fit(module, DataLoader(data, batch_size=None))  # type: ignore[arg-type]
     assert trainer.global_step == 2
     assert all(bool(torch.isfinite(weight).all()) for weight in module.parameters())
@@ -107,7 +106,7 @@ def test_every_combination_trains_an_autoencoder(config: DictConfig, precision: 
         cfg = with_keys(config, {**precision, "optimizer.fused": fused, "model.name": "autoencoder"})
         discriminator = PatchDiscriminator(channels=4, layers=1)
         factory = build_optimizer(cfg.optimizer)
-        settings: dict[str, Any] = {"discriminator_start": 1, "warmup_steps": 0, "gradient_clip": limit}
+        settings: dict[str, Any] = {"discriminator_start": 1, "gradient_clip": limit}
         module = AutoencoderTraining(autoencoder(), ReconstructionLoss("l2"), discriminator, factory, **settings)
         steps(cfg, module, batches=2)
 

@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import ldmlab.conditioners.clip  # noqa: F401 - takes seconds that are not a file's
-from ldmlab.cli.initialise import begin_from, origin
-from ldmlab.cli.resume import find_start
 from ldmlab.models.build import build_model
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_autoencoder, load_model, read_trusted, stored_part
 from ldmlab.tensor_file import write_tensors
+from ldmlab.training.origin import begin_from, read_origin
+from ldmlab.training.resume import find_start
 
 SECONDS = 20
 """What any of these files may take; most take milliseconds, and the rest is for busy machines."""
@@ -408,7 +407,7 @@ def test_a_checkpoint_to_go_on_from_is_one(changes: dict[str, Any], tmp_path: Pa
     path = tmp_path / "a.ckpt"
     torch.save({**RESUMABLE, **changes}, path)
     with pytest.raises(ValueError, match=f"ckpt_path={path}: "):
-        find_start(OmegaConf.create({"ckpt_path": str(path), "output_dir": str(tmp_path / "run")}))
+        find_start(tmp_path / "run", str(path))
 
 
 COMMANDS = {
@@ -457,7 +456,7 @@ def test_a_run_begins_from_no_such_file(where: str, weights: dict[str, torch.Ten
 
 
 def begin(path: str, model: torch.nn.Module) -> None:
-    found = origin(OmegaConf.create({"init_ckpt": path}))
+    found = read_origin(path)
     assert found is not None
     found.base_grid(CONFIG["backbone"], 4)
     begin_from(found, model, CONFIG)

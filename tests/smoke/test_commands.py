@@ -211,7 +211,7 @@ def test_a_damaged_checkpoint_an_older_one_and_lightnings_own(
         ("optimizer.betas=[0.8,0.9]", "was trained with optimizer.betas="),
         ("data.batch_size=4", "was trained with batch_size=8, this run has batch_size=4"),
         ("seed=9", "was trained with seed=0, this run has seed=9"),
-        ("training.learning_rate_decay=cosine training.warmup_steps=9", "max_steps=8 must be above warmup_steps=9"),
+        ("scheduler=cosine scheduler.warmup_steps=9", "max_steps=8 must be above scheduler.warmup_steps=9"),
     ],
 )
 def test_what_could_not_go_on_as_it_was_is_refused(

@@ -20,7 +20,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, BUGS):
         return None
     if type(error).__module__.startswith("wandb."):
-        return one_line(f"Weights & Biases: {words(error)}; with logger.offline=true a run needs none of it")
+        return one_line(f"Weights & Biases: {words(error)}; with logger.wandb.offline=true a run needs none of it")
     told = isinstance(error, ValueError)
     troubles = filter(None, (system.trouble(each, words(each)) for each in _chain(error)))
     trouble = next((each for each in troubles if each.is_scarcity or not told), None)

@@ -10,13 +10,11 @@ import yaml
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ldmlab.conditioners.base import Conditioner
 from ldmlab.drawing.drawing import Drawing
+from ldmlab.drawing.fitting import fit_guidance
 from ldmlab.editing.methods.base import EditMethod
-from ldmlab.guidance.autoguidance import Autoguidance
 from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.base import Metric
-from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
@@ -58,17 +56,12 @@ def build_guidance(config: Mapping[str, Any], model: LatentDiffusion, latents: s
     Raises:
         ValueError: it does not go with the model, or brings a second one, which works on other latents.
     """
-    guidance: Guidance = instantiate(config)
-    guidance.check(model.denoiser, model.latent_shape[0], model.conditioner.says_something)
-    if isinstance(guidance, Autoguidance) and guidance.latents != (latents or state_sha256(model.autoencoder)):
+    try:
+        return fit_guidance(instantiate(config), model, latents)
+    except ValueError as error:
         raise ValueError(
-            f"guidance.ckpt={config['ckpt']}: works on the latents of another autoencoder; give a weaker model that "
-            "was trained with the same autoencoder_ckpt"
-        )
-    if isinstance(guidance, Autoguidance) and isinstance(guidance.conditioner, Conditioner):
-        # Both share one autoencoder, on whatever device this model comes to be.
-        guidance.conditioner.place(model.autoencoder, model.latent_shape[1])
-    return guidance
+            str(error).replace("guidance.ckpt: works", f"guidance.ckpt={config.get('ckpt')}: works")
+        ) from error
 
 
 def build_drawing(

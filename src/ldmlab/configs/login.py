@@ -25,13 +25,18 @@ def require_login(config: DictConfig) -> None:
     """
     from omegaconf import OmegaConf
 
-    is_wandb = str(OmegaConf.select(config, "logger._target_")).endswith(".wandb_logger")
-    if not is_wandb or OmegaConf.select(config, "logger.offline") or os.environ.get("WANDB_MODE") in OFFLINE:
+    loggers = OmegaConf.select(config, "logger", default=None) or {}
+    online = [
+        name
+        for name, each in loggers.items()
+        if each and str(each.get("_target_")).endswith(".wandb_logger") and not each.get("offline", True)
+    ]
+    if not online or os.environ.get("WANDB_MODE") in OFFLINE:
         return
     if not any(map(os.environ.get, KEYS)) and not _in_netrc():
         raise UserError(
-            "logger.offline=false: there is no key for Weights & Biases; run `wandb login`, set WANDB_API_KEY, or "
-            "leave logger.offline=true and upload later by `wandb sync`"
+            f"logger.{online[0]}.offline=false: there is no key for Weights & Biases; run `wandb login`, set "
+            f"WANDB_API_KEY, or leave logger.{online[0]}.offline=true and upload later by `wandb sync`"
         )
 
 

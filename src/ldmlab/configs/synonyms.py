@@ -21,7 +21,8 @@ _COUNT = ("n", "dataset.train")
 _AUTOENCODER = ("autoencoder_ckpt", "autoencoder")
 
 _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (_LENGTH, "epochs max_epochs num_epochs n_epochs num_train_epochs iterations num_iterations max_iters max_iter"),
+    (("trainer.max_epochs", *_LENGTH), "epochs max_epochs num_epochs n_epochs num_train_epochs"),
+    (_LENGTH, "iterations num_iterations max_iters max_iter"),
     (_LENGTH, "max_steps num_steps n_steps steps total_steps train_steps num_train_steps max_train_steps"),
     (("sampler.steps",), "num_inference_steps inference_steps sampling_steps ddim_steps n_sampling_steps"),
     (_DEVICES, "gpus gpu num_gpus n_gpus gpu_ids num_devices devices nproc_per_node cuda use_cuda"),
@@ -38,6 +39,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (_DATA, "path data_path data_dir dataset_path data_root dataroot root train_data_dir dataset data"),
     (("data.heldout_path",), "heldout val_path val_data validation_path heldout_path"),
     (("logger=wandb",), "wandb use_wandb report_to tracker log_with"),
+    (("logger.wandb.offline", "logger=wandb"), "offline wandb_offline"),
+    (("logger.wandb.project", "logger=wandb"), "project wandb_project"),
     (_CONTINUE, "resume resume_from resume_from_checkpoint restart continue continue_from last"),
     (_CKPT, "ckpt ckpt_path checkpoint checkpoint_path model_path model_ckpt weights pretrained load_from init_from"),
     (_AUTOENCODER, "vae vae_path vae_ckpt first_stage first_stage_ckpt"),
@@ -49,7 +52,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("trainer.accumulate_grad_batches",), "grad_accum gradient_accumulation_steps accumulate_grad_batches"),
     (("trainer.gradient_clip_val",), "clip grad_clip clip_grad max_grad_norm gradient_clip gradient_clip_val"),
     (("training.ema_decay",), "ema ema_rate ema_decay"),
-    (("training.warmup_steps",), "warmup warmup_steps lr_warmup lr_warmup_steps"),
+    (("scheduler.warmup_steps",), "warmup warmup_steps lr_warmup lr_warmup_steps"),
     (("training.condition_dropout",), "cfg_dropout condition_dropout uncond_prob class_dropout_prob"),
     (("checkpoint_every",), "save_every save_interval save_steps checkpoint_interval checkpointing_steps ckpt_every"),
     (("trainer.log_every_n_steps",), "log_every log_interval log_steps logging_steps"),
@@ -59,6 +62,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("compile",), "torch_compile use_compile compiled compile_model"),
     (("backbone",), "network net arch architecture unet denoiser transformer"),
     (("conditioner",), "text_encoder cond_stage conditioning"),
+    (("scheduler",), "learning_rate_decay lr_scheduler lr_schedule lr_decay scheduler_type"),
     (("schedule", "sampler"), "scheduler noise_schedule beta_schedule noise_scheduler"),
     (("parameterization",), "prediction_type predict pred"),
     (("sampler.eta",), "ddim_eta eta"),

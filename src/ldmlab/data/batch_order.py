@@ -52,6 +52,7 @@ class GlobalBatches(Sampler[list[int]]):
         rank: this process, of `world` processes.
         start: number of the next global batch, counted from the begin of the run: the whole state.
         flip: probability that a sample is mirrored, which number `size` + i says of sample i.
+        only: the run repeats its first so many batches; None for all of each epoch.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class GlobalBatches(Sampler[list[int]]):
         world: int = 1,
         start: int = 0,
         flip: float = 0.0,
+        only: int | None = None,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size={batch_size} must be a positive multiple of the {world} processes: change it")
@@ -77,6 +79,7 @@ class GlobalBatches(Sampler[list[int]]):
         self.world = world
         self.start = start
         self.flip = flip
+        self.only = only
         self._epoch = -1
         self._order = np.empty(0, np.int64)
 
@@ -89,7 +92,7 @@ class GlobalBatches(Sampler[list[int]]):
 
     def batch(self, number: int) -> list[int]:
         """Return this rank's samples of global batch `number`."""
-        epoch, place = divmod(number, len(self))
+        epoch, place = divmod(number if self.only is None else number % self.only, len(self))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self.size, self.seed, epoch)
             if self.flip:

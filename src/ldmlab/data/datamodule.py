@@ -207,7 +207,15 @@ class ShardDataModule(LightningDataModule):
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
-        return GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start, self.flip)
+        batches = GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start, self.flip)
+        if overfit := getattr(self.trainer, "overfit_batches", 0):  # the same ones in each epoch
+            batches.only = max(1, overfit if isinstance(overfit, int) else int(len(batches) * overfit))
+        return batches
+
+    @property
+    def epoch_batches(self) -> int:
+        """Batches of an epoch of training."""
+        return len(self.train_set) // self.batch_size
 
     def _image_loader(self, count: int) -> DataLoader[Any]:
         share = self._share(self.heldout_set, count)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import lightning as L
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,16 +15,13 @@ from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
-from ldmlab.training.failures import LossWatch, check_finite_state
+from ldmlab.training.base import OptimizerFactory, Training
 from ldmlab.training.gradients import gradient_norm
-from ldmlab.training.latent_diffusion import OptimizerFactory
-from ldmlab.training.learning_rate import Schedule, learning_rate_factor
-from ldmlab.training.memory_format import keep_kernels, lay_out_states
-from ldmlab.training.optimizers import optimizer_names
+from ldmlab.training.learning_rate import LearningRate
 from ldmlab.training.precision import loss_scale
 
 
-class AutoencoderTraining(L.LightningModule):
+class AutoencoderTraining(Training):
     """Two optimizers, stepped by hand. `global_step` counts the autoencoder's alone, so it equals batches seen.
 
     Args:
@@ -33,6 +29,7 @@ class AutoencoderTraining(L.LightningModule):
         loss: reconstruction likelihood; its learned variance is trained as well.
         discriminator: judges patches of reconstructions; None trains without it.
         optimizer: from parameters to an optimizer, for both sides; the papers use Adam with betas (0.5, 0.9).
+        learning_rate: how the autoencoder's rate changes, see `Training`; the discriminator's is constant.
         kl_weight: of the KL divergence from N(0, 1); 1e-6 in the papers. The variational bound is 1 with an l1 loss
             (Laplace) and 2 with l2, which is twice the Gaussian's.
         kl_start: first step with that term. A strong one before there is anything to reconstruct keeps latents empty.
@@ -40,14 +37,10 @@ class AutoencoderTraining(L.LightningModule):
         codebook_weight: of the codebook's terms against the reconstruction's, both as means over their values.
         discriminator_weight: of the adversarial loss, times the adaptive weight.
         discriminator_start: first step with the adversarial loss.
-        warmup_steps: linear warm-up of the learning rate.
-        learning_rate_decay: "constant" or "cosine".
         gradient_clip: largest gradient norm of the autoencoder; None for no limit.
-        nan_check_every: losses between two looks whether they are finite, see `LossWatch`.
-        model_config: what built the autoencoder, stored in every checkpoint as it is.
-
-    Attributes:
-        trained_on: the data, see `ldmlab.models.checkpoints.Checkpoint`; stored in every checkpoint as well.
+        nan_check_every: losses between two looks whether they are finite, see `Training`.
+        model_config: what built the autoencoder, see `Training`.
+        decay_vectors: False spares norms and biases the weight decay.
     """
 
     def __init__(
@@ -56,43 +49,32 @@ class AutoencoderTraining(L.LightningModule):
         loss: ReconstructionLoss,
         discriminator: PatchDiscriminator | None,
         optimizer: OptimizerFactory,
+        learning_rate: LearningRate | None = None,
         kl_weight: float = 1e-6,
         kl_start: int = 0,
         kl_warmup_steps: int = 0,
         codebook_weight: float = 1.0,
         discriminator_weight: float = 0.5,
         discriminator_start: int = 50001,
-        warmup_steps: int = 500,
-        learning_rate_decay: str = "constant",
         gradient_clip: float | None = None,
         nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
+        decay_vectors: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer, learning_rate, nan_check_every, model_config, decay_vectors)
         self.automatic_optimization = False
         self.autoencoder = autoencoder.to(memory_format=torch.channels_last)
         self.loss = loss
         self.discriminator = discriminator
         self.statistics = RunningStatistics(autoencoder.latent_channels)
-        self.make_optimizer = optimizer
         self.kl_weight = kl_weight
         self.kl_start = kl_start
         self.kl_warmup_steps = kl_warmup_steps
         self.codebook_weight = codebook_weight
         self.discriminator_weight = discriminator_weight
         self.discriminator_start = discriminator_start
-        self.warmup_steps = warmup_steps
-        self.learning_rate_decay = learning_rate_decay
         self.gradient_clip = gradient_clip
-        self.watch = LossWatch(nan_check_every)
-        self.model_config = dict(model_config or {})
-        self.trained_on: dict[str, Any] | None = None
         self._gradient_norm = torch.zeros(())
-
-    def on_train_start(self) -> None:
-        """Go on also from a checkpoint of a machine that laid tensors out, or stepped them, otherwise."""
-        keep_kernels(self.trainer.optimizers)
-        lay_out_states(self.trainer.optimizers)
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
@@ -115,7 +97,7 @@ class AutoencoderTraining(L.LightningModule):
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
-        self._scheduler().step()
+        self.step_schedulers(self.global_step)
         error = (result.images.detach() - images).abs().mean()
         values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
         values["gradient_norm"] = self._gradient_norm
@@ -169,31 +151,16 @@ class AutoencoderTraining(L.LightningModule):
         if len(ratios):
             self.log("val/psnr", ratios.mean(), prog_bar=True, batch_size=len(ratios), sync_dist=True)
 
-    def configure_optimizers(self) -> Any:
-        """The autoencoder's with the learned variance, and the discriminator's."""
-        optimizers = self.new_optimizers()
-        constant = learning_rate_factor(0, self.trainer.max_steps, "constant")
-        factors = (self.learning_rate(self.trainer.max_steps), constant)
-        return optimizers, [Schedule(*pair) for pair in zip(optimizers, factors, strict=False)]
-
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizers of autoencoder and discriminator, without a state."""
-        optimizers = [self.make_optimizer([*self.autoencoder.parameters(), *self.loss.parameters()])]
+        optimizers = [self.new_optimizer([*self.autoencoder.parameters(), *self.loss.parameters()])]
         if self.discriminator is not None:
-            optimizers.append(self.make_optimizer(list(self.discriminator.parameters())))
+            optimizers.append(self.new_optimizer(self.discriminator.parameters()))
         return optimizers
 
-    def learning_rate(self, steps: int) -> Callable[[int], float]:
-        """The autoencoder's factor at each step of a run of so many. ValueError where there are too few."""
-        return learning_rate_factor(self.warmup_steps, steps, self.learning_rate_decay)
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what the model is and was trained on, with the latent statistics of now; refuse what is not finite."""
-        self.watch.look()
-        check_finite_state(checkpoint["state_dict"], self.global_step)
-        checkpoint["config"] = self.model_config
-        checkpoint["data"] = self.trained_on
-        checkpoint["optimizers"] = optimizer_names(self.trainer.optimizers)
+        """As every training, with the latent statistics of now."""
+        super().on_save_checkpoint(checkpoint)
         if self.statistics.batches > 0:
             self.autoencoder.set_statistics(*self.statistics.result())
             checkpoint["state_dict"] = self.state_dict()
@@ -201,10 +168,6 @@ class AutoencoderTraining(L.LightningModule):
     def _optimizers(self, use_pl_optimizer: bool = True) -> list[Any]:
         optimizers = self.optimizers(use_pl_optimizer)
         return optimizers if isinstance(optimizers, list) else [optimizers]
-
-    def _scheduler(self) -> Any:
-        schedulers = self.lr_schedulers()
-        return schedulers[0] if isinstance(schedulers, list) else schedulers
 
 
 def _nothing() -> None:

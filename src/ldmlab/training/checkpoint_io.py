@@ -13,14 +13,16 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from ldmlab.atomic import atomic_file
 from ldmlab.models.checkpoints import read_lightning
 
+CHECKPOINT = "last.ckpt"
+"""The name of a run's newest checkpoint."""
 PREVIOUS = "previous.ckpt"
-"""The name of the checkpoint before the newest."""
+"""The name of the one before."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints through a temporary file in the same folder, synced and renamed.
 
-    The one before stays as `previous.ckpt`, if it is known to be whole: read or written by this process.
+    A run's one before stays as `previous.ckpt`, if it is known to be whole: read or written by this process.
     """
 
     def __init__(self) -> None:
@@ -35,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-            if path.absolute() in self._whole and path.is_file():
+            if path.name == CHECKPOINT and path.absolute() in self._whole and path.is_file():
                 _keep(path)
         self._whole.add(path.absolute())
 

@@ -7,6 +7,7 @@ import io
 import logging
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ldmlab.atomic import atomic_file
 
 log = logging.getLogger(__name__)
 
-STEP = "step"
+FILE, STEP = "metrics.csv", "step"
 
 
 def csv_logger(folder: str) -> TableLogger:
@@ -103,6 +104,16 @@ class Table:
             self._start = file.tell()
 
 
+def last_value(folder: Path, column: str | None) -> float | None:
+    """The last figure of a name in a run's `metrics.csv`; None where there is none."""
+    try:
+        with open(folder / FILE, newline="") as file:
+            values = [value for row in csv.DictReader(file) if (value := row.get(str(column)))]
+        return float(values[-1]) if values else None
+    except (OSError, ValueError):
+        return None
+
+
 def _cells(line: bytes) -> list[str]:
     return next(csv.reader([line.decode(errors="replace").rstrip("\r\n")]), [])
 
@@ -123,9 +134,13 @@ class TableLogger(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.table = Table(folder / "metrics.csv")
         self._failed = False
+
+    @cached_property
+    def table(self) -> Table:
+        """The table, which is read when the run begins and not before."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Table(self.folder / FILE)
 
     @property
     def name(self) -> str:
@@ -145,6 +160,7 @@ class TableLogger(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Write the settings, plain data."""
+        _ = self.table  # ValueError where it is a link
         with atomic_file(self.folder / "hparams.yaml") as file:
             settings = vars(params) if isinstance(params, Namespace) else params
             file.write(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).encode())

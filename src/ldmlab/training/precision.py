@@ -79,18 +79,30 @@ def _lightnings(numbers: Numbers) -> str:
     return next(full for full, ours in LIGHTNINGS.items() if numbers.name in ours)
 
 
-def precision_plugin(name: str, device: str) -> Precision:
+def precision_plugin(numbers: Numbers, name: str) -> Precision:
     """What computes in a precision.
 
     Args:
+        numbers: that it computes in.
         name: one of `LIGHTNINGS`.
-        device: "cuda", "mps" or "cpu".
     """
+    device = numbers.device.type
     if name == "32-true":
-        return Precision()
-    if name == "bf16-true":
-        return HalfWeights(device)
-    return Mixed("16-mixed" if name == "16-mixed" else "bf16-mixed", device)
+        plugin = Precision()
+    elif name == "bf16-true":
+        plugin = HalfWeights(device)
+    else:
+        plugin = Mixed("16-mixed" if name == "16-mixed" else "bf16-mixed", device)
+    plugin.numbers = numbers  # type: ignore[attr-defined]
+    return plugin
+
+
+def numbers_of(trainer: L.Trainer) -> Numbers:
+    """What a Trainer computes in, also one that was not made for a run of ldmlab."""
+    known = getattr(trainer.precision_plugin, "numbers", None)
+    if isinstance(known, Numbers):
+        return known
+    return training_precision("auto", trainer.precision, trainer.strategy.root_device)[0]
 
 
 class Mixed(MixedPrecision):

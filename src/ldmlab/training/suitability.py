@@ -1,18 +1,29 @@
-"""Whether an autoencoder trained elsewhere serves the pictures that a run is to be trained on."""
+"""Whether an autoencoder and a tokenizer that were made elsewhere serve the data that a run is to be trained on."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from itertools import islice
 from math import inf, log10
 
 import torch
 from torch import Tensor
 
 from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.conditioners.text import TextTransformer
+from ldmlab.conditioners.tokenizer import fit_tokenizer, token_counts
+from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.models.latent_diffusion import LatentDiffusion
+
+log = logging.getLogger(__name__)
 
 PICTURES = 64
 AT_ONCE = 8
+CAPTIONS = 2000
+MOST_PIECES = 1.5
+"""How many times as many tokens as a tokenizer of their own needs for captions are too many."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +66,56 @@ def suitability(autoencoder: Autoencoder, dataset: ShardDataset, pictures: int =
 def _psnr(squared_error: float) -> float:
     """In dB, of images in [-1, 1]."""
     return inf if squared_error == 0 else 10 * log10(4 / squared_error)
+
+
+def require_suitable(
+    model: LatentDiffusion, data: ShardDataModule, device: torch.device, autoencoder: str, least: float
+) -> None:
+    """Measure a model's autoencoder on a run's own pictures, and say how it does.
+
+    Args:
+        model: to be trained.
+        data: to train on.
+        device: where.
+        autoencoder: the name of its checkpoint.
+        least: PSNR in dB that it has to reach; 0 allows any.
+
+    Raises:
+        ValueError: it falls short of it.
+    """
+    found = suitability(model.autoencoder.to(device), data.train_set)
+    model.autoencoder.to("cpu")
+    told = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
+    log.info("autoencoder of %s: %s, latents of standard deviation %.2f", autoencoder, told, found.latent_std)
+    if least > 0 and not found.psnr >= least:
+        raise ValueError(
+            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {told}; train one on them (ldmlab train "
+            f"model=autoencoder data.path={data.path} data.image_size={data.image_size}) and give it as "
+            "autoencoder_ckpt=PATH, or allow any by min_psnr=0"
+        )
+
+
+def tell_of_foreign_words(origin: str, model: LatentDiffusion, data: ShardDataModule) -> None:
+    """Warn where the tokenizer that came with the prompt model was made for captions of another kind.
+
+    Args:
+        origin: where the prompt model came from, as KEY=VALUE.
+        model: to be trained.
+        data: to train on.
+    """
+    conditioner = getattr(model.conditioner, "text", model.conditioner)
+    if not isinstance(conditioner, TextTransformer) or conditioner.tokenizer is None:
+        return
+    captions = list(islice(data.train_set.index.captions, CAPTIONS))
+    own = fit_tokenizer(captions, conditioner.vocabulary)
+    theirs, ours = (
+        sum(token_counts(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own)
+    )
+    if theirs > MOST_PIECES * ours:
+        log.warning(
+            "%s: its tokenizer makes %.0f tokens of a caption here, one of their own %.0f; %s=null fits one to them",
+            origin,
+            theirs,
+            ours,
+            origin.partition("=")[0],
+        )

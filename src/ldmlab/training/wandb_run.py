@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,16 @@ def wandb_logger(
         project=project,
         group=group or path.parent.name,
     )
+
+
+@contextmanager
+def wandb_finished() -> Iterator[None]:
+    """End the W&B run, if there is one, on every way out: as failed after an error."""
+    exit_code = 1
+    try:
+        yield
+        exit_code = 0
+    finally:
+        wandb = sys.modules.get("wandb")
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=exit_code)

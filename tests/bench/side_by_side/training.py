@@ -107,7 +107,7 @@ def _compare(bench: Bench, size: DiTSize, batch: int) -> None:
 
 def ours(bench: Bench, size: DiTSize, batch: int) -> Trainee:
     """The step of `LatentDiffusionTraining`: draws of noise, timesteps and dropped classes, and the hybrid loss."""
-    module = LatentDiffusionTraining(our_dit(size), OPTIMIZER, ema_decay=DECAY, warmup_steps=0).to(bench.device)
+    module = LatentDiffusionTraining(our_dit(size), OPTIMIZER, ema_decay=DECAY).to(bench.device)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]  # there is no trainer
     lay_out(module, bench.precision)
     z, labels = _batch(bench, size, batch)

@@ -33,7 +33,7 @@ def keys(command: str) -> list[str]:
         ("sample", "samplr", "sampler"),
         ("evaluate", "extracter", "extractor"),
         ("edit", "metod", "method"),
-        ("train", "epochs", "trainer.max_steps"),
+        ("train", "epochs", "trainer.max_epochs"),
         ("train", "steps", "trainer.max_steps"),
         ("sample", "steps", "sampler.steps"),
         ("sample", "num_inference_steps", "sampler.steps"),
@@ -90,6 +90,7 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
     known |= {key.name for command in names() for key in catalogue.keys(command)}
     options = catalogue.options("metric")
     known |= {f"metric.{key.name}" for option in options for key in catalogue.option_keys("metric", option)}
+    known |= {"logger.wandb.offline", "logger.wandb.project"}
     assert {key.partition("=")[0] for meant, _ in _MEANINGS for key in meant} - {"init_ckpt"} <= known
 
 
@@ -101,8 +102,15 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
         ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'tau' comes with method=prompt_to_prompt"),
         ("edit", ["feather=3"], "'feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
         ("evaluate", ["dataset=shapes"], "did you mean 'data.path'?"),
-        ("train", ["trainer.max_epochs=3"], "a run is trainer.max_steps long"),
-        ("train", ["logger=wandb", "logger.offline=false"], "there is no key for Weights & Biases; run `wandb login`"),
+        ("train", ["+trainer.barebones=true"], "trainer.barebones': it takes away the checkpoints"),
+        ("train", ["training.warmup_steps=3"], "did you mean 'scheduler.warmup_steps'?"),
+        ("train", ["training.learning_rate_decay=cosine"], "did you mean 'scheduler'?"),
+        ("train", ["logger=wandb", "logger.offline=false"], "did you mean 'logger.wandb.offline'?"),
+        (
+            "train",
+            ["logger=wandb", "logger.wandb.offline=false"],
+            "there is no key for Weights & Biases; run `wandb login`",
+        ),
     ],
 )
 def test_hints_are_told(
@@ -153,6 +161,6 @@ def test_a_key_in_netrc_is_enough(host: str | None, monkeypatch: pytest.MonkeyPa
     (tmp_path / "netrc").write_text(f"machine {host} login user password secret\n" if host else "machine other\n")
     if host is None:
         with pytest.raises(UserError, match="there is no key"):
-            validate("train", ["logger=wandb", "logger.offline=false"], checks=find("train"))
+            validate("train", ["logger=wandb", "logger.wandb.offline=false"], checks=find("train"))
         monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
-    validate("train", ["logger=wandb", "logger.offline=false"], checks=find("train"))
+    validate("train", ["logger=wandb", "logger.wandb.offline=false"], checks=find("train"))

@@ -47,7 +47,6 @@ def autoencoder_training() -> Callable[..., AutoencoderTraining]:
             discriminator,
             optimizer,
             discriminator_start=discriminator_start or 0,
-            warmup_steps=0,
             model_config={"model": "autoencoder", "width": 8},
             **settings,
         )
@@ -70,7 +69,7 @@ def diffusion_training() -> Callable[..., LatentDiffusionTraining]:
         widths["concat_channels"] = conditioner.concat_channels
         backbone = DiT(channels=4, grid=4, patch=2, width=16, depth=1, heads=2, **widths)
         model = LatentDiffusion(autoencoder, Denoiser(backbone, cosine(), Epsilon()), conditioner, 4)
-        return LatentDiffusionTraining(model, ADAM, warmup_steps=0, model_config={"model": "ours"}, **settings)
+        return LatentDiffusionTraining(model, ADAM, model_config={"model": "ours"}, **settings)
 
     return make
 
@@ -101,13 +100,12 @@ def fit(tmp_path: Path) -> Callable[..., L.Trainer]:
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         trainer = L.Trainer(
             accelerator="cpu",
-            max_epochs=1,
             default_root_dir=tmp_path,
             num_sanity_val_steps=0,
             callbacks=list(callbacks),
             enable_checkpointing=False,
             **quiet,
-            **settings,
+            **{"max_epochs": 1, **settings},
         )
         loaders = [DataLoader(part, batch_size=None) for part in (train, validation) if part]  # type: ignore[arg-type]
         trainer.fit(module, *loaders)

@@ -137,7 +137,7 @@ def vq_training(codebook_weight: float) -> AutoencoderTraining:
     autoencoder = AutoencoderVQ(8, (1,), **settings)
     still = partial(torch.optim.SGD, lr=0.0)
     loss = ReconstructionLoss("l2", learned_variance=False)
-    return AutoencoderTraining(autoencoder, loss, None, still, codebook_weight=codebook_weight, warmup_steps=0)
+    return AutoencoderTraining(autoencoder, loss, None, still, codebook_weight=codebook_weight)
 
 
 def test_the_codebooks_weight_is_against_means_as_in_the_papers(batches: Batches, fit: Fit) -> None:

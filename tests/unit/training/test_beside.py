@@ -66,14 +66,14 @@ def test_speed_and_progress_stand_beside_training(
     module = autoencoder_training()
     monkeypatch.setattr(module, "log", gone)
     monkeypatch.setattr(module, "log_dict", lambda *_, **__: None)
-    assert fit(module, batches(3), [ProgressLines(seconds=0), Throughput(8, 1)]).global_step == 3
+    assert fit(module, batches(3), [ProgressLines(seconds=0), Throughput()]).global_step == 3
 
 
 def test_a_run_whose_time_is_over_is_saved(
     autoencoder_training: Callable[..., Any], batches: Any, fit: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "last.ckpt"
-    last = LastCheckpoint(path, every_n_steps=100)
+    last = LastCheckpoint(100, path)
 
     class TimeIsOver(L.Callback):
         def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:

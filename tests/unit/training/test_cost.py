@@ -37,6 +37,8 @@ from ldmlab.training.flops import autoencoder_flops, recomputed_flops, training_
 from ldmlab.training.peak import PEAKS, arithmetic, peak_flops
 from ldmlab.training.wandb_run import wandb_logger
 
+BATCH = {"images": torch.empty(8, 3, 2, 2)}
+
 NEXT = "[_TrainingEpochLoop].train_dataloader_next"
 A100 = "NVIDIA A100-SXM4-80GB"
 
@@ -57,7 +59,12 @@ class Run:
     """What the callbacks see of a trainer and a module: steps, and what is logged."""
 
     def __init__(
-        self, callback: Throughput, device: str = "cpu", precision: str = "32-true", accumulated: int = 1
+        self,
+        callback: Throughput,
+        logged_every: int,
+        device: str = "cpu",
+        precision: str = "32-true",
+        accumulated: int = 1,
     ) -> None:
         self.callback = callback
         self.batches = 0
@@ -67,6 +74,8 @@ class Run:
             precision=precision,
             loggers=[],
             accumulate_grad_batches=accumulated,
+            log_every_n_steps=logged_every,
+            world_size=1,
         )
         self.logged: dict[str, list[float]] = {}
         self.module: Any = SimpleNamespace(log=self._log, device=torch.device(device))
@@ -79,7 +88,7 @@ class Run:
         """A batch, and a step if it is the last of those that are accumulated."""
         self.batches += 1
         self.trainer.global_step = self.batches // self.trainer.accumulate_grad_batches
-        self.callback.on_train_batch_end(self.trainer, self.module, None, {}, self.batches - 1)
+        self.callback.on_train_batch_end(self.trainer, self.module, None, BATCH, self.batches - 1)
 
 
 @pytest.fixture
@@ -97,7 +106,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_speed_is_of_all_steps_since_it_was_logged(clock: Clock) -> None:
     """8 images in half a second; the first step, which loads kernels, counts for nothing."""
-    run = Run(Throughput(8, 4))
+    run = Run(Throughput(), 4)
     for seconds in (9, *[0.5] * 3, *[0.25] * 4):
         clock.run(seconds)
         run.step()
@@ -106,7 +115,7 @@ def test_speed_is_of_all_steps_since_it_was_logged(clock: Clock) -> None:
 
 def test_speed_is_of_whole_steps_where_batches_are_accumulated(clock: Clock) -> None:
     """16 images in two batches of half a second each; the first step counts for nothing, nor does half of it."""
-    run = Run(Throughput(16, 1), accumulated=2)
+    run = Run(Throughput(), 1, accumulated=2)
     for seconds in (9, 9, *[0.5] * 4):
         clock.run(seconds)
         run.step()
@@ -114,7 +123,7 @@ def test_speed_is_of_whole_steps_where_batches_are_accumulated(clock: Clock) -> 
 
 
 def test_the_clock_stands_still_while_a_run_validates(clock: Clock) -> None:
-    run = Run(Throughput(8, 1))
+    run = Run(Throughput(), 1)
     run.step()
     run.callback.on_validation_start(run.trainer, run.module)
     clock.run(60)
@@ -127,7 +136,7 @@ def test_the_clock_stands_still_while_a_run_validates(clock: Clock) -> None:
 @pytest.mark.usefixtures("counted")
 def test_waiting_for_data_is_a_share_of_the_time(clock: Clock) -> None:
     """Three of four seconds, then none, by the hooks that Lightning calls around the loader."""
-    run = Run(Cost(8, 2))
+    run = Run(Cost(), 2)
     for wait, work in ((7, 1), (3, 1), (0, 2), (0, 2)):
         with run.trainer.profiler.profile(NEXT):
             clock.run(wait)
@@ -143,7 +152,7 @@ def test_operations_and_utilisation_follow_from_the_speed(clock: Clock, monkeypa
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: A100)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 2**32)
-    run = Run(Cost(8, 1), "cuda", "bf16-mixed")
+    run = Run(Cost(), 1, "cuda", "bf16-mixed")
     run.step()
     clock.run(0.25)
     run.step()
@@ -159,7 +168,7 @@ def test_operations_and_utilisation_follow_from_the_speed(clock: Clock, monkeypa
 
 @pytest.mark.usefixtures("counted")
 def test_utilisation_is_left_out_where_the_peak_is_unknown(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    run = Run(Cost(8, 1))
+    run = Run(Cost(), 1)
     with caplog.at_level(logging.INFO, logger=cost.__name__):
         for _ in range(4):
             clock.run(1)
@@ -171,7 +180,7 @@ def test_utilisation_is_left_out_where_the_peak_is_unknown(clock: Clock, caplog:
 
 
 def test_what_cannot_be_counted_is_left_out(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    run = Run(Cost(8, 1))
+    run = Run(Cost(), 1)
     for _ in range(3):
         clock.run(1)
         run.step()
@@ -307,7 +316,7 @@ def test_a_run_logs_what_it_costs(
         max_steps=4,
         max_epochs=-1,
         logger=csv_logger(str(tmp_path)),
-        callbacks=[Cost(8, 2)],
+        callbacks=[Cost()],
         log_every_n_steps=2,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -344,7 +353,7 @@ def test_a_run_on_a_gpu_logs_its_memory(diffusion_training: Callable[..., Any], 
         devices=1,
         max_epochs=1,
         logger=csv_logger(str(tmp_path)),
-        callbacks=[Cost(8, 2)],
+        callbacks=[Cost()],
         log_every_n_steps=2,
         enable_progress_bar=False,
         enable_model_summary=False,

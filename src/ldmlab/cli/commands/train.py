@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TrainerKeys(BaseModel):
     """What Lightning's Trainer would take, and a run not. The rest of its keys are its own."""
 
-    max_steps: Count
+    max_steps: Annotated[int, Field(ge=-1, strict=True)] | None
 
 
 class TrainKeys(Keys):
@@ -36,6 +36,8 @@ class TrainKeys(Keys):
     checkpoint_every: Count
     grid_every: Count
     export_half: bool
+    figure: Annotated[str, Field(min_length=1)] | None
+    figure_mode: Literal["min", "max"]
     cache_latents: bool = True
     autoencoder_ckpt: PathText | None = None
     min_psnr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -45,11 +47,11 @@ class TrainKeys(Keys):
     grid_attention: bool = False
 
 
-def run(cfg: DictConfig) -> None:
-    """Train, and export the averaged weights."""
-    from ldmlab.cli.train import run
+def run(cfg: DictConfig) -> float | None:
+    """Train, and export the averaged weights; return the last value of the run's `figure`."""
+    from ldmlab.configs.training import train_from
 
-    run(cfg)
+    return train_from(cfg)
 
 
 def _trains(autoencoder: str) -> Callable[[DictConfig], bool]:

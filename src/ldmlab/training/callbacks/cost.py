@@ -33,8 +33,8 @@ class Cost(Throughput):
     What is not known is left out. Operations are counted when the first figures are due, and told to the loggers.
     """
 
-    def __init__(self, batch_size: int, every_n_steps: int) -> None:
-        super().__init__(batch_size, every_n_steps)
+    def __init__(self) -> None:
+        super().__init__()
         self._flops: dict[bool, dict[str, int] | None] = {}
         self._peak: tuple[float | None] | None = None  # a tuple once it was looked up
         self._data = DataWait(PassThroughProfiler())

@@ -1,4 +1,4 @@
-"""Pictures during training: samples of the averaged weights, or reconstructions, as files and in W&B."""
+"""Pictures during training: samples of the averaged weights, or reconstructions, as files and in W&B or TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from jaxtyping import UInt8
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
+from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
@@ -35,7 +37,7 @@ class PictureGrid(L.Callback):
     A grid that cannot be drawn or written is told of, once, and training goes on.
 
     Args:
-        draw: gives pictures and their labels.
+        draw: gives pictures and their labels; None where a subclass says it in `prepare`.
         folder: where the grids go.
         every_n_steps: how often.
         columns: pictures a row.
@@ -43,7 +45,12 @@ class PictureGrid(L.Callback):
     """
 
     def __init__(
-        self, draw: Draw, folder: Path, every_n_steps: int, columns: int = 4, maps: DrawSheet | None = None
+        self,
+        draw: Draw | None = None,
+        folder: Path = Path("pictures"),
+        every_n_steps: int = 500,
+        columns: int = 4,
+        maps: DrawSheet | None = None,
     ) -> None:
         self.draw = draw
         self.folder = folder
@@ -51,6 +58,14 @@ class PictureGrid(L.Callback):
         self.columns = columns
         self.maps = maps
         self._last = 0
+
+    def prepare(self, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule) -> None:
+        """Make `draw` from what a run has. Called before it begins, and from `setup` where nobody has."""
+
+    def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        """For a Trainer of the user's own."""
+        if self.draw is None:
+            self.prepare(trainer, module, trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Draw when it is time and at the end, once a step."""
@@ -67,6 +82,8 @@ class PictureGrid(L.Callback):
         finally:
             for part, training in modes.items():
                 part.training = training
+        if is_dev_run(trainer):
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind, sheet in sheets.items():
             suffix = "" if kind == "pictures" else f"-{kind}"
@@ -74,14 +91,18 @@ class PictureGrid(L.Callback):
             _log(trainer, kind, sheet, step)
 
     def _sheets(self, module: L.LightningModule) -> dict[str, Image.Image]:
+        assert self.draw is not None
         sheets = {"pictures": contact_sheet(*self.draw(module), columns=self.columns)}
         return sheets if self.maps is None else {**sheets, "attention": self.maps(module)}
 
 
 def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
+    at = step - 1  # as Lightning counts: the first step's losses are at 0
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
-            logger.log_image(kind, [sheet], step=step - 1)  # as Lightning counts: the first step's losses are at 0
+            logger.log_image(kind, [sheet], step=at)
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(kind, np.asarray(sheet), at, dataformats="HWC")
 
 
 def sample_drawer(drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:

@@ -10,24 +10,31 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from ldmlab.training.callbacks.going_on import validation_is_due, write_row
+from ldmlab.training.checkpoint_io import CHECKPOINT
+from ldmlab.training.dev_run import is_dev_run
+from ldmlab.training.signals import STOP
 
 
 class LastCheckpoint(Checkpoint):
-    """Replaces a checkpoint, whole, every n steps, at the last step, and when the run is asked to stop.
+    """Replaces `last.ckpt`, whole, every n steps, at the last step, and when the run is asked to stop.
 
     Always as at the end of a batch, so that a run that is made longer counts its steps as one that never stopped.
 
     Args:
-        path: the checkpoint.
         every_n_steps: how often.
-        asked: gives what to raise once the step is finished and saved, if the run is to stop.
+        path: the checkpoint; `last.ckpt` in the Trainer's `default_root_dir` if not given.
+        asked: gives what to raise once the step is finished and saved, if the run is to stop; by default, what a signal
+            asks for.
     """
 
     def __init__(
-        self, path: Path, every_n_steps: int, asked: Callable[[], BaseException | None] = lambda: None
+        self,
+        every_n_steps: int,
+        path: Path | None = None,
+        asked: Callable[[], BaseException | None] = STOP.asked,
     ) -> None:
-        self.path = path
         self.every_n_steps = every_n_steps
+        self.path = path
         self.asked = asked
         self._saved = self._step = 0
         self._loops: dict[str, Any] | None = None
@@ -46,7 +53,8 @@ class LastCheckpoint(Checkpoint):
         stepped, self._step = step != self._step, step
         due = step % self.every_n_steps == 0 or step == trainer.max_steps or self.asked() is not None
         due |= trainer.should_stop  # trainer.max_time is over
-        self._loops = trainer.fit_loop.state_dict() if stepped and validation_is_due(trainer) else None
+        more_follows = validation_is_due(trainer) or trainer.is_last_batch
+        self._loops = trainer.fit_loop.state_dict() if stepped and more_follows else None
         if stepped and due:
             write_row(trainer, last=step == trainer.max_steps)
             self._save(trainer)
@@ -57,14 +65,20 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
         self._stop(trainer)
 
+    def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save what a validation, or the end of an epoch, has ended early."""
+        if self._saved != trainer.global_step:
+            self._save(trainer)
+
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Within a validation, save where the run was before it."""
-        if trainer.validating and self._loops is not None:
+        """Within a validation, or after the last batch of an epoch, save where the run was before it."""
+        if self._loops is not None:
             checkpoint["loops"]["fit_loop"] = self._loops
 
     def _save(self, trainer: L.Trainer) -> None:
         self._saved = trainer.global_step
-        trainer.save_checkpoint(self.path, weights_only=False)
+        if not is_dev_run(trainer):
+            trainer.save_checkpoint(self.path or Path(trainer.default_root_dir) / CHECKPOINT, weights_only=False)
 
     def _stop(self, trainer: L.Trainer) -> None:
         error = self.asked()

@@ -35,12 +35,12 @@ class ProgressLines(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """A resumed run counts from where it goes on."""
-        self._pace = Pace(trainer.max_steps, trainer.global_step, self.seconds)
+        self._pace = Pace(length(trainer), trainer.global_step, self.seconds)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Print when it is time, and at the end."""
         self._pace.done = trainer.global_step
-        if (self._pace.is_due() or trainer.global_step >= trainer.max_steps) and trainer.is_global_zero:
+        if (self._pace.is_due() or trainer.global_step == trainer.max_steps) and trainer.is_global_zero:
             metrics = "  ".join(_shown(trainer))
             print(f"step {self._pace.status()}  {metrics}", flush=True)
 
@@ -65,17 +65,18 @@ class ProgressLine(L.Callback):
             return
         width = self._bar_width(trainer)
         bar = [BarColumn(bar_width=width)] if width else []
-        columns = [TextColumn("{task.completed:.0f}/{task.total:.0f}"), *bar, TimeRemainingColumn(compact=True)]
+        count = "{task.completed:.0f}" if length(trainer) is None else "{task.completed:.0f}/{task.total:.0f}"
+        columns = [TextColumn(count), *bar, TimeRemainingColumn(compact=True)]
         metrics = TextColumn("{task.fields[metrics]}", markup=False)
         self._progress = Progress(*columns, metrics, console=self.console, refresh_per_second=4)
-        self._task = self._progress.add_task("", total=trainer.max_steps, completed=trainer.global_step, metrics="")
+        self._task = self._progress.add_task("", total=length(trainer), completed=trainer.global_step, metrics="")
         self._progress.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Move the bar on, and show the newest metrics beside it."""
         if self._progress is not None:
             now = time.monotonic()
-            if now >= self._due or trainer.global_step >= trainer.max_steps:
+            if now >= self._due or trainer.global_step == trainer.max_steps:
                 self._due, self._shown = now + REFRESH, self._fitting(trainer)
             self._progress.update(self._task, completed=trainer.global_step, metrics=self._shown)
 
@@ -112,6 +113,11 @@ class ProgressLine(L.Callback):
                 break
             shown = longer
         return shown
+
+
+def length(trainer: L.Trainer) -> int | None:
+    """Steps of a run; None for one that ends by the clock alone."""
+    return trainer.max_steps if trainer.max_steps >= 0 else None
 
 
 def _steps_width(trainer: L.Trainer) -> int:

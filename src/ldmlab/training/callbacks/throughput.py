@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -16,20 +17,10 @@ class Throughput(L.Callback):
     """Logs `images_per_second` over all ranks, averaged over the steps since it was last logged.
 
     The clock stands still while a run validates. It is read on the host, and no step waits for the GPU because of it:
-    the host runs ahead by less than a step or two, of the `every_n_steps` between two readings.
-
-    Args:
-        batch_size: images of one step, all ranks together.
-        every_n_steps: how often it is measured.
+    the host runs ahead by less than a step or two, of the `trainer.log_every_n_steps` between two readings.
     """
 
-    def __init__(self, batch_size: int, every_n_steps: int) -> None:
-        if every_n_steps < 1:
-            raise ValueError(
-                f"trainer.log_every_n_steps={every_n_steps}: give the steps between two rows, for example 50"
-            )
-        self.batch_size = batch_size
-        self.every_n_steps = every_n_steps
+    def __init__(self) -> None:
         self._since: tuple[int, float] | None = None
         self._paused = 0.0
 
@@ -42,9 +33,10 @@ class Throughput(L.Callback):
             if (batch_index + 1) % trainer.accumulate_grad_batches:
                 return  # in the middle of a step
             self.begin(trainer)
-        elif step % self.every_n_steps == 0 and step > self._since[0]:
+        elif _is_logged(trainer, step) and step > self._since[0]:
             steps, seconds = step - self._since[0], now - self._since[1]
-            figures = self.figures(trainer, module, batch, steps * self.batch_size / seconds, seconds)
+            speed = steps * _images_of_a_step(trainer, batch) / seconds
+            figures = self.figures(trainer, module, batch, speed, seconds)
             for name, value in figures.items():
                 on_host = torch.tensor(value)  # which Lightning looks at in every step
                 module.log(name, on_host, prog_bar=True, batch_size=1)
@@ -77,3 +69,14 @@ class Throughput(L.Callback):
         """Let the clock run again."""
         if self._since is not None:
             self._since = self._since[0], self._since[1] + time.perf_counter() - self._paused
+
+
+def _is_logged(trainer: L.Trainer, step: int) -> bool:
+    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return every > 0 and step % every == 0
+
+
+def _images_of_a_step(trainer: L.Trainer, batch: Mapping[str, Any]) -> int:
+    """Of all ranks together."""
+    of_a_batch = len(batch["moments"] if "moments" in batch else batch["images"])
+    return of_a_batch * trainer.world_size * trainer.accumulate_grad_batches

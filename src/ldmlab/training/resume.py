@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
-from torch.optim import Optimizer
 
-from ldmlab.cli.export_run import MODEL
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.models.build import OBJECTIVE
 from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
@@ -21,19 +18,17 @@ from ldmlab.models.component import with_defaults
 from ldmlab.models.plain_data import require_plain, shown
 from ldmlab.models.shipped import is_shipped
 from ldmlab.torch_file import require_tensors
-from ldmlab.training.autoencoder import AutoencoderTraining
-from ldmlab.training.checkpoint_io import PREVIOUS
+from ldmlab.training.base import Training
+from ldmlab.training.checkpoint_io import CHECKPOINT, PREVIOUS
+from ldmlab.training.export import MODEL
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.optimizers import optimizer_names
+from ldmlab.training.stepping import require_same_stepping
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "last.ckpt"
 LAST, AUTO = "last", "auto"
 LIGHTNINGS_OWN = "hpc_ckpt_*.ckpt"
 """What Lightning writes under SLURM, and would go on from by itself."""
-FREE_TO_CHANGE = {"params", "lr", "initial_lr", "fused", "foreach", "capturable", "differentiable"}
-"""Settings of an optimizer that a run may go on with changed, or that do not change what it does."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +50,23 @@ class Start:
         """How many are done."""
         return int(self.content["global_step"])
 
-    def without_tensors(self) -> Start:
-        """This start without the checkpoint's tensors, to be kept while the run trains."""
-        return Start(self.path, {"global_step": self.steps}, self.own)
+    def let_go(self) -> None:
+        """Keep nothing of the content but the number of steps, while the run trains."""
+        steps = self.steps
+        self.content.clear()
+        self.content["global_step"] = steps
 
 
-def find_start(cfg: DictConfig) -> Start | None:
-    """The checkpoint that `ckpt_path` asks for; None to begin.
+def find_start(folder: Path, asked: str | None) -> Start | None:
+    """The checkpoint that a run goes on from; None to begin.
+
+    Args:
+        folder: of the run.
+        asked: a path, "last" for the newest in the folder, "auto" for that or the begin, None for the begin.
 
     Raises:
         ValueError: there is none, it is damaged or not ours, or the folder holds what this run would overwrite.
     """
-    folder, asked = Path(cfg.output_dir), cfg.ckpt_path
     there = [path for path in (folder / CHECKPOINT, folder / PREVIOUS, *folder.glob(LIGHTNINGS_OWN)) if path.exists()]
     if not there and (folder / MODEL).exists() and asked != LAST:
         raise ValueError(
@@ -133,13 +133,17 @@ def _read(path: Path, own: bool) -> Start:
     return Start(path, content, own)
 
 
-def require_same_run(
-    cfg: DictConfig, module: AutoencoderTraining | LatentDiffusionTraining, data: ShardDataModule, start: Start
-) -> None:
+def require_same_run(module: Training, data: ShardDataModule, start: Start, steps: int) -> None:
     """Refuse a run that could not go on from its checkpoint as the one before would have.
 
+    Args:
+        module: to be trained on.
+        data: to train on.
+        start: where it goes on.
+        steps: of the run in all.
+
     Raises:
-        ValueError: it has another model, optimizer, or data.
+        ValueError: it has another model, optimizer, scheduler, or data.
     """
     path, state = start.path, start.content["state_dict"]
     stored, config = _up_to_date(start.content["config"], module.model_config), module.model_config
@@ -153,8 +157,7 @@ def require_same_run(
     if isinstance(module, LatentDiffusionTraining):
         _require_same_autoencoder(module, state, path)
         _take_conditioner(module, state, path)
-    _require_same_optimizers(module.new_optimizers(), start)
-    data.allow_other_data = cfg.allow_other_data
+    require_same_stepping(module, start.content, path, steps)
     try:
         data.require_same_order(start.content.get("ShardDataModule", {}))
     except ValueError as error:
@@ -182,26 +185,6 @@ def _take_conditioner(module: LatentDiffusionTraining, state: Mapping[str, Tenso
     prefix = "model.conditioner."
     own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     load_weights(module.model.conditioner, own, path)
-
-
-def _require_same_optimizers(optimizers: list[Optimizer], start: Start) -> None:
-    """Their states would be taken over, and with them the settings, whatever this run asks for."""
-    stored = start.content["optimizer_states"]
-    names = start.content.get("optimizers")
-    now = optimizer_names(optimizers)
-    if len(stored) != len(now) or (names is not None and names != now):
-        raise ValueError(
-            f"ckpt_path={start.path}: was trained with {', '.join(names or [f'{len(stored)} optimizers'])}, this run "
-            f"has {', '.join(now)}; resume with the same optimizer"
-        )
-    for optimizer, old in zip(optimizers, stored, strict=True):
-        for group, settings in zip(optimizer.param_groups, old["param_groups"], strict=False):
-            for name in sorted(settings.keys() - FREE_TO_CHANGE):
-                if name not in group or group[name] != settings[name]:
-                    raise ValueError(
-                        f"ckpt_path={start.path}: was trained with optimizer.{name}={settings[name]}, this run has "
-                        f"{group.get(name, 'no such setting')}; resume with the same optimizer (lr may change)"
-                    )
 
 
 def last_good(folder: Path, otherwise: str) -> str:

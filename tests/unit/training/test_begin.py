@@ -6,8 +6,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from ldmlab.cli.train import _latent_diffusion
+from ldmlab.configs.training import build_training
 from ldmlab.models.build import build_autoencoder, build_latent_diffusion
+from ldmlab.training.begin import Beginning
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 
 def test_a_seed_gives_the_weights_that_it_always_gave(dit: Path) -> None:
@@ -15,7 +17,8 @@ def test_a_seed_gives_the_weights_that_it_always_gave(dit: Path) -> None:
     cfg = OmegaConf.load(dit / ".hydra/config.yaml")
     assert isinstance(cfg, DictConfig)
     torch.manual_seed(7)
-    module = _latent_diffusion(cfg, instantiate(cfg.data, seed=7), None, None)
+    module = build_training(cfg, instantiate(cfg.data, seed=7), Beginning())
+    assert isinstance(module, LatentDiffusionTraining)
     torch.manual_seed(7)
     autoencoder = build_autoencoder(module.model_config["autoencoder"])
     model = build_latent_diffusion(module.model_config, autoencoder)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from ldmlab.models.build import LARGEST_GRID, build_outline
@@ -55,16 +54,19 @@ class Origin:
         return None if base == grid else base
 
 
-def origin(cfg: DictConfig) -> Origin | None:
-    """The model that `init_ckpt` names.
+def read_origin(ckpt: str | None) -> Origin | None:
+    """The model that `init_ckpt` names; None where it names none.
+
+    Args:
+        ckpt: a file, or the name of a model that comes with ldmlab.
 
     Raises:
         ValueError: the file is absent, damaged, unsafe or not ours.
     """
-    if cfg.init_ckpt is None:
+    if ckpt is None:
         return None
     try:
-        path, checkpoint = read_stored(cfg.init_ckpt)
+        path, checkpoint = read_stored(ckpt)
     except ValueError as error:
         raise ValueError(str(error).replace("ckpt=", f"{KEY}=", 1)) from error
     return Origin(path, checkpoint.config, checkpoint.state)

@@ -1,0 +1,104 @@
+"""What trainings of autoencoders and of diffusion models share: optimizers, learning rates, what a checkpoint says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ldmlab.training.failures import LossWatch, check_finite_state
+from ldmlab.training.learning_rate import LearningRate, constant, scheduler_names
+from ldmlab.training.memory_format import keep_kernels, lay_out_states
+from ldmlab.training.optimizers import optimizer_names, parameter_groups
+
+OptimizerFactory = Callable[[list[Any]], Optimizer]
+
+
+class Training(L.LightningModule):
+    """A model while it is trained.
+
+    Args:
+        optimizer: from parameters to an optimizer.
+        learning_rate: how its rate changes; constant if not given.
+        decay_vectors: False spares norms and biases the weight decay.
+        nan_check_every: losses between two looks whether they are finite, see `LossWatch`.
+        model_config: what built the model, stored in every checkpoint as it is.
+
+    Attributes:
+        trained_on: the data, see `ldmlab.models.checkpoints.Checkpoint`; stored in every checkpoint as well.
+    """
+
+    def __init__(
+        self,
+        optimizer: OptimizerFactory,
+        learning_rate: LearningRate | None = None,
+        nan_check_every: int = 50,
+        model_config: Mapping[str, Any] | None = None,
+        decay_vectors: bool = True,
+    ) -> None:
+        super().__init__()
+        self.decay_vectors = decay_vectors
+        self.make_optimizer = optimizer
+        self.learning_rate = learning_rate or LearningRate()
+        self.watch = LossWatch(nan_check_every)
+        self.model_config = dict(model_config or {})
+        self.trained_on: dict[str, Any] | None = None
+
+    def new_optimizers(self) -> list[Optimizer]:
+        """The optimizers without a state; the first is the one whose learning rate changes."""
+        raise NotImplementedError
+
+    def new_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        """One of them."""
+        return self.make_optimizer(parameter_groups(parameters, self.decay_vectors))
+
+    def new_schedulers(self, optimizers: list[Optimizer], steps: int) -> list[LRScheduler]:
+        """Those of a run of so many steps. ValueError where there are too few."""
+        first, *others = optimizers
+        return [self.learning_rate.schedule(first, steps), *map(constant, others)]
+
+    def configure_optimizers(self) -> Any:
+        """All of them. They are stepped by `step_schedulers`, so that a run goes on exactly from any step."""
+        optimizers = self.new_optimizers()
+        schedulers = self.new_schedulers(optimizers, self.trainer.max_steps)
+        told = {"reduce_on_plateau": False} if self.automatic_optimization else {}  # otherwise Lightning asks no more
+        return optimizers, [{"scheduler": each, "interval": "step", **told} for each in schedulers]
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Nothing: Lightning counts epochs' last steps after a checkpoint may have been written."""
+
+    def step_schedulers(self, step: int) -> None:
+        """After a step of the optimizer, before anything is saved.
+
+        Args:
+            step: how many are done.
+        """
+        self.learning_rate.step(self._changing(), step, self.current_epoch + 1, self.trainer.is_last_batch)
+
+    def on_validation_end(self) -> None:
+        """Let a scheduler that looks at a figure look."""
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.learning_rate.look(self._changing(), self.trainer.callback_metrics)
+
+    def on_train_start(self) -> None:
+        """Go on also from a checkpoint of a machine that laid tensors out, or stepped them, otherwise."""
+        keep_kernels(self.trainer.optimizers)
+        lay_out_states(self.trainer.optimizers)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what the model is and was trained on, and by what; refuse weights that are not finite."""
+        self.watch.look()
+        check_finite_state(checkpoint["state_dict"], self.global_step)
+        checkpoint["config"] = self.model_config
+        checkpoint["data"] = self.trained_on
+        checkpoint["optimizers"] = optimizer_names(self.trainer.optimizers)
+        checkpoint["schedulers"] = scheduler_names(each.scheduler for each in self.trainer.lr_scheduler_configs)
+
+    def _changing(self) -> list[LRScheduler]:
+        """The first optimizer's scheduler."""
+        return [each.scheduler for each in self.trainer.lr_scheduler_configs[:1]]

@@ -1,0 +1,180 @@
+"""Makes Lightning's Trainer for a run: what the user asks of it, and what a run's promises need."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.precision import Precision as PrecisionPlugin
+from lightning.pytorch.profilers import AdvancedProfiler, Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from ldmlab.training.autoencoder import AutoencoderTraining
+from ldmlab.training.base import Training
+from ldmlab.training.callbacks.going_on import GoingOn
+from ldmlab.training.callbacks.grids import PictureGrid
+from ldmlab.training.callbacks.last import LastCheckpoint
+from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
+from ldmlab.training.checkpoint_io import AtomicCheckpointIO
+from ldmlab.training.precision import HalfWeights, precision_plugin, training_precision
+
+Trainer = L.Trainer
+ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
+RANKS = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+"""What launchers of several processes say of their number: torchrun, Slurm, MPI."""
+STEPS = 20_000
+"""Of a run whose length nobody says."""
+PROFILERS: dict[str, type[Profiler]] = {
+    "simple": SimpleProfiler,
+    "advanced": AdvancedProfiler,
+    "pytorch": PyTorchProfiler,
+}
+BARS = (ProgressBar, ProgressLine, ProgressLines)
+LATE = (Checkpoint, LastCheckpoint, PictureGrid, GoingOn)
+"""Callbacks that come after the others, in this order: a checkpoint is written before pictures are drawn."""
+
+
+def make_trainer(
+    make: partial[L.Trainer],
+    folder: Path,
+    precision: str = "auto",
+    callbacks: Iterable[L.Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> L.Trainer:
+    """The Trainer of a run. Writes nothing, so that it comes before all else.
+
+    Args:
+        make: Lightning's Trainer with what the user asks of it. `max_steps=None` leaves the length to `max_epochs`, or
+            is 20,000; `precision` are Lightning's names, see `training_precision`.
+        folder: of the run.
+        precision: what it computes in.
+        callbacks: of the run, among them a `LastCheckpoint`.
+        loggers: of the run; any number.
+
+    Raises:
+        ValueError: an argument that the Trainer does not take, or that no run here could go on with.
+    """
+    settings = dict(make.keywords)
+    _require_one_process(settings)
+    lightnings, accelerator = settings.pop("precision", None), settings.get("accelerator", "auto")
+    plugins = [AtomicCheckpointIO(), *_listed(settings.pop("plugins", None))]
+    callbacks = [*callbacks, *_listed(settings.pop("callbacks", None))]
+    if not settings.get("enable_progress_bar", True):
+        callbacks = [each for each in callbacks if not isinstance(each, BARS)]
+    settings |= {
+        "callbacks": callbacks,
+        "plugins": plugins,
+        "logger": list(loggers) or False,
+        "default_root_dir": folder,
+        "profiler": _profiler(settings.get("profiler"), folder),
+        "use_distributed_sampler": False,  # the data have an order of their own
+        "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
+        "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
+    }
+    try:
+        trainer: L.Trainer = make.func(**(settings | _lengths(settings)))
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", str(error)):
+            told = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
+            raise ValueError(f"trainer.accelerator={accelerator}: {error}; {told}") from error
+        raise ValueError(f"trainer: {error}") from error
+    if trainer.world_size > 1:
+        raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")
+    device = trainer.strategy.root_device
+    if not any(isinstance(each, PrecisionPlugin) for each in plugins):
+        trainer.strategy.precision_plugin = precision_plugin(*training_precision(precision, lightnings, device))
+    trainer.max_time = settings.get("max_time")  # type: ignore[attr-defined]  # to be told if it ends the run
+    trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
+    return trainer
+
+
+def require_what_training_takes(trainer: L.Trainer, module: Training) -> None:
+    """An autoencoder has two optimizers, which Lightning neither clips nor accumulates for.
+
+    Raises:
+        ValueError: the Trainer is asked to.
+    """
+    if not isinstance(module, AutoencoderTraining):
+        return
+    if trainer.gradient_clip_val is not None:
+        raise ValueError(
+            f"trainer.gradient_clip_val={trainer.gradient_clip_val}: an autoencoder clips by its own norm; use "
+            "training.gradient_clip"
+        )
+    if trainer.accumulate_grad_batches != 1:
+        raise ValueError(
+            f"trainer.accumulate_grad_batches={trainer.accumulate_grad_batches}: an autoencoder steps after each "
+            "batch; use a larger data.batch_size"
+        )
+    if isinstance(trainer.precision_plugin, HalfWeights):
+        raise ValueError(
+            "trainer.precision=bf16-true: an autoencoder has no averaged weights to keep what bf16 rounds away; use "
+            "bf16-mixed"
+        )
+
+
+def limit_to_epochs(trainer: L.Trainer, batches: int) -> None:
+    """Let a run of so many epochs be one of so many steps, which learning rates, progress and checkpoints go by.
+
+    Args:
+        trainer: with `max_epochs`, or without.
+        batches: that the data give in an epoch.
+    """
+    epochs, limit = trainer.max_epochs, trainer.limit_train_batches
+    if epochs is None or epochs < 0:
+        return
+    used = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    steps = epochs * ceil(used / trainer.accumulate_grad_batches)
+    trainer.fit_loop.epoch_loop.max_steps = steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)
+
+
+def _place(callback: L.Callback) -> int:
+    return max((place for place, kind in enumerate(LATE, 1) if isinstance(callback, kind)), default=0)
+
+
+def _lengths(settings: dict[str, Any]) -> dict[str, Any]:
+    """How long a run is and how often it validates, where Lightning would have it otherwise."""
+    steps, epochs = settings.get("max_steps"), settings.get("max_epochs")
+    if steps is None:
+        steps = STEPS if epochs is None else -1
+    if steps < 0 and (epochs is None or epochs < 0) and settings.get("max_time") is None:
+        raise ValueError(f"max_steps={steps}: such a run never ends; give trainer.max_steps, max_epochs or max_time")
+    lengths: dict[str, Any] = {"max_steps": steps, "max_epochs": -1 if epochs is None else epochs}
+    if isinstance(settings.get("val_check_interval"), float) and settings.get("check_val_every_n_epoch") is None:
+        lengths["check_val_every_n_epoch"] = 1  # a share is one of an epoch
+    on_cpu = settings.get("accelerator") == "cpu" or not torch.cuda.is_available()
+    if settings.get("devices") == [0] and on_cpu:
+        lengths["devices"] = 1  # Lightning counts CPUs, and does not number them
+    return lengths
+
+
+def _profiler(asked: Any, folder: Path) -> Any:
+    """One that writes its report into the run's folder."""
+    kind = PROFILERS.get(asked) if isinstance(asked, str) else None
+    return asked if kind is None else kind(dirpath=folder, filename="profile")
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _require_one_process(settings: dict[str, Any]) -> None:
+    for name in RANKS:
+        if os.environ.get(name, "1").strip() not in ("", "0", "1"):
+            raise ValueError(f"{name}={os.environ[name]}: this is one of several processes; {ONE_DEVICE}")
+    if settings.get("num_nodes", 1) != 1:
+        raise ValueError(f"trainer.num_nodes={settings['num_nodes']}: {ONE_DEVICE}")
+    strategy = settings.get("strategy", "auto")
+    if strategy not in ("auto", "single_device"):
+        raise ValueError(f"trainer.strategy={strategy}: {ONE_DEVICE}, and leave trainer.strategy=auto")
