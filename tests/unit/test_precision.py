@@ -114,9 +114,9 @@ def test_at_least_fp32() -> None:
 def test_the_commands_take_these_names() -> None:
     from typing import get_args
 
-    from ldmlab.configs import schema
+    from ldmlab.configs import keys
 
-    assert get_args(schema.Precision) == PRECISIONS
+    assert get_args(keys.Precision) == PRECISIONS
 
 
 @pytest.mark.parametrize(("name", "last"), [("bf16", True), ("fp16", True), ("tf32", False), ("fp32", False)])
