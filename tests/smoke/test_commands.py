@@ -46,17 +46,20 @@ def run(*argv: object, cwd: Path) -> str:
     return out
 
 
-def test_from_nothing_to_figures(tiny: Tiny, tmp_path: Path) -> None:
+def test_from_nothing_to_figures(tiny: Tiny, ldmlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data and samples as a user has them, from processes; what lies between in this one."""
+    monkeypatch.chdir(tmp_path)
     out = run(
         "data", "data.path=data", "dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16",
         cwd=tmp_path,
     )  # fmt: skip
     assert "48 train, 16 heldout samples; 4 shards written, 0 kept" in out
-    out = run("train", *tiny["autoencoder"], "data.path=data", "output_dir=autoencoder", cwd=tmp_path)
-    assert "step 4/4" in out
-    assert out.endswith(f"model: {tmp_path / 'autoencoder/model.safetensors'}\n")
+    done = ldmlab("train", *tiny["autoencoder"], "data.path=data", "output_dir=autoencoder")
+    assert done.code == 0, done.err
+    assert "step 4/4" in done.out
+    assert done.out.endswith(f"model: {tmp_path / 'autoencoder/model.safetensors'}\n")
     ckpt = "autoencoder_ckpt=autoencoder/model.safetensors"
-    run("train", *tiny["dit"], "data.path=data", ckpt, "output_dir=dit", cwd=tmp_path)
+    assert ldmlab("train", *tiny["dit"], "data.path=data", ckpt, "output_dir=dit").code == 0
     sampling = ("ckpt=dit/last.ckpt", "n=4", "sampler.steps=3", "output_dir=samples")
     out = run("sample", "a red star", "a small blue circle, at the top", *sampling, cwd=tmp_path)
     assert out.splitlines() == [
@@ -67,10 +70,8 @@ def test_from_nothing_to_figures(tiny: Tiny, tmp_path: Path) -> None:
         "a red star",
         "a small blue circle, at the top",
     ] * 2
-    out = run(
-        "evaluate", "ckpt=dit/last.ckpt", "data.path=data", "n=8", "sampler.steps=2", "output_dir=e", cwd=tmp_path
-    )
-    assert "FID-lite0" in out
+    done = ldmlab("evaluate", "ckpt=dit/last.ckpt", "data.path=data", "n=8", "sampler.steps=2", "output_dir=e")
+    assert "FID-lite0" in done.out, done.err
     assert {path.name for path in tmp_path.iterdir()} == {"data", "autoencoder", "dit", "samples", "e"}
 
 

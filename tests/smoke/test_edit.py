@@ -209,7 +209,8 @@ def test_bad_pictures(
 ) -> None:
     named = {name: tmp_path / f"{name}.png" for name in ("text", "huge", "small")}
     named["text"].write_text("no picture")
-    Image.new("1", (40_000, 40_000)).save(named["huge"])
+    if any("{huge}" in word for word in words):  # writing it takes seconds
+        Image.new("1", (40_000, 40_000)).save(named["huge"])
     Image.new("L", (32, 32), 255).save(named["small"])
     given = [word.format(picture=picture, hole=hole, **named) for word in words]
     model = f"ckpt={dit / 'model.safetensors'}"
