@@ -11,7 +11,7 @@
 | `heeding`, `full_disk` | for child processes that are interrupted; for writing where there is no space |
 
 Folders of fixtures are not to be written to: copy them, or train with an `output_dir` of the test's own. Tests run in
-one thread each, those of SLOWEST first, and coverage traces the tests of the core's rooms alone.
+one thread each, those of slow files first (`order.py`), and coverage traces the tests of the core's rooms alone.
 """
 
 from __future__ import annotations
@@ -34,20 +34,17 @@ from PIL import Image
 from ldmlab.data.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
+from .order import slowest_first
 from .tiny import AUTOENCODER, DIT, SIZE, UNET, VQ
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start; a worker is one of several on this machine
 
 CORE = {"attention", "backbones", "diffusion", "guidance", "samplers"}
 """Rooms whose coverage is measured, by the tests of their folders in tests/unit."""
-SLOWEST: tuple[str, ...] = ()
-"""Files that take longest, in this order before all others, so that the workers end together."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long; tests of a file stay together, and share its fixtures."""
-    rank = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    slowest_first(items)
 
 
 @pytest.hookimpl(wrapper=True)
