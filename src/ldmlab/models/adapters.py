@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ldmlab.models.stored import ADAPTER, require_sound, require_stored
 from ldmlab.precision import at_least_fp32
 
 KEY = "adapter_ckpt"
+BACKBONE = "denoiser.backbone."
+"""What names in files begin with."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +75,27 @@ def load_adapter(model: LatentDiffusion, ckpt: str, scale: float = 1.0, ema: boo
         ValueError: the file is absent, damaged, unsafe, holds no adapter, or that of another model.
     """
     path = Path(ckpt)
-    try:
-        checkpoint = read_adapter(path, ema)
-        base = checkpoint.config["base"]
-        if base["sha256"] != base_sha256(model):
-            raise ValueError(f"ckpt={path}: was trained on another model, {shown(base['name'])}; give it as ckpt=")
-        adapter = build_component(checkpoint.config[ADAPTER], Adapter, "adapter")
-        _fill(model, adapter, checkpoint.state, path)
-    except ValueError as error:
-        told = str(error) if str(error).startswith("ckpt=") else f"ckpt={path}: {error}"
-        raise ValueError(told.replace("ckpt=", f"{KEY}=", 1)) from error
+    with _about(path):
+        checkpoint = _read_for(model, path, ema)
+        adapter: Adapter = build_component(checkpoint.config[ADAPTER], Adapter, "adapter")
+        shapes = adapter.shapes(model.denoiser.backbone)
+        outline = {f"{BACKBONE}{name}": torch.empty(shape, device="meta") for name, shape in shapes.items()}
+        require_fit(outline, checkpoint.state, path)  # before there is memory for it
+        adapter.attach(model.denoiser.backbone)
+        _fill(model, checkpoint.state, path)
     scale_adapter(model, scale)
     return AdapterFile(path, checkpoint.sha256, scale)
+
+
+def begin_adapter(model: LatentDiffusion, ckpt: str) -> None:
+    """Take an adapter's averaged weights into one that is attached to the same model, to train it further.
+
+    Raises:
+        ValueError: as `load_adapter`, or the adapter in the file is of another shape.
+    """
+    path = Path(ckpt)
+    with _about(path):
+        _fill(model, _read_for(model, path, ema=True).state, path)
 
 
 def read_adapter(path: Path, ema: bool = True) -> Checkpoint:
@@ -119,15 +131,29 @@ def image_size(model: LatentDiffusion) -> int:
     return model.latent_shape[1] * model.autoencoder.factor
 
 
-def _fill(model: LatentDiffusion, adapter: Adapter, state: Mapping[str, Tensor], path: Path) -> None:
-    """Attach, and load what is in the file, which has been found to fit before there is memory for it."""
-    prefix = "denoiser.backbone."
-    shapes = adapter.shapes(model.denoiser.backbone)
-    outline = {f"{prefix}{name}": torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    require_fit(outline, state, path)
-    require_sound(outline, state)
-    adapter.attach(model.denoiser.backbone)
+def _read_for(model: LatentDiffusion, path: Path, ema: bool) -> Checkpoint:
+    """An adapter's file, which has to belong to this model."""
+    checkpoint = read_adapter(path, ema)
+    base = checkpoint.config["base"]
+    if base["sha256"] != base_sha256(model):
+        raise ValueError(f"ckpt={path}: was trained on another model, {shown(base['name'])}; give that one")
+    return checkpoint
+
+
+def _fill(model: LatentDiffusion, state: Mapping[str, Tensor], path: Path) -> None:
     parameters = adapter_parameters(model)
+    require_fit(parameters, state, path)
+    require_sound(parameters, state)
     with torch.no_grad():
         for name, tensor in state.items():
             parameters[name].copy_(tensor)
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    """Name the key and the file in what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        told = str(error) if str(error).startswith("ckpt=") else f"ckpt={path}: {error}"
+        raise ValueError(told.replace("ckpt=", f"{KEY}=", 1)) from error
