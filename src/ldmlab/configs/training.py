@@ -14,11 +14,13 @@ from ldmlab.configs.build import from_user, resolved
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
 from ldmlab.models.build import DIFFUSION_GROUPS
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL, is_shipped
 from ldmlab.progress import quiet_lightning, track
+from ldmlab.training.adapting import adapter_to_train
 from ldmlab.training.base import OptimizerFactory, Training
 from ldmlab.training.begin import Beginning, autoencoder_to_train, diffusion_to_train
-from ldmlab.training.export import Export
+from ldmlab.training.export import ADAPTER, MODEL, Export
 from ldmlab.training.learning_rate import LearningRate
 from ldmlab.training.optimizers import optimizer_factory
 from ldmlab.training.origin import read_origin
@@ -54,10 +56,12 @@ def train_from(cfg: DictConfig) -> float | None:
         data.progress = partial(track, what="reading shards")
         data.allow_other_data = cfg.allow_other_data
         data.require_shards()
-        beginning = Beginning(start, read_origin(cfg.init_ckpt), from_user)
+        origin = None if cfg.get("adapter") else read_origin(cfg.init_ckpt)
+        beginning = Beginning(start, origin, from_user)
         module = build_training(cfg, data, beginning)
         module.trained_on = remembered(cfg.data, data)
-        run = Run(Export(folder, cfg.export_half, _lender(cfg)), start, **_rest(cfg), settings=resolved(cfg))
+        export = Export(folder, cfg.export_half, _lender(cfg), ADAPTER if cfg.get("adapter") else MODEL)
+        run = Run(export, start, **_rest(cfg), settings=resolved(cfg))
         return train(module, data, trainer, run)
 
 
@@ -113,13 +117,7 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -
 
 
 def _latent_diffusion(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:
-    if cfg.autoencoder_ckpt is None and beginning.origin is not None and beginning.origin.has_autoencoder:
-        cfg.autoencoder_ckpt = cfg.init_ckpt  # latents that its denoiser knows
-    _require_an_autoencoder(cfg)
-    sections = {group: resolved(cfg[group]) for group in DIFFUSION_GROUPS}
-    model, config = diffusion_to_train(
-        sections, cfg.data.image_size, beginning, cfg.autoencoder_ckpt, cfg.conditioner_ckpt
-    )
+    model, config = (_adapted if cfg.get("adapter") else _whole)(cfg, beginning)
     data.needs = Needs.of(model.conditioner.reads, model.conditioner.classes)
     training: Training = instantiate(cfg.training, _partial_=True)(
         model=model,
@@ -129,6 +127,20 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule, beginning: Beginni
         model_config=config,
     )
     return training
+
+
+def _whole(cfg: DictConfig, beginning: Beginning) -> tuple[LatentDiffusion, dict[str, Any]]:
+    if cfg.autoencoder_ckpt is None and beginning.origin is not None and beginning.origin.has_autoencoder:
+        cfg.autoencoder_ckpt = cfg.init_ckpt  # latents that its denoiser knows
+    _require_an_autoencoder(cfg)
+    sections = {group: resolved(cfg[group]) for group in DIFFUSION_GROUPS}
+    return diffusion_to_train(sections, cfg.data.image_size, beginning, cfg.autoencoder_ckpt, cfg.conditioner_ckpt)
+
+
+def _adapted(cfg: DictConfig, beginning: Beginning) -> tuple[LatentDiffusion, dict[str, Any]]:
+    cfg.autoencoder_ckpt = cfg.init_ckpt
+    begin = None if beginning.start else cfg.adapter_ckpt
+    return adapter_to_train(resolved(cfg.adapter), cfg.init_ckpt, cfg.data.image_size, begin, beginning.make)
 
 
 def _require_an_autoencoder(cfg: DictConfig) -> None:

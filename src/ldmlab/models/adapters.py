@@ -28,11 +28,12 @@ BACKBONE = "denoiser.backbone."
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """Where a model's adapter came from, and how much of it is shown."""
+    """Where a model's adapter came from, how much of it is shown, and what it was trained on, see `Checkpoint`."""
 
     path: Path
     sha256: str
     scale: float
+    data: dict[str, Any] | None = None
 
     def record(self) -> dict[str, str | float]:
         """What is written of the adapter beside pictures and figures, without folders."""
@@ -57,9 +58,9 @@ def adapt(
         ValueError: the model has no layer that it adapts.
     """
     adapter: Adapter = make(section, Adapter, "adapter")
-    known_as = {"sha256": base_sha256(model), "name": Path(base).name if Path(base).is_file() else base}
+    known_as = {"base": base_sha256(model), "base_name": Path(base).name if Path(base).is_file() else base}
     adapter.attach(model.denoiser.backbone)
-    return {"model": ADAPTER, ADAPTER: dict(section), "base": known_as, "image_size": image_size(model)}
+    return {"model": ADAPTER, ADAPTER: dict(section), **known_as, "image_size": image_size(model)}
 
 
 def load_adapter(model: LatentDiffusion, ckpt: str, scale: float = 1.0, ema: bool = True) -> AdapterFile:
@@ -84,7 +85,7 @@ def load_adapter(model: LatentDiffusion, ckpt: str, scale: float = 1.0, ema: boo
         adapter.attach(model.denoiser.backbone)
         _fill(model, checkpoint.state, path)
     scale_adapter(model, scale)
-    return AdapterFile(path, checkpoint.sha256, scale)
+    return AdapterFile(path, checkpoint.sha256, scale, checkpoint.data)
 
 
 def begin_adapter(model: LatentDiffusion, ckpt: str) -> None:
@@ -108,8 +109,7 @@ def read_adapter(path: Path, ema: bool = True) -> Checkpoint:
     config = require_stored(checkpoint.config)
     if config["model"] != ADAPTER:
         raise ValueError(f"ckpt={path}: holds a {config['model'].replace('_', ' ')} and no adapter")
-    base = config.get("base")
-    if not isinstance(base, dict) or not all(isinstance(base.get(key), str) for key in ("sha256", "name")):
+    if not all(isinstance(config.get(key), str) for key in ("base", "base_name")):
         raise ValueError(f"ckpt={path}: does not say which model it belongs to")
     return checkpoint
 
@@ -134,9 +134,9 @@ def image_size(model: LatentDiffusion) -> int:
 def _read_for(model: LatentDiffusion, path: Path, ema: bool) -> Checkpoint:
     """An adapter's file, which has to belong to this model."""
     checkpoint = read_adapter(path, ema)
-    base = checkpoint.config["base"]
-    if base["sha256"] != base_sha256(model):
-        raise ValueError(f"ckpt={path}: was trained on another model, {shown(base['name'])}; give that one")
+    if checkpoint.config["base"] != base_sha256(model):
+        name = shown(checkpoint.config["base_name"])
+        raise ValueError(f"ckpt={path}: was trained on another model, {name}; give that one")
     return checkpoint
 
 

@@ -76,8 +76,10 @@ def load_model(
             f"ckpt={path}: holds a text encoder alone; give it to `ldmlab import` as conditioner_ckpt={path}"
         )
     model = _restored(partial(build_whole, config), checkpoint.state, path)
-    adapter = None if adapter_ckpt is None else load_adapter(model, adapter_ckpt, adapter_scale, ema)
-    return Loaded(model.eval(), path, checkpoint, adapter)
+    if adapter_ckpt is None:
+        return Loaded(model.eval(), path, checkpoint)
+    adapter = load_adapter(model, adapter_ckpt, adapter_scale, ema)
+    return Loaded(model.eval(), path, replace(checkpoint, data=adapter.data), adapter)
 
 
 def load_latent_diffusion(

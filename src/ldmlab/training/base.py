@@ -94,10 +94,21 @@ class Training(L.LightningModule):
         """Say what the model is and was trained on, and by what; refuse weights that are not finite."""
         self.watch.look()
         check_finite_state(checkpoint["state_dict"], self.global_step)
+        checkpoint["state_dict"] = self.stored(checkpoint["state_dict"])
         checkpoint["config"] = self.model_config
         checkpoint["data"] = self.trained_on
         checkpoint["optimizers"] = optimizer_names(self.trainer.optimizers)
         checkpoint["schedulers"] = scheduler_names(each.scheduler for each in self.trainer.lr_scheduler_configs)
+
+    def stored(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What of a state a checkpoint holds: all, unless a part is somewhere else and never changes."""
+        return state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what is not stored from what is there."""
+        own = self.state_dict()
+        elsewhere = own.keys() - self.stored(own).keys()
+        checkpoint["state_dict"] |= {name: own[name] for name in elsewhere}
 
     def _changing(self) -> list[LRScheduler]:
         """The first optimizer's scheduler."""

@@ -1,4 +1,4 @@
-"""What a finished run leaves for others: `model.safetensors`."""
+"""What a finished run leaves for others: `model.safetensors`, or `adapter.safetensors` where it trained an adapter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from ldmlab.models.checkpoints import Checkpoint, export_weights, in_half, read_checkpoint
 from ldmlab.models.stored import LENDER
 
-MODEL = "model.safetensors"
+MODEL, ADAPTER = "model.safetensors", "adapter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,18 @@ class Export:
         half: write weights in fp16.
         lender: the shipped model whose autoencoder it was trained with, and which is named in its place; None puts the
             autoencoder's weights into the file.
+        name: of the file.
     """
 
     folder: Path
     half: bool = False
     lender: str | None = None
+    name: str = MODEL
 
     @property
     def path(self) -> Path:
         """The file."""
-        return self.folder / MODEL
+        return self.folder / self.name
 
     def write(self, checkpoint: Path) -> Path:
         """Write the file, and return its path."""

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ldmlab.adapters.base import adapter_parameters
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -99,6 +100,14 @@ class LatentDiffusionTraining(Training):
         super().optimizer_step(*args, **kwargs)
         self.ema.update()
         self.step_schedulers(self.global_step + 1)  # this one is counted once it is over
+
+    def stored(self, state: dict[str, Any]) -> dict[str, Any]:
+        """All; where an adapter is trained, what is not its base's."""
+        own = adapter_parameters(self.model)
+        if not own:
+            return state
+        model = "model."
+        return {n: t for n, t in state.items() if not n.startswith(model) or n.removeprefix(model) in own}
 
     def _losses(
         self,

@@ -17,6 +17,7 @@ from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
 from ldmlab.models.component import with_defaults
 from ldmlab.models.plain_data import require_plain, shown
 from ldmlab.models.shipped import is_shipped
+from ldmlab.models.stored import ADAPTER
 from ldmlab.torch_file import require_tensors
 from ldmlab.training.base import Training
 from ldmlab.training.checkpoint_io import CHECKPOINT, PREVIOUS
@@ -153,8 +154,8 @@ def require_same_run(module: Training, data: ShardDataModule, start: Start, step
                 f"ckpt_path={path}: was trained with {group}={stored.get(group)}, this run has {config.get(group)}; "
                 f"resume with the same model, or begin from its weights by init_ckpt={path}"
             )
-    require_fit(module.state_dict(), state, path)
-    if isinstance(module, LatentDiffusionTraining):
+    require_fit(module.stored(module.state_dict()), state, path)
+    if isinstance(module, LatentDiffusionTraining) and config["model"] != ADAPTER:  # whose base is known by its digest
         _require_same_autoencoder(module, state, path)
         _take_conditioner(module, state, path)
     require_same_stepping(module, start.content, path, steps)

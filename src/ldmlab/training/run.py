@@ -31,7 +31,7 @@ from ldmlab.training.checkpoint_io import CHECKPOINT
 from ldmlab.training.csv_log import last_value
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.ending import last_figure, tell_of_an_early_end, tell_of_the_best
-from ldmlab.training.export import MODEL, Export
+from ldmlab.training.export import Export
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import numbers_of
@@ -145,7 +145,7 @@ def _has_ended(trainer: L.Trainer, run: Run, start: Start) -> bool:
         raise ValueError(f"ckpt_path={start.path}: {told}")
     if not run.export.is_written(start.path):
         return False
-    print(f"{start.path}: {told}; model: {start.path.with_name(MODEL)}")
+    print(f"{start.path}: {told}; model: {run.export.path}")
     return True
 
 

@@ -64,7 +64,7 @@ def heldout_reference(
     """
     if path is not None or heldout_path is not None:
         return require_heldout(heldout_folder(path or "", heldout_path))
-    if is_shipped(ckpt):
+    if is_shipped(ckpt) and loaded.adapter is None:
         return heldout_folder(SHAPES)
     data, give = loaded.checkpoint.data, "give data.path=FOLDER to measure it on"
     if data is None:
@@ -97,7 +97,8 @@ def require_shapes(ckpt: str | None, loaded: Loaded[Any]) -> None:
         ValueError: it was trained on other data, or nobody knows on which.
     """
     data = loaded.checkpoint.data
-    if is_shipped(ckpt) or (data is not None and data["dataset"] == ShapesSource.name):
+    is_theirs = is_shipped(ckpt) and loaded.adapter is None
+    if is_theirs or (data is not None and data["dataset"] == ShapesSource.name):
         return
     known = "does not say what it was trained on" if data is None else f"was trained on {data['path']}"
     raise ValueError(

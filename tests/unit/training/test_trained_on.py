@@ -18,9 +18,9 @@ from ldmlab.training.trained_on import heldout_reference, remembered, require_sh
 NEEDS = Needs()
 
 
-def model(data: dict[str, Any] | None) -> Any:
+def model(data: dict[str, Any] | None, adapter: object = None) -> Any:
     """As it was loaded from a file."""
-    return SimpleNamespace(path=Path("mine.safetensors"), checkpoint=SimpleNamespace(data=data))
+    return SimpleNamespace(path=Path("mine.safetensors"), checkpoint=SimpleNamespace(data=data), adapter=adapter)
 
 
 def facts(path: Path | str, fingerprint: str | None = None, **more: str) -> dict[str, Any]:
@@ -118,6 +118,15 @@ def test_training_samples_are_told_from_held_out_ones(shards: Path) -> None:
     assert told == [
         f"{shards / 'train'}: these are the samples that mine.safetensors was trained on, not held-out ones"
     ]
+
+
+def test_an_adapted_model_is_of_what_its_adapter_was_trained_on(tmp_path: Path) -> None:
+    """Also where the model beneath came with ldmlab."""
+    adapted = model(facts(tmp_path / "gone"), adapter=object())
+    with pytest.raises(ValueError, match=r"was trained on .*gone, which is not there"):
+        heldout_reference("shapes/dit", adapted, NEEDS, print)
+    with pytest.raises(ValueError, match=r"was trained on .*gone; give some"):
+        require_shapes("shapes/dit", adapted)
 
 
 def test_prompts_of_shapes_are_for_models_of_shapes() -> None:

@@ -42,6 +42,7 @@ class TrainKeys(Keys):
     autoencoder_ckpt: PathText | None = None
     min_psnr: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     conditioner_ckpt: PathText | None = None
+    adapter_ckpt: PathText | None = None
     export_autoencoder: bool = True
     grid_prompts: Annotated[list[str], Field(min_length=1)] | None = None
     grid_attention: bool = False
@@ -62,7 +63,15 @@ def _brings_its_own(config: DictConfig) -> bool:
     return config.model.name == "latent_diffusion" and config.autoencoder_ckpt is not None
 
 
+def _adapts(config: DictConfig) -> bool:
+    return bool(config.get("adapter"))
+
+
+OF_THE_BASE = ("backbone", "conditioner", "schedule", "parameterization", "objective", "autoencoder",
+               "autoencoder_ckpt", "conditioner_ckpt", "export_autoencoder")  # fmt: skip
 RULES = (
+    Rule(OF_THE_BASE, _adapts, "an adapter is trained, and the model that init_ckpt= names brings its own"),
+    Rule(("adapter_ckpt",), lambda config: not _adapts(config), "no adapter is trained; choose adapter=lora as well"),
     Rule(("autoencoder",), _brings_its_own, "autoencoder_ckpt= brings its own"),
     Rule(
         ("training.discriminator_weight", "training.discriminator_start"),
