@@ -13,6 +13,7 @@ from ldmlab.conditioners.colorization import Colorization
 from ldmlab.conditioners.image import complete_each
 from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.pixels import signed
+from ldmlab.conditioners.super_resolution import SuperResolution
 from ldmlab.conditioners.text import TextTransformer
 
 CAPTIONS = ["a big green star", "a small red circle", "a pink triangle"]
@@ -118,3 +119,14 @@ def test_each_sample_has_a_task_of_its_own(latents: Any, images: Tensor) -> None
     assert torch.equal(whole["masks"][1:], part["masks"])
     assert torch.equal(whole["images"], signed(images))
     assert complete_each(Colorization(), {"images": images}, [0, 1, 2]) == {"images": images}
+
+
+def test_conditions_are_flipped_with_their_pictures(latents: Any, images: Tensor) -> None:
+    """Made of a mirrored picture, as training sees it: grey, small, and masked by the mirrored mask."""
+    masks = torch.zeros(3, 16, 16, dtype=torch.bool)
+    masks[:, 4:12, 0:4] = True
+    for conditioner in (Colorization(), SuperResolution(4), Inpainting()):
+        conditioner.place(latents, 4)
+        plain = conditioner({"images": signed(images), "masks": masks}).concat
+        mirrored = conditioner({"images": signed(images).flip(-1), "masks": masks.flip(-1)}).concat
+        torch.testing.assert_close(mirrored, plain.flip(-1), atol=1.01 / 127.5, rtol=0)  # a small one is rounded
