@@ -12,14 +12,21 @@ from torch import Tensor
 from ldmlab.atomic import atomic_file, write_json
 from ldmlab.interop.exporting import export_autoencoder, export_model
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.models.loading import read_trusted
+from ldmlab.models.loading import read_merged, read_trusted
 from ldmlab.tensor_file import write_tensors
 
 TORCH = {"format": "pt"}
 """Without it transformers refuses a safetensors file."""
 
 
-def export_folder(ckpt: str, folder: Path, ema: bool = True, half: bool = False) -> None:
+def export_folder(
+    ckpt: str,
+    folder: Path,
+    ema: bool = True,
+    half: bool = False,
+    adapter_ckpt: str | None = None,
+    adapter_scale: float = 1.0,
+) -> None:
     """Write every file of the folder; the one that makes it a model comes last.
 
     Args:
@@ -27,13 +34,18 @@ def export_folder(ckpt: str, folder: Path, ema: bool = True, half: bool = False)
         folder: new, or empty.
         ema: take the averaged weights.
         half: write fp32 in half precision.
+        adapter_ckpt: an adapter of the model, which is put into its weights; None for none.
+        adapter_scale: how much of it.
 
     Raises:
         ValueError: the folder holds something, the checkpoint is not one of ours, or diffusers has no such model.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"output={folder}: is there already; give a new folder")
-    checkpoint, model = read_trusted(ckpt, ema)
+    if adapter_ckpt is None:
+        checkpoint, model = read_trusted(ckpt, ema)
+    else:
+        checkpoint, model = read_merged(ckpt, ema, adapter_ckpt, adapter_scale)
     if isinstance(model, LatentDiffusion):
         files = export_model(checkpoint.config, checkpoint.state, model)
     else:

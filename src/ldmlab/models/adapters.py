@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmlab.adapters.base import Adapter, adapter_parameters, merge_adapter, scale_adapter
+from ldmlab.adapters.base import Adapter, adapter_parameters, scale_adapter
 from ldmlab.models.build import Make
 from ldmlab.models.checkpoints import Checkpoint, read_checkpoint, require_fit
 from ldmlab.models.component import build_component
@@ -118,12 +118,6 @@ def base_sha256(model: LatentDiffusion) -> str:
     """What identifies a model's weights, whatever has been attached to them since."""
     own = adapter_parameters(model).keys()
     return tensors_sha256({n: at_least_fp32(t) for n, t in model.state_dict().items() if n not in own})
-
-
-def merged(model: LatentDiffusion) -> LatentDiffusion:
-    """The model, changed in place, with its adapter in its own weights: it draws the same to rounding."""
-    merge_adapter(model)
-    return model
 
 
 def image_size(model: LatentDiffusion) -> int:

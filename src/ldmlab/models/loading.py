@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
+from ldmlab.adapters.base import merge_adapter
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.models.adapters import KEY as ADAPTER_KEY
 from ldmlab.models.adapters import AdapterFile, load_adapter
@@ -133,6 +134,13 @@ def read_trusted(ckpt: str, ema: bool = True) -> tuple[Checkpoint, nn.Module]:
     with _about(path):
         require_sound(outline.state_dict(), checkpoint.state)
     return checkpoint, outline
+
+
+def read_merged(ckpt: str, ema: bool, adapter_ckpt: str, adapter_scale: float = 1.0) -> tuple[Checkpoint, nn.Module]:
+    """As `read_trusted`, with an adapter put into the weights that it stands beside; see `load_latent_diffusion`."""
+    loaded = load_latent_diffusion(ckpt, ema, adapter_ckpt, adapter_scale)
+    merge_adapter(loaded.model)
+    return replace(loaded.checkpoint, state=loaded.model.state_dict()), loaded.model
 
 
 def stored_part(ckpt: str | None, part: str) -> tuple[dict[str, Any], dict[str, Tensor], Path]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from ldmlab.cli.command import Command
+from ldmlab.configs.checks import NO_ADAPTER
 from ldmlab.configs.keys import Keys, PathText
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ class ExportKeys(Keys):
     output: PathText
     format: Literal["diffusers"]
     ema: bool
+    adapter_ckpt: PathText | None
+    adapter_scale: Annotated[float, Field(allow_inf_nan=False)]
     half: bool
 
 
@@ -27,7 +32,7 @@ def run(cfg: DictConfig) -> None:
     from ldmlab.interop.export_folder import export_folder
 
     folder = Path(cfg.output)
-    export_folder(cfg.ckpt, folder, cfg.ema, cfg.half)
+    export_folder(cfg.ckpt, folder, cfg.ema, cfg.half, cfg.adapter_ckpt, cfg.adapter_scale)
     print(f"folder for diffusers: {folder}")
 
 
@@ -41,5 +46,6 @@ COMMAND = Command(
     ),
     examples=(("ldmlab export ckpt=sd.safetensors output=sd half=true", "for StableDiffusionPipeline"),),
     keys=ExportKeys,
+    rules=(NO_ADAPTER,),
     run=run,
 )
