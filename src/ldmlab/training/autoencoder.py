@@ -81,17 +81,19 @@ class AutoencoderTraining(Training):
         images = batch["images"]
         result = self.autoencoder(images)
         self.statistics.update(result.posterior)
-        adversarial = self.discriminator is not None and self.global_step >= self.discriminator_start
-        self._step_autoencoder(images, result, adversarial)
-        if adversarial:
-            self._step_discriminator(images, result.images.detach())
+        discriminator = self.discriminator if self.global_step >= self.discriminator_start else None
+        self._step_autoencoder(images, result, discriminator)
+        if discriminator is not None:
+            self._step_discriminator(discriminator, images, result.images.detach())
 
-    def _step_autoencoder(self, images: Tensor, result: Reconstruction, adversarial: bool) -> None:
+    def _step_autoencoder(
+        self, images: Tensor, result: Reconstruction, discriminator: PatchDiscriminator | None
+    ) -> None:
         likelihood = self.loss(result.images, images)
         weights = self._weights(images)
         loss = likelihood + sum(weights[name] * term for name, term in result.terms.items())
-        if adversarial:
-            loss = loss + self._adversarial_loss(likelihood, result)
+        if discriminator is not None:
+            loss = loss + self._adversarial_loss(discriminator, likelihood, result)
         self.watch.note(loss, self.global_step)
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
@@ -103,22 +105,22 @@ class AutoencoderTraining(Training):
         values["gradient_norm"] = self._gradient_norm
         self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=len(images))
 
-    def _adversarial_loss(self, likelihood: Tensor, result: Reconstruction) -> Float[Tensor, ""]:
+    def _adversarial_loss(
+        self, discriminator: PatchDiscriminator, likelihood: Tensor, result: Reconstruction
+    ) -> Float[Tensor, ""]:
         """With a codebook the papers' objective is a mean over values, which bounds the weight at another scale."""
-        assert self.discriminator is not None
         reconstructions = result.images
         values = reconstructions[0].numel() if "codebook" in result.terms else 1
-        self.discriminator.requires_grad_(False)
-        adversarial = -self.discriminator(reconstructions).mean()
-        self.discriminator.requires_grad_(True)
+        discriminator.requires_grad_(False)
+        adversarial = -discriminator(reconstructions).mean()
+        discriminator.requires_grad_(True)
         last_layer, scale = self.autoencoder.decoder.last_layer, loss_scale(self.trainer, likelihood)
         weight = values * adaptive_weight(likelihood / values, adversarial, last_layer, scale)
         self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
         return self.discriminator_weight * weight * adversarial
 
-    def _step_discriminator(self, images: Tensor, reconstructions: Tensor) -> None:
-        assert self.discriminator is not None
-        loss = hinge_loss(self.discriminator(images), self.discriminator(reconstructions))
+    def _step_discriminator(self, discriminator: PatchDiscriminator, images: Tensor, reconstructions: Tensor) -> None:
+        loss = hinge_loss(discriminator(images), discriminator(reconstructions))
         self.watch.note(loss, self.global_step)
         # Through the precision's step, which unscales, and not Lightning's wrapper, which counts it in global_step.
         optimizer = self._optimizers(use_pl_optimizer=False)[1]

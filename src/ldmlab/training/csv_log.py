@@ -168,7 +168,8 @@ class TableLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write a step's figures. Where that fails (a full disk), training goes on without them."""
-        assert step is not None
+        if step is None:
+            raise ValueError(f"{self.table.path}: a row of figures has a step; give log_metrics one")
         try:
             self.table.add(step, metrics)
         except OSError as error:

@@ -175,10 +175,9 @@ def _ready(module: Training, trainer: L.Trainer, run: Run, steps: int) -> Precis
 
 
 def _called_in_each_step(module: Training, cached: bool) -> list[nn.Module]:
-    if isinstance(module, AutoencoderTraining):
-        return [module.autoencoder]
-    assert isinstance(module, LatentDiffusionTraining)
-    return [module.model.denoiser.backbone, *([] if cached else [module.model.autoencoder.encoder])]
+    if isinstance(module, LatentDiffusionTraining):
+        return [module.model.denoiser.backbone, *([] if cached else [module.model.autoencoder.encoder])]
+    return [module.autoencoder] if isinstance(module, AutoencoderTraining) else []
 
 
 def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, start: Start | None) -> None:

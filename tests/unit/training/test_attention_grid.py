@@ -28,7 +28,7 @@ WAYS: tuple[Any, ...] = (Drawing(DDPM(steps=2), ClassifierFree(2.0), [0, 1]), {"
 
 
 def drawer(module: LatentDiffusionTraining) -> DrawSheet:
-    return attention_drawer(module.model, *WAYS)
+    return attention_drawer(module, *WAYS)
 
 
 def test_both_sheets_are_written_and_logged(
@@ -39,7 +39,7 @@ def test_both_sheets_are_written_and_logged(
     wandb = WandbLogger(offline=True, save_dir=tmp_path)
     trainer: Any = SimpleNamespace(global_step=2, max_steps=4, is_global_zero=True, loggers=[wandb])
     module = diffusion_training()
-    grid = PictureGrid(sample_drawer(*WAYS), tmp_path / "pictures", every_n_steps=2, maps=drawer(module))
+    grid = PictureGrid(sample_drawer(module, *WAYS), tmp_path / "pictures", every_n_steps=2, maps=drawer(module))
     grid.on_train_batch_end(trainer, module)
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert names == ["step-0000002-attention.png", "step-0000002.png"]
@@ -52,8 +52,8 @@ def test_maps_are_those_of_the_averaged_weights_on_the_pictures_of_the_grid(
     module = diffusion_training(ema_decay=0.0)
     fit(module, batches(2))
     module.eval()
-    sheet = np.asarray(drawer(module)(module))
-    pictures, _ = sample_drawer(*WAYS)(module)
+    sheet = np.asarray(drawer(module)())
+    pictures, _ = sample_drawer(module, *WAYS)()
     large = pictures[0].repeat_interleave(SMALLEST // 16, 1).repeat_interleave(SMALLEST // 16, 2).permute(1, 2, 0)
     top = sheet.shape[0] - 2 * (SMALLEST + 6 + 41) - 6
     assert np.array_equal(sheet[top + 6 : top + 6 + SMALLEST, 6 : 6 + SMALLEST], large.numpy())
@@ -61,7 +61,7 @@ def test_maps_are_those_of_the_averaged_weights_on_the_pictures_of_the_grid(
         for name, parameter in module.model.named_parameters():
             if name.startswith("denoiser"):
                 parameter.zero_()
-    assert np.array_equal(np.asarray(drawer(module)(module)), sheet)
+    assert np.array_equal(np.asarray(drawer(module)()), sheet)
 
 
 def test_a_model_without_words_is_refused_before_training(diffusion_training: Training) -> None:

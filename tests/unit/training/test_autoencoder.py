@@ -172,7 +172,7 @@ def test_a_codebooks_adversarial_weight_is_bounded_as_in_the_papers(
         module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
         result = module.autoencoder(images)
         likelihood = module.loss(result.images, images)
-        term = module._adversarial_loss(likelihood, result)
+        term = module._adversarial_loss(module.discriminator, likelihood, result)
         plain = -module.discriminator(result.images).mean() * module.discriminator_weight
         assert seen.pop() == pytest.approx(float(likelihood.detach()) / values)
         assert float(term.detach()) == pytest.approx(float(plain.detach()) * 1e4 * values, rel=1e-4)

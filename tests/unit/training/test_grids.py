@@ -42,9 +42,9 @@ def check(module: L.LightningModule, grid: PictureGrid, fit: Fit, data: list[Any
     assert before.seen == after.seen
 
 
-def drawer(*prompts: str) -> Draw:
+def drawer(module: LatentDiffusionTraining, *prompts: str) -> Draw:
     drawing = Drawing(DDPM(steps=2), ClassifierFree(2.0), range(len(prompts)))
-    return sample_drawer(drawing, {"captions": prompts}, prompts)
+    return sample_drawer(module, drawing, {"captions": prompts}, prompts)
 
 
 def test_samples_leave_randomness_and_modes_alone(
@@ -52,7 +52,7 @@ def test_samples_leave_randomness_and_modes_alone(
 ) -> None:
     module = diffusion_training()
     module.model.autoencoder.eval()
-    draw = drawer("a red star", "a blue circle")
+    draw = drawer(module, "a red star", "a blue circle")
     check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1), fit, batches(2))
     assert not module.model.autoencoder.training
     assert module.model.denoiser.training
@@ -64,21 +64,22 @@ def test_samples_are_those_of_the_averaged_weights(
 ) -> None:
     module = diffusion_training(ema_decay=0.0)
     fit(module, batches(2))
-    draw = drawer("a red star")
-    expected = draw(module)[0]
+    draw = drawer(module, "a red star")
+    expected = draw()[0]
     with torch.no_grad():
         for name, parameter in module.model.named_parameters():
             if name.startswith("denoiser"):
                 parameter.zero_()
-    assert torch.equal(draw(module)[0], expected)
+    assert torch.equal(draw()[0], expected)
 
 
 def test_reconstructions_leave_randomness_and_modes_alone(
     autoencoder_training: Callable[..., AutoencoderTraining], batches: Batches, fit: Fit, tmp_path: Path
 ) -> None:
-    draw = reconstruction_drawer(lambda: torch.zeros(2, 3, 16, 16))
+    module = autoencoder_training(discriminator_start=0)
+    draw = reconstruction_drawer(module, lambda: torch.zeros(2, 3, 16, 16))
     grid = PictureGrid(draw, tmp_path / "pictures", every_n_steps=2)
-    check(autoencoder_training(discriminator_start=0), grid, fit, batches(5))
+    check(module, grid, fit, batches(5))
     names = [path.name for path in sorted((tmp_path / "pictures").iterdir())]
     assert names == ["step-0000002.png", "step-0000004.png"]
     sheet = np.asarray(Image.open(tmp_path / "pictures" / names[0]))
@@ -110,7 +111,9 @@ def test_a_grid_that_fails_is_told_of_once_and_training_goes_on(
     else:
         monkeypatch.setattr("ldmlab.training.callbacks.grids._log", fail)
     averages = {name: value.data_ptr() for name, value in module.ema.averaged_state().items()}
-    trainer = fit(module, batches(3), [PictureGrid(drawer("a red star"), tmp_path / "pictures", every_n_steps=1)])
+    trainer = fit(
+        module, batches(3), [PictureGrid(drawer(module, "a red star"), tmp_path / "pictures", every_n_steps=1)]
+    )
     assert trainer.global_step == 3
     told = [record.getMessage() for record in caplog.records if "grid of pictures" in record.getMessage()]
     assert len(told) == 1
@@ -123,12 +126,13 @@ def test_the_last_step_is_drawn_once(
     autoencoder_training: Callable[..., AutoencoderTraining], batches: Batches, fit: Fit, tmp_path: Path
 ) -> None:
     calls: list[int] = []
+    module = autoencoder_training()
 
-    def draw(module: L.LightningModule) -> tuple[torch.Tensor, None]:
+    def draw() -> tuple[torch.Tensor, None]:
         calls.append(module.global_step)
         return torch.zeros(1, 3, 8, 8, dtype=torch.uint8), None
 
-    fit(autoencoder_training(), batches(5), [PictureGrid(draw, tmp_path, every_n_steps=3)], max_steps=4)
+    fit(module, batches(5), [PictureGrid(draw, tmp_path, every_n_steps=3)], max_steps=4)
     assert calls == [3, 4]
 
 
@@ -138,9 +142,9 @@ def test_a_task_is_shown_between_its_naive_answer_and_the_truth(
     conditioner = Inpainting()
     module, data = diffusion_training(conditioner), batches(2)
     batch = complete_each(conditioner, data[0], range(8))
-    draw = task_drawer(Drawing(DDPM(steps=2), ClassifierFree(2.0), range(8)), batch)
+    draw = task_drawer(module, conditioner, Drawing(DDPM(steps=2), ClassifierFree(2.0), range(8)), batch)
     check(module, PictureGrid(draw, tmp_path / "pictures", every_n_steps=1, columns=3), fit, data)
-    pictures, titles = draw(module)
+    pictures, titles = draw()
     naive, drawn, truth = pictures.unflatten(0, (8, 3)).unbind(1)
     assert titles[:3] == ["mean of the known pixels", "a red star", "truth"]
     known = ~batch["masks"][:, None].expand(-1, 3, -1, -1)

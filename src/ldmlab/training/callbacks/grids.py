@@ -26,8 +26,8 @@ from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
-Draw = Callable[[L.LightningModule], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
-DrawSheet = Callable[[L.LightningModule], Image.Image]
+Draw = Callable[[], tuple[UInt8[Tensor, "N 3 H W"], list[str] | None]]
+DrawSheet = Callable[[], Image.Image]
 
 
 @beside_training("the grid of pictures")
@@ -78,7 +78,7 @@ class PictureGrid(L.Callback):
         module.eval()
         try:
             with torch.no_grad():
-                sheets = self._sheets(module)
+                sheets = self._sheets()
         finally:
             for part, training in modes.items():
                 part.training = training
@@ -90,10 +90,11 @@ class PictureGrid(L.Callback):
             write_png(self.folder / f"step-{step:07d}{suffix}.png", sheet)
             _log(trainer, kind, sheet, step)
 
-    def _sheets(self, module: L.LightningModule) -> dict[str, Image.Image]:
-        assert self.draw is not None
-        sheets = {"pictures": contact_sheet(*self.draw(module), columns=self.columns)}
-        return sheets if self.maps is None else {**sheets, "attention": self.maps(module)}
+    def _sheets(self) -> dict[str, Image.Image]:
+        if self.draw is None:
+            raise ValueError("nobody has said what to draw; give draw=, or say it in prepare")
+        sheets = {"pictures": contact_sheet(*self.draw(), columns=self.columns)}
+        return sheets if self.maps is None else {**sheets, "attention": self.maps()}
 
 
 def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
@@ -105,11 +106,10 @@ def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
             logger.experiment.add_image(kind, np.asarray(sheet), at, dataformats="HWC")
 
 
-def sample_drawer(drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:
+def sample_drawer(module: LatentDiffusionTraining, drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:
     """Samples of the averaged weights, one for each condition of a batch, from the same noise every time."""
 
-    def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
-        assert isinstance(module, LatentDiffusionTraining)
+    def draw() -> tuple[Tensor, list[str]]:
         with module.ema.swapped():
             images = sample(module.model, drawing, batch)
         return images, list(titles)
@@ -117,19 +117,20 @@ def sample_drawer(drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw
     return draw
 
 
-def task_drawer(drawing: Drawing, batch: Mapping[str, Any]) -> Draw:
+def task_drawer(
+    module: LatentDiffusionTraining, conditioner: ImageConditioner, drawing: Drawing, batch: Mapping[str, Any]
+) -> Draw:
     """For each sample of a batch what its picture is without a model, what the averaged weights draw, and the truth.
 
     Args:
+        module: that is trained.
+        conditioner: its model's, which says what a picture is without a model.
         drawing: how, from the same noise every time.
         batch: "images" and "keys", "captions" where there are any, and what else an `ImageConditioner` reads.
     """
     truth = batch["images"]
 
-    def draw(module: L.LightningModule) -> tuple[Tensor, list[str]]:
-        assert isinstance(module, LatentDiffusionTraining)
-        conditioner = module.model.conditioner
-        assert isinstance(conditioner, ImageConditioner)
+    def draw() -> tuple[Tensor, list[str]]:
         with module.ema.swapped():
             drawn = conditioner.finish(batch, sample(module.model, drawing, batch))
         given = to_uint8(conditioner.naive(batch)).cpu()
@@ -140,11 +141,10 @@ def task_drawer(drawing: Drawing, batch: Mapping[str, Any]) -> Draw:
     return draw
 
 
-def reconstruction_drawer(images: Callable[[], Tensor]) -> Draw:
+def reconstruction_drawer(module: AutoencoderTraining, images: Callable[[], Tensor]) -> Draw:
     """Images (from a function, so that they are read when first needed) each followed by its reconstruction."""
 
-    def draw(module: L.LightningModule) -> tuple[Tensor, None]:
-        assert isinstance(module, AutoencoderTraining)
+    def draw() -> tuple[Tensor, None]:
         originals = images().to(module.device)
         mean = module.autoencoder.posterior(originals).mean
         reconstructions = module.autoencoder.reconstruct(mean)

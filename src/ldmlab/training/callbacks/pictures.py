@@ -21,6 +21,7 @@ from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds
+from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.attention import attention_drawer
 from ldmlab.training.callbacks.grids import PictureGrid, reconstruction_drawer, sample_drawer, task_drawer
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
@@ -65,30 +66,44 @@ class Pictures(PictureGrid):
         """What cannot be drawn is refused now, not at the first grid.
 
         Raises:
-            ValueError: prompts that the model cannot draw, or maps of words where there are none.
+            ValueError: prompts that the model cannot draw, or maps of words where there are none; or data and training
+                that are none of ldmlab's.
         """
-        assert isinstance(data, ShardDataModule)
+        if not isinstance(data, ShardDataModule):
+            raise ValueError(
+                f"callbacks.grids: shows samples of shards, and these are a {type(data).__name__}'s; take it away by "
+                "~callbacks.grids"
+            )
         self.folder = Path(trainer.default_root_dir) / "pictures"
-        if not isinstance(module, LatentDiffusionTraining):
-            self.draw = reconstruction_drawer(lambda: _first_samples(data, RECONSTRUCTIONS)["images"])
+        if isinstance(module, AutoencoderTraining):
+            self.draw = reconstruction_drawer(module, lambda: _first_samples(data, RECONSTRUCTIONS)["images"])
+        elif not isinstance(module, LatentDiffusionTraining):
+            raise ValueError(f"callbacks.grids: draws nothing for a {type(module).__name__}; take it away")
         elif isinstance(module.model.conditioner, ImageConditioner):
-            self._restore(module.model, data, numbers_of(trainer))
+            self._restore(module, module.model.conditioner, data, numbers_of(trainer))
         else:
-            self._sample(module.model, data, numbers_of(trainer))
+            self._sample(module, data, numbers_of(trainer))
 
-    def _restore(self, model: LatentDiffusion, data: ShardDataModule, precision: Precision) -> None:
+    def _restore(
+        self,
+        module: LatentDiffusionTraining,
+        conditioner: ImageConditioner,
+        data: ShardDataModule,
+        precision: Precision,
+    ) -> None:
         """Held-out pictures."""
         if self.attention:
             raise ValueError("grid_attention: this model draws from pictures; leave it at false")
         if self.prompts is not None:
             raise ValueError("grid_prompts: this model draws from pictures, the first held-out ones; leave it at null")
         samples = _first_samples(data, SAMPLES)
-        drawing = self._drawing(model, len(samples["images"]), precision)
-        batch = complete_each(model.conditioner, samples, drawing.seeds)
-        drawing.check(model, batch)
-        self.draw, self.columns = task_drawer(drawing, batch), 3
+        drawing = self._drawing(module.model, len(samples["images"]), precision)
+        batch = complete_each(conditioner, samples, drawing.seeds)
+        drawing.check(module.model, batch)
+        self.draw, self.columns = task_drawer(module, conditioner, drawing, batch), 3
 
-    def _sample(self, model: LatentDiffusion, data: ShardDataModule, precision: Precision) -> None:
+    def _sample(self, module: LatentDiffusionTraining, data: ShardDataModule, precision: Precision) -> None:
+        model = module.model
         if self.prompts is None:
             batch: Mapping[str, Any] = _first_samples(data, SAMPLES)
             titles = _titles(batch)
@@ -98,8 +113,8 @@ class Pictures(PictureGrid):
         drawing = self._drawing(model, len(titles), precision)
         condition = read_of(model, drawing.guidance, batch)
         drawing.check(model, condition)
-        self.draw = sample_drawer(drawing, condition, titles)
-        self.maps = attention_drawer(model, drawing, condition, titles) if self.attention else None
+        self.draw = sample_drawer(module, drawing, condition, titles)
+        self.maps = attention_drawer(module, drawing, condition, titles) if self.attention else None
 
     def _drawing(self, model: LatentDiffusion, count: int, precision: Precision) -> Drawing:
         self.sampler.check(model.denoiser)

@@ -18,8 +18,7 @@ class RngState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The states of Python's, NumPy's and PyTorch's generators as plain data."""
-        numpy_state = np.random.get_state(legacy=False)
-        assert isinstance(numpy_state, dict)
+        numpy_state: Any = np.random.get_state(legacy=False)
         version, internal, gauss = random.getstate()
         return {
             "torch": torch.get_rng_state(),
