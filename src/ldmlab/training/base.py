@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ldmlab.training.dev_run import run_length
 from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.learning_rate import LearningRate, constant, scheduler_names
 from ldmlab.training.memory_format import keep_kernels, lay_out_states
@@ -65,7 +66,7 @@ class Training(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """All of them. They are stepped by `step_schedulers`, so that a run goes on exactly from any step."""
         optimizers = self.new_optimizers()
-        schedulers = self.new_schedulers(optimizers, self.trainer.max_steps)
+        schedulers = self.new_schedulers(optimizers, run_length(self.trainer))
         told = {"reduce_on_plateau": False} if self.automatic_optimization else {}  # otherwise Lightning asks no more
         return optimizers, [{"scheduler": each, "interval": "step", **told} for each in schedulers]
 

@@ -29,7 +29,7 @@ from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.checkpoint_io import CHECKPOINT
 from ldmlab.training.csv_log import last_value
-from ldmlab.training.dev_run import is_dev_run
+from ldmlab.training.dev_run import is_dev_run, run_length
 from ldmlab.training.ending import last_figure, tell_of_an_early_end, tell_of_the_best
 from ldmlab.training.export import Export
 from ldmlab.training.failures import NonFiniteError
@@ -124,11 +124,11 @@ def _refuse(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Ru
     if not is_dev_run(trainer) and not any(isinstance(each, LastCheckpoint) for each in _callbacks(trainer)):
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
     limit_to_epochs(trainer, data.epoch_batches)
-    module.new_schedulers(module.new_optimizers(), trainer.max_steps)  # refuses a run that is too short for them
+    module.new_schedulers(module.new_optimizers(), run_length(trainer))  # refuses a run that is too short for them
     if not data.train_set.index.problems:  # which are told where they are found
         log.info(data.train_set.index.summary())
     if run.start is not None:
-        require_same_run(module, data, run.start, trainer.max_steps)
+        require_same_run(module, data, run.start, run_length(trainer))
     elif isinstance(module, LatentDiffusionTraining):  # a run that goes on did so when it began
         module.model.conditioner.prepare(data.train_set.index.captions)
         require_suitable(module.model, data, trainer.strategy.root_device, run.autoencoder, run.min_psnr)

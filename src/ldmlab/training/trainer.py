@@ -81,7 +81,8 @@ def make_trainer(
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
     }
     try:
-        trainer: L.Trainer = make.func(**(settings | _lengths(settings)))
+        settings |= _lengths(settings)
+        trainer: L.Trainer = make.func(**settings)
     except (TypeError, ValueError, MisconfigurationException) as error:
         if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", str(error)):
             told = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
@@ -92,6 +93,7 @@ def make_trainer(
     device = trainer.strategy.root_device
     if not any(isinstance(each, PrecisionPlugin) for each in plugins):
         trainer.strategy.precision_plugin = precision_plugin(*training_precision(precision, lightnings, device))
+    trainer.asked_steps = settings["max_steps"]  # type: ignore[attr-defined]  # which fast_dev_run does not run
     trainer.max_time = settings.get("max_time")  # type: ignore[attr-defined]  # to be told if it ends the run
     trainer.callbacks = sorted(trainer.callbacks, key=_place)  # type: ignore[attr-defined]
     return trainer
