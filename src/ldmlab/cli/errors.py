@@ -44,6 +44,9 @@ def _unwrap(error: BaseException) -> tuple[BaseException, str]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """An error and those behind it, each once: one that was raised from itself stands behind itself."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         yield error
+        seen.append(error)
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
