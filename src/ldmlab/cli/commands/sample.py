@@ -40,7 +40,9 @@ def run(cfg: DictConfig) -> None:
     precision = pick_precision(cfg.precision, cfg.device)
     loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     require_prompted(loaded)
-    if cfg.prompts is None:
+    if cfg.prompts is None and not loaded.model.conditioner.says_something:
+        prompts = [""]  # which nothing reads
+    elif cfg.prompts is None:
         require_shapes(cfg.ckpt, loaded)
     check_prompts(loaded.model, prompts)
     model = loaded.model.to(precision.device)
