@@ -20,14 +20,12 @@ from ldmlab.data.index import ShardIndex
 from ldmlab.data.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.mirror_images import WithMirrorImages, flip_probability, warn_of_sides
 from ldmlab.data.needs import Needs
+from ldmlab.data.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.data.shard_folder import Progress as ShardProgress
 from ldmlab.data.shard_folder import find_shards
 
 log = logging.getLogger(__name__)
-
-OF_THE_DATA = ("samples", "data", "labels")
-"""What of the order of the batches the samples decide."""
 
 
 class ShardDataModule(LightningDataModule):
@@ -157,7 +155,7 @@ class ShardDataModule(LightningDataModule):
         """Return all held-out images in order."""
         return self._image_loader(len(self.heldout_set))
 
-    def state_dict(self) -> dict[str, int | float | str]:
+    def state_dict(self) -> Facts:
         """Return the number of finished training batches, and what they depend on."""
         return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
@@ -172,28 +170,13 @@ class ShardDataModule(LightningDataModule):
     def require_same_order(self, state_dict: Mapping[str, Any]) -> bool:
         """Refuse to go on where this run would order its batches otherwise than the one that was saved.
 
-        With `allow_other_data` the samples may be others. Batch k is then the one that a run on the samples of now
-        would have had from its begin.
-
         Returns:
-            Whether they are others.
+            Whether the samples are others, which `allow_other_data` allows.
 
         Raises:
             ValueError: what has changed.
         """
-        facts = self._order_facts()
-        known = facts.keys() - ({"labels"} - state_dict.keys())  # which older checkpoints do not hold
-        state_dict = {"flip": 0.0, **state_dict}  # nor this, since they could not be trained otherwise
-        changed = [name for name, value in facts.items() if name in known and state_dict.get(name) != value]
-        others = bool(changed) and {*changed} <= {*OF_THE_DATA}
-        if changed and not (others and self.allow_other_data):
-            name = changed[0]
-            fix = ", or go on with the data of now by allow_other_data=true" if others else ""
-            raise ValueError(
-                f"the checkpoint was trained with {name}={state_dict.get(name)}, this run has {name}={facts[name]}:"
-                f" resume with the same, or start a new run{fix}"
-            )
-        return others
+        return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
 
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
         """Move the tensors; captions, keys and json stay as they are."""
@@ -229,13 +212,9 @@ class ShardDataModule(LightningDataModule):
     def _share_size(self) -> int:
         return max(1, self.batch_size // self._rank_and_world()[1])
 
-    def _order_facts(self) -> dict[str, int | float | str]:
-        index = self.train_set.index
-        facts: dict[str, int | float | str] = {"batch_size": self.batch_size, "samples": len(index), "seed": self.seed}
-        facts |= {"data": index.fingerprint, "flip": self.flip}
-        if self.needs.classes is not None:
-            facts["labels"] = index.labels_sha256
-        return facts
+    def _order_facts(self) -> Facts:
+        classes = self.needs.classes is not None
+        return order_facts(self.train_set.index, self.batch_size, self.seed, self.flip, classes)
 
     def _fitting(self) -> bool:
         return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
