@@ -119,7 +119,7 @@ def _argument(factory: Any, name: str, value: Any, where: str) -> Any:
     if Path in choices and value is not None:
         raise ValueError(f"{here}={shown(value)}: names a file, which a stored config may not")
     numbers = value if isinstance(value, list) else [value]
-    if any(isinstance(number, int) and number < 0 for number in numbers):
+    if float not in choices and any(isinstance(number, int) and number < 0 for number in numbers):
         raise ValueError(f"{here}={shown(value)}: no size of a model is below 0")
     try:
         return TypeAdapter(wanted, config=STRICT).validate_python(value)

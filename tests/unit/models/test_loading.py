@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.models.build import build_backbone
 from ldmlab.models.checkpoints import export_weights
+from ldmlab.models.component import build_component
 from ldmlab.models.loading import load_autoencoder, load_model
 
 KL = {"_target_": "ldmlab.autoencoders.kl.AutoencoderKL", "channels": 8, "multipliers": [1], "norm_groups": 4}
@@ -94,3 +96,10 @@ def test_channels_beside_the_latents_follow_from_the_conditioner() -> None:
     assert build_backbone({**config, "concat_channels": 2}, 4, 8, NoCondition()).concat_channels == 2
     with pytest.raises(ValueError, match=r"backbone.concat_channels=2: the conditioner gives 3; leave it at 0"):
         build_backbone({**config, "concat_channels": 2}, 4, 8, Beside())
+
+
+def test_a_number_may_be_a_whole_one_below_0_where_a_size_may_not() -> None:
+    """As `autoencoder.initial_log_variance=-8` on a command line is."""
+    build_component({**KL, "initial_log_variance": -8}, Autoencoder, "autoencoder")
+    with pytest.raises(ValueError, match=r"autoencoder\.residual_blocks=-1: no size of a model is below 0"):
+        build_component({**KL, "residual_blocks": -1}, Autoencoder, "autoencoder")
