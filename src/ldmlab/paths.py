@@ -23,8 +23,8 @@ def conf_dir() -> Path:
 
 
 def experiments_dir() -> Path:
-    """The folder with the studies; Hydra's group `experiment`."""
-    return _home() / "experiments"
+    """The folder with the studies: the config group `experiment`, in a checkout by a link."""
+    return conf_dir() / "experiment"
 
 
 def expand_home(path: str) -> str:

@@ -22,9 +22,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
 from ldmlab.configs.build import build_method
-from ldmlab.configs.compose import hydra_at_conf
+from ldmlab.configs.compose import hydra_at_conf, validate
 from ldmlab.configs.training import build_learning_rate, build_trainer, instances
-from ldmlab.configs.validate import validate
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.paths import conf_dir, experiments_dir
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from ldmlab.cli.command import names
 from ldmlab.configs import catalogue
-from ldmlab.configs.validate import validate
+from ldmlab.configs.compose import validate
 from ldmlab.paths import experiments_dir
 
 

@@ -13,7 +13,9 @@ from hydra.utils import get_object
 
 from ldmlab.paths import conf_dir
 
-FILES = sorted(conf_dir().glob("*/**/*.yaml"))
+FILES = sorted(
+    path for path in conf_dir().glob("*/**/*.yaml") if "experiment" not in path.relative_to(conf_dir()).parts
+)
 
 
 def defaults_of(factory: Callable[..., Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("source")
     for name in ("src", "conf", "experiments"):
         ignore = shutil.ignore_patterns("__pycache__", "*.safetensors")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignore)
+        shutil.copytree(ROOT / name, copy / name, ignore=ignore, symlinks=True)
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, copy)
     (copy / "README.md").write_text("ldmlab\n")

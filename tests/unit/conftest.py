@@ -9,9 +9,9 @@ import pytest
 from omegaconf import DictConfig
 
 from ldmlab.cli.command import find
-from ldmlab.configs import catalogue, searchpath
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
-from ldmlab.configs.validate import validate
+from ldmlab.paths import conf_dir
 
 
 @pytest.fixture
@@ -30,9 +30,13 @@ def refused() -> Callable[..., str]:
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Put experiments into a temporary folder that stands in for experiments/."""
-    folder = tmp_path / "experiments"
-    monkeypatch.setattr(searchpath, "experiments_dir", lambda: folder)
-    monkeypatch.setattr(catalogue, "experiments_dir", lambda: folder)
+    home = tmp_path.parent / f"{tmp_path.name}-home"
+    folder = home / "conf/experiment"
+    folder.mkdir(parents=True)
+    for path in conf_dir().iterdir():
+        if path.name != "experiment":
+            (home / "conf" / path.name).symlink_to(path)
+    monkeypatch.setattr("ldmlab.paths._home", lambda: home)
 
     def write(name: str, body: str) -> None:
         path = folder / f"{name}.yaml"

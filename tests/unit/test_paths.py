@@ -23,4 +23,4 @@ def test_the_checkouts_copy_comes_first(
     lay_out(tmp_path, checkout=checkout)
     monkeypatch.setattr(paths, "__file__", str(tmp_path / "src/ldmlab/paths.py"))
     assert paths.conf_dir() == (tmp_path / expected / "conf").resolve()
-    assert paths.experiments_dir() == (tmp_path / expected / "experiments").resolve()
+    assert paths.experiments_dir() == (tmp_path / expected / "conf/experiment").resolve()

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from hydra._internal.utils import get_args_parser
+
 from ldmlab.cli.command import Words, find
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
@@ -22,7 +24,6 @@ _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
 _QUOTED = r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'"""
 _HOME = re.compile(rf"""{_QUOTED}|(?P<before>^|[,\[]\s*)(?P<path>~[^,\[\]{{}}\"']*)""")
 """A path that begins in somebody's home, and text in quotes, which stays as it is."""
-_HYDRA_FLAGS = ("cfg", "package", "resolve", "info", "multirun")
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,24 @@ class Arguments:
     Attributes:
         overrides: for Hydra, with the prompts among them.
         flags: those that Hydra itself understands.
-        multirun: run once for each combination of the values given.
-        shows: print the config instead of running.
+        parsed: what the flags say.
     """
 
     overrides: list[str]
     flags: list[str]
-    multirun: bool
-    shows: bool
+    parsed: argparse.Namespace
+
+    @property
+    def shows(self) -> bool:
+        """Whether the config of the command is printed, and not run."""
+        return bool(self.parsed.cfg or self.parsed.info) and not (self.parsed.config_name or self.parsed.config_path)
+
+    @property
+    def searched(self) -> list[str]:
+        """The overrides with the user's folder of configs among them, for what composes without flags."""
+        folder = self.parsed.config_dir
+        search = [] if folder is None else [f"hydra.searchpath=[{quoted(f'file://{folder}')}]"]
+        return [*search, *self.overrides]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,10 +72,10 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
             UTF-8 text.
     """
     _require_text(argv)
-    parsed = _parser(command).parse_intermixed_args(argv)
-    words = [word for word in parsed.words if not _OVERRIDE.match(word)]
-    overrides = [word for word in parsed.words if _OVERRIDE.match(word)]
-    own = find(command)
+    own, parser = find(command), _parser(command)
+    parsed = parser.parse_intermixed_args(argv)
+    words = [word for word in parsed.overrides if not _OVERRIDE.match(word)]
+    overrides = [word for word in parsed.overrides if _OVERRIDE.match(word)]
     if not parsed.multirun:
         overrides = [_quoted_as_whole(override, verbatim(own.keys)) for override in overrides]
     overrides = [_at_home(override) for override in overrides]
@@ -76,8 +87,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(command, words[0])}")
     overrides += [f"{name}=true" for name in own.switches if getattr(parsed, name)]
     if parsed.config_dir is not None:
-        overrides.append(_search_path(parsed.config_dir))
-    return Arguments(overrides, _flags(parsed), parsed.multirun, bool(parsed.cfg or parsed.info))
+        parsed.config_dir = _folder(parsed.config_dir)
+    return Arguments(overrides, _flags(parser, parsed, own.switches), parsed)
 
 
 def _require_text(argv: Sequence[str]) -> None:
@@ -89,24 +100,21 @@ def _require_text(argv: Sequence[str]) -> None:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
-    parser.add_argument("--package", "-p")
-    parser.add_argument("--resolve", action="store_true")
-    infos = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-    parser.add_argument("--info", "-i", nargs="?", const="all", choices=infos)
-    parser.add_argument("--multirun", "-m", action="store_true")
-    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser = _Parser(add_help=False, allow_abbrev=False, parents=[get_args_parser()])
     for name in find(command).switches:
         parser.add_argument(f"--{name}", action="store_true")
     return parser
 
 
-def _flags(parsed: argparse.Namespace) -> list[str]:
-    """The flags as Hydra's own parser expects them."""
-    given = {name: getattr(parsed, name) for name in _HYDRA_FLAGS if getattr(parsed, name)}
-    return [f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items()]
+def _flags(parser: argparse.ArgumentParser, parsed: argparse.Namespace, switches: Container[str]) -> list[str]:
+    """The flags that were given, for Hydra's own parser."""
+    found = []
+    for action in parser._actions:
+        value = getattr(parsed, action.dest, action.default)
+        if action.option_strings and value != action.default and action.dest not in switches:
+            name = action.option_strings[0]
+            found.append(name if value is True else f"{name}={value}" if name.startswith("--") else f"{name}{value}")
+    return found
 
 
 def _words_override(kind: Words, words: Sequence[str], overrides: Iterable[str]) -> str:
@@ -156,11 +164,11 @@ def _expanded(found: re.Match[str]) -> str:
     return found[0] if found["path"] is None else f"{found['before']}{quoted(expand_home(found['path']))}"
 
 
-def _search_path(given: Path) -> str:
-    folder = Path(expand_home(str(given)))
+def _folder(given: str) -> str:
+    folder = Path(expand_home(given))
     if not folder.is_dir():
         raise UserError(f"--config-dir {folder}: no such folder")
-    return f"hydra.searchpath=[{quoted(f'folder://{folder.resolve()}')}]"
+    return str(folder.resolve())
 
 
 def _meant(command: str, word: str) -> str:

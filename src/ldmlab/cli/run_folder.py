@@ -23,8 +23,8 @@ Signature = tuple[int, int, int]
 class RunFolder:
     """A folder that a run writes to, and what was in it before.
 
-    Hydra would make the folder and overwrite the record of an earlier run in it before the command has looked at its
-    input, and could not say afterwards what was the user's.
+    Hydra overwrites the record of an earlier run in it before the command has looked at its input, and could not say
+    afterwards what was the user's.
 
     Attributes:
         path: the folder.
@@ -32,7 +32,7 @@ class RunFolder:
         log: the file in it for the run's messages.
         made: the folders that this run made, parents first.
         before: what stood in the folder before, each entry with its time, size and inode.
-        earlier: the files of the record as they were, None for those that were not there.
+        earlier: the files of the record as they were.
     """
 
     path: Path
@@ -40,12 +40,12 @@ class RunFolder:
     log: Path
     made: list[Path] = field(default_factory=list)
     before: dict[str, Signature] = field(default_factory=dict)
-    earlier: dict[str, bytes | None] = field(default_factory=dict)
+    earlier: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def replaces(self) -> bool:
-        """Whether an earlier run's record was overwritten."""
-        return any(content is not None for content in self.earlier.values())
+        """Whether an earlier run's record is overwritten."""
+        return bool(self.earlier)
 
     @classmethod
     def claim(cls, path: Path, record: str, log: str) -> RunFolder:
@@ -64,6 +64,7 @@ class RunFolder:
             folder._make()
             folder.before = _entries(path)
             folder._look()
+            folder.earlier = _contents(folder.record)
             with tempfile.TemporaryFile(dir=path):
                 pass
         except (OSError, UserError) as error:
@@ -88,9 +89,7 @@ class RunFolder:
         """Write the config of the run, in the order of `RECORD`, in place of an earlier run's."""
         self.record.mkdir(parents=True, exist_ok=True)
         for name, text in zip(RECORD, texts, strict=True):
-            path = self.record / name
-            self.earlier[name] = path.read_bytes() if path.exists() else None
-            _write(path, text.encode())
+            _write(self.record / name, text.encode())
 
     def take_back(self) -> None:
         """Undo all of this, unless more than the config and the log has been written since (a lock comes and goes)."""
@@ -124,11 +123,10 @@ class RunFolder:
         return {name: signature for name, signature in entries.items() if name not in own}
 
     def _put_back_record(self) -> None:
+        for name in _contents(self.record).keys() - self.earlier.keys():
+            (self.record / name).unlink(missing_ok=True)
         for name, content in self.earlier.items():
-            if content is None:
-                (self.record / name).unlink(missing_ok=True)
-            else:
-                _write(self.record / name, content)
+            _write(self.record / name, content)
         if self.record.name not in self.before:
             self.record.rmdir()
 
@@ -143,6 +141,12 @@ def _entries(folder: Path) -> dict[str, Signature]:
     with os.scandir(folder) as found:
         stats = {entry.name: entry.stat(follow_symlinks=False) for entry in found}
     return {name: (each.st_mtime_ns, each.st_size, each.st_ino) for name, each in stats.items()}
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """The files in a folder, which are those of a record."""
+    files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()] if folder.is_dir() else []
+    return {path.name: path.read_bytes() for path in files}
 
 
 def _write(path: Path, content: bytes) -> None:

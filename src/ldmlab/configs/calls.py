@@ -11,10 +11,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict, read_write
 
 from ldmlab.configs.checks import Checks
-from ldmlab.configs.compose import as_job
+from ldmlab.configs.compose import as_job, validate
 from ldmlab.configs.quoting import override
 from ldmlab.configs.user_files import expand_paths, require_files
-from ldmlab.configs.validate import validate
 
 Overrides = Sequence[str] | Mapping[str, Any]
 """Settings beyond a function's own: lines as on the command line, or values by key, as `{"sampler.eta": 1.0}`."""

@@ -1,16 +1,16 @@
-"""What conf/ and experiments/ offer, read from the files themselves without Hydra, so that help is quick and true."""
+"""What conf/ offers, read from the files themselves without Hydra, so that help is quick and true."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ldmlab.paths import conf_dir, experiments_dir
+from ldmlab.configs.yaml_files import read
+from ldmlab.paths import conf_dir
 
 _KEY_LINE = re.compile(r"^(?P<name>\w+):(?:\s+(?P<default>[^#\s].*?))?(?:\s+# (?P<meaning>.*))?$")
 
@@ -41,7 +41,8 @@ class Group:
 
 def keys(command: str) -> list[Key]:
     """The keys of a command that belong to no group: those of its yaml, then those that an option adds to them."""
-    files = [conf_dir() / f"{name}.yaml" for name in (command, *_bases(command))]
+    own = conf_dir() / f"{command}.yaml"
+    files = [own, *(conf_dir() / f"{name}.yaml" for name, _ in read(own).bases)]
     found = {key.name: key for path in files for key in _keys_in(path, sections=True)}
     for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
         for option in options(group) if group != "experiment" else []:
@@ -71,7 +72,7 @@ def _with(where: str, choice: str) -> str:
 
 def options(group: str) -> list[str]:
     """The options of a group: its yaml files, those in subfolders as `folder/name`."""
-    folder = experiments_dir() if group == "experiment" else conf_dir() / group
+    folder = conf_dir() / group
     return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
 
 
@@ -84,22 +85,20 @@ def summary(group: str, option: str) -> str:
 
 def is_global(group: str, option: str) -> bool:
     """Whether the keys of an option are the command's own."""
-    return _path(group, option).read_text().startswith("# @package _global_")
+    return read(_path(group, option)).package == "_global_"
 
 
 def option_keys(group: str, option: str) -> list[Key]:
     """The keys of an option, with those of the options that it is built on; sections by their dotted names."""
     path = _path(group, option)
     found: dict[str, Key] = {}
-    for entry in _defaults_list(path):
-        if isinstance(entry, str) and entry != "_self_" and not entry.startswith("/"):
-            base, _, package = entry.partition("@")
+    for base, package in read(path).bases:
+        if not base.startswith("/"):
             inside = f"{package}." if package else ""
             own = [replace(key, name=f"{inside}{key.name}") for key in option_keys(group, base)]
             found |= {key.name: key for key in own}
-    content = _content(path)
     meanings = {key.name: key.meaning for key in _keys_in(path)}
-    for name, value in _flat({key: value for key, value in content.items() if key != "defaults"}):
+    for name, value in _flat(read(path).content):
         earlier = found[name].meaning if name in found else ""
         found[name] = Key(name, _written(value), meanings.get(name) or earlier)
     return list(found.values())
@@ -107,15 +106,15 @@ def option_keys(group: str, option: str) -> list[Key]:
 
 def command_of(experiment: str) -> str:
     """The command that an experiment is for: `train`, unless its opening comment says "For `ldmlab COMMAND`"."""
-    opening = (experiments_dir() / f"{experiment}.yaml").read_text().split("\n", 2)[:2]
+    opening = _path("experiment", experiment).read_text().split("\n", 2)[:2]
     said = next(filter(None, (_FOR_COMMAND.match(line) for line in opening)), None)
     return "train" if said is None else said["command"]
 
 
 def all_groups() -> list[str]:
-    """Every group in conf/, and `experiment`."""
+    """Every group in conf/."""
     folders = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    return sorted(folders - {"hydra"} | {"experiment"})
+    return sorted(folders - {"hydra"})
 
 
 def _keys_in(path: Path, sections: bool = False) -> Iterator[Key]:
@@ -132,36 +131,16 @@ def _keys_in(path: Path, sections: bool = False) -> Iterator[Key]:
             section = f"{match['name']}."
 
 
-def _bases(command: str) -> list[str]:
-    """The commands whose config this one is built on."""
-    entries = _defaults_list(conf_dir() / f"{command}.yaml")
-    return [entry for entry in entries if isinstance(entry, str) and entry != "_self_"]
-
-
-def _defaults(path: Path) -> Iterator[tuple[str, str | None]]:
+def _defaults(path: Path) -> Iterator[tuple[str, Any]]:
     """The (group, option) pairs of a file's defaults list and of its bases', without Hydra's own groups."""
-    for entry in _defaults_list(path):
-        if isinstance(entry, str) and entry != "_self_":
-            yield from _defaults(path.with_name(f"{entry.partition('@')[0]}.yaml"))
-        for name, choice in entry.items() if isinstance(entry, dict) else ():
-            group = name.removeprefix("override ").partition("@")[0].lstrip("/")
-            if not group.startswith("hydra/"):
-                yield group, choice
+    file = read(path)
+    for base, _ in file.bases:
+        yield from _defaults(path.with_name(f"{base}.yaml"))
+    for name, option in file.choices:
+        yield name.partition("@")[0], option
 
 
-def _defaults_list(path: Path) -> list[Any]:
-    return list(_content(path).get("defaults", []))
-
-
-@cache
-def _content(path: Path) -> dict[str, Any]:
-    import yaml
-
-    content: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
-    return content
-
-
-def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
@@ -175,5 +154,4 @@ def _written(value: Any) -> str:
 
 
 def _path(group: str, option: str) -> Path:
-    folder = experiments_dir() if group == "experiment" else conf_dir() / group
-    return folder / f"{option}.yaml"
+    return conf_dir() / group / f"{option}.yaml"

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from ldmlab.configs import catalogue
 from ldmlab.configs.suggest import hint, nearest
 from ldmlab.configs.synonyms import synonym
-from ldmlab.configs.trainer_keys import SET_BY_LDMLAB
 
 
 def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
@@ -18,8 +17,6 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
         wrong: the key that is not there.
         keys: the dotted keys that are.
     """
-    if wrong in SET_BY_LDMLAB:
-        return f": {SET_BY_LDMLAB[wrong]}"
     if wrong == "experiment":
         return "; begin its file with the line '# @package _global_', so that its keys are the command's"
     groups = [group.name for group in catalogue.groups(command)]

@@ -17,8 +17,6 @@ Prompt = Annotated[str, Field(min_length=1), VERBATIM]
 """Text of any kind, which may hold commas and brackets."""
 PerWord = dict[str, Any] | list[str] | None
 """Values of words, as {WORD: VALUE} or as ["WORD: VALUE"]."""
-CHOICES = ("precision", "compile")
-"""Keys that are one of few values, which their defaults do not show."""
 
 
 class Keys(BaseModel):
@@ -48,10 +46,9 @@ class ModelKeys(Keys):
     output_dir: PathText
 
 
-def takes_mapping(keys: type[BaseModel], key: str) -> bool:
-    """Whether a command's own key may hold a mapping, which the `null` of its yaml does not say."""
-    fields = keys.model_fields
-    return key in fields and any(get_origin(part) is dict for part in get_args(fields[key].annotation))
+def chosen_keys(keys: type[BaseModel]) -> frozenset[str]:
+    """The keys that are one of few values, which their defaults do not show."""
+    return frozenset(name for name, field in keys.model_fields.items() if get_origin(field.annotation) is Literal)
 
 
 def verbatim(keys: type[BaseModel]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a component's constructor takes, for values whose type the yaml's default does not show."""
+"""What a component's constructor takes, for keys that its yaml does not show or of whose type it says too little."""
 
 from __future__ import annotations
 
@@ -20,22 +20,45 @@ WORDS: dict[Any, str] = {
     str: "text",
     NoneType: "null",
 }
+INSTANTIATE = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+"""Keys of a section that are for Hydra's `instantiate`."""
 
 
-def annotation(target: str, name: str) -> Any:
-    """What the signature of a component says of a parameter; None where it says nothing.
+def names(target: str) -> list[str] | None:
+    """The parameters that a component has; None where it takes any, or cannot be looked at.
 
     Imports the component, and so what it needs.
     """
+    found = _parameters(target)
+    if found is None or any(each.kind is each.VAR_KEYWORD for each in found.values()):
+        return None
+    return list(found)
+
+
+def annotation(target: str, name: str) -> Any:
+    """What the signature of a component says of the type of a parameter; None where it says nothing."""
+    parameter = (_parameters(target) or {}).get(name)
+    if parameter is None or parameter.annotation is parameter.empty:
+        return None
+    try:
+        TypeAdapter(parameter.annotation, config=STRICT)
+    except Exception:  # no type that can be looked at
+        return None
+    return parameter.annotation
+
+
+def _parameters(target: str) -> Mapping[str, inspect.Parameter] | None:
     from hydra.utils import get_object
 
     try:
         with unbounded():
-            parameter = inspect.signature(get_object(target), eval_str=True).parameters[name]
-        TypeAdapter(parameter.annotation, config=STRICT)
+            component = get_object(target)
+            try:
+                return inspect.signature(component, eval_str=True).parameters
+            except NameError:  # of a type that is imported for type checkers alone
+                return inspect.signature(component).parameters
     except Exception:  # whatever goes wrong on importing a user's module is told when it is built
         return None
-    return None if parameter.annotation is parameter.empty else parameter.annotation
 
 
 def fits(value: Any, wanted: Any) -> bool:

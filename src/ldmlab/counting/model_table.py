@@ -11,8 +11,6 @@ from ldmlab.counting.model_description import ModelDescription
 from ldmlab.counting.module_cost import ModuleCost
 
 FIGURES = ("trainable", "frozen", "buffers", "macs", "flops", "activation_bytes")
-PUBLISHED = "published/"
-"""Before the names of experiments that are the settings of papers."""
 
 
 def as_json(model: ModelDescription, depth: int) -> dict[str, Any]:
@@ -91,6 +89,6 @@ def facts(model: ModelDescription) -> Iterator[str]:
         yield f"image tokens N = {', '.join(map(str, model.image_tokens))}; text tokens L = {model.text_tokens or 0}"
     if model.denoiser is not None:
         yield _as_published(model.denoiser)
-    if model.experiment is not None and model.experiment.startswith(PUBLISHED):
-        yield f"this is experiment={model.experiment}, the published setting; experiment=null is without it"
+    if model.experiment is not None:
+        yield f"this is experiment={model.experiment}"
     yield "FLOPs are 2 MACs, of matrix products and convolutions; element-wise operations are not counted"

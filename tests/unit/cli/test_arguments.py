@@ -38,7 +38,7 @@ def test_words_are_prompts_of_sample() -> None:
     assert read_back(arguments.overrides[2]) == ["a red star", "a 'blue' circle, small"]
     assert arguments.flags == ["--cfg=job"]
     assert arguments.shows
-    assert not arguments.multirun
+    assert not arguments.parsed.multirun
 
 
 def test_a_sentence_with_an_equals_sign_is_a_prompt() -> None:
@@ -65,8 +65,7 @@ def test_prompts_are_given_one_way() -> None:
 
 def test_flags_of_hydra_pass() -> None:
     arguments = parse("train", ["-m", "seed=1,2", "--info", "defaults", "+a=1", "~b"])
-    assert arguments.flags == ["--info=defaults", "--multirun"]
-    assert arguments.multirun
+    assert sorted(arguments.flags) == ["--info=defaults", "--multirun"]
     assert arguments.overrides == ["seed=1,2", "+a=1", "~b"]
 
 
@@ -94,8 +93,9 @@ def test_wrong_flags(argv: list[str], told: str) -> None:
 def test_config_dir_joins_the_search_path(tmp_path: Path) -> None:
     folder = tmp_path / "with space, and comma"
     folder.mkdir()
-    line = parse("train", ["--config-dir", str(folder)]).overrides[0]
-    assert read_back(line) == [f"folder://{folder}"]
+    arguments = parse("train", ["--config-dir", str(folder)])
+    assert arguments.flags == [f"--config-dir={folder}"]
+    assert read_back(arguments.searched[0]) == [f"file://{folder}"]
 
 
 @pytest.mark.parametrize("word", ["caf\udce9", "negative_prompt=caf\udce9", "ckpt=caf\udce9.safetensors"])

@@ -137,13 +137,13 @@ ALONE = "autoencoder_ckpt=null"
 
 
 def test_the_published_row_of_dit_xl_2(described: Callable[..., str], plain: Callable[..., dict[str, Any]]) -> None:
-    """Peebles & Xie 2023, table 4, from the backbone's name alone, and no checkpoint."""
-    lines = described("backbone=dit_xl_2", ALONE).splitlines()
+    """Peebles & Xie 2023, table 4, from the experiment's name alone, and no checkpoint."""
+    lines = described("experiment=published/dit_xl_2", ALONE).splitlines()
     row = next(line for line in lines if line.startswith("denoiser (backbone and conditioner): "))
     assert "675,129,632 parameters, 674,834,720 of them trainable; 118.62 GMACs = 237.24 GFLOPs" in row
     assert "image tokens N = 256; text tokens L = 0" in lines
-    assert "this is experiment=published/dit_xl_2, the published setting; experiment=null is without it" in lines
-    told = plain("backbone=dit_xl_2", ALONE)
+    assert "this is experiment=published/dit_xl_2" in lines
+    told = plain("experiment=published/dit_xl_2", ALONE)
     denoiser = told["denoiser"]
     assert (denoiser["parameters"], denoiser["trainable"]) == (675_129_632, 674_834_720)
     assert denoiser["flops"] == 2 * denoiser["macs"]
@@ -171,15 +171,16 @@ def test_half_the_bytes_in_half_precision(plain: Callable[..., dict[str, Any]]) 
     assert half["macs"] == whole["macs"]
 
 
-def test_without_the_published_setting(plain: Callable[..., dict[str, Any]]) -> None:
-    told = plain("backbone=dit_s_8", "backbone.patch=2", "experiment=null")
+def test_without_the_published_setting(plain: Callable[..., dict[str, Any]], described: Callable[..., str]) -> None:
+    assert "as published: ldmlab describe experiment=published/dit_s_8" in described("backbone=dit_s_8").splitlines()
+    told = plain("backbone=dit_s_8", "backbone.patch=2")
     assert told["experiment"] is None
     assert told["latent_shape"] == [4, 8, 8]
     assert told["text_tokens"] == 32
 
 
 def test_keys_change_a_published_network(plain: Callable[..., dict[str, Any]]) -> None:
-    told = plain("backbone=dit_s_8", "data.image_size=512", ALONE, "depth=1")
+    told = plain("experiment=published/dit_s_8", "data.image_size=512", ALONE, "depth=1")
     assert (told["latent_shape"], told["image_tokens"]) == ([4, 64, 64], [64])
 
 
@@ -191,7 +192,7 @@ def test_a_checkpoint_comes_before_an_architecture(
 
 
 def test_channels_beside_the_latents(plain: Callable[..., dict[str, Any]]) -> None:
-    told = plain("backbone=ldm_4_inpainting", ALONE)
+    told = plain("experiment=published/ldm_4_inpainting", ALONE)
     assert told["denoiser"]["parameters"] == 387_245_827
     assert told["image_tokens"] == [1024, 256, 64]
 
@@ -199,18 +200,23 @@ def test_channels_beside_the_latents(plain: Callable[..., dict[str, Any]]) -> No
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (("backbone=dit_xl_2", "data.image_size=264"), r"backbone.patch=2 does not divide the latent grid of 33"),
         (
-            ("backbone=dit_xl_2", "data.image_size=260"),
+            ("experiment=published/dit_xl_2", "data.image_size=264"),
+            r"backbone.patch=2 does not divide the latent grid of 33",
+        ),
+        (
+            ("experiment=published/dit_xl_2", "data.image_size=260"),
             r"factor 8 does not divide images of 260x260; set data.image_size",
         ),
-        (("backbone=ldm_8_churches", "data.image_size=192"), r"cannot split 24x24; use sides that 16 divides"),
+        (
+            ("experiment=published/ldm_8_churches", "data.image_size=192"),
+            r"cannot split 24x24; use sides that 16 divides",
+        ),
         (
             (
                 "backbone=dit_s_2",
                 "conditioner=none",
                 "backbone.conditioning=cross_attention",
-                "experiment=null",
                 "autoencoder=kl",
             ),
             r"backbone.conditioning=cross_attention: the conditioner gives nothing to attend to",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ldmlab.cli.command import find
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.user_files import require_files
-from ldmlab.configs.validate import validate
 
 
 def check(command: str, overrides: list[str]) -> None:
@@ -37,8 +37,7 @@ def check(command: str, overrides: list[str]) -> None:
         ("import", ["path=gone"], "path=gone: no such file or folder"),
         ("export", ["ckpt=gone", "output=new"], "ckpt=gone: no such file"),
         ("attention", ["prompt=x", "ckpt=gone"], "ckpt=gone: no such file"),
-        ("train", ["data.path=.", "trainer.max_steps=-1"], "trainer.max_steps=-1: input should be greater"),
-        ("train", ["data.path=.", "trainer.max_steps=0"], "trainer.max_steps=0: input should be greater"),
+        ("train", ["data.path=.", "trainer.max_steps=-2"], "trainer.max_steps=-2: input should be greater"),
     ],
 )
 def test_is_told(

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ldmlab.cli.launch import launch
 from ldmlab.configs import bounds
 from ldmlab.configs.bounds import bounded, check_yaml, unbounded
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
-from ldmlab.configs.validate import validate, validate_sweep
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 64))
 
@@ -65,14 +66,15 @@ def test_options_that_never_end_are_told_in_one_line(
     (tmp_path / "sampler").mkdir()
     (tmp_path / "sampler/mine.yaml").write_text(text)
     with pytest.raises(UserError) as raised:
-        validate("sample", [f"hydra.searchpath=['folder://{tmp_path}']", "sampler=mine"])
+        validate("sample", [f"hydra.searchpath=['file://{tmp_path}']", "sampler=mine"])
     assert told in str(raised.value)
 
 
-def test_a_sweep_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bounds, "SECONDS", 1.0)
     with pytest.raises(UserError, match="to compose"):
-        validate_sweep("sample", ["seed=range(100000)", "n=range(100000)", "batch_size=range(100000)"])
+        launch("sample", ["-m", "seed=range(100000)", "n=range(100000)", "batch_size=range(100000)"])
 
 
 def grow() -> None:

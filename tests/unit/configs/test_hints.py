@@ -10,17 +10,19 @@ import pytest
 from ldmlab.cli.arguments import parse
 from ldmlab.cli.command import find, names
 from ldmlab.configs import catalogue
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.hints import instead_of_key
+from ldmlab.configs.key_types import leaves
 from ldmlab.configs.synonyms import _KEYS, _MEANINGS
-from ldmlab.configs.validate import _paths, _plain, validate
+from ldmlab.configs.validate import _plain
 
 Refused = Callable[..., str]
 
 
 @cache
 def keys(command: str) -> list[str]:
-    return _paths(_plain(validate(command, [], complete=False)))
+    return [key for key, _ in leaves(_plain(validate(command, [], complete=False)))]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
         ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'tau' comes with method=prompt_to_prompt"),
         ("edit", ["feather=3"], "'feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
         ("evaluate", ["dataset=shapes"], "did you mean 'data.path'?"),
-        ("train", ["+trainer.barebones=true"], "trainer.barebones': it takes away the checkpoints"),
+        ("train", ["+trainer.barebones=true"], "trainer.barebones: it takes away the checkpoints"),
         ("train", ["training.warmup_steps=3"], "did you mean 'scheduler.warmup_steps'?"),
         ("train", ["training.learning_rate_decay=cosine"], "did you mean 'scheduler'?"),
         ("train", ["logger=wandb", "logger.offline=false"], "did you mean 'logger.wandb.offline'?"),
@@ -126,7 +128,7 @@ def test_an_experiment_without_its_first_line(refused: Refused, tmp_path: Path) 
     (tmp_path / "experiment/deep").mkdir(parents=True)
     for name in ("mine", "deep/mine"):
         (tmp_path / f"experiment/{name}.yaml").write_text("n: 3\n")
-        told = refused("sample", f"hydra.searchpath=['folder://{tmp_path}']", f"experiment={name}")
+        told = refused("sample", f"hydra.searchpath=['file://{tmp_path}']", f"experiment={name}")
         assert "begin its file with the line '# @package _global_'" in told
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ldmlab.configs.compose import parse_overrides
+from ldmlab.configs.overrides import parse as parse_overrides
 from ldmlab.configs.quoting import override
 
 pytest.importorskip("hypothesis", exc_type=ImportError)

@@ -6,9 +6,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.cli.launch import launch
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.unread import chosen_by_user, refuse_choices
-from ldmlab.configs.validate import validate
 
 Refused = Callable[..., str]
 Body = Callable[[Callable[[DictConfig], None]], None]
@@ -23,7 +23,11 @@ IMAGE = ("image=a.png", "source=a", "target=b")
             ["method=sdedit", "inversion=null_text"],
             "no group 'inversion' here; 'inversion' comes with method=",
         ),
-        ("edit", ["method=sdedit", *IMAGE, "inversion.iterations=5"], "unknown key 'inversion.iterations'"),
+        (
+            "edit",
+            ["method=sdedit", *IMAGE, "inversion.iterations=5"],
+            "unknown key 'inversion'; 'inversion' comes with method=",
+        ),
         ("edit", ["source=a", "target=b", "inversion=null_text"], "inversion: nothing would read it: only a picture"),
         ("edit", ["source=a", "target=b", "inversion.iterations=2"], "inversion.iterations: nothing would read it"),
         ("benchmark", ["inversion=ddim"], "inversion: nothing would read it: the benchmark draws"),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ldmlab.cli.command import Command
-from ldmlab.cli.commands.train import TrainKeys
+from ldmlab.cli.commands.train import OPTIONAL, TrainKeys
+from ldmlab.configs import catalogue
 from ldmlab.configs.keys import Count
 
 if TYPE_CHECKING:
@@ -37,15 +38,23 @@ def run(cfg: DictConfig) -> None:
 
     from ldmlab.counting.model_table import as_json, as_table, facts
 
-    chosen = HydraConfig.get().runtime.choices.get("experiment")  # by the user or for them
+    chosen = HydraConfig.get().runtime.choices.get("experiment")
     model = replace(_described(cfg), experiment=None if chosen in (None, "null") else chosen)
     if cfg.json:
         print(json.dumps(as_json(model, cfg.depth), indent=2))
         return
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(as_table(model, cfg.depth))
-    for line in facts(model):
+    for line in (*facts(model), *_published(model, str(HydraConfig.get().runtime.choices.get("backbone")))):
         console.print(line, highlight=False)
+
+
+def _published(model: ModelDescription, backbone: str) -> list[str]:
+    """Where to find a named backbone as it was published, if this is another setting."""
+    name = f"published/{backbone}"
+    if model.experiment is not None or name not in catalogue.options("experiment"):
+        return []
+    return [f"as published: ldmlab describe experiment={name}"]
 
 
 def _described(cfg: DictConfig) -> ModelDescription:
@@ -70,17 +79,21 @@ COMMAND = Command(
         "Builds the model that the same overrides would train, without training it, and counts. FLOPs are twice "
         "the MACs; papers that say GFLOPs of a transformer often mean MACs. Activations are the memory that a "
         "training pass of one picture keeps for its backward pass, in dtype.",
-        "backbone=NAME without experiment= is described in the setting that NAME was published in, if there is an "
-        "experiments/published/NAME.yaml; experiment=null switches that off. No checkpoint is needed then: "
+        "experiment=published/NAME describes a network in the setting that it was published in: its latents, its "
+        "conditions and its output. No checkpoint is needed then: "
         "autoencoder=NAME stands for one that is yet to be trained, and a checkpoint comes before it.",
     ),
     examples=(
-        ("ldmlab describe backbone=dit_xl_2", "DiT-XL/2 as published: 675 million parameters, 118.6 GMACs"),
+        ("ldmlab describe experiment=published/dit_xl_2", "DiT-XL/2 as published: 675 million parameters, 118.6 GMACs"),
         ("ldmlab describe backbone=unet", "the UNet in place of the DiT"),
-        ("ldmlab describe backbone=sd_1 depth=1 --json", "the networks of Stable Diffusion 1 alone, for machines"),
+        (
+            "ldmlab describe experiment=published/sd_1 depth=1 --json",
+            "Stable Diffusion 1, its networks alone, for machines",
+        ),
         ("ldmlab describe experiment=shapes/dit", "the model of a study"),
     ),
     switches=("json",),
     keys=DescribeKeys,
+    optional=OPTIONAL,
     run=run,
 )

@@ -85,6 +85,7 @@ RULES = (
         "this autoencoder has a codebook in place of that term",
     ),
 )
+OPTIONAL = ("callbacks", "logger")
 COMMAND = Command(
     summary="train an autoencoder or a latent diffusion model",
     synopsis="ldmlab train [experiment=STUDY/VARIANT] [model=NAME] [KEY=VALUE ...]",
@@ -105,6 +106,7 @@ COMMAND = Command(
     ),
     keys=TrainKeys,
     rules=RULES,
+    optional=OPTIONAL,
     reads={
         "data.path": NO_SHARDS,
         "data.heldout_path": "no such folder; give one of tars, or null for path/heldout",

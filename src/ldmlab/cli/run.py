@@ -1,0 +1,214 @@
+"""A run or a sweep inside Hydra: checked before it begins, in a folder that is made, and taken back, by us."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from ldmlab import lean_imports
+from ldmlab.cli.command import Command, names
+from ldmlab.cli.errors import explain
+from ldmlab.cli.reuse import require_own
+from ldmlab.cli.run_folder import RunFolder
+from ldmlab.cli.sweep import Sweep, is_named_by_time, with_hydra
+from ldmlab.configs.bounds import unbounded
+from ldmlab.configs.compose import as_job
+from ldmlab.configs.errors import UserError
+from ldmlab.configs.user_files import expand_paths, require_files
+from ldmlab.configs.validate import check, drop, tell_fallen
+from ldmlab.data.folder_lock import folder_lock
+from ldmlab.training.signals import STOP
+
+log = logging.getLogger(__name__)
+RECORD = ".hydra"
+
+
+class Refusal(BaseException):
+    """Carries an error past Hydra, which takes no exception of a callback for an end, and tells those of a job itself.
+
+    Args:
+        error: what was wrong.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class Run:
+    """What `launch` begins. Jobs of a sweep may be in processes of their own, which get a copy.
+
+    Args:
+        name: of the command.
+        command: itself.
+        is_rerun: Hydra gives the config of an earlier run, and looks at nothing else.
+
+    Attributes:
+        began: the config was found right, and is composed no more.
+        failure: what the command raised in a single run.
+    """
+
+    current: ClassVar[Run | None] = None
+
+    def __init__(self, name: str, command: Command, is_rerun: bool = False) -> None:
+        self.name, self.command, self.is_rerun = name, command, is_rerun
+        self.began = False
+        self.failure: Exception | None = None
+        self.loader: ConfigLoader | None = None
+        self._folder: RunFolder | None = None
+        self._sweep: Sweep | None = None
+        self._held = ExitStack()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_held": ExitStack()}  # locks stay with the process that has them
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let Hydra's callback find this run inside the block, and take its folder back where bad input ends it."""
+        outer, Run.current = Run.current, self
+        try:
+            with self._held:
+                yield
+        except BaseException as error:
+            if self._folder is not None and (not isinstance(error, Exception) or explain(error) is not None):
+                self._folder.take_back()
+            raise
+        finally:
+            Run.current = outer
+
+    def begin(self, config: DictConfig) -> None:
+        """Check the config of a single run, and claim its folder.
+
+        Raises:
+            Refusal: it is not right, or the folder is another run's.
+        """
+        with _refusing():
+            self.loader = GlobalHydra.instance().config_loader()
+            with as_job(config):
+                self.check(config)
+            self.began = True
+            self._claim(config)
+
+    def begin_sweep(self, config: DictConfig) -> None:
+        """Check all jobs of a sweep before the first one starts, as far as they are known.
+
+        Raises:
+            Refusal: one is not right, or the folder is another sweep's.
+        """
+        with _refusing():
+            self.loader = GlobalHydra.instance().config_loader()
+            self._sweep = Sweep.of(config, self)
+            self.began = True
+            self._folder = self._sweep.claim(config, self)
+            self._held.enter_context(folder_lock(self._folder.path, "output_dir"))
+
+    def check(self, config: DictConfig, complete: bool = True) -> list[str]:
+        """Check a config, with Hydra's own node, inside `as_job`; what falls away of it is taken out and returned."""
+        assert self.loader is not None
+        fallen = check(self.name, config, self.command, self.loader, complete)
+        if complete:
+            require_files(self.command, config)
+        if self._sweep is None:
+            tell_fallen(fallen)
+        return fallen
+
+    def job(self, config: DictConfig) -> float | None:
+        """What Hydra runs: the command, whose figure is handed on to a sweeper."""
+        with unbounded():
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                return self._job_of_sweep(config)
+            try:
+                if self.is_rerun:
+                    self._prepare_again(config)
+                elif not self.began:
+                    self._check_late(config)
+                return self._alone(config, self._folder)
+            except Exception as error:
+                self.failure = error
+                raise
+
+    def claim(self, config: DictConfig, path: Path, mode: str) -> RunFolder:
+        """The folder of a run or a sweep, which is a new one where it is called after the second."""
+        claim = RunFolder.claim_new if is_named_by_time(config, mode) else RunFolder.claim
+        return claim(path, str(config.hydra.output_subdir or RECORD), f"{config.hydra.job.name}.log")
+
+    def _claim(self, config: DictConfig) -> None:
+        if "output_dir" not in config:
+            return
+        self._folder = folder = self.claim(config, Path(config.hydra.runtime.output_dir), "run")
+        with read_write(config.hydra):
+            config.hydra.run.dir = str(folder.path)
+        config.output_dir = str(folder.path)
+        expand_paths(config)
+        self._held.enter_context(folder_lock(folder.path, "output_dir"))
+        require_own(folder, self.name, OmegaConf.to_yaml(without_hydra(config)), self.command)
+
+    def _check_late(self, config: DictConfig) -> None:
+        """The config of the user's own (`-cn`) that has no callback of ours: Hydra has made the folder already."""
+        self.loader = GlobalHydra.instance().config_loader()
+        drop(config, self.check(with_hydra(config)))
+        self.began = True
+        if "output_dir" in config:
+            config.output_dir = HydraConfig.get().runtime.output_dir
+        expand_paths(config)
+
+    def _prepare_again(self, config: DictConfig) -> None:
+        """The config of an earlier run: it goes to a new folder beside that run's."""
+        hydras_own: Any = HydraConfig.instance().cfg
+        settings = hydras_own.hydra
+        written = str(settings.job.config_name)
+        if written in names() and written != self.name:
+            raise UserError(f"--experimental-rerun: holds a run of `ldmlab {written}`; rerun it by that command")
+        if "output_dir" not in config:
+            return
+        folder = RunFolder.claim_new(Path(config.output_dir), RECORD, f"{settings.job.name}.log")
+        self._folder = folder
+        config.output_dir = str(folder.path)
+        with read_write(hydras_own), open_dict(hydras_own):
+            settings.runtime.output_dir = settings.run.dir = str(folder.path)
+        configure_log(settings.job_logging, settings.verbose)
+        self._held.enter_context(folder_lock(folder.path, "output_dir"))
+        folder.write_record(*map(OmegaConf.to_yaml, (config, hydras_own, settings.overrides.task)))
+
+    def _job_of_sweep(self, config: DictConfig) -> float | None:
+        """A job, whose folder Hydra has made. It stays, as part of the sweep; an earlier record comes back."""
+        settings = HydraConfig.get()
+        folder = None
+        try:
+            folder = self._sweep.prepare(config, self) if self._sweep is not None else None
+            lock = folder_lock(Path(config.output_dir), "output_dir") if "output_dir" in config else nullcontext()
+            with lock:
+                return self._alone(config, folder)
+        except Exception as error:
+            log.error("job %s (%s): %s", settings.job.num, settings.job.override_dirname, explain(error) or repr(error))
+            if folder is not None and folder.replaces and explain(error) is not None:
+                folder.take_back()
+            raise
+
+    def _alone(self, config: DictConfig, folder: RunFolder | None) -> float | None:
+        with STOP.heeded() if self.command.resumes else nullcontext():
+            lean_imports.install()
+            return self.command.run(config)
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The config that a command gets."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Refusal(error) from None

@@ -1,0 +1,41 @@
+"""How Hydra reads config files here: within bounds, and with the file's name in what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig
+
+from ldmlab.configs.bounds import check_yaml
+from ldmlab.configs.errors import UserError
+
+
+class BoundedFileSource(FileConfigSource):
+    """A folder of configs whose files are looked at before they are read."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Read `GROUP/OPTION`.
+
+        Raises:
+            UserError: the file holds something else than keys of reasonable size.
+        """
+        path = Path(self.path, self._normalize_file_name(config_path))
+        if path.exists():
+            check_yaml(path)
+        try:
+            result = super().load_config(config_path)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from error
+        if not isinstance(result.config, DictConfig):
+            raise UserError(f"{path}: holds a list; write KEY: VALUE")
+        return result
+
+
+def bound_files() -> None:
+    """Let Hydra read files so, from now on."""
+    Plugins.instance()  # registers Hydra's own first
+    SourcesRegistry.instance().types[BoundedFileSource.scheme()] = BoundedFileSource
