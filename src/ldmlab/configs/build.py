@@ -102,29 +102,31 @@ def build_metrics(config: Mapping[str, Any], task: str) -> tuple[dict[str, Metri
 
 
 def build_method(cfg: DictConfig) -> EditMethod:
-    """The method of a config's `method` group, whose own keys stand beside it at the top."""
-    own = {name: _value(cfg, name) for name in _method_keys(cfg)}
+    """The method of a config's `method` group, whose own keys stand in its section, or beside it at the top."""
+    own = {name: _value(section, name) for name, section in _method_keys(cfg).items()}
     method: EditMethod = get_object(cfg.method._target_)(**own)
     return method
 
 
 def method_settings(cfg: DictConfig) -> dict[str, Any]:
     """The editing method of a config as plain data, for what files say of how their pictures were made."""
-    keys = {name: _plain_value(cfg[name]) for name in _method_keys(cfg)}
+    keys = {name: _plain_value(section[name]) for name, section in _method_keys(cfg).items()}
     return {"_target_": cfg.method._target_, **keys}
 
 
-def _method_keys(cfg: DictConfig) -> list[str]:
-    return [name for name in inspect.signature(get_object(cfg.method._target_)).parameters if name in cfg]
+def _method_keys(cfg: DictConfig) -> dict[str, DictConfig]:
+    """The names of the method's own keys, each with the section that has it."""
+    names = inspect.signature(get_object(cfg.method._target_)).parameters
+    return {name: cfg.method if name in cfg.method else cfg for name in names if name in cfg.method or name in cfg}
 
 
 def _plain_value(value: Any) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _value(cfg: DictConfig, name: str) -> Any:
+def _value(section: DictConfig, name: str) -> Any:
     """A key as the library takes it: a component built, a list or mapping plain."""
-    value = cfg[name]
+    value = section[name]
     if isinstance(value, DictConfig) and "_target_" in value:
         return instantiate(value)
     plain_value = _plain_value(value)

@@ -80,7 +80,7 @@ class Manifest:
 
     Attributes:
         n: images measured.
-        metric: "pictures", "vlb" or "edits".
+        metric: what was measured: "pictures" for what suits the model, "edits", or the names of metrics.
         bound_steps: of the chain whose bound it is, for "vlb".
         seed: of the noise and of every random split.
         extractor: the network whose features were compared, and its weights.

@@ -44,6 +44,8 @@ COMMAND = Command(
         "An autoencoder: PSNR, SSIM and the Frechet distance of reconstructions, and of a codebook the perplexity "
         "and the share of codes in use. A model conditioned on pictures: PSNR, SSIM and the same distance of "
         "held-out pictures drawn again, beside those of the naive answer: bicubic, the grey picture, a mean.",
+        "metric=[NAME,...] takes other figures; docs/architecture.md shows how one is added. metric=vlb draws nothing "
+        "and gives the variational bound of held-out latents.",
         "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
         "extractor=inception gives the FID that papers report.",
     ),
@@ -51,6 +53,7 @@ COMMAND = Command(
         ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on the data it was trained on"),
         ("ldmlab evaluate ckpt=shapes/unet n=200 guidance.scale=2", "the shipped UNet, guided less"),
         ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
+        ("ldmlab evaluate metric=[frechet_distance,diversity]", "figures of your choice"),
         ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
     ),
     run=run,
