@@ -60,8 +60,8 @@ class _Parser(argparse.ArgumentParser):
         if unknown is None:
             raise UserError(message)
         meant = nearest(unknown[1], known)
-        told = "keys are written KEY=VALUE, without dashes" if meant is None else f"did you mean '{meant}'?"
-        raise UserError(f"unknown flag '{unknown[1]}'; {told}")
+        advice = "keys are written KEY=VALUE, without dashes" if meant is None else f"did you mean '{meant}'?"
+        raise UserError(f"unknown flag '{unknown[1]}'; {advice}")
 
 
 def parse(command: str, argv: Sequence[str]) -> Arguments:
@@ -138,8 +138,8 @@ def _refuse_word_with_equals(command: str, kind: Words, overrides: Iterable[str]
         key, _, value = override.partition("=")
         if " " in value.strip() and re.split(r"[./@]", key)[0] not in known and key[0] not in "+~":
             meant = nearest(key, known)
-            told = f"did you mean '{meant}'?" if meant is not None else _as_word(kind, override)
-            raise UserError(f"unknown key '{key}'; {told}")
+            advice = f"did you mean '{meant}'?" if meant is not None else _as_word(kind, override)
+            raise UserError(f"unknown key '{key}'; {advice}")
 
 
 def _as_word(kind: Words, text: str) -> str:

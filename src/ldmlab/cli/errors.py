@@ -21,12 +21,12 @@ def explain(error: BaseException) -> str | None:
         return None
     if type(error).__module__.startswith("wandb."):
         return one_line(f"Weights & Biases: {words(error)}; with logger.wandb.offline=true a run needs none of it")
-    told = isinstance(error, ValueError)
+    is_bad_input = isinstance(error, ValueError)
     troubles = filter(None, (system.trouble(each, words(each)) for each in _chain(error)))
-    trouble = next((each for each in troubles if each.is_scarcity or not told), None)
+    trouble = next((each for each in troubles if each.is_scarcity or not is_bad_input), None)
     if trouble is not None:
-        return one_line(f"{trouble.told}{where}")
-    return one_line(f"{words(error)}{where}") if told else None
+        return one_line(f"{trouble.line}{where}")
+    return one_line(f"{words(error)}{where}") if is_bad_input else None
 
 
 def words(error: BaseException) -> str:

@@ -45,7 +45,7 @@ _LOST_WORKER = re.compile(r"DataLoader worker .*(killed by signal|exited unexpec
 class Trouble:
     """A line for the user; `is_scarcity` where something of the machine ran out, whatever was being done."""
 
-    told: str
+    line: str
     is_scarcity: bool = False
 
 

@@ -86,8 +86,8 @@ def _require_known(checks: Checks, key: str, value: str) -> None:
     name = key.rpartition(".")[2]
     if name.endswith("ckpt"):
         if not _ships(value):
-            told = hint(value, _shipped())
-            raise UserError(f"{key}={value}: no such file; give the path of a checkpoint (.ckpt or .safetensors){told}")
+            near = hint(value, _shipped())
+            raise UserError(f"{key}={value}: no such file; give the path of a checkpoint (.ckpt or .safetensors){near}")
     elif name == "ckpt_path":
         if _ships(value):
             raise UserError(f"{key}={value}: is a model, from which a run begins and does not go on: init_ckpt={value}")

@@ -59,19 +59,27 @@ class Training(L.LightningModule):
         return self.make_optimizer(parameter_groups(parameters, self.decay_vectors))
 
     def new_schedulers(self, optimizers: list[Optimizer], steps: int) -> list[LRScheduler]:
-        """Those of a run of so many steps. ValueError where there are too few."""
+        """A learning-rate scheduler for each optimizer, for a run of so many steps.
+
+        Args:
+            optimizers: the first follows the schedule, the others a constant.
+            steps: of the first optimizer.
+
+        Raises:
+            ValueError: the schedule needs more steps than there are.
+        """
         first, *others = optimizers
         return [self.learning_rate.schedule(first, steps), *map(constant, others)]
 
     def configure_optimizers(self) -> Any:
-        """All of them. They are stepped by `step_schedulers`, so that a run goes on exactly from any step."""
+        """Optimizers and schedulers, which `step_schedulers` steps: a run then goes on exactly from any step."""
         optimizers = self.new_optimizers()
         schedulers = self.new_schedulers(optimizers, run_length(self.trainer))
-        told = {"reduce_on_plateau": False} if self.automatic_optimization else {}  # otherwise Lightning asks no more
-        return optimizers, [{"scheduler": each, "interval": "step", **told} for each in schedulers]
+        extra = {"reduce_on_plateau": False} if self.automatic_optimization else {}  # otherwise Lightning asks no more
+        return optimizers, [{"scheduler": each, "interval": "step", **extra} for each in schedulers]
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Nothing: Lightning counts epochs' last steps after a checkpoint may have been written."""
+        """Do nothing: Lightning counts epochs' last steps after a checkpoint may have been written."""
 
     def step_schedulers(self, step: int) -> None:
         """After a step of the optimizer, before anything is saved.

@@ -105,8 +105,8 @@ def _begin_conditioner(conditioner: Conditioner, ckpt: str) -> None:
         _, state, path = stored_part(ckpt, "conditioner")
         load_weights(conditioner, state, path)
     except ValueError as error:
-        told = str(error).replace("ckpt=", "conditioner_ckpt=", 1)
-        raise ValueError(f"{told}; conditioner_ckpt=null starts from nothing") from error
+        reason = str(error).replace("ckpt=", "conditioner_ckpt=", 1)
+        raise ValueError(f"{reason}; conditioner_ckpt=null starts from nothing") from error
 
 
 def _movable(conditioner: Config) -> Config:

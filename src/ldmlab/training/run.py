@@ -140,12 +140,12 @@ def _has_ended(trainer: L.Trainer, run: Run, start: Start) -> bool:
     """Whether a checkpoint has all steps, and all that follows the last one is done as well."""
     if not 0 <= trainer.max_steps <= start.steps:
         return False
-    told = f"has {start.steps} steps already; raise trainer.max_steps to train on"
+    state = f"has {start.steps} steps already; raise trainer.max_steps to train on"
     if not start.own:
-        raise ValueError(f"ckpt_path={start.path}: {told}")
+        raise ValueError(f"ckpt_path={start.path}: {state}")
     if not run.export.is_written(start.path):
         return False
-    print(f"{start.path}: {told}; model: {run.export.path}")
+    print(f"{start.path}: {state}; model: {run.export.path}")
     return True
 
 

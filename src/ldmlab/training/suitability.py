@@ -85,11 +85,11 @@ def require_suitable(
     """
     found = suitability(model.autoencoder.to(device), data.train_set)
     model.autoencoder.to("cpu")
-    told = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
-    log.info("autoencoder of %s: %s, latents of standard deviation %.2f", autoencoder, told, found.latent_std)
+    quality = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
+    log.info("autoencoder of %s: %s, latents of standard deviation %.2f", autoencoder, quality, found.latent_std)
     if least > 0 and not found.psnr >= least:
         raise ValueError(
-            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {told}; train one on them (ldmlab train "
+            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {quality}; train one on them (ldmlab train "
             f"model=autoencoder data.path={data.path} data.image_size={data.image_size}) and give it as "
             "autoencoder_ckpt=PATH, or allow any by min_psnr=0"
         )

@@ -85,8 +85,8 @@ def make_trainer(
         trainer: L.Trainer = make.func(**settings)
     except (TypeError, ValueError, MisconfigurationException) as error:
         if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", str(error)):
-            told = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
-            raise ValueError(f"trainer.accelerator={accelerator}: {error}; {told}") from error
+            advice = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
+            raise ValueError(f"trainer.accelerator={accelerator}: {error}; {advice}") from error
         raise ValueError(f"trainer: {error}") from error
     if trainer.world_size > 1:
         raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")
