@@ -6,6 +6,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from ldmlab.adapters.base import Adapter, train_adapter_alone
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.configs.build import from_user
@@ -45,4 +46,9 @@ def outline_denoiser(cfg: DictConfig, autoencoder: Autoencoder, grid: int) -> tu
         conditioner.place(autoencoder, grid)
         learns_variance = instantiate(cfg.objective).learns_variance
         channels = autoencoder.latent_channels
-        return conditioner, build_backbone(cfg.backbone, channels, grid, conditioner, learns_variance, from_user)
+        backbone = build_backbone(cfg.backbone, channels, grid, conditioner, learns_variance, from_user)
+        if cfg.get("adapter"):
+            from_user(cfg.adapter, Adapter, "adapter").attach(backbone)
+            train_adapter_alone(conditioner)
+            train_adapter_alone(backbone)
+    return conditioner, backbone

@@ -133,6 +133,15 @@ def test_an_image_size_that_does_not_fit(described: Callable[..., str]) -> None:
         described("data.image_size=60")
 
 
+def test_of_an_adapted_model_the_adapter_alone_is_trained(plain: Callable[..., dict[str, Any]]) -> None:
+    """Rank times inputs and outputs of each projection: width 32, and words of width 16."""
+    words = (*DIT, "conditioner.width=16")
+    whole, adapted = plain(*words), plain(*words, "adapter=lora", "adapter.rank=4")
+    added = 3 * 4 * (6 * (32 + 32) + 2 * (16 + 32))
+    assert adapted["denoiser"]["trainable"] == added
+    assert adapted["denoiser"]["parameters"] == whole["denoiser"]["parameters"] + added
+
+
 ALONE = "autoencoder_ckpt=null"
 
 
