@@ -17,11 +17,26 @@ if TYPE_CHECKING:
     from ldmlab.api.edits import Edits
     from ldmlab.api.figures import Figures
     from ldmlab.api.model import Model
+    from ldmlab.api.trained import Trained
+    from ldmlab.api.training import make_dataset, train
     from ldmlab.pictures.gallery import Pictures
 
 __version__ = "0.1.0"
 
-__all__ = ["AttentionMaps", "Edits", "Figures", "Model", "Pictures", "edit", "evaluate", "load", "sample"]
+__all__ = [
+    "AttentionMaps",
+    "Edits",
+    "Figures",
+    "Model",
+    "Pictures",
+    "Trained",
+    "edit",
+    "evaluate",
+    "load",
+    "make_dataset",
+    "sample",
+    "train",
+]
 
 _MODULES = {
     "AttentionMaps": "api.attention",
@@ -29,6 +44,9 @@ _MODULES = {
     "Figures": "api.figures",
     "Model": "api.model",
     "Pictures": "pictures.gallery",
+    "Trained": "api.trained",
+    "make_dataset": "api.training",
+    "train": "api.training",
 }
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from ldmlab.atomic import atomic_file
 from ldmlab.configs.checks import Checks
 from ldmlab.configs.compose import as_job, validate
 from ldmlab.configs.quoting import override
@@ -51,6 +53,14 @@ def configured(
             whole.output_dir = str(folder)
         del whole["hydra"]
     return whole
+
+
+def write_config(cfg: DictConfig, folder: Path) -> None:
+    """Write a config where commands write theirs, `.hydra/config.yaml` in the folder of a run."""
+    record = folder / ".hydra"
+    record.mkdir(parents=True, exist_ok=True)
+    with atomic_file(record / "config.yaml") as file:
+        file.write(OmegaConf.to_yaml(cfg).encode())
 
 
 def chosen(keys: Mapping[str, Any], overrides: Overrides = ()) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
@@ -14,15 +13,9 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> None:
     """Write what is not there yet and say what was done."""
-    from hydra.utils import instantiate
+    from ldmlab.configs.datasets import write_from
 
-    from ldmlab.data.dataset_writer import write_shards
-    from ldmlab.data.folder_lock import folder_lock
-    from ldmlab.progress import progress
-
-    source, folder = instantiate(cfg.dataset), Path(cfg.data.path)
-    with folder_lock(folder, "data.path"):
-        print(write_shards(source, folder, cfg.shard_size, cfg.workers, progress))
+    print(write_from(cfg))
 
 
 COMMAND = Command(

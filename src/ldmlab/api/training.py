@@ -1,0 +1,78 @@
+"""Training, and the shards to train on, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from ldmlab.api.trained import Trained
+from ldmlab.configs.calls import Overrides, configured, write_config
+from ldmlab.configs.errors import in_one_line
+from ldmlab.configs.quoting import override
+from ldmlab.data.folder_lock import folder_lock
+from ldmlab.training.signals import STOP, Stopped
+
+
+def train(*overrides: str | Mapping[str, Any]) -> Trained:
+    """Train an autoencoder or a latent diffusion model, as `ldmlab train` does with the same settings.
+
+    Ctrl-C (in a notebook: interrupt) finishes the step, saves and ends; the same call with `ckpt_path=last` and the
+    `output_dir` of the run goes on.
+
+    Args:
+        *overrides: settings, as on the command line (`"experiment=shapes/dit"`) or by key (`{"optimizer.lr": 1e-4}`).
+
+    Raises:
+        ValueError: in one line, as the command says it.
+        KeyboardInterrupt: it was interrupted; says which checkpoint there is.
+    """
+    from ldmlab.configs.training import train_from
+
+    cfg = configured("train", {}, _merged(overrides))
+    folder = Path(cfg.output_dir)
+    try:
+        with STOP.heeded(), folder_lock(folder, "output_dir"), in_one_line():
+            write_config(cfg, folder)
+            return Trained(folder, train_from(cfg))
+    except Stopped as stop:
+        raise KeyboardInterrupt(str(stop)) from None
+
+
+def make_dataset(
+    dataset: str = "shapes",
+    path: str | PathLike[str] | None = None,
+    *,
+    overrides: Overrides = (),
+    **settings: Any,
+) -> Path:
+    """Write a data set as shards to train on, as `ldmlab data` does; what is there already is not written again.
+
+    Args:
+        dataset: the name of an option: "shapes" and "openmoji" draw pictures, "folder" reads your own.
+        path: the folder of the shards; None for `data/` and a name.
+        overrides: further settings of `ldmlab data`.
+        **settings: those of the data set, such as `train=1000` or `folder="photos"`.
+
+    Returns:
+        The folder, for `data.path=`.
+
+    Raises:
+        ValueError: in one line, as the command says it.
+    """
+    from ldmlab.configs.datasets import write_from
+
+    own = {f"dataset.{name}": value for name, value in settings.items()}
+    cfg = configured("data", {"dataset": dataset, "data.path": path, **own}, overrides)
+    with in_one_line():
+        print(write_from(cfg))
+    return Path(cfg.data.path)
+
+
+def _merged(overrides: tuple[str | Mapping[str, Any], ...]) -> list[str]:
+    """All of them as lines, in their order."""
+    lines: list[str] = []
+    for each in overrides:
+        lines += [each] if isinstance(each, str) else [override(key, value) for key, value in each.items()]
+    return lines

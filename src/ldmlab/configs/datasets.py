@@ -1,0 +1,26 @@
+"""Writes a data set as the config of `ldmlab data` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from ldmlab.data.dataset_writer import write_shards
+from ldmlab.data.folder_lock import folder_lock
+from ldmlab.progress import progress
+
+
+def write_from(cfg: DictConfig) -> str:
+    """Write what is not there yet; return what was done, in words.
+
+    Args:
+        cfg: whole; `data.path` is the folder of the shards.
+
+    Raises:
+        ValueError: bad input.
+    """
+    source, folder = instantiate(cfg.dataset), Path(cfg.data.path)
+    with folder_lock(folder, "data.path"):
+        return str(write_shards(source, folder, cfg.shard_size, cfg.workers, progress))

@@ -1,0 +1,89 @@
+"""All code of docs/python.md and of examples/ runs, with models and data that are tiny."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldmlab.api import training
+from ldmlab.configs.calls import configured
+
+ROOT = Path(__file__).parents[3]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TINY_DATA = ("dataset.train=32", "dataset.heldout=16", "dataset.image_size=32")
+
+
+@pytest.fixture
+def shrunk(
+    dit: Path, autoencoder: Path, tiny: Mapping[str, tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder to run in, in which shipped models and what is trained or drawn are tiny."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ldmlab.models.shipped.shipped", lambda: {"shapes/dit": dit / "model.safetensors"})
+
+    def small(command: str, keys: Mapping[str, Any], overrides: Sequence[str]) -> Any:
+        lines = list(overrides)
+        if keys.get("dataset") == "shapes":
+            lines += TINY_DATA
+        if command == "train":
+            lines += tiny_training(tiny, lines)
+            if "experiment=shapes/dit" in lines:
+                lines += [f"autoencoder_ckpt={autoencoder / 'model.safetensors'}"]
+        return configured(command, keys, lines)
+
+    monkeypatch.setattr(training, "configured", small)
+    return tmp_path
+
+
+def tiny_training(tiny: Mapping[str, tuple[str, ...]], lines: Sequence[str]) -> list[str]:
+    """What makes a run tiny, whichever experiment it is of."""
+    words = tiny["autoencoder"] if "experiment=own/autoencoder" in lines else tiny["dit"]
+    own = [word for word in words if not word.startswith(("experiment=", "conditioner.", "grid_prompts="))]
+    if "experiment=shapes/dit" in lines:
+        own = [word for word in words if not word.startswith("experiment=")]
+    return own
+
+
+def test_the_guide(shrunk: Path) -> None:
+    namespace: dict[str, Any] = {}
+    for number, block in enumerate(BLOCK.findall((ROOT / "docs/python.md").read_text())):
+        exec(compile(block, f"docs/python.md, block {number}", "exec"), namespace)
+    assert Image.open(shrunk / "star.png").size == (32, 32)
+    assert sorted(path.name for path in (shrunk / "drawn").iterdir())[:2] == ["00000.png", "00001.png"]
+    assert namespace["run"].figures["step"] == 4
+    assert namespace["mine"].path == Path("runs/mine/model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["sample", "edit"])
+def test_examples(name: str, shrunk: Path) -> None:
+    runpy.run_path(str(ROOT / f"examples/{name}.py"))
+    assert list((shrunk / "runs/examples").iterdir())
+
+
+def test_training_on_own_pictures(shrunk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    for kind, colour in (("red", 0), ("blue", 2)):
+        folder = shrunk / "my_pictures" / kind
+        folder.mkdir(parents=True)
+        for number in range(40):
+            pixels = generator.integers(0, 60, (40, 40, 3), dtype=np.uint8)
+            pixels[..., colour] += 150
+            Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    monkeypatch.setenv("STEPS", "4")
+    monkeypatch.setenv("SIZE", "32")
+    result = runpy.run_path(str(ROOT / "examples/train_on_own_pictures.py"))
+    assert result["classes"] == ["blue", "red"]
+    assert result["model"].reads == "class numbers"
+    assert [len(result["samples"]), len(result["edited"])] == [8, 1]
+
+
+def test_every_example_has_its_test() -> None:
+    names = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+    assert names == ["edit", "sample", "train_on_own_pictures"]
