@@ -46,7 +46,7 @@ class Trained:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """What was logged, a row for each step at which something was, by name; empty without `logger=csv`."""
+        """What was logged, a row for each step at which something was, counted from 0; empty without `logger=csv`."""
         path = self.folder / METRICS
         if not path.is_file():
             return []
@@ -63,4 +63,4 @@ class Trained:
 
     def __repr__(self) -> str:
         figure = "" if self.figure is None else f", figure {self.figure:.4g}"
-        return f"<ldmlab run {self.folder}: {int(self.figures.get('step', 0))} steps{figure}>"
+        return f"<ldmlab run {self.folder}: {int(self.figures.get('step', -1)) + 1} steps{figure}>"
