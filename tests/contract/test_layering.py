@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 ROOMS["configs"] = MODELS | {"drawing", "editing", "evaluation", "files", "metrics", "models", "paths", "training"}
-ROOMS["configs"] |= {"data", "progress"}
+ROOMS["configs"] |= {"atomic", "data", "progress"}
 ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
 ROOMS["evaluation"] = MODELS | {"data", "drawing", "editing", "metrics", "models", "pictures", "worlds"}
 ROOMS["evaluation"] |= {"atomic", "progress"}

@@ -61,6 +61,12 @@ def test_the_guide(shrunk: Path) -> None:
     assert namespace["mine"].path == Path("runs/mine/model.safetensors")
 
 
+def test_the_start_in_the_readme(shrunk: Path) -> None:
+    (block,) = BLOCK.findall((ROOT / "README.md").read_text())
+    exec(compile(block, "README.md", "exec"), {})
+    assert (shrunk / "edited.png").is_file()
+
+
 @pytest.mark.parametrize("name", ["sample", "edit"])
 def test_examples(name: str, shrunk: Path) -> None:
     runpy.run_path(str(ROOT / f"examples/{name}.py"))
