@@ -104,7 +104,7 @@ def test_attention_is_that_of_the_command(ckpt: Path, model: Model, ldmlab: Comm
 def test_figures_are_those_of_the_command(
     ckpt: Path, shards: Path, autoencoder: Path, model: Model, ldmlab: Command, tmp_path: Path
 ) -> None:
-    words = (f"path={shards}", "n=4", "sampler.steps=2", f"output_dir={tmp_path}")
+    words = (f"data.path={shards}", "n=4", "sampler.steps=2", f"output_dir={tmp_path}")
     done = ldmlab("evaluate", f"ckpt={ckpt}", *words)
     assert done.code == 0, done.err
     figures = model.evaluate(shards, n=4, steps=2)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from ldmlab.cli.command import Command
-from ldmlab.cli.commands.train import OPTIONAL, TrainKeys
 from ldmlab.configs import catalogue
+from ldmlab.configs.commands.train import OPTIONAL, TrainKeys
 from ldmlab.configs.keys import Count
 
 if TYPE_CHECKING:
