@@ -47,8 +47,12 @@ class ModelKeys(Keys):
 
 
 def chosen_keys(keys: type[BaseModel]) -> frozenset[str]:
-    """The keys that are one of few values, which their defaults do not show."""
-    return frozenset(name for name, field in keys.model_fields.items() if get_origin(field.annotation) is Literal)
+    """The keys that are one of few values or may hold a mapping, which their defaults do not show."""
+    return frozenset(name for name, field in keys.model_fields.items() if _takes_more(field.annotation))
+
+
+def _takes_more(wanted: Any) -> bool:
+    return get_origin(wanted) is Literal or any(get_origin(part) is dict for part in get_args(wanted))
 
 
 def verbatim(keys: type[BaseModel]) -> set[str]:
