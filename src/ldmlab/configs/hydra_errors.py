@@ -86,8 +86,8 @@ def _no_name(overrides: Sequence[str]) -> str:
     for line in overrides:
         group, _, value = line.partition("=")
         if group in groups and value not in catalogue.options(group):
-            told = hint(value, catalogue.options(group))
-            return f"'{line}': '{group}' is a group and takes the name of an option{told}"
+            near = hint(value, catalogue.options(group))
+            return f"'{line}': '{group}' is a group and takes the name of an option{near}"
     return "a group takes the name of an option"
 
 

@@ -52,7 +52,7 @@ class Given:
 
     @classmethod
     def of(cls, config: DictConfig) -> Given:
-        """Those of a composed config, with Hydra's own node."""
+        """Read what the user gave from a composed config that has Hydra's own node."""
         written: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
         choices: Any = OmegaConf.to_container(config.hydra.runtime.choices, resolve=False)
         return cls(tuple(written["hydra"]), tuple(parse(written["task"])), choices)

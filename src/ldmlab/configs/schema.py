@@ -27,7 +27,7 @@ class Sources:
 
     @classmethod
     def of(cls, config: DictConfig) -> Sources:
-        """Those of a composed config, with Hydra's own node."""
+        """Read from a composed config, with Hydra's own node, where it was looked for."""
         found = []
         for source in config.hydra.runtime.config_sources:
             if source.schema == "file":

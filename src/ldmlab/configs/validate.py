@@ -188,8 +188,8 @@ def _check_ranges(checks: Checks, values: Mapping[Any, Any]) -> None:
         key = _named(first["loc"], values)
         if first["type"] == "missing":
             raise UserError(f"~{key}: the command cannot do without it; give it another value") from error
-        told = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-        raise UserError(f"{key}={shown(first['input'])}: {told}") from error
+        reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+        raise UserError(f"{key}={shown(first['input'])}: {reason}") from error
 
 
 def _named(place: Sequence[int | str], values: Mapping[Any, Any]) -> str:

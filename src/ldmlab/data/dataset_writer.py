@@ -47,10 +47,10 @@ class DatasetReport:
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         done = f"{self.written} shards written, {self.kept} kept, in {self.seconds:.1f} s"
-        told = f"{self.root}: {counts} samples; {done}"
+        line = f"{self.root}: {counts} samples; {done}"
         if not self.problems:
-            return told
-        return f"{told}\nleft out: {summarise(self.problems)}; all are named in {self.root / PROBLEMS}"
+            return line
+        return f"{line}\nleft out: {summarise(self.problems)}; all are named in {self.root / PROBLEMS}"
 
 
 def write_shards(

@@ -64,5 +64,5 @@ def warn_of_sides(captions: Iterable[str], probability: float) -> None:
     read = list(islice(captions, MOST_READ))
     count = sum(SIDE.search(caption) is not None for caption in read)
     if count:
-        told = "data.flip=%g: %d of %d captions say left or right, and mirror images show the opposite"
-        log.warning(told, probability, count, len(read))
+        message = "data.flip=%g: %d of %d captions say left or right, and mirror images show the opposite"
+        log.warning(message, probability, count, len(read))

@@ -44,13 +44,13 @@ def checked(prompts: Iterable[str]) -> list[str]:
     Raises:
         ValueError: one says nothing, or holds a line break.
     """
-    told = [prompt.strip(BLANK) for prompt in prompts]
-    for prompt in told:
+    cleaned = [prompt.strip(BLANK) for prompt in prompts]
+    for prompt in cleaned:
         if not prompt.strip():
             raise ValueError(f"the prompt '{prompt}' says nothing; write what the picture should show")
         if _UNWRITABLE.search(prompt):
             raise ValueError(f"the prompt {prompt[:60]!a} holds a line break; write it in one line")
-    return told
+    return cleaned
 
 
 def picture_count(n: int | None, prompts: Sequence[str], least: int) -> int:

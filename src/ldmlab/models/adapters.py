@@ -149,5 +149,5 @@ def _about(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        told = str(error) if str(error).startswith("ckpt=") else f"ckpt={path}: {error}"
-        raise ValueError(told.replace("ckpt=", f"{KEY}=", 1)) from error
+        reason = str(error) if str(error).startswith("ckpt=") else f"ckpt={path}: {error}"
+        raise ValueError(reason.replace("ckpt=", f"{KEY}=", 1)) from error
