@@ -24,10 +24,11 @@ def figure_of(metrics: Mapping[str, float | None], name: str | None) -> float:
         metrics: figures by name; None stands for an infinite one.
         name: of one of them; None for the first.
 
-    Raises:
-        ValueError: there is none of that name.
+    Returns:
+        The figure; NaN, and a line that says so, where there is none of that name, which only shows in the end.
     """
     if name is not None and name not in metrics:
-        raise ValueError(f"figure={name}: is not measured; choose one of {', '.join(metrics)}")
+        print(f"figure={name}: is not measured; choose one of {', '.join(metrics)}")
+        return math.nan
     value = metrics[next(iter(metrics)) if name is None else name]
     return math.inf if value is None else value

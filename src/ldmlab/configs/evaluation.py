@@ -43,7 +43,7 @@ def evaluate_from(
         ValueError: bad input.
     """
     precision = pick_precision(cfg.precision, cfg.device)
-    metrics, called = build_metrics(cfg.metric, task_of(loaded.model))
+    metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
     needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
     folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)

@@ -32,7 +32,7 @@ CHECKS = Checks(
         NO_ADAPTER,
         Rule(
             ("sampler", "guidance", "extractor", "pictures_per_caption"),
-            lambda config: set(config.metric) == {"vlb"},
+            lambda config: set(config.get("metric") or ()) == {"vlb"},
             "metric=vlb draws no pictures",
         ),
     ),
