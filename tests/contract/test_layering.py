@@ -19,6 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "types": set(),
     "files": set(),
     "atomic": set(),
+    "machine_errors": set(),
     "paths": set(),
     "lean_imports": set(),
     "pace": set(),

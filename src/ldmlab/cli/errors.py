@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ldmlab.cli import system
+from ldmlab import machine_errors
 from ldmlab.configs.errors import VALUE_ERRORS, UserError, one_line, unwrapped
 
 BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
@@ -22,7 +22,7 @@ def explain(error: BaseException) -> str | None:
     if type(error).__module__.startswith("wandb."):
         return one_line(f"Weights & Biases: {words(error)}; with logger.wandb.offline=true a run needs none of it")
     is_bad_input = isinstance(error, ValueError)
-    troubles = filter(None, (system.trouble(each, words(each)) for each in _chain(error)))
+    troubles = filter(None, (machine_errors.trouble(each, words(each)) for each in _chain(error)))
     trouble = next((each for each in troubles if each.is_scarcity or not is_bad_input), None)
     if trouble is not None:
         return one_line(f"{trouble.line}{where}")
@@ -38,7 +38,7 @@ def _unwrap(error: BaseException) -> tuple[BaseException, str]:
     """See `unwrapped`; how libraries refuse a value is the user's to mend, unless it is the system's doing."""
     outer = error
     error, where = unwrapped(error)
-    if error is not outer and isinstance(error, VALUE_ERRORS) and system.trouble(error, str(error)) is None:
+    if error is not outer and isinstance(error, VALUE_ERRORS) and machine_errors.trouble(error, str(error)) is None:
         return UserError(f"a value does not fit: {error}"), where
     return error, where
 

@@ -4,32 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import ConfigDict, Field
+from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import NO_ADAPTER, Rule
-from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord
+from ldmlab.configs.commands.benchmark import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 NOT_OF_THE_EDITS = ("sampler", "guidance", "output_dir", "figure")
 """Keys that the manifest has elsewhere, or that change nothing."""
-
-
-class BenchmarkKeys(ModelKeys):
-    """`ldmlab benchmark`, with the method's own keys as for `ldmlab edit`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kind: Literal["swap", "insert", "delete", "reweight"]
-    weight: Annotated[float, Field(allow_inf_nan=False, strict=True)]
-    n: Count
-    figure: PathText
-    word_tau: PerWord = None
-    reweight: PerWord = None
 
 
 def run(cfg: DictConfig) -> float:
@@ -67,6 +51,7 @@ def run(cfg: DictConfig) -> float:
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="measure an editing method on drawn scenes that a verifier can judge",
     synopsis="ldmlab benchmark [kind=KIND] [method=NAME] [KEY=VALUE ...]",
     description=(
@@ -83,11 +68,6 @@ COMMAND = Command(
         ("ldmlab benchmark kind=swap method=mask_blend", "a baseline"),
         ("ldmlab benchmark experiment=prompt_to_prompt/insert ckpt=shapes/unet", "as the study has it"),
         ("ldmlab benchmark -m kind=swap,insert,delete sampler=ddim,unipc", "one result each"),
-    ),
-    keys=BenchmarkKeys,
-    rules=(
-        NO_ADAPTER,
-        Rule(("inversion",), lambda config: True, "the benchmark draws the pictures that it edits"),
     ),
     run=run,
 )

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
-from ldmlab.configs.checks import NO_ADAPTER
-from ldmlab.configs.keys import Keys, PathText
+from ldmlab.configs.commands.export import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-
-class ExportKeys(Keys):
-    """`ldmlab export`."""
-
-    ckpt: PathText
-    output: PathText
-    format: Literal["diffusers"]
-    ema: bool
-    adapter_ckpt: PathText | None
-    adapter_scale: Annotated[float, Field(allow_inf_nan=False)]
-    half: bool
 
 
 def run(cfg: DictConfig) -> None:
@@ -37,6 +22,7 @@ def run(cfg: DictConfig) -> None:
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="write a model as a folder that diffusers loads",
     synopsis="ldmlab export ckpt=PATH output=FOLDER [KEY=VALUE ...]",
     description=(
@@ -45,7 +31,5 @@ COMMAND = Command(
         "reason.",
     ),
     examples=(("ldmlab export ckpt=sd.safetensors output=sd half=true", "for StableDiffusionPipeline"),),
-    keys=ExportKeys,
-    rules=(NO_ADAPTER,),
     run=run,
 )

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command, Words
-from ldmlab.configs.keys import Count, Keys, PathText
+from ldmlab.configs.commands.import_ import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 HINTS = ("heads", "head_width", "latent_scale", "quick_gelu", "image_size", "zero_terminal_snr")
 """Keys that are hints as they stand."""
-
-
-class ImportKeys(Keys):
-    """`ldmlab import`."""
-
-    path: PathText
-    output: PathText | None
-    autoencoder_ckpt: PathText | None
-    conditioner_ckpt: PathText | None
-    tokenizer: PathText | None
-    image_size: Count | None
-    heads: Count | None
-    head_width: Count | None
-    latent_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    quick_gelu: bool | None
-    zero_terminal_snr: bool | None
-    ema: bool
-    half: bool
 
 
 def run(cfg: DictConfig) -> None:
@@ -57,6 +37,7 @@ def run(cfg: DictConfig) -> None:
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="bring a public checkpoint into ldmlab's format",
     synopsis="ldmlab import PATH [KEY=VALUE ...]",
     description=(
@@ -74,9 +55,6 @@ COMMAND = Command(
             "DiT with the autoencoder it works on",
         ),
     ),
-    keys=ImportKeys,
-    reads={"path": "no such file or folder; give a public checkpoint"},
-    folders=("autoencoder_ckpt", "conditioner_ckpt"),
     words=Words("path", "checkpoint", several=False),
     run=run,
 )
