@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,64 +15,24 @@ MODELS = {
     *("attention", "diffusion", "backbones", "adapters", "autoencoders", "conditioners", "guidance", "samplers"),
     *("compiling", "precision", "types"),
 }
-ROOMS: dict[str, set[str]] = {
-    "__init__": {"api", "pictures"},
-    "types": set(),
-    "files": set(),
-    "atomic": set(),
-    "machine_errors": set(),
-    "paths": set(),
-    "lean_imports": set(),
-    "pace": set(),
-    "progress": {"compiling", "pace"},
-    "compiling": set(),
-    "precision": set(),
-    "tensor_file": {"files"},
-    "torch_file": {"pickle_scan"},
-    "pickle_scan": set(),
-    "pretrained": {"files", "torch_file", "types"},
-    "attention": {"precision", "types"},
-    "diffusion": {"compiling", "precision", "types"},
-    "backbones": {"attention", "types"},
-    "adapters": {"backbones", "types"},
-    "autoencoders": {"attention", "precision", "pretrained", "types"},
-    "conditioners": {"attention", "backbones", "files", "tensor_file", "torch_file", "types"},
-    "guidance": {"diffusion", "types"},
-    "samplers": {"diffusion", "types"},
-    "editing": MODELS | {"drawing", "metrics", "models"},
-    "data": {"atomic", "files", "tensor_file", "types"},
-    "metrics": {"autoencoders", "diffusion", "files", "pretrained", "samplers", "worlds", "types"},
-    "pictures": {"atomic", "data", "files"},
-    "worlds": {"data"},
-    "counting": {"attention", "autoencoders", "conditioners", "types"},
-    "drawing": MODELS | {"files", "models"},
-    "interop": MODELS | {"atomic", "files", "models", "tensor_file", "torch_file"},
-    "models": MODELS | {"atomic", "files", "paths", "pretrained", "tensor_file", "torch_file"},
-    "training": MODELS
-    | {
-        "counting",
-        "data",
-        "drawing",
-        "files",
-        "metrics",
-        "editing",
-        "models",
-        "pictures",
-        "pretrained",
-        "worlds",
-        "tensor_file",
-        "torch_file",
-    },
-}
-ROOMS["configs"] = MODELS | {"drawing", "editing", "evaluation", "files", "metrics", "models", "paths", "training"}
-ROOMS["configs"] |= {"atomic", "data", "progress"}
-ROOMS["studio"] = MODELS | {"atomic", "drawing", "editing", "models", "pictures", "progress", "tensor_file"}
-ROOMS["evaluation"] = MODELS | {"data", "drawing", "editing", "metrics", "models", "pictures", "worlds"}
-ROOMS["evaluation"] |= {"atomic", "progress"}
-ROOMS["training"] |= {"atomic", "pace", "paths", "progress"}
-ROOMS["api"] = {*ROOMS}
-ROOMS["cli"] = {*ROOMS} - {"api"}
-ROOMS["__main__"] = {"cli"}
+TABLE = SOURCE.parents[1] / "docs/architecture.md"
+"""Its rows say what each room may import."""
+
+
+def table(text: str) -> dict[str, set[str]]:
+    """The rooms of a table, and what stands in its last column; "the model rooms" are `MODELS`."""
+    found = re.findall(r"^\| `(\w+)(?:/|\.py)` \|.*\| ([^|]+) \|$", text, re.MULTILINE)
+    every = {room for room, _ in found}
+    rooms = {}
+    for room, cell in found:
+        names = {name.strip() for name in cell.removeprefix("all but ").split(",")} - {"-", "all"}
+        named = names - {"the model rooms"} | (MODELS if "the model rooms" in names else set())
+        assert named <= every, f"{room} may import {named - every}, which are no rooms"
+        rooms[room] = every - named if cell.startswith("all") else named
+    return rooms
+
+
+ROOMS = table(TABLE.read_text())
 
 OUTSIDE: dict[str, set[str]] = {
     "hydra": {"configs", "cli"},
