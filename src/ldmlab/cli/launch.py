@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -40,7 +41,7 @@ def _launch(name: str, arguments: Arguments, run: Run) -> None:
     lines = arguments.overrides
     while True:
         try:
-            return _through_hydra(name, arguments.flags, lines, run)
+            return through_hydra(name, [*arguments.flags, *_named(name, arguments), *lines], run.job)
         except (Refusal, *COMPOSING) as raised:
             error = raised.error if isinstance(raised, Refusal) else raised
         if run.began or not isinstance(error, COMPOSING):
@@ -51,13 +52,20 @@ def _launch(name: str, arguments: Arguments, run: Run) -> None:
         lines = more
 
 
-def _through_hydra(name: str, flags: Sequence[str], overrides: Sequence[str], run: Run) -> None:
-    def job(config: DictConfig) -> float | None:
-        return run.job(config)
+def through_hydra(name: str, words: Sequence[str], run: Callable[[DictConfig], Any] | None = None) -> None:
+    """Give a command line, without the command, to Hydra."""
+
+    def job(config: DictConfig) -> Any:
+        return None if run is None else run(config)
 
     bound_files()
-    with bounded(), _command_line([*flags, f"hydra.job.name={name}", *overrides]):
+    with bounded(), _command_line(words):
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=name)(job)()
+
+
+def _named(name: str, arguments: Arguments) -> list[str]:
+    """The job is called after the command; a rerun has its name already, and takes no overrides."""
+    return [] if arguments.parsed.experimental_rerun is not None else [f"hydra.job.name={name}"]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 
 from ldmlab import __version__
-from ldmlab.cli import manual
+from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
 from ldmlab.cli.errors import explain
 from ldmlab.training.signals import Stopped
@@ -32,6 +32,10 @@ def _dispatch(argv: list[str]) -> None:
         print(manual.overview(), end="", flush=True)
     elif argv[0] == "--version":
         print(f"ldmlab {__version__}")
+    elif argv[0] in completion.WORDS:
+        completion.complete(argv)
+    elif "--version" in argv[1:]:
+        _dispatch(["--version"])
     elif find(argv[0]) and HELP & set(argv[1:]):
         print(_manual(*argv), end="", flush=True)
     else:

@@ -17,7 +17,12 @@ FLAGS = {
     "--resolve": "with --cfg: fill in references between keys",
     "--info": "print how the config was composed (also: --info defaults, searchpath, ...)",
     "-m, --multirun": "run once for each combination of KEY=A,B,C",
-    "--config-dir DIR": "a further folder of config groups, beside ldmlab's own",
+    "-cd, --config-dir DIR": "a further folder of config groups, beside ldmlab's own",
+    "-cn, --config-name NAME": "a config of yours in the place of the command's, as a yaml in --config-dir",
+    "-cp, --config-path DIR": "a folder of yours in the place of ldmlab's configs",
+    "--experimental-rerun FILE": "run what a .hydra/config.pickle holds, in a new folder",
+    "-sc install=bash": 'completion: eval "$(ldmlab -sc install=bash)", also for zsh and fish',
+    "--hydra-help": "what Hydra itself understands",
     "-h, --help [GROUP[=OPTION]]": "this page; the options of a group; the keys of an option",
 }
 
