@@ -87,7 +87,9 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(command, words[0])}")
     overrides += [f"{name}=true" for name in own.switches if getattr(parsed, name)]
     if parsed.config_dir is not None:
-        parsed.config_dir = _folder(parsed.config_dir)
+        parsed.config_dir = _folder("--config-dir", parsed.config_dir)
+    if parsed.config_path is not None and "://" not in parsed.config_path:
+        parsed.config_path = _folder("--config-path", parsed.config_path)
     return Arguments(overrides, _flags(parser, parsed, own.switches), parsed)
 
 
@@ -164,10 +166,10 @@ def _expanded(found: re.Match[str]) -> str:
     return found[0] if found["path"] is None else f"{found['before']}{quoted(expand_home(found['path']))}"
 
 
-def _folder(given: str) -> str:
+def _folder(flag: str, given: str) -> str:
     folder = Path(expand_home(given))
     if not folder.is_dir():
-        raise UserError(f"--config-dir {folder}: no such folder")
+        raise UserError(f"{flag} {folder}: no such folder")
     return str(folder.resolve())
 
 

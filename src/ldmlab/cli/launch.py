@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from ldmlab.cli.arguments import Arguments, parse
@@ -44,9 +45,9 @@ def _launch(name: str, arguments: Arguments, run: Run) -> None:
             return through_hydra(name, [*arguments.flags, *_named(name, arguments), *lines], run.job)
         except (Refusal, *COMPOSING) as raised:
             error = raised.error if isinstance(raised, Refusal) else raised
-        if run.began or not isinstance(error, COMPOSING):
+        if not isinstance(error, HydraException if run.began else COMPOSING):
             raise error
-        more = opened(error, lines)
+        more = None if run.began else opened(error, lines)
         if more is None:
             raise in_one_line(error, name, arguments.overrides) from error
         lines = more

@@ -128,10 +128,7 @@ def _groups(command: str) -> str:
 
 
 def _options(command: str, group: str) -> list[str]:
-    if group != "experiment":
-        return catalogue.options(group)
-    purpose = "train" if command == "describe" else command
-    return [name for name in catalogue.options(group) if catalogue.command_of(name) == purpose]
+    return catalogue.options(group) if group != "experiment" else catalogue.experiments(command)
 
 
 def _paragraph(text: str) -> str:

@@ -174,7 +174,7 @@ class Run:
         folder = RunFolder.claim_new(Path(config.output_dir), RECORD, f"{settings.job.name}.log")
         self._folder = folder
         config.output_dir = str(folder.path)
-        with read_write(hydras_own), open_dict(hydras_own):
+        with read_write(settings), open_dict(settings):
             settings.runtime.output_dir = settings.run.dir = str(folder.path)
         configure_log(settings.job_logging, settings.verbose)
         self._held.enter_context(folder_lock(folder.path, "output_dir"))

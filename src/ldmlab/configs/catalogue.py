@@ -104,6 +104,12 @@ def option_keys(group: str, option: str) -> list[Key]:
     return list(found.values())
 
 
+def experiments(command: str) -> list[str]:
+    """The experiments for a command, or for one that its config is built on."""
+    own = {command, *(base for base, _ in read(conf_dir() / f"{command}.yaml").bases)}
+    return [name for name in options("experiment") if command_of(name) in own]
+
+
 def command_of(experiment: str) -> str:
     """The command that an experiment is for: `train`, unless its opening comment says "For `ldmlab COMMAND`"."""
     opening = _path("experiment", experiment).read_text().split("\n", 2)[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
@@ -14,8 +14,11 @@ from ldmlab.configs.bounds import check_yaml
 from ldmlab.configs.errors import UserError
 
 
-class BoundedFileSource(FileConfigSource):
-    """A folder of configs whose files are looked at before they are read."""
+class FileConfigSource(file_config_source.FileConfigSource):
+    """A folder of configs whose files are looked at before they are read.
+
+    It has the name of Hydra's own, which a process that joblib starts registers beside it.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read `GROUP/OPTION`.
@@ -38,4 +41,4 @@ class BoundedFileSource(FileConfigSource):
 def bound_files() -> None:
     """Let Hydra read files so, from now on."""
     Plugins.instance()  # registers Hydra's own first
-    SourcesRegistry.instance().types[BoundedFileSource.scheme()] = BoundedFileSource
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

@@ -187,7 +187,7 @@ def _check_ranges(checks: Checks, values: Mapping[Any, Any]) -> None:
         first = error.errors()[0]
         key = _named(first["loc"], values)
         if first["type"] == "missing":
-            raise UserError(f"~{key}: the command cannot do without it; give it another value") from error
+            raise UserError(f"{key}: the command cannot do without this key; give {key}=VALUE") from error
         reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
         raise UserError(f"{key}={shown(first['input'])}: {reason}") from error
 

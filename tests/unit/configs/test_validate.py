@@ -46,7 +46,7 @@ def test_defaults_pass(command: str) -> None:
         (["sampler=[ddim]", "sampler.stesp=1"], "unknown key 'sampler.stesp'"),
         (["backbone=dit"], "'sample' has no group 'backbone' here"),
         (["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
-        (["~seed"], "~seed: the command cannot do without it"),
+        (["~seed"], "seed: the command cannot do without this key"),
         (["~sampler"], "~sampler: `ldmlab sample` cannot do without it"),
         (["~nothing"], "Could not delete from config. 'nothing' does not exist"),
         (["+backbone=dit"], "'sample' has no group 'backbone' here"),
