@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -30,8 +31,7 @@ def check_choices(rules: Sequence[Rule], chosen: Iterable[str], config: DictConf
 
 def chosen_by_user() -> list[str]:
     """The keys and groups on the command line of the job that runs."""
-    lines = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    assert isinstance(lines, list)
+    lines: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     return [str(line).lstrip("+").partition("=")[0] for line in lines]
 
 

@@ -166,12 +166,11 @@ def _check_values(checks: Checks, config: DictConfig) -> None:
             own.output_dir = config.output_dir
     try:
         missing = sorted(OmegaConf.missing_keys(own))
-        plain = OmegaConf.to_container(own, resolve=True) if not missing else {}
+        plain: Any = OmegaConf.to_container(own, resolve=True) if not missing else {}
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing:
         raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
-    assert isinstance(plain, dict)
     _check_ranges(checks, plain)
     check_files(checks, plain)
     if checks.check is not None:
