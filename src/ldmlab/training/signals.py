@@ -42,7 +42,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._asked: int | None = None
-        self._deferred = False
+        self._deferred = self._heeding = False
         self._process = os.getpid()
 
     def asked(self) -> Stopped | None:
@@ -78,15 +78,17 @@ class StopSignals:
                 if handler is not signal.SIG_IGN:
                     signal.signal(number, self.take)
             sys.stdout, sys.stderr = (Unbreakable(stream, self.take) for stream in streams)
+            self._heeding = True
             yield
         finally:
+            self._heeding = False
             sys.stdout, sys.stderr = streams
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def hold(self) -> None:
-        """Take the handlers back from a library that has set its own since."""
-        if threading.current_thread() is threading.main_thread():
+        """Inside `heeded`, take the handlers back from a library that has set its own since."""
+        if self._heeding and threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, self.take):
                     signal.signal(number, self.take)
