@@ -15,7 +15,7 @@ from ldmlab.api.figures import Figures
 from ldmlab.api.ready import ready
 from ldmlab.configs.build import build_method, method_settings
 from ldmlab.configs.calls import Overrides, chosen
-from ldmlab.configs.errors import in_one_line
+from ldmlab.configs.errors import as_user_error
 from ldmlab.configs.evaluation import evaluate_from
 from ldmlab.drawing.prompt_file import picture_count
 from ldmlab.drawing.prompted import check_prompts, require_prompted
@@ -129,7 +129,7 @@ class Model(Configurable):
         files, in_memory = files_of(image=image, mask=mask)
         own = {"method": method, "source": source, "target": target, "n": n, **files}
         cfg = self._configured("edit", {**own, **keys, **settings}, overrides, device, precision, in_memory)
-        with in_one_line():
+        with as_user_error():
             edit_method = build_method(cfg)
         given = {"source": source, "target": target, "image": image, "mask": mask}
         edit_method.check({name for name, value in given.items() if value is not None})
@@ -224,6 +224,6 @@ class Model(Configurable):
         own = {"metric": metric, "extractor": extractor, "data.path": path, "n": n}
         cfg = self._configured("evaluate", {**own, **keys}, overrides, device, precision)
         cfg.ckpt = self.name
-        with in_one_line():
+        with as_user_error():
             loaded = self._copies.computing(pick_precision(cfg.precision, cfg.device), cfg.compile)
             return Figures(evaluate_from(cfg, loaded, chosen({**own, **keys}, overrides)))

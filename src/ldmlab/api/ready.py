@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.configs.build import build_drawing, resolved
-from ldmlab.configs.errors import in_one_line
+from ldmlab.configs.errors import as_user_error
 from ldmlab.drawing.computing import Compile, ready_to_draw
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.records import drawing_record
@@ -83,7 +83,7 @@ def ready(copies: Copies, cfg: Any, count: int) -> Ready:
     loaded = copies.computing(precision, cfg.compile)
     model = require_latent_diffusion(loaded).model
     stored = None if loaded is copies.loaded else copies.loaded.autoencoder_sha256
-    with in_one_line():
+    with as_user_error():
         drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision, stored)
     record = drawing_record(copies.loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))
     return Ready(model, ready_to_draw(model, drawing, cfg.compile), record)

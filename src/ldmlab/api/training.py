@@ -9,7 +9,7 @@ from typing import Any
 
 from ldmlab.api.trained import Trained
 from ldmlab.configs.calls import Overrides, configured, write_config
-from ldmlab.configs.errors import in_one_line
+from ldmlab.configs.errors import as_user_error
 from ldmlab.configs.quoting import override
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.training.signals import STOP, Stopped
@@ -33,7 +33,7 @@ def train(*overrides: str | Mapping[str, Any]) -> Trained:
     cfg = configured("train", {}, _merged(overrides))
     folder = Path(cfg.output_dir)
     try:
-        with STOP.heeded(), folder_lock(folder, "output_dir"), in_one_line():
+        with STOP.heeded(), folder_lock(folder, "output_dir"), as_user_error():
             write_config(cfg, folder)
             return Trained(folder, train_from(cfg))
     except Stopped as stop:
@@ -44,6 +44,7 @@ def make_dataset(
     dataset: str = "shapes",
     path: str | PathLike[str] | None = None,
     *,
+    workers: int = 1,
     overrides: Overrides = (),
     **settings: Any,
 ) -> Path:
@@ -52,6 +53,7 @@ def make_dataset(
     Args:
         dataset: the name of an option: "shapes" and "openmoji" draw pictures, "folder" reads your own.
         path: the folder of the shards; None for `data/` and a name.
+        workers: processes that write; with more than one, a script needs its `if __name__ == "__main__":`.
         overrides: further settings of `ldmlab data`.
         **settings: those of the data set, such as `train=1000` or `folder="photos"`.
 
@@ -64,8 +66,8 @@ def make_dataset(
     from ldmlab.configs.datasets import write_from
 
     own = {f"dataset.{name}": value for name, value in settings.items()}
-    cfg = configured("data", {"dataset": dataset, "data.path": path, **own}, overrides)
-    with in_one_line():
+    cfg = configured("data", {"dataset": dataset, "data.path": path, "workers": workers, **own}, overrides)
+    with as_user_error():
         print(write_from(cfg))
     return Path(cfg.data.path)
 

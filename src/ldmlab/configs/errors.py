@@ -33,7 +33,7 @@ def unwrapped(error: BaseException) -> tuple[BaseException, str]:
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def as_user_error() -> Iterator[None]:
     """Inside the block, what a component's constructor refuses is told as any other bad input is.
 
     Raises:
