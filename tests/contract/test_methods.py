@@ -19,7 +19,7 @@ GROUPS = {"inversion"}
 @pytest.mark.parametrize("name", catalogue.options("method"))
 def test_keys_are_the_constructors(name: str) -> None:
     config = yaml.safe_load((conf_dir() / f"method/{name}.yaml").read_text())
-    target = get_object(config.pop("method")["_target_"])
+    target = get_object(config.pop("_target_"))
     assert issubclass(target, EditMethod)
     config.pop("defaults", None)
     parameters = {key: value for key, value in inspect.signature(target).parameters.items() if key not in GROUPS}

@@ -31,7 +31,7 @@ def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Comm
     assert "attention sites changed, 0.00 MiB of maps kept at most" in done.out
     done = ldmlab("edit", *WORDS, model, "method=fixed_seed", f"output_dir={tmp_path / 'fixed'}")
     assert done.code == 0, done.err
-    done = ldmlab("edit", *WORDS, model, "tau_grid=[0,1]", f"output_dir={tmp_path / 'grid'}")
+    done = ldmlab("edit", *WORDS, model, "method.tau_grid=[0,1]", f"output_dir={tmp_path / 'grid'}")
     assert done.code == 0, done.err
     words = ("a red star", "n=2", "seed=5", "sampler.steps=3", model)
     assert ldmlab("sample", *words, f"output_dir={tmp_path / 'sample'}").code == 0
@@ -54,7 +54,7 @@ def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Comm
 def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
     model = f"ckpt={dit / 'model.safetensors'}"
     words = ("source=a red star, (big)", "n=9", "sampler.steps=2", model)
-    done = ldmlab("edit", *words, "reweight={star: 3, red: -1}", "blend=[]", f"output_dir={tmp_path}")
+    done = ldmlab("edit", *words, "method.reweight={star: 3, red: -1}", "method.blend=[]", f"output_dir={tmp_path}")
     assert done.code == 0, done.err
     assert len(drawn(tmp_path, "source")) == len(drawn(tmp_path, "edit")) == 9
     assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
@@ -65,21 +65,24 @@ def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, t
     [
         (("target=null",), "says the same as source; change a word, or give reweight"),
         (("target=A red STAR",), "says the same as source"),
-        (("reweight={moon: 2}",), "reweight.moon: the prompt has no 'moon'; its words are a, blue, star"),
-        (("tau=1.2",), "tau=1.2: give a share between 0 and 1"),
-        (("tau_grid=[0,2]",), "tau=2: give a share between 0 and 1"),
+        (("method.reweight={moon: 2}",), "reweight.moon: the prompt has no 'moon'; its words are a, blue, star"),
+        (("method.tau=1.2",), "tau=1.2: give a share between 0 and 1"),
+        (("method.tau_grid=[0,2]",), "tau=2: give a share between 0 and 1"),
         (("method=magic",), "group 'method' has no option 'magic'"),
-        (("reweight={blue: much}",), "reweight.blue=much: give a number, or a list of numbers"),
-        (('reweight={blue: "2"}',), "reweight.blue=2: give a number, or a list of numbers"),
-        (("reweight={blue: []}",), "reweight.blue=[]: give a number, or a list of numbers"),
-        (("reweight=[blue]",), "reweight=blue: give {WORD: VALUE}, or a list"),
-        (("reweight=2",), "reweight=2: input should be a valid"),
-        (("word_tau={blue: true}",), "word_tau.blue=True: give a share between 0 and 1"),
+        (("method.reweight={blue: much}",), "reweight.blue=much: give a number, or a list of numbers"),
+        (('method.reweight={blue: "2"}',), "reweight.blue=2: give a number, or a list of numbers"),
+        (("method.reweight={blue: []}",), "reweight.blue=[]: give a number, or a list of numbers"),
+        (("method.reweight=[blue]",), "reweight=blue: give {WORD: VALUE}, or a list"),
+        (("method.reweight=2",), "reweight=2: give {WORD: VALUE}, or a list"),
+        (("method.word_tau={blue: true}",), "word_tau.blue=True: give a share between 0 and 1"),
         (("source=null",), "source: this method needs one"),
         (("method=fixed_seed", "target=null"), "target: this method needs one"),
         (("method=fixed_seed", "target=a red star"), "says the same as source"),
-        (("method=fixed_seed", "tau_grid=[0,1]"), "unknown key 'tau_grid'"),
-        (("tau=0", "self_tau=0.5", "self_side=1"), "self_side: no grid of the model is that small"),
+        (("method=fixed_seed", "method.tau_grid=[0,1]"), "unknown key 'method.tau_grid'"),
+        (
+            ("method.tau=0", "method.self_tau=0.5", "method.self_side=1"),
+            "self_side: no grid of the model is that small",
+        ),
         (("sampler.steps=-1",), "sampler.steps=-1: choose between 1 and the 1000"),
         (("sampler.steps=1000000000",), "sampler.steps=1000000000: choose between 1 and the 1000"),
     ],
@@ -113,11 +116,11 @@ def hole(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "words",
     [
-        ("method=sdedit", "target=a red star", "image={picture}", "strength_grid=[0.5,1]"),
+        ("method=sdedit", "target=a red star", "image={picture}", "method.strength_grid=[0.5,1]"),
         ("method=sdedit", "target=a red star", "source=a blue star"),
         ("method=inpaint", "image={picture}", "mask={hole}"),
         ("method=mask_blend", "target=a red star", "image={picture}", "mask={hole}"),
-        ("method=uncrop", "image={small}", "canvas=[{wide}]", "place=left"),
+        ("method=uncrop", "image={small}", "method.canvas=[{wide}]", "method.place=left"),
         ("method=fixed_seed", "source=a red star", "target=a blue star", "image={picture}"),
     ],
     ids=" ".join,
@@ -154,14 +157,22 @@ def test_what_works_at_the_models_size_says_so(picture: Path, dit: Path, ldmlab:
     assert "mask: 20 x 10 pixels; its centre is taken, scaled to the model's 32 x 32" in done.out
     done = ldmlab("edit", *WORDS, "method=fixed_seed", f"image={picture}", model, f"output_dir={tmp_path / 'fixed'}")
     assert "image: 100 x 140 pixels; its centre is taken, scaled to the model's 32 x 32" in done.out
-    words = ("method=sdedit", "target=a star", f"image={hole}", "overlap=0.3", f"output_dir={tmp_path / 'refused'}")
+    words = (
+        "method=sdedit",
+        "target=a star",
+        f"image={hole}",
+        "method.overlap=0.3",
+        f"output_dir={tmp_path / 'refused'}",
+    )
     assert "overlap=0.3: a picture of [20,10] pixels has a single window" in ldmlab("edit", *words, model).refusal()
 
 
 def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_path: Path) -> None:
     model = f"ckpt={dit / 'model.safetensors'}"
     words = ("source=a red café", "n=1", "sampler.steps=2", model, f"output_dir={tmp_path}")
-    done = ldmlab("edit", *words, 'reweight=["café: [3, 1]", "a red: 0.5"]', "half_maps=true", "blend=[]")
+    done = ldmlab(
+        "edit", *words, 'method.reweight=["café: [3, 1]", "a red: 0.5"]', "method.half_maps=true", "method.blend=[]"
+    )
     assert done.code == 0, done.err
     assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
 
@@ -170,7 +181,7 @@ def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_
 def test_a_picture_is_inverted_and_edited(
     inversion: str, picture: Path, dit: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
-    words = (f"image={picture}", f"inversion={inversion}", "tau_grid=[0,1]", f"ckpt={dit / 'model.safetensors'}")
+    words = (f"image={picture}", f"inversion={inversion}", "method.tau_grid=[0,1]", f"ckpt={dit / 'model.safetensors'}")
     done = ldmlab("edit", *WORDS, *words, f"output_dir={tmp_path / 'out'}")
     assert done.code == 0, done.err
     told = done.out.splitlines()
@@ -192,7 +203,7 @@ def test_a_picture_is_inverted_and_edited(
         (("method=sdedit", "image=nowhere.png"), "image=nowhere.png: no such file or directory"),
         (("method=sdedit", "image={text}"), "holds no picture; give a JPEG, PNG or WebP file"),
         (("method=sdedit", "image={huge}"), "an enormous picture; scale it down"),
-        (("method=sdedit", "image={picture}", "strength=0"), "strength=0"),
+        (("method=sdedit", "image={picture}", "method.strength=0"), "strength=0"),
         (
             ("method=inpaint", "image={picture}", "mask={small}"),
             "and the image 100 x 140; give a mask of its size",

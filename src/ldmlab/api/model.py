@@ -127,8 +127,9 @@ class Model(Configurable):
         self._drawing_model()
         keys = as_keys(seed=seed, steps=steps, guidance_scale=guidance_scale, sampler=sampler, guidance=guidance)
         files, in_memory = files_of(image=image, mask=mask)
-        own = {"method": method, "source": source, "target": target, "n": n, **files}
-        cfg = self._configured("edit", {**own, **keys, **settings}, overrides, device, precision, in_memory)
+        own: dict[str, Any] = {"method": method, "source": source, "target": target, "n": n, **files}
+        own |= {name if name == "inversion" else f"method.{name}": value for name, value in settings.items()}
+        cfg = self._configured("edit", {**own, **keys}, overrides, device, precision, in_memory)
         with as_user_error():
             edit_method = build_method(cfg)
         given = {"source": source, "target": target, "image": image, "mask": mask}

@@ -102,7 +102,7 @@ def build_metrics(config: Mapping[str, Any], task: str) -> tuple[dict[str, Metri
 
 
 def build_method(cfg: DictConfig) -> EditMethod:
-    """The method of a config's `method` group, whose own keys stand in its section, or beside it at the top."""
+    """The method of a config's `method` group, with a component that it takes from beside it (`inversion`)."""
     own = {name: _value(section, name) for name, section in _method_keys(cfg).items()}
     method: EditMethod = get_object(cfg.method._target_)(**own)
     return method
@@ -130,9 +130,9 @@ def _value(section: DictConfig, name: str) -> Any:
     if isinstance(value, DictConfig) and "_target_" in value:
         return instantiate(value)
     plain_value = _plain_value(value)
-    if name in PER_WORD and isinstance(plain_value, list):
-        return _mapping(name, plain_value)
-    return plain_value
+    if name not in PER_WORD or plain_value is None or isinstance(plain_value, Mapping):
+        return plain_value
+    return _mapping(name, plain_value if isinstance(plain_value, list) else [plain_value])
 
 
 def _mapping(name: str, lines: list[Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Checks:
         reads: keys that name a file or folder, each with what is said where nothing is there.
         writes: keys that name a folder which is written to.
         folders: keys of checkpoints that may be folders.
+        untyped: keys whose values may have another form than the component takes, which the command reads.
         optional: groups that may be taken away (`~logger`), beside those whose default is none.
         check: a further look at the whole config, which imports nothing heavy.
     """
@@ -48,6 +49,7 @@ class Checks:
     reads: Mapping[str, str] = field(default_factory=dict)
     writes: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    untyped: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     check: Callable[[DictConfig], None] | None = None
 

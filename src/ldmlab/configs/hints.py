@@ -26,7 +26,7 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
         return f"; did you mean '{meant}'?"
     section = wrong.partition(".")[0]
     is_there = any(key.startswith(f"{section}.") for key in keys)
-    return ("" if is_there else _whence(command, section)) or hint(wrong, known)
+    return ("" if is_there else _whence(command, section)) or _in_options(command, wrong, keys) or hint(wrong, known)
 
 
 def instead_of_group(command: str, wrong: str) -> str:
@@ -44,6 +44,24 @@ def instead_of_option(command: str, group: str, wrong: str, options: Collection[
             if wrong in catalogue.options(other.name) and other.name != group:
                 return f"; did you mean '{other.name}={wrong}'?"
     return hint(wrong, options)
+
+
+def _in_options(command: str, wrong: str, keys: Collection[str]) -> str:
+    """The options of a group that have a key of that name, where the chosen one has none."""
+    section, _, name = wrong.rpartition(".")
+    if any(key.rpartition(".")[2] == name for key in keys):
+        return ""
+    for group in catalogue.groups(command):
+        if group.name == "experiment" or section not in ("", group.name):
+            continue
+        with_it = [each for each in catalogue.options(group.name) if _has(group.name, each, name)]
+        if with_it:
+            return f"; '{group.name}.{name}' comes with {' or '.join(f'{group.name}={each}' for each in with_it)}"
+    return ""
+
+
+def _has(group: str, option: str, name: str) -> bool:
+    return any(key.name == name for key in catalogue.option_keys(group, option))
 
 
 def _whence(command: str, name: str) -> str:

@@ -15,8 +15,6 @@ Compile = Literal["auto", True, False]
 VERBATIM = "verbatim"
 Prompt = Annotated[str, Field(min_length=1), VERBATIM]
 """Text of any kind, which may hold commas and brackets."""
-PerWord = dict[str, Any] | list[str] | None
-"""Values of words, as {WORD: VALUE} or as ["WORD: VALUE"]."""
 
 
 class Keys(BaseModel):

@@ -55,7 +55,7 @@ def check(command: str, config: DictConfig, checks: Checks, loader: ConfigLoader
     keys = schema(command, primary, given.chosen | lists, sources)
     fallen = _check_keys(command, keys, config, given, loader)
     check_sections(keys, config)
-    check_types(keys, config, chosen_keys(checks.keys))
+    check_types(keys, config, chosen_keys(checks.keys) | {*checks.untyped})
     if complete:
         _check_taken(command, given, sources, checks)
         _check_values(checks, config)

@@ -53,7 +53,7 @@ def test_samples_are_those_of_the_command(ckpt: Path, model: Model, ldmlab: Comm
 
 
 def test_edits_are_those_of_the_command(ckpt: Path, model: Model, ldmlab: Command, tmp_path: Path) -> None:
-    words = ("source=a red star", "target=a blue star", "sampler.steps=2", "n=2", "tau_grid=[0,1]")
+    words = ("source=a red star", "target=a blue star", "sampler.steps=2", "n=2", "method.tau_grid=[0,1]")
     done = ldmlab("edit", f"ckpt={ckpt}", *words, f"output_dir={tmp_path / 'command'}")
     assert done.code == 0, done.err
     edited = model.edit("a red star", "a blue star", steps=2, n=2, tau_grid=[0, 1])

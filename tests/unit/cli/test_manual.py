@@ -70,7 +70,7 @@ def test_the_page_of_an_option_has_the_keys_it_inherits() -> None:
     page = manual.topic("train", "backbone=dit_b_4")
     for line in ("backbone.patch=4", "backbone.width=768", "backbone.mlp_ratio=4.0"):
         assert line in page
-    assert "resample=5 " in manual.topic("edit", "method=inpaint")
+    assert "method.resample=5 " in manual.topic("edit", "method=inpaint")
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,9 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
     [
         ("sample", ["samplr=ddim"], "unknown key 'samplr'; did you mean 'sampler'?"),
         ("train", ["model=dit"], "group 'model' has no option 'dit'; did you mean 'backbone=dit'?"),
-        ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'tau' comes with method=prompt_to_prompt"),
-        ("edit", ["feather=3"], "'feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
+        ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'method.tau' comes with method=prompt_to_prompt"),
+        ("edit", ["tau=0.3"], "unknown key 'tau'; did you mean 'method.tau'?"),
+        ("edit", ["feather=3"], "'method.feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
         ("evaluate", ["dataset=shapes"], "did you mean 'data.path'?"),
         ("train", ["+trainer.barebones=true"], "trainer.barebones: it takes away the checkpoints"),
         ("train", ["training.warmup_steps=3"], "did you mean 'scheduler.warmup_steps'?"),

@@ -172,7 +172,7 @@ def test_but_no_others_do(refused: Refused, study: Study, text: str, overrides: 
         (("train", "experiment=shapes/dit", "conditioner=class_label"), "conditioner.length, conditioner.depth"),
         (("train", "experiment=shapes/unet", "backbone=dit_s_2"), "backbone.model_channels, backbone.multipliers"),
         (("describe", "experiment=shapes/dit", "optimizer=adam"), "optimizer.weight_decay, optimizer.fused"),
-        (("benchmark", "experiment=prompt_to_prompt/swap", "method=fixed_seed"), "tau, self_tau"),
+        (("benchmark", "experiment=prompt_to_prompt/swap", "method=fixed_seed"), "method.tau, method.self_tau"),
     ],
 )
 def test_options_of_our_experiments_can_be_replaced(

@@ -59,9 +59,9 @@ COMMAND = Command(
     ),
     examples=(
         ('ldmlab edit source="a red circle" target="a blue circle"', "four seeds, before and after"),
-        ('ldmlab edit source="a red star" target="a blue star" tau_grid=[0,0.25,0.5,0.75,1]', "one row a tau"),
-        ("ldmlab edit source='a red star above a blue circle' reweight='{star: 2}'", "a stronger word"),
-        ('ldmlab edit source="a red circle" target="a blue circle" blend=[]', "only where the words differ"),
+        ('ldmlab edit source="a red star" target="a blue star" method.tau_grid=[0,0.25,0.5,0.75,1]', "one row a tau"),
+        ("ldmlab edit source='a red star above a blue circle' method.reweight='{star: 2}'", "a stronger word"),
+        ('ldmlab edit source="a red circle" target="a blue circle" method.blend=[]', "only where the words differ"),
         ('ldmlab edit image=photo.png source="a red circle" target="a red star"', "a picture of yours"),
         ('ldmlab edit method=inpaint image=photo.png mask=mask.png target="a star"', "a part of it"),
     ),

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, Checks, Rule
-from ldmlab.configs.keys import Count, ModelKeys, PathText, PerWord
+from ldmlab.configs.keys import Count, ModelKeys, PathText
 
 
 class BenchmarkKeys(ModelKeys):
-    """`ldmlab benchmark`, with the method's own keys as for `ldmlab edit`."""
-
-    model_config = ConfigDict(extra="allow")
+    """`ldmlab benchmark`."""
 
     kind: Literal["swap", "insert", "delete", "reweight"]
     weight: Annotated[float, Field(allow_inf_nan=False, strict=True)]
     n: Count
     figure: PathText
-    word_tau: PerWord = None
-    reweight: PerWord = None
 
 
 CHECKS = Checks(
     keys=BenchmarkKeys,
+    untyped=("method.word_tau", "method.reweight"),
     rules=(
         NO_ADAPTER,
         Rule(("inversion",), lambda config: True, "the benchmark draws the pictures that it edits"),
