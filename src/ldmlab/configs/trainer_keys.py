@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SET_BY_LDMLAB: dict[str, str] = {
+    "trainer.callbacks": "choose them by callbacks=[default,early_stopping], and your own by --config-dir",
     "trainer.logger": "choose them by logger=[csv,wandb]",
     "trainer.default_root_dir": "use output_dir",
     "trainer.enable_checkpointing": "a run is exported from its last checkpoint; checkpoint_every says how often",
