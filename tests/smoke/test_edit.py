@@ -209,7 +209,7 @@ def test_a_picture_is_inverted_and_edited(
             "and the image 100 x 140; give a mask of its size",
         ),
         (("method=inpaint", "image={picture}"), "mask: this method needs one"),
-        (("method=uncrop", "image={picture}"), "no value for canvas"),
+        (("method=uncrop", "image={picture}"), "no value for method.canvas"),
         (("method=image_to_image", "image={picture}"), "this model draws from no picture"),
         (("source=a red star", "target=a blue star", "mask={hole}"), "mask: this method makes no use of it"),
     ],
