@@ -32,9 +32,10 @@ def compositions() -> Iterator[tuple[str, ...]]:
 def test_experiment_composes_to_what_its_file_says(name: str) -> None:
     config = validate(catalogue.command_of(name), [f"experiment={name}"])
     written = yaml.safe_load((experiments_dir() / f"{name}.yaml").read_text())
+    whole: Any = OmegaConf.to_container(config, resolve=False)
     for section, value in written.items():
         if section != "defaults":
-            assert holds(OmegaConf.to_container(config[section], resolve=False), value), section
+            assert holds(whole[section], value), section
     for choice in written.get("defaults", []):
         for group, option in choice.items() if isinstance(choice, dict) else ():
             assert config.hydra.runtime.choices[group.removeprefix("override /")] == option
