@@ -12,6 +12,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from ldmlab import lean_imports
 from ldmlab.cli.arguments import Arguments, parse
 from ldmlab.cli.command import find
 from ldmlab.cli.run import Refusal, Run
@@ -30,6 +31,7 @@ def launch(name: str, argv: Sequence[str]) -> None:
         Exception: whatever the command raises.
     """
     arguments = parse(name, argv)
+    lean_imports.install()  # before a component is asked what it takes
     if arguments.shows:
         validate(name, arguments.searched, complete=False)
     run = Run(name, find(name), is_rerun=arguments.parsed.experimental_rerun is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from hydra.utils import get_object, instantiate
@@ -14,10 +14,12 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.fitting import fit_guidance
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.guidance.base import Guidance
-from ldmlab.metrics.base import Metric
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
+
+if TYPE_CHECKING:
+    from ldmlab.metrics.base import Metric
 
 PER_WORD = ("word_tau", "reweight")
 """Keys of methods that hold a value for each word."""

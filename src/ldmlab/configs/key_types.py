@@ -23,13 +23,14 @@ _KINDS: tuple[tuple[type, tuple[type, ...], str], ...] = (
 )
 
 
-def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str]) -> None:
+def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str], known: Mapping[str, Any]) -> None:
     """Refuse values of another type than their key takes.
 
     Args:
         keys: nested, each with its default.
         config: whole; has no key that is not among them but in sections of components.
         free: keys whose type is looked at elsewhere.
+        known: types by key; what is of such a type is right, whatever else a component takes.
 
     Raises:
         UserError: naming the first such key; those for which a component has to be imported come last.
@@ -40,6 +41,8 @@ def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str
         if isinstance(default, Mapping) or path in free or written is ABSENT or _same(written, default):
             continue
         default, value = _resolved(schema, path), _resolved(config, path)
+        if path in known and fits(value, known[path]):
+            continue
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")
         wanted = mismatch(default, value)

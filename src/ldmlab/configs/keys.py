@@ -49,6 +49,19 @@ def chosen_keys(keys: type[BaseModel]) -> frozenset[str]:
     return frozenset(name for name, field in keys.model_fields.items() if _takes_more(field.annotation))
 
 
+def types_in_sections(keys: type[BaseModel]) -> dict[str, Any]:
+    """The types that a command itself says of keys of its sections, by their dotted names.
+
+    What is of such a type is right without asking the section's component, which would have to be imported: Lightning's
+    Trainer takes seconds.
+    """
+    found: dict[str, Any] = {}
+    for name, field in keys.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found |= {f"{name}.{key}": inner.annotation for key, inner in field.annotation.model_fields.items()}
+    return found
+
+
 def _takes_more(wanted: Any) -> bool:
     return get_origin(wanted) is Literal or any(get_origin(part) is dict for part in get_args(wanted))
 

@@ -22,7 +22,7 @@ from ldmlab.configs.checks import Checks
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.hints import instead_of_group, instead_of_key
 from ldmlab.configs.key_types import check_sections, check_types, leaves, require_type, shown
-from ldmlab.configs.keys import chosen_keys
+from ldmlab.configs.keys import chosen_keys, types_in_sections
 from ldmlab.configs.overrides import Given
 from ldmlab.configs.schema import EXPERIMENT, Sources, schema, several
 from ldmlab.configs.signatures import INSTANTIATE, annotation, names
@@ -55,7 +55,8 @@ def check(command: str, config: DictConfig, checks: Checks, loader: ConfigLoader
     keys = schema(command, primary, given.chosen | lists, sources)
     fallen = _check_keys(command, keys, config, given, loader)
     check_sections(keys, config)
-    check_types(keys, config, chosen_keys(checks.keys) | {*checks.untyped})
+    free = chosen_keys(checks.keys) | {*checks.untyped}
+    check_types(keys, config, free, types_in_sections(checks.keys))
     if complete:
         _check_taken(command, given, sources, checks)
         _check_values(checks, config)

@@ -19,6 +19,7 @@ class TrainerKeys(BaseModel):
     """What Lightning's Trainer would take, and a run not. The rest of its keys are its own."""
 
     max_steps: Annotated[int, Field(ge=-1, strict=True)] | None
+    gradient_clip_val: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None
 
 
 class TrainKeys(Keys):
