@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from ldmlab.cli.command import Command
 from ldmlab.configs import catalogue
-from ldmlab.configs.commands.train import OPTIONAL, TrainKeys
-from ldmlab.configs.keys import Count
+from ldmlab.configs.commands.describe import CHECKS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,14 +18,6 @@ if TYPE_CHECKING:
 
 WIDE = 200
 """Columns where the output is no terminal: more than the table takes, so that nothing is cut or wrapped."""
-
-
-class DescribeKeys(TrainKeys):
-    """`ldmlab describe`."""
-
-    depth: Count
-    dtype: Literal["float32", "bfloat16", "float16"]
-    json_: Annotated[bool, Field(alias="json")]
 
 
 def run(cfg: DictConfig) -> None:
@@ -73,6 +62,7 @@ def _described(cfg: DictConfig) -> ModelDescription:
 
 
 COMMAND = Command(
+    **vars(CHECKS),
     summary="print a composed model: modules, parameters, MACs, FLOPs, tokens, memory",
     synopsis="ldmlab describe [model=NAME] [GROUP=OPTION ...] [KEY=VALUE ...]",
     description=(
@@ -93,7 +83,5 @@ COMMAND = Command(
         ("ldmlab describe experiment=shapes/dit", "the model of a study"),
     ),
     switches=("json",),
-    keys=DescribeKeys,
-    optional=OPTIONAL,
     run=run,
 )
