@@ -57,7 +57,12 @@ class AttentionMaps:
 
         Args:
             group: one of `groups`; None for the mean over all.
+
+        Raises:
+            ValueError: there is no such group.
         """
+        if group not in (None, *self.groups):
+            raise ValueError(f"group={group}: there is no such group; choose one of {', '.join(self.groups)}")
         return self._maps.at((self._images.shape[-2], self._images.shape[-1]), group).numpy()
 
     def sheet(self) -> Image.Image:

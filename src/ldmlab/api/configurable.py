@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, TypeVar, cast
 
 from torch import nn
 
+from ldmlab.api.arguments import refuse_unread
 from ldmlab.api.ready import AnyLoaded, Copies
 from ldmlab.configs.calls import Overrides, configured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded, require_latent_diffusion
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def one_at_a_time(method: Method) -> Method:
+    """A method of a model that waits for those that run in other threads: an edit watches the model's attention."""
+
+    @wraps(method)
+    def alone(self: Any, *given: Any, **named: Any) -> Any:
+        with self._lock:
+            return method(self, *given, **named)
+
+    return cast(Method, alone)
 
 
 class Configurable:
@@ -35,6 +51,7 @@ class Configurable:
     ) -> None:
         self.name = name
         self._copies = Copies(loaded)
+        self._lock = RLock()
         self._computing = {"device": device, "precision": precision, "compile": compile}
 
     @property
@@ -81,6 +98,7 @@ class Configurable:
         in_memory: Sequence[str] = (),
     ) -> Any:
         """The config of a command that draws."""
+        refuse_unread(overrides)
         own = {"device": device, "precision": precision}
         computing = {**self._computing, **{key: value for key, value in own.items() if value is not None}}
         return configured(command, {**keys, **computing}, overrides, in_memory)

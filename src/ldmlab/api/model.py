@@ -9,7 +9,7 @@ from typing import Any
 from ldmlab.api import drawn
 from ldmlab.api.arguments import Prompts, as_keys, as_texts, files_of
 from ldmlab.api.attention import AttentionMaps
-from ldmlab.api.configurable import Configurable
+from ldmlab.api.configurable import Configurable, one_at_a_time
 from ldmlab.api.edits import Edits
 from ldmlab.api.figures import Figures
 from ldmlab.api.ready import ready
@@ -39,6 +39,7 @@ class Model(Configurable):
     `ldmlab.load` makes one.
     """
 
+    @one_at_a_time
     def sample(
         self,
         prompts: Prompts | None = None,
@@ -83,6 +84,7 @@ class Model(Configurable):
         dealt = [texts[index % len(texts)] for index in range(count)]
         return drawn.samples(ready(self._copies, cfg, count), dealt, cfg.negative_prompt)
 
+    @one_at_a_time
     def edit(
         self,
         source: str | None = None,
@@ -143,6 +145,7 @@ class Model(Configurable):
         names = (portable(name_of(image, picture)), portable(name_of(mask, marked)))
         return drawn.edits(edit_method, task, EditRecord(made.record, method_settings(cfg), source, target, *names))
 
+    @one_at_a_time
     def attention(
         self,
         prompt: str,
@@ -186,6 +189,7 @@ class Model(Configurable):
         request.columns(loaded.model, f"ckpt={loaded.path}")
         return drawn.attention(ready(self._copies, cfg, cfg.n), request)
 
+    @one_at_a_time
     def evaluate(
         self,
         path: str | PathLike[str] | None = None,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ldmlab.api.model import Model
 from ldmlab.models.loading import load_model
+from ldmlab.training.export import ADAPTER, MODEL
 
 METRICS = "metrics.csv"
-MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -22,27 +22,32 @@ class Trained:
         folder: everything that it wrote: checkpoints, `model.safetensors`, `metrics.csv`, pictures, its config.
         figure: the last value of the figure that `figure=` names, the loss on held-out pictures if not given; None
             where it was not logged.
+        base: what the user called the model that an adapter was trained on; None for a run that trained no adapter.
     """
 
     folder: Path
     figure: float | None = None
+    base: str | None = None
 
     @property
     def ckpt(self) -> Path:
-        """The file with the averaged weights, for `ldmlab.load` and `ckpt=`.
+        """The file with the averaged weights, for `ldmlab.load` and `ckpt=`; those of an adapter for `adapter_ckpt=`.
 
         Raises:
             ValueError: the run left none, as with `trainer.fast_dev_run=true`.
         """
-        path = self.folder / MODEL
+        path = self.folder / (MODEL if self.base is None else ADAPTER)
         if not path.is_file():
-            raise ValueError(f"{self.folder}: the run left no {MODEL}")
+            raise ValueError(f"{self.folder}: the run left no {path.name}")
         return path
 
     @cached_property
     def model(self) -> Model:
-        """The trained model, ready to draw."""
-        return Model(load_model(str(self.ckpt)), str(self.ckpt))
+        """The trained model, ready to draw; where an adapter was trained, its base with it."""
+        file = str(self.ckpt)
+        if self.base is not None:
+            return Model(load_model(self.base, adapter_ckpt=file), self.base)
+        return Model(load_model(file), file)
 
     @property
     def history(self) -> list[dict[str, float]]:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ldmlab.api.trained import Trained
-from ldmlab.configs.calls import Overrides, configured, write_config
+from ldmlab.configs.calls import Overrides, as_lines, configured, write_config
 from ldmlab.configs.errors import as_user_error
-from ldmlab.configs.quoting import override
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.training.signals import STOP, Stopped
 
 
-def train(*overrides: str | Mapping[str, Any]) -> Trained:
+def train(*overrides: str | Overrides) -> Trained:
     """Train an autoencoder or a latent diffusion model, as `ldmlab train` does with the same settings.
 
     Ctrl-C (in a notebook: interrupt) finishes the step, saves and ends; the same call with `ckpt_path=last` and the
     `output_dir` of the run goes on.
 
     Args:
-        *overrides: settings, as on the command line (`"experiment=shapes/dit"`) or by key (`{"optimizer.lr": 1e-4}`).
+        *overrides: settings, as on the command line (`"experiment=shapes/dit"`), lists of such lines, or by key
+            (`{"optimizer.lr": 1e-4}`).
 
     Raises:
         ValueError: in one line, as the command says it.
@@ -35,7 +34,7 @@ def train(*overrides: str | Mapping[str, Any]) -> Trained:
     try:
         with STOP.heeded(), folder_lock(folder, "output_dir"), as_user_error():
             write_config(cfg, folder)
-            return Trained(folder, train_from(cfg))
+            return Trained(folder, train_from(cfg), cfg.init_ckpt if cfg.get("adapter") else None)
     except Stopped as stop:
         raise KeyboardInterrupt(str(stop)) from None
 
@@ -72,9 +71,6 @@ def make_dataset(
     return Path(cfg.data.path)
 
 
-def _merged(overrides: tuple[str | Mapping[str, Any], ...]) -> list[str]:
+def _merged(overrides: tuple[str | Overrides, ...]) -> list[str]:
     """All of them as lines, in their order."""
-    lines: list[str] = []
-    for each in overrides:
-        lines += [each] if isinstance(each, str) else [override(key, value) for key, value in each.items()]
-    return lines
+    return [line for each in overrides for line in as_lines([each] if isinstance(each, str) else each)]

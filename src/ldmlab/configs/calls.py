@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
@@ -19,6 +20,8 @@ from ldmlab.configs.user_files import expand_paths, require_files
 
 Overrides = Sequence[str] | Mapping[str, Any]
 """Settings beyond a function's own: lines as on the command line, or values by key, as `{"sampler.eta": 1.0}`."""
+_ONE_AT_A_TIME = RLock()
+"""Hydra's state is that of the process."""
 
 
 def configured(
@@ -41,8 +44,8 @@ def configured(
     given = {**keys, **dict.fromkeys(in_memory, "given in Python")}
     lines = [override(key, value) for key, value in given.items() if value is not None]
     checks: Checks = import_module(f"ldmlab.configs.commands.{command}").CHECKS
-    with _outside_of_hydra():
-        whole = validate(command, [*lines, *_lines(overrides)], checks=checks)
+    with _ONE_AT_A_TIME, _outside_of_hydra():
+        whole = validate(command, [*lines, *as_lines(overrides)], checks=checks)
         with read_write(whole), open_dict(whole):
             whole.update(dict.fromkeys(in_memory))
         with as_job(whole) as folder:
@@ -66,24 +69,30 @@ def write_config(cfg: DictConfig, folder: Path) -> None:
 def chosen(keys: Mapping[str, Any], overrides: Overrides = ()) -> list[str]:
     """The keys and groups that a call sets; see `configured`."""
     lines = [override(key, value) for key, value in keys.items() if value is not None]
-    return [line.lstrip("+").partition("=")[0] for line in (*lines, *_lines(overrides))]
+    return [line.lstrip("+").partition("=")[0] for line in (*lines, *as_lines(overrides))]
 
 
-def _lines(overrides: Overrides) -> list[str]:
+def as_lines(overrides: Overrides) -> list[str]:
+    """Settings as lines of the command line.
+
+    Raises:
+        ValueError: they are neither a list of lines nor values by key.
+    """
     if isinstance(overrides, str):
         raise ValueError(f"overrides: is one text; give a list, overrides=[{overrides!r}]")
     if isinstance(overrides, Mapping):
         return [override(key, value) for key, value in overrides.items()]
+    if not isinstance(overrides, Sequence) or not all(isinstance(line, str) for line in overrides):
+        raise ValueError(f"overrides={overrides}: give lines as ['KEY=VALUE'], or values by key as {{'KEY': VALUE}}")
     return list(overrides)
 
 
 @contextmanager
 def _outside_of_hydra() -> Iterator[None]:
     """Compose from our folders inside a program of the user's that Hydra runs as well, whose state comes back."""
-    hydra = GlobalHydra.instance()
-    outer = hydra.hydra
-    hydra.clear()
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     try:
         yield
     finally:
-        hydra.hydra = outer
+        GlobalHydra.instance().hydra = outer  # composing has put another instance in its place

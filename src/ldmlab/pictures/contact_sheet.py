@@ -32,10 +32,12 @@ def contact_sheet(
     """Lay out pictures row by row, each over its label. Small pictures are enlarged by a whole factor.
 
     Raises:
-        ValueError: there is no picture, or not one label for each.
+        ValueError: there is no picture, no column, or not one label for each.
     """
     if not len(images):
         raise ValueError("a contact sheet needs at least one picture")
+    if columns < 1:
+        raise ValueError(f"columns={columns}: give 1 or more")
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"a contact sheet of {len(images)} pictures got {len(labels)} labels; give one a picture")
     columns = min(columns, len(images))

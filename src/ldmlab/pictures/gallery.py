@@ -53,8 +53,10 @@ class Pictures(list[Image.Image]):
             columns: pictures in a row.
 
         Raises:
-            ValueError: there is no picture.
+            ValueError: there is no picture, or no column.
         """
+        if not self:
+            raise ValueError("pictures: there is none to lay out")
         shown = self[:ON_SHEET]
         return contact_sheet(torch.stack([from_pil(image) for image in _of_one_size(shown)]), shown.prompts, columns)
 

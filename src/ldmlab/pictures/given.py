@@ -62,6 +62,8 @@ def as_mask(given: GivenMask, key: str = "mask") -> Bool[Tensor, "H W"]:
         given = given.cpu().numpy()
     if isinstance(given, np.ndarray) and given.dtype == bool and given.ndim == 2:
         return torch.from_numpy(given.copy())
+    if isinstance(given, np.ndarray) and given.dtype != np.uint8:
+        raise ValueError(f"{key}: {_told(given)}; give an array of bool with the shape (H, W), or one of uint8")
     grey = to_rgb(_upright(_as_pil(given, key)), BLACK).convert("L")
     return torch.from_numpy(np.asarray(grey) >= HALF)
 

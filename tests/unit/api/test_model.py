@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
 import ldmlab as front
 from ldmlab.api.model import Model
+from ldmlab.pictures.given import as_mask
 
 Command = Callable[..., Any]
 
@@ -154,10 +157,32 @@ def test_what_only_python_can_give(model: Model, autoencoder: Path) -> None:
         (lambda: model.sample("a star", overrides={"sampler.eta": object()}), "sampler.eta: a object is no setting"),
         (lambda: model.edit("a star", image=np.zeros((8, 8, 3))), r"image: is of float64 with the shape \(8, 8, 3\)"),
         (lambda: model.edit("a star", image=3), "image: is a int; give a path, a PIL picture or an array"),
+        (lambda: model.sample(["a star", None]), "prompts: None is none; give text"),  # type: ignore[list-item]
+        (lambda: model.sample("a star", overrides=[3]), r"overrides=\[3\]: give lines as"),  # type: ignore[list-item]
+        (lambda: model.sample("a star", overrides=["ckpt=shapes/unet"]), "ckpt: .* an argument of ldmlab.load"),
+        (lambda: model.edit("a star", overrides={"image": "a.png"}), "image: .* an argument of the call"),
+        (lambda: model.sample("a star", overrides={"output_dir": "a"}), "output_dir: .* has a method save"),
+        (lambda: model.edit("a star", "a dot", tau_grid=[], steps=1), r"tau_grid=\[\]: give at least one"),
+        (lambda: as_mask(np.ones((8, 8))), r"mask: is of float64 with the shape \(8, 8\); give an array of bool"),
+        (lambda: model.attention("a star", steps=1).numpy("first"), "group=first: .* choose one of all"),
+        (lambda: model.sample("a star", steps=1).sheet(columns=0), "columns=0: give 1 or more"),
+        (lambda: front.Pictures().sheet(), "pictures: there is none to lay out"),
+        (lambda: front.train(3), "overrides=3: give lines as"),  # type: ignore[arg-type]
         (lambda: model.sample("a star", device="tpu"), "device=tpu: input should be 'auto', 'cpu' or 'cuda'"),
     ):
         with pytest.raises(ValueError, match=told):
             call()
+
+
+def test_hydra_of_the_user_and_other_threads_are_left_alone(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("a: 1")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), ThreadPoolExecutor(4) as pool:
+        alone = [model.sample("a red star", seed=seed, steps=2)[0].tobytes() for seed in range(2)]
+        edited = pool.submit(model.edit, "a red star", "a blue star", steps=2)
+        drawn = [pool.submit(model.sample, "a red star", seed=seed, steps=2) for seed in (0, 1)]
+        assert [each.result()[0].tobytes() for each in drawn] == alone
+        assert edited.result().before[0].tobytes() == alone[0]
+        assert compose("own") == {"a": 1}
 
 
 def test_halves_are_drawn_with_a_copy(model: Model) -> None:

@@ -35,6 +35,11 @@ class PromptToPromptMethod(EditSettings, EditMethod):
     needs: ClassVar[frozenset[str]] = frozenset({"source"})
     takes: ClassVar[frozenset[str]] = frozenset({"target", "image"})
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tau_grid is not None and not self.tau_grid:
+            raise ValueError("tau_grid=[]: give at least one tau, or null for tau alone")
+
     def _edit(self, task: EditTask) -> Edited:
         """See `EditMethod.edit`. The target is the source where none was given: words are only weighed anew."""
         sources = task.prompts("source")
