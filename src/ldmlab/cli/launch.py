@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 
 from ldmlab import lean_imports
@@ -47,7 +47,8 @@ def _launch(name: str, arguments: Arguments, run: Run) -> None:
             return through_hydra(name, [*arguments.flags, *_named(name, arguments), *lines], run.job)
         except (Refusal, *COMPOSING) as raised:
             error = raised.error if isinstance(raised, Refusal) else raised
-        if not isinstance(error, HydraException if run.began else COMPOSING):
+        is_of_hydra = isinstance(error, HydraException if run.began else COMPOSING)
+        if not is_of_hydra or isinstance(error, InstantiationException):  # which stands before a component's own
             raise error
         more = None if run.began else opened(error, lines)
         if more is None:

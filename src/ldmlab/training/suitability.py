@@ -10,6 +10,7 @@ from math import inf, log10
 import torch
 from torch import Tensor
 
+from ldmlab.adapters.base import adapter_parameters
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import fit_tokenizer, token_counts
@@ -88,10 +89,13 @@ def require_suitable(
     quality = f"{found.psnr:.1f} dB PSNR on {found.pictures} of the training pictures at {data.image_size} px"
     log.info("autoencoder of %s: %s, latents of standard deviation %.2f", autoencoder, quality, found.latent_std)
     if least > 0 and not found.psnr >= least:
+        train_one = (
+            f"train one on them (ldmlab train model=autoencoder data.path={data.path} data.image_size="
+            f"{data.image_size}) and give it as autoencoder_ckpt=PATH"
+        )
+        mend = "adapt a model of such pictures" if adapter_parameters(model) else train_one
         raise ValueError(
-            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {quality}; train one on them (ldmlab train "
-            f"model=autoencoder data.path={data.path} data.image_size={data.image_size}) and give it as "
-            "autoencoder_ckpt=PATH, or allow any by min_psnr=0"
+            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {quality}; {mend}, or allow any by min_psnr=0"
         )
 
 

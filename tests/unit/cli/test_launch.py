@@ -8,8 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from ldmlab.cli.errors import explain
 from ldmlab.cli.launch import launch
 from ldmlab.configs.errors import UserError
 
@@ -340,3 +343,10 @@ def test_sweeps_and_runs_do_not_mix(body: Body, tmp_path: Path) -> None:
         launch("evaluate", ["seed=1", "output_dir=out"])
     with pytest.raises(UserError, match=r"out/0: holds another run \(it had seed=1, this one has seed=3\)"):
         launch("evaluate", ["-m", "seed=3,2", "output_dir=out"])
+
+
+def test_what_a_component_refuses_stays_in_its_own_words(body: Body) -> None:
+    body(lambda config: instantiate({"_target_": "ldmlab.adapters.lora.LoRA", "rank": config.seed}))
+    with pytest.raises(InstantiationException) as raised:
+        launch("sample", ["seed=0", "output_dir=out"])
+    assert explain(raised.value) == "adapter.rank=0 is too small; give 1 or more"
