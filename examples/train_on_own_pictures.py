@@ -33,7 +33,13 @@ data = ldmlab.make_dataset("folder", OUTPUT / "shards", folder=PICTURES, classes
 # pictures. How well it returns held-out pictures is what the second model can reach at best.
 
 # %%
-common = {"data.path": data, "data.image_size": SIZE, "trainer.max_steps": STEPS, "trainer.val_check_interval": STEPS}
+common = {
+    "data.path": data,
+    "data.image_size": SIZE,
+    "trainer.max_steps": STEPS,
+    "trainer.val_check_interval": STEPS,
+    "scheduler.warmup_steps": min(500, STEPS // 10),
+}
 autoencoder = ldmlab.train("experiment=own/autoencoder", {**common, "output_dir": OUTPUT / "autoencoder"})
 print(autoencoder.model.evaluate(data, n=64))
 

@@ -95,7 +95,8 @@ def require_suitable(
         )
         mend = "adapt a model of such pictures" if adapter_parameters(model) else train_one
         raise ValueError(
-            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {quality}; {mend}, or allow any by min_psnr=0"
+            f"min_psnr={least:g}: the autoencoder of {autoencoder} reaches {quality}; {mend}, or allow any by "
+            "min_psnr=0"
         )
 
 
