@@ -197,3 +197,11 @@ def test_a_model_says_what_it_is(model: Model, ckpt: Path, autoencoder: Path) ->
     assert repr(model).startswith(f"<ldmlab model {ckpt}: DiT, ")
     assert repr(model).endswith(" M parameters, 32 x 32 pixels, reads prompts>")
     assert "AutoencoderKL" in repr(front.load(autoencoder / "model.safetensors"))
+
+
+def test_the_run_of_an_adapter_leaves_an_adapter(tmp_path: Path) -> None:
+    for base, name in ((None, "model.safetensors"), ("shapes/dit", "adapter.safetensors")):
+        with pytest.raises(ValueError, match=f"the run left no {name}"):
+            front.Trained(tmp_path, base=base).ckpt  # noqa: B018 - a property
+        (tmp_path / name).touch()
+        assert front.Trained(tmp_path, base=base).ckpt == tmp_path / name
