@@ -142,6 +142,10 @@ class PictureFolder:
             digest = self._sha256(file)
             picture = Picture(file, digest, captions.get(file, ""), numbers.get(_class_of(file)))
             plan["heldout" if int(digest[:16], 16) < self.heldout * 2**64 else "train"].append(picture)
+        if self.heldout and not plan["heldout"]:
+            log.warning(
+                "none of %d pictures is held out by dataset.heldout=%g; give more", len(self._files), self.heldout
+            )
         if self.classes:
             log.info("%d classes: %s", len(numbers), ", ".join(f"{n} {name}" for name, n in numbers.items()))
         return {split: sorted(found, key=lambda each: (each.sha256, each.file)) for split, found in plan.items()}

@@ -166,3 +166,11 @@ def test_a_folder_without_a_usable_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with pytest.raises(ValueError, match=r"no sample that can be used; broken\.jpg: undecodable image"):
         write_shards(PictureFolder(str(tmp_path)), tmp_path / "shards")
+
+
+def test_a_folder_of_which_nothing_is_held_out_says_so(pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert not held_out(PictureFolder(str(pictures), heldout=0))
+    assert held_out(PictureFolder(str(pictures), heldout=0.4))
+    assert "is held out" not in caplog.text
+    assert not held_out(PictureFolder(str(pictures), heldout=1e-9))
+    assert "none of 24 pictures is held out by dataset.heldout=1e-09; give more" in caplog.text
