@@ -101,6 +101,9 @@ def build(section: DictConfig, group: str) -> Any:
     return made([nn.Parameter(torch.zeros(1))]) if section.get("_partial_") else made
 
 
+KINDS: dict[str, Any] = {"callbacks": Callback, "logger": Logger}
+
+
 @pytest.mark.parametrize(("group", "command", "overrides"), options(), ids=lambda value: str(value))
 def test_option_composes_and_builds(
     group: str, command: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,7 +119,9 @@ def test_option_composes_and_builds(
     if group in ("callbacks", "logger"):
         if "tensorboard" in section:
             pytest.importorskip("tensorboard")
-        assert all(isinstance(each, Callback | Logger) for each in instances(section))
+        assert len(instances(config, group, KINDS[group])) == len(
+            [each for each in section.values() if each is not None]
+        )
         return
     if group == "scheduler":
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
@@ -205,3 +210,11 @@ def test_experiment_trains_a_step(
     done = ldmlab("train", *words)
     assert done.code == 0, done.err
     assert {"last.ckpt", "model.safetensors"} <= {path.name for path in (tmp_path / "run").iterdir()}
+
+
+def test_an_entry_of_callbacks_is_a_callback() -> None:
+    config = OmegaConf.create({"callbacks": {"mine": {"_target_": "builtins.dict"}}})
+    with pytest.raises(
+        ValueError, match=r"callbacks\.mine\._target_=builtins\.dict: makes a dict; name a class that is"
+    ):
+        instances(config, "callbacks", Callback)

@@ -90,6 +90,8 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
         parsed.config_dir = _folder("--config-dir", parsed.config_dir)
     if parsed.config_path is not None and "://" not in parsed.config_path:
         parsed.config_path = _folder("--config-path", parsed.config_path)
+    if parsed.experimental_rerun is not None:
+        _require_pickle(Path(parsed.experimental_rerun))
     return Arguments(overrides, _flags(parser, parsed, own.switches), parsed)
 
 
@@ -171,6 +173,17 @@ def _folder(flag: str, given: str) -> str:
     if not folder.is_dir():
         raise UserError(f"{flag} {folder}: no such folder")
     return str(folder.resolve())
+
+
+def _require_pickle(path: Path) -> None:
+    """Hydra would show a trace of a file that is something else."""
+    if not path.is_file():
+        raise UserError(f"--experimental-rerun {path}: no such file")
+    with path.open("rb") as file:
+        if file.read(1) != b"\x80":
+            raise UserError(
+                f"--experimental-rerun {path}: is no config.pickle, as Hydra's PickleJobInfoCallback writes"
+            )
 
 
 def _meant(command: str, word: str) -> str:

@@ -11,13 +11,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ldmlab.cli.arguments import quoted
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.run_folder import RunFolder
 from ldmlab.configs.bounds import bounded, unbounded
 from ldmlab.configs.compose import as_job
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.overrides import parse
+from ldmlab.configs.quoting import quoted
 from ldmlab.configs.user_files import expand_paths
 from ldmlab.configs.validate import drop, tell_fallen
 from ldmlab.paths import expand_home

@@ -27,9 +27,17 @@ def unwrapped(error: BaseException) -> tuple[BaseException, str]:
         if error.__cause__ is None:
             return UserError(str(error).splitlines()[0]), where
         if str(error).startswith("Error locating target"):
-            return UserError(f"{str(error).splitlines()[0].partition(', ')[0]}: {error.__cause__}"), where
+            return UserError(_no_such_target(error)), where
         error = error.__cause__
     return error, where
+
+
+def _no_such_target(error: BaseException) -> str:
+    """What a component is called, why it cannot be had, and how Python finds one of the user's own."""
+    target, reason = str(error).split("'")[1], error.__cause__
+    while reason is not None and reason.__cause__ is not None:
+        reason = reason.__cause__
+    return f"_target_={target}: {reason}; PYTHONPATH=FOLDER lets Python find a module of your own"
 
 
 @contextmanager

@@ -26,11 +26,13 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
         return f"; did you mean '{meant}'?"
     section = wrong.partition(".")[0]
     is_there = any(key.startswith(f"{section}.") for key in keys)
-    return ("" if is_there else _whence(command, section)) or _in_options(command, wrong, keys) or hint(wrong, known)
+    return ("" if is_there else _whence(command, section)) or _in_options(command, wrong, keys) or _beside(wrong, known)
 
 
 def instead_of_group(command: str, wrong: str) -> str:
     """The choice that brings it in, the key that does it here, or the nearest group."""
+    if any(group.name == wrong and not group.where for group in catalogue.groups(command)):
+        return f"; a config of your own (-cn) has it where it begins with 'defaults: [{command}, _self_]'"
     meant = synonym(wrong, [key.name for key in catalogue.keys(command)])
     if meant is not None:
         return f"; did you mean '{meant}'?"
@@ -44,6 +46,14 @@ def instead_of_option(command: str, group: str, wrong: str, options: Collection[
             if wrong in catalogue.options(other.name) and other.name != group:
                 return f"; did you mean '{other.name}={wrong}'?"
     return hint(wrong, options)
+
+
+def _beside(wrong: str, known: Collection[str]) -> str:
+    """The key or section most like it that stands in the same section; else of all."""
+    section, _, name = wrong.rpartition(".")
+    names = {key.removeprefix(f"{section}.").partition(".")[0] for key in known if key.startswith(f"{section}.")}
+    found = nearest(name, names)
+    return hint(name if names else wrong, known) if found is None else f"; did you mean '{section}.{found}'?"
 
 
 def _in_options(command: str, wrong: str, keys: Collection[str]) -> str:

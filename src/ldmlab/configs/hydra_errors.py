@@ -15,6 +15,8 @@ from ldmlab.configs.hints import instead_of_group, instead_of_option
 from ldmlab.configs.overrides import unreadable
 from ldmlab.configs.schema import EXPERIMENT
 from ldmlab.configs.suggest import hint
+from ldmlab.configs.yaml_files import read
+from ldmlab.paths import conf_dir
 
 COMPOSING = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 _NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'\.\nTo append")
@@ -55,12 +57,18 @@ def _no_such_option(error: MissingConfigException, command: str) -> str:
     missing = str(error.missing_cfg_file)
     group, _, option = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
     if not option:
-        return f"-cn {missing}: there is no such config; give the name of a yaml in --config-dir"
+        return f"-cn {missing}: there is no such config; give the name of a yaml in --config-dir, not --config-path"
     file = str(error).partition("'")[2].partition("'")[0] if str(error).startswith("In ") else command
     nested = option.rpartition("/")[0]
     known = {"/".join(filter(None, [nested, name])) for name in error.options or ()} | set(catalogue.options(group))
-    where = "" if file == command else f" (in {file})"
+    where = f" (in {file})" if _chooses(file, group, option) else ""
     return f"group '{group}' has no option '{option}'{where}{instead_of_option(command, group, option, known)}"
+
+
+def _chooses(file: str, group: str, option: str) -> bool:
+    """Whether it is a file's own defaults list that chooses an option, and not the command line or an experiment."""
+    path = conf_dir() / f"{file}.yaml"
+    return not file.startswith("hydra/") and (not path.is_file() or (group, option) in read(path).choices)
 
 
 def _cannot(error: Exception, command: str, overrides: Sequence[str]) -> str:
@@ -77,7 +85,8 @@ def _cannot(error: Exception, command: str, overrides: Sequence[str]) -> str:
     if foreign is not None:
         return _no_such_group(foreign[1], text, command, overrides)
     message = text.partition("\nTo append")[0].partition("\n    full_key")[0].partition("\nEither remove")[0]
-    return one_line(message).removesuffix(".").replace("Could not override", "unknown key")
+    line = one_line(message).removesuffix(".").replace("Could not override", "unknown key")
+    return f"{line}; --cfg hydra prints Hydra's own keys" if line.startswith("unknown key 'hydra.") else line
 
 
 def _no_name(overrides: Sequence[str]) -> str:

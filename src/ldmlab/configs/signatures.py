@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from pkgutil import resolve_name
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -48,11 +49,9 @@ def annotation(target: str, name: str) -> Any:
 
 
 def _parameters(target: str) -> Mapping[str, inspect.Parameter] | None:
-    from hydra.utils import get_object
-
     try:
         with unbounded():
-            component = get_object(target)
+            component = resolve_name(target)
             try:
                 return inspect.signature(component, eval_str=True).parameters
             except NameError:  # of a type that is imported for type checkers alone

@@ -67,7 +67,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("parameterization",), "prediction_type predict pred"),
     (("sampler.eta",), "ddim_eta eta"),
     (("metric.vlb.steps", "metric=vlb"), "bound_steps"),
-    (("strength",), "denoising_strength"),
+    (("method.strength",), "denoising_strength strength"),
 )
 _KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.configs.build import from_user, resolved
@@ -29,6 +31,7 @@ from ldmlab.training.run import Run, seed_everything, telling_how_to_go_on, trai
 from ldmlab.training.trained_on import remembered
 from ldmlab.training.trainer import Trainer, make_trainer
 
+T = TypeVar("T")
 OF_THE_INTERVAL = ("interval", "frequency", "monitor")
 """Keys of a scheduler's section that say when it is stepped."""
 
@@ -68,13 +71,27 @@ def train_from(cfg: DictConfig) -> float | None:
 def build_trainer(cfg: DictConfig) -> Trainer:
     """The Trainer of a run, with its callbacks and loggers; see `ldmlab.training.trainer.make_trainer`."""
     make = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    callbacks, loggers = instances(cfg.get("callbacks")), instances(cfg.get("logger"))
+    callbacks, loggers = instances(cfg, "callbacks", Callback), instances(cfg, "logger", Logger)
     return make_trainer(make, Path(cfg.output_dir), cfg.precision, callbacks, loggers)
 
 
-def instances(section: Mapping[str, Any] | None) -> list[Any]:
-    """One object of each entry of a group of which several options may be chosen; entries that are null are none."""
-    return [instantiate(each, _convert_="all") for each in (section or {}).values() if each is not None]
+def instances(cfg: DictConfig, group: str, kind: type[T]) -> list[T]:
+    """One object of each entry of a group of which several options may be chosen; entries that are null are none.
+
+    Raises:
+        ValueError: an entry makes something else than the group is of.
+    """
+    made = []
+    for name, section in (cfg.get(group) or {}).items():
+        each = None if section is None else instantiate(section, _convert_="all")
+        if isinstance(each, kind):
+            made.append(each)
+        elif section is not None:
+            target = f"{group}.{name}._target_={section.get('_target_')}"
+            raise ValueError(
+                f"{target}: makes a {type(each).__name__}; name a class that is a {kind.__name__} of Lightning"
+            )
+    return made
 
 
 def build_training(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:
@@ -88,7 +105,7 @@ def build_optimizer(section: Mapping[str, Any]) -> OptimizerFactory:
     Raises:
         ValueError: a key that the optimizer does not take.
     """
-    return optimizer_factory(instantiate(section, _convert_="all"))
+    return optimizer_factory(instantiate(section, _partial_=True, _convert_="all"))
 
 
 def build_learning_rate(section: Mapping[str, Any]) -> LearningRate:
@@ -99,7 +116,7 @@ def build_learning_rate(section: Mapping[str, Any]) -> LearningRate:
     """
     own = {name: value for name, value in section.items() if name not in OF_THE_INTERVAL}
     when = {name: section[name] for name in OF_THE_INTERVAL if name in section}
-    return LearningRate(instantiate(own, _convert_="all"), **when)
+    return LearningRate(instantiate(own, _partial_=True, _convert_="all"), **when)
 
 
 def _autoencoder(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:

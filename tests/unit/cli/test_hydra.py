@@ -86,6 +86,9 @@ def test_a_run_is_rerun_in_a_folder_beside_it(seen: list[DictConfig], tmp_path: 
     assert OmegaConf.load("out-2/.hydra/config.yaml").seed == 5
     with pytest.warns(UserWarning, match="rerun"), pytest.raises(UserError, match="holds a run of `ldmlab sample`"):
         launch("train", ["--experimental-rerun", "out/.hydra/config.pickle"])
+    for file in ("nowhere.pickle", "out/.hydra/config.yaml"):
+        with pytest.raises(UserError, match=f"--experimental-rerun {file}: "):
+            launch("sample", ["--experimental-rerun", file])
 
 
 def write(path: Path, text: str) -> None:

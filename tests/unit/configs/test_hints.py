@@ -70,6 +70,8 @@ def keys(command: str) -> list[str]:
         ("train", "Mixed-Precision", "precision"),
         ("sample", "sampler.stesp", "sampler.steps"),
         ("train", "backbone.detph", "backbone.depth"),
+        ("train", "callbacks.grid", "callbacks.grids"),
+        ("train", "callbacks.grids.everyy", "grid_every"),
     ],
 )
 def test_what_was_meant(command: str, wrong: str, meant: str) -> None:
@@ -90,8 +92,9 @@ def test_whatever_is_proposed_is_there(command: str) -> None:
 def test_every_key_of_the_table_is_one_of_some_command() -> None:
     known = {key for command in names() for key in keys(command)} | set(catalogue.all_groups())
     known |= {key.name for command in names() for key in catalogue.keys(command)}
-    options = catalogue.options("metric")
-    known |= {f"metric.{key.name}" for option in options for key in catalogue.option_keys("metric", option)}
+    for group in ("metric", "method"):
+        options = catalogue.options(group)
+        known |= {f"{group}.{key.name}" for option in options for key in catalogue.option_keys(group, option)}
     known |= {"logger.wandb.offline", "logger.wandb.project"}
     assert {key.partition("=")[0] for meant, _ in _MEANINGS for key in meant} - {"init_ckpt"} <= known
 
