@@ -101,7 +101,7 @@ def build(section: DictConfig, group: str) -> Any:
     return made([nn.Parameter(torch.zeros(1))]) if section.get("_partial_") else made
 
 
-KINDS: dict[str, Any] = {"callbacks": Callback, "logger": Logger}
+KINDS: dict[str, type] = {"callbacks": Callback, "logger": Logger}
 
 
 @pytest.mark.parametrize(("group", "command", "overrides"), options(), ids=lambda value: str(value))
@@ -111,8 +111,8 @@ def test_option_composes_and_builds(
     monkeypatch.chdir(tmp_path)
     config = validate(command, overrides, complete=False)  # some options need a path to weights
     if group == "method":  # its own keys stand at the top
-        if OmegaConf.is_missing(config, "canvas"):
-            config.canvas = [64, 96]
+        if "canvas" in config.method:
+            config.method.canvas = [64, 96]
         assert isinstance(build_method(config), EditMethod)
         return
     section = OmegaConf.select(config, group.replace("/", "."))

@@ -8,6 +8,8 @@ from ldmlab.configs import catalogue
 from ldmlab.configs.suggest import hint, nearest
 from ldmlab.configs.synonyms import synonym
 
+ALL = "; --cfg job prints all keys"
+
 
 def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
     """What else does it, the same in ldmlab's words, the choice that brings it in, or what it is most like.
@@ -26,7 +28,12 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
         return f"; did you mean '{meant}'?"
     section = wrong.partition(".")[0]
     is_there = any(key.startswith(f"{section}.") for key in keys)
-    return ("" if is_there else _whence(command, section)) or _in_options(command, wrong, keys) or _beside(wrong, known)
+    return (
+        ("" if is_there else _whence(command, section))
+        or _in_options(command, wrong, keys)
+        or _beside(wrong, known)
+        or ALL
+    )
 
 
 def instead_of_group(command: str, wrong: str) -> str:

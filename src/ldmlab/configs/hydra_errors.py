@@ -21,6 +21,7 @@ from ldmlab.paths import conf_dir
 COMPOSING = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 _NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'\.\nTo append")
 _NO_SUCH_GROUP = re.compile(r"Could not override '([^']+)'\.\s+(?:No match in the defaults|Did you mean to override)")
+_NOTHING_TO_DELETE = re.compile(r"Could not delete from config\. '(.+?)' does not exist")
 _TWICE = re.compile(r"^(\S+) appears more than once in the final defaults list")
 _SEVERAL = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'(?:\n| requires)", re.S)
 
@@ -76,6 +77,9 @@ def _cannot(error: Exception, command: str, overrides: Sequence[str]) -> str:
     several = _SEVERAL.search(text)
     if several is not None:
         return f"'{several[1]}' gives several values; add -m to run once for each, or put them in brackets for a list"
+    absent = _NOTHING_TO_DELETE.search(text)
+    if absent is not None:
+        return f"~{absent[1]}: there is no such key; --cfg job prints all keys"
     twice = _TWICE.search(text)
     if twice is not None:
         return f"'+{twice[1]}=...': an option of a group is chosen without the '+'"

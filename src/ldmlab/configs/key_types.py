@@ -128,7 +128,7 @@ def _by_signature(config: DictConfig, path: str, value: Any, otherwise: str | No
         return otherwise
     if fits(value, wanted):
         return None
-    words = in_words(wanted) or "another value"
+    words = in_words(wanted) or otherwise or "another value"
     return otherwise if otherwise is not None and otherwise.startswith(words.partition(",")[0]) else words
 
 

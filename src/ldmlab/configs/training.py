@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
@@ -31,7 +31,6 @@ from ldmlab.training.run import Run, seed_everything, telling_how_to_go_on, trai
 from ldmlab.training.trained_on import remembered
 from ldmlab.training.trainer import Trainer, make_trainer
 
-T = TypeVar("T")
 OF_THE_INTERVAL = ("interval", "frequency", "monitor")
 """Keys of a scheduler's section that say when it is stepped."""
 
@@ -75,7 +74,7 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     return make_trainer(make, Path(cfg.output_dir), cfg.precision, callbacks, loggers)
 
 
-def instances(cfg: DictConfig, group: str, kind: type[T]) -> list[T]:
+def instances(cfg: DictConfig, group: str, kind: type) -> list[Any]:
     """One object of each entry of a group of which several options may be chosen; entries that are null are none.
 
     Raises:

@@ -48,7 +48,7 @@ def test_defaults_pass(command: str) -> None:
         (["sampler=ddpm", "sampler.eta=1"], "unknown key 'sampler.eta'"),
         (["~seed"], "seed: the command cannot do without this key"),
         (["~sampler"], "~sampler: `ldmlab sample` cannot do without it"),
-        (["~nothing"], "Could not delete from config. 'nothing' does not exist"),
+        (["~nothing"], "~nothing: there is no such key; --cfg job prints all keys"),
         (["+backbone=dit"], "'sample' has no group 'backbone' here"),
         (["experiment=shapes/dit"], "experiment=shapes/dit: is one for `ldmlab train`"),
         (["seed=1,2"], "add -m to run once for each"),
