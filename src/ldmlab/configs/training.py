@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.configs.build import from_user, resolved
@@ -29,7 +27,7 @@ from ldmlab.training.origin import read_origin
 from ldmlab.training.resume import find_start
 from ldmlab.training.run import Run, seed_everything, telling_how_to_go_on, train
 from ldmlab.training.trained_on import remembered
-from ldmlab.training.trainer import Trainer, make_trainer
+from ldmlab.training.trainer import KINDS, Trainer, make_trainer
 
 OF_THE_INTERVAL = ("interval", "frequency", "monitor")
 """Keys of a scheduler's section that say when it is stepped."""
@@ -70,17 +68,17 @@ def train_from(cfg: DictConfig) -> float | None:
 def build_trainer(cfg: DictConfig) -> Trainer:
     """The Trainer of a run, with its callbacks and loggers; see `ldmlab.training.trainer.make_trainer`."""
     make = instantiate(cfg.trainer, _partial_=True, _convert_="all")
-    callbacks, loggers = instances(cfg, "callbacks", Callback), instances(cfg, "logger", Logger)
+    callbacks, loggers = instances(cfg, "callbacks"), instances(cfg, "logger")
     return make_trainer(make, Path(cfg.output_dir), cfg.precision, callbacks, loggers)
 
 
-def instances(cfg: DictConfig, group: str, kind: type) -> list[Any]:
+def instances(cfg: DictConfig, group: str) -> list[Any]:
     """One object of each entry of a group of which several options may be chosen; entries that are null are none.
 
     Raises:
         ValueError: an entry makes something else than the group is of.
     """
-    made = []
+    made, kind = [], KINDS[group]
     for name, section in (cfg.get(group) or {}).items():
         each = None if section is None else instantiate(section, _convert_="all")
         if isinstance(each, kind):

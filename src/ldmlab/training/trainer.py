@@ -28,6 +28,8 @@ from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.precision import HalfWeights, precision_plugin, training_precision
 
 Trainer = L.Trainer
+KINDS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}
+"""What the entries of these groups are."""
 ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
 RANKS = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """What launchers of several processes say of their number: torchrun, Slurm, MPI."""
