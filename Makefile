@@ -42,9 +42,9 @@ demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics f
 	$(BIN)/ldmlab train experiment=demo/dit data.path=$(DEMO)/data output_dir=$(DEMO)/dit \
 		autoencoder_ckpt=$(DEMO)/autoencoder/model.safetensors
 	$(BIN)/ldmlab sample ckpt=$(DEMO)/dit/model.safetensors output_dir=$(DEMO)/samples
-	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/autoencoder/model.safetensors path=$(DEMO)/data n=200 \
+	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/autoencoder/model.safetensors data.path=$(DEMO)/data n=200 \
 		output_dir=$(DEMO)/evaluation/autoencoder
-	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/dit/model.safetensors path=$(DEMO)/data n=200 \
+	$(BIN)/ldmlab evaluate ckpt=$(DEMO)/dit/model.safetensors data.path=$(DEMO)/data n=200 \
 		output_dir=$(DEMO)/evaluation/dit
 	@echo
 	@echo "contact sheet:    $(DEMO)/samples/contact_sheet.png"

@@ -52,6 +52,7 @@ BESIDE = {
     **{f"experiment={study}/": _DIT for study in ("dit_conditioning", "editing", "parameterization")},
     **{f"experiment={name}": _DIT for name in ("shapes/dit", "own/dit", "own/classes", "own/unconditional", "cats")},
     "experiment=own/autoencoder": ("autoencoder.channels=32",),
+    "experiment=demo/dit": _DIT,
     "dataset=folder": ("dataset.image_size=64",),
     "conditioner=inpainting": _DIT,
     "output_dir=runs/mine": _DIT,
@@ -61,6 +62,7 @@ UNREAD = {
     "metric=vlb": ("sampler.steps",),
     "ckpt=runs/regularization/": ("sampler.steps",),
     "ckpt=runs/autoencoder/": ("sampler.steps",),
+    "ckpt=runs/demo/autoencoder/": ("sampler.steps",),
     "dataset=folder": ("dataset.train", "dataset.heldout"),
 }
 """Keys that nothing reads where a word begins so."""
