@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection
 
 from ldmlab.cli.command import Command
-from ldmlab.cli.run_folder import RECORD, RunFolder
 from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 from ldmlab.files import read_text
+from ldmlab.run_folder import RECORD, RunFolder
 
 UNSAID = ("precision=auto",)
 """What the records of earlier versions do not say."""

@@ -19,7 +19,6 @@ from ldmlab import lean_imports
 from ldmlab.cli.command import Command, names
 from ldmlab.cli.errors import explain
 from ldmlab.cli.reuse import require_own
-from ldmlab.cli.run_folder import RunFolder
 from ldmlab.cli.sweep import Sweep, is_named_by_time, with_hydra
 from ldmlab.configs.bounds import unbounded
 from ldmlab.configs.compose import as_job
@@ -27,6 +26,7 @@ from ldmlab.configs.errors import UserError
 from ldmlab.configs.user_files import expand_paths, require_files
 from ldmlab.configs.validate import check, drop, tell_fallen
 from ldmlab.data.folder_lock import folder_lock
+from ldmlab.run_folder import RunFolder
 from ldmlab.training.signals import STOP
 
 log = logging.getLogger(__name__)

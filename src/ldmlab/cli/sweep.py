@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ldmlab.cli.reuse import require_own
-from ldmlab.cli.run_folder import RunFolder
 from ldmlab.configs.bounds import bounded, unbounded
 from ldmlab.configs.compose import as_job
 from ldmlab.configs.errors import UserError
@@ -21,6 +20,7 @@ from ldmlab.configs.quoting import quoted
 from ldmlab.configs.user_files import expand_paths
 from ldmlab.configs.validate import drop, tell_fallen
 from ldmlab.paths import expand_home
+from ldmlab.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from ldmlab.cli.run import Run

@@ -6,8 +6,8 @@ import pytest
 
 from ldmlab.cli.command import find
 from ldmlab.cli.reuse import require_own
-from ldmlab.cli.run_folder import RunFolder
 from ldmlab.configs.errors import UserError
+from ldmlab.run_folder import RunFolder
 
 BEFORE = "seed: 0\nbatch_size: 16\ndevice: auto\n"
 """The config of a run from before there were the keys `precision` and `compile`."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 
 RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")
@@ -57,7 +56,7 @@ class RunFolder:
             log: name of the file in it for messages.
 
         Raises:
-            UserError: it is no folder, cannot be written to, or would be written to through a link.
+            ValueError: it is no folder, cannot be written to, or would be written to through a link.
         """
         folder = cls(path, path / record, path / log)
         try:
@@ -67,12 +66,12 @@ class RunFolder:
             folder.earlier = _contents(folder.record)
             with tempfile.TemporaryFile(dir=path):
                 pass
-        except (OSError, UserError) as error:
+        except (OSError, ValueError) as error:
             folder._remove_made()
-            if isinstance(error, UserError):
+            if isinstance(error, ValueError):
                 raise
             said = (error.strerror or str(error)).lower()
-            raise UserError(f"output_dir={path}: cannot be written to ({said}); give another folder") from error
+            raise ValueError(f"output_dir={path}: cannot be written to ({said}); give another folder") from error
         return folder
 
     @classmethod
@@ -113,7 +112,7 @@ class RunFolder:
         kinds = {self.record: Path.is_dir, self.log: Path.is_file}
         for path, is_right in (kinds | {self.record / name: Path.is_file for name in RECORD}).items():
             if path.is_symlink() or (path.exists() and not is_right(path)):
-                raise UserError(
+                raise ValueError(
                     f"output_dir={self.path}: '{path.relative_to(self.path)}' in it is a link or something else that a "
                     "run did not write, and would be written to; remove it or give another folder"
                 )

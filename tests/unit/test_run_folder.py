@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ldmlab.cli.run_folder import RunFolder
-from ldmlab.configs.errors import UserError
+from ldmlab.run_folder import RunFolder
 
 TEXTS = ("n: 8", "", "")
 
@@ -93,7 +92,7 @@ def test_a_folder_that_cannot_be_written_to(name: str, told: str, tmp_path: Path
     (tmp_path / "nowhere").symlink_to("absent")
     (tmp_path / "round").symlink_to("round")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match=rf"output_dir=.*cannot be written to \(.*{told}.*give another folder"):
+    with pytest.raises(ValueError, match=rf"output_dir=.*cannot be written to \(.*{told}.*give another folder"):
         claim(tmp_path / name)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -108,11 +107,11 @@ def test_nothing_is_written_through_links(name: str, tmp_path: Path) -> None:
         victim.write_text("precious")
         (out / ".hydra").mkdir()
     (out / name).symlink_to(victim)
-    with pytest.raises(UserError, match=f"'{name}' in it is a link"):
+    with pytest.raises(ValueError, match=f"'{name}' in it is a link"):
         claim(out)
 
 
 def test_a_folder_where_the_log_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sample.log").mkdir()
-    with pytest.raises(UserError, match=r"'sample\.log' in it is"):
+    with pytest.raises(ValueError, match=r"'sample\.log' in it is"):
         claim(tmp_path)
