@@ -43,6 +43,7 @@ def page(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("as_written", "soon_tidy")
+@pytest.mark.slow
 def test_every_section_runs(tmp_path: Path, page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert command.main(["--device", "cpu", "--size", "tiny", "--out", str(out), "--page", str(page)]) == 0

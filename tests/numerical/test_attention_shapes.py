@@ -49,6 +49,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.slow
 def test_the_list_holds_every_shape(published: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     used: set[tuple[int, ...]] = set()
 

@@ -1,4 +1,4 @@
-"""Every command line that README, docs/ and experiments/ show does run, in the order of its page.
+"""Every command line that README, docs/, experiments/ and the demo show does run, in the order of its page.
 
 A page has a folder of its own, where later lines find what earlier ones wrote. `lines.py` makes each line do little;
 files of the reader's own that a page names are made when they are first named (`named.py`, `conftest.py`).
@@ -37,6 +37,8 @@ def recipe(target: str) -> list[Line]:
 
 PAGES = {path.relative_to(ROOT).as_posix(): [*lines_of(path.read_text())] for path in TEXTS} | {DEMO: recipe("demo")}
 
+FIRST_READ = ("README.md", DEMO, "docs/training.md")
+"""Pages whose lines run with every `make test`; the others' do with `make test-slow`."""
 COMPOSED = ("experiment=published/dit_xl_2", "experiment=published/dit_s_2", "autoencoder=kl_f8", "dataset=openmoji")
 """Words of lines that are composed and checked, and not run: networks of published sizes at 256 px, 4,000 pictures."""
 MEANT = {
@@ -129,7 +131,11 @@ def meant(line: Line) -> Line | None:
     return None if line.is_a_name or {*line.words} & ELSEWHERE.keys() else line
 
 
-@pytest.mark.parametrize("name", [name for name, lines in PAGES.items() if lines])
+def _page(name: str) -> Any:
+    return pytest.param(name, marks=() if name in FIRST_READ else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [_page(name) for name, lines in PAGES.items() if lines])
 def test_every_command_line_runs(
     name: str,
     ldmlab: Callable[..., Any],

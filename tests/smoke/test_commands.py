@@ -101,6 +101,7 @@ def test_nothing_of_lightning_is_said_in_passing(autoencoder: Path) -> None:
         assert noise not in log
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_after_its_last_step_is_finished(
     tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_run_that_ends_before_its_last_step_says_why(
     assert f"nothing was trained: {no_batch} leaves no batch" in ldmlab(*new, no_batch).refusal()
 
 
+@pytest.mark.slow
 def test_a_run_begins_from_another_model_at_another_resolution(
     tiny: Tiny, shards: Path, autoencoder: Path, dit: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
@@ -357,6 +359,7 @@ def wandb_run(folder: Path) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_each_job_its_own_finished_wandb_run(tiny: Tiny, shards: Path, tmp_path: Path) -> None:
     words = ("-m", "logger=wandb", "seed=3,4", "grid_every=2", f"data.path={shards}", "output_dir=sweep")
     run("train", *tiny["autoencoder"], *words, cwd=tmp_path)
@@ -388,7 +391,7 @@ def test_a_failed_run_ends_its_wandb_run_as_failed(tiny: Tiny, shards: Path, ldm
     assert [record.exit.exit_code for record in wandb_run(tmp_path) if record.HasField("exit")] == [1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
     number: signal.Signals, heeding: Callable[[], None], tiny: Tiny, shards: Path, tmp_path: Path
 ) -> None:
@@ -477,6 +480,7 @@ def test_evaluation_on_a_held_out_folder_of_its_own(
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_a_codebook_from_training_to_figures(tiny: Tiny, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
     """An autoencoder with a codebook, and a diffusion model on the cache of its latents."""
     done = ldmlab("train", *tiny["vq"], f"data.path={shards}", f"output_dir={tmp_path / 'vq'}")

@@ -43,6 +43,7 @@ def trained(shards: Path, autoencoder: Path, ldmlab: Command, tmp_path_factory: 
     return folder
 
 
+@pytest.mark.slow
 def test_evaluation_beside_the_naive_answer(trained: Path, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
     ckpt = trained / "model.safetensors"
 

@@ -220,6 +220,7 @@ def _fit_as_two(folder, kept, ckpt_path=None):
     _fit(Tiny(), _data(folder), ckpt_path, strategy="ddp_fork", devices=2, callbacks=[KeepTrained(kept)])
 
 
+@pytest.mark.slow
 def test_real_ranks_see_the_order_of_one_and_resume_what_one_began(folder, tmp_path):
     """From a process of their own: where a test has had tensors on a fake GPU, autograd cannot be forked any more."""
     path = tmp_path / "c.ckpt"

@@ -68,6 +68,7 @@ def test_unknown_characters_have_no_name() -> None:
     assert emoji_name("\ue000") is None
 
 
+@pytest.mark.slow
 def test_every_picture_appears_once_and_twins_and_skin_tones_stay_on_one_side() -> None:
     source = OpenMojiSource(image_size=24, heldout=0.1)
     pixels, bases, found = defaultdict(set), defaultdict(set), []
