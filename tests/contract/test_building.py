@@ -190,19 +190,23 @@ TRAINED = [name for name in catalogue.options("experiment") if catalogue.command
 
 @pytest.mark.parametrize("name", [*sorted({*TRAINED} - {*PUBLISHED}), *representatives(True)])
 def test_experiment_trains_a_step(
-    name: str, shards: Path, autoencoder: Path, ldmlab: Callable[..., Any], tmp_path: Path
+    name: str, shards: Path, autoencoder: Path, dit: Path, ldmlab: Callable[..., Any], tmp_path: Path
 ) -> None:
     with hydra_at_conf("train"):
         config = compose("train", [f"experiment={name}"])
-    given = "autoencoder_ckpt" in config
-    small = {key: value for key, value in SMALL.items() if not (given and key.startswith("autoencoder."))}
+    given, adapts = "autoencoder_ckpt" in config, bool(config.get("adapter"))
+    brought = ("autoencoder.",) * given + ("backbone.", "conditioner.") * adapts
+    small = {key: value for key, value in SMALL.items() if not key.startswith(brought)}
     sizes = [f"{key}={value}" for key, value in small.items() if OmegaConf.select(config, key) is not None]
     words = [f"experiment={name}", *sizes, f"data.path={shards}", f"output_dir={tmp_path / 'run'}"]
-    if given:
+    if adapts:
+        words += [f"init_ckpt={dit / 'model.safetensors'}"]
+    elif given:
         words += [f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", "conditioner_ckpt=null"]
     done = ldmlab("train", *words)
     assert done.code == 0, done.err
-    assert {"last.ckpt", "model.safetensors"} <= {path.name for path in (tmp_path / "run").iterdir()}
+    exported = "adapter.safetensors" if adapts else "model.safetensors"
+    assert {"last.ckpt", exported} <= {path.name for path in (tmp_path / "run").iterdir()}
 
 
 def test_an_entry_of_callbacks_is_a_callback() -> None:

@@ -292,6 +292,7 @@ class Alone:
 
     def __init__(self, module: Any) -> None:
         self.global_step = 0
+        self.lr_scheduler_configs: list[Any] = []
         self.precision_plugin = SimpleNamespace(
             scaler=None, optimizer_step=lambda optimizer, *_, **__: optimizer.step()
         )

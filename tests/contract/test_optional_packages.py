@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = {"scikit-image": "skimage", "pytest-cov": "pytest_cov", "pytest-xdist": "xdist", "pre-commit": "pre_commit"}
 """Of packages that are not imported by the name that they are installed by."""
-RUNNER = {"pytest"}
+RUNNER = {"pytest", "filelock"}
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LIBRARY = sorted((ROOT / "src").rglob("*.py"))
 

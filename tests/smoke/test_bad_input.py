@@ -48,7 +48,8 @@ def train(tiny: Tiny, ldmlab: Command, tmp_path: Path) -> Command:
     """(data, words...) -> how the training of a tiny autoencoder into `run` ended."""
 
     def run(path: Path, *words: str, kind: str = "autoencoder") -> Any:
-        return ldmlab("train", *tiny[kind], f"data.path={path}", f"output_dir={tmp_path / 'run'}", *words)
+        kept = [each for each in tiny[kind] if not ("conditioner=clip" in words and each.startswith("conditioner."))]
+        return ldmlab("train", *kept, f"data.path={path}", f"output_dir={tmp_path / 'run'}", *words)
 
     return run
 
@@ -336,7 +337,6 @@ def test_settings_that_lightning_refuses(train: Command, shards: Path) -> None:
     ("word", "told"),
     [
         ("trainer.gradient_clip_val=abc", "trainer.gradient_clip_val=abc: this key takes a number or null"),
-        ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0"),
         ("autoencoder.channels=-8", "a value does not fit"),
         ("data.heldout_path=/nowhere/heldout", "heldout_path=/nowhere/heldout: no such folder"),
     ],

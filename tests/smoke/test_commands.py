@@ -314,7 +314,12 @@ def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Co
     assert {"python", "torch", "torchmetrics", "ldmlab"} <= set(manifest["versions"])
     for name in ("extractor_sha256", "reference_fingerprint", "autoencoder_sha256"):
         assert len(manifest[name]) == 64
-    assert {name for name, value in manifest.items() if value is None} <= {"bound_steps", "commit", "edit_config"}
+    assert {name for name, value in manifest.items() if value is None} <= {
+        "adapter",
+        "bound_steps",
+        "commit",
+        "edit_config",
+    }
 
 
 def test_evaluation_of_an_autoencoder(autoencoder: Path, shards: Path, ldmlab: Command, tmp_path: Path) -> None:

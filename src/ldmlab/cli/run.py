@@ -112,11 +112,17 @@ class Run:
             self._folder = self._sweep.claim(config, self)
             self._held.enter_context(folder_lock(self._folder.path, "output_dir"))
 
-    def check(self, config: DictConfig, complete: bool = True) -> list[str]:
-        """Check a config, with Hydra's own node, inside `as_job`; what falls away of it is taken out and returned."""
+    def check(self, config: DictConfig, complete: bool = True, files: bool = True) -> list[str]:
+        """Check a config, with Hydra's own node, inside `as_job`; what falls away of it is taken out and returned.
+
+        Args:
+            config: of the run, or of a job.
+            complete: whether it has to have all values.
+            files: whether those that it names have to be there.
+        """
         assert self.loader is not None
         fallen = check(self.name, config, self.command, self.loader, complete)
-        if complete:
+        if complete and files:
             require_files(self.command, config)
         if self._sweep is None:
             tell_fallen(fallen)

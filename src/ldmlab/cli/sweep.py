@@ -17,7 +17,7 @@ from ldmlab.configs.compose import as_job
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.overrides import parse
 from ldmlab.configs.quoting import quoted
-from ldmlab.configs.user_files import expand_paths
+from ldmlab.configs.user_files import expand_paths, require_files
 from ldmlab.configs.validate import drop, tell_fallen
 from ldmlab.paths import expand_home
 from ldmlab.run_folder import RunFolder
@@ -66,19 +66,22 @@ class Sweep:
             lines = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
             params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
             (jobs,) = BasicSweeper.split_arguments(parse([*params, *map(str, lines or ())]), None)
-        for number, job in enumerate(jobs):
-            sweep._check(number, list(job), config, run)
+        checked = [sweep._check(number, list(job), config, run) for number, job in enumerate(jobs)]
+        for number, whole in enumerate(checked):  # a wrong value of a later job is told before a missing file
+            with as_job(whole, number):
+                require_files(run.command, whole)
         return sweep
 
-    def _check(self, number: int, lines: list[str], config: DictConfig, run: Run) -> None:
+    def _check(self, number: int, lines: list[str], config: DictConfig, run: Run) -> DictConfig:
         assert run.loader is not None
         with unbounded(), bounded():
             job = run.loader.load_sweep_config(config, lines)
             with as_job(job, number) as folder:
-                self.fallen[number] = run.check(job)
+                self.fallen[number] = run.check(job, files=False)
                 self.jobs[number] = folder, _as_written(job, folder)
                 if number == 0:
                     self.first = job
+        return job
 
     def claim(self, config: DictConfig, run: Run) -> RunFolder:
         """The folder of the sweep, in which no job has a folder of another run.
