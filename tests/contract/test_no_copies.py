@@ -293,6 +293,7 @@ class Alone:
     def __init__(self, module: Any) -> None:
         self.global_step = 0
         self.lr_scheduler_configs: list[Any] = []
+        self.current_epoch, self.is_last_batch = 0, False
         self.precision_plugin = SimpleNamespace(
             scaler=None, optimizer_step=lambda optimizer, *_, **__: optimizer.step()
         )
