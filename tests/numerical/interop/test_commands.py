@@ -406,7 +406,7 @@ def test_mistakes_on_the_command_line(
         (["import"], "no value for path; give path=VALUE"),
         (["import", "/nowhere/x.safetensors"], "path=/nowhere/x.safetensors: no such file"),
         (["import", "a", "b"], "'b': one checkpoint at a time"),
-        (["import", "a", "path=b"], "one checkpoint at a time"),
+        (["import", "a", "path=b"], "give a checkpoint both; keep one of the two"),
         (["import", sd], "is in ldmlab's format already"),
         (["import", stable_diffusion, "output=x.bin"], "output=x.bin: give another file"),
         (["import", stable_diffusion, "image_size=33"], "the autoencoder's factor 2 does not divide it"),

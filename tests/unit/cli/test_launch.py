@@ -196,7 +196,7 @@ def test_a_bug_leaves_the_folder_to_look_into(body: Body, tmp_path: Path) -> Non
 
 def test_nothing_runs_where_nothing_can_be_written(seen: list[DictConfig], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"output_dir=.*not a directory.*give another folder"):
+    with pytest.raises(ValueError, match=r"output_dir=.*not a directory.*give another folder"):
         launch("sample", ["output_dir=file"])
     assert not seen
 
@@ -283,7 +283,7 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
         (["sample", "seed=1"], "holds a run of `ldmlab evaluate`"),
         (["train", "experiment=shapes/dit", f"data.path={tmp_path}"], "holds a run of `ldmlab evaluate`"),
     ):
-        with pytest.raises(UserError, match=f"output_dir={tmp_path}/out: .*{told}"):
+        with pytest.raises(ValueError, match=f"output_dir={tmp_path}/out: .*{told}"):
             launch(words[0], [*words[1:], "output_dir=out"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "metrics.json"}
     assert OmegaConf.load(tmp_path / "out/.hydra/config.yaml") == record
