@@ -12,7 +12,8 @@ import torch
 
 from ldmlab.atomic import atomic_file, write_json
 from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.evaluation.measured_model import model_fields
+from ldmlab.metrics.manifest import Manifest, record
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
 from ldmlab.pictures.contact_sheet import contact_sheet
@@ -44,13 +45,7 @@ def benchmark_record(
         metric="edits",
         n=len(benchmark.judged),
         seed=seed,
-        device=device_name(precision.device),
-        checkpoint=str(loaded.path),
-        checkpoint_sha256=loaded.checkpoint.sha256,
-        autoencoder_sha256=loaded.autoencoder_sha256,
-        adapter=loaded.adapter_record,
-        ema=loaded.checkpoint.ema,
-        precision=precision.name,
+        **model_fields(loaded, precision),
         edit_config=edits,
         **sampling,
     )

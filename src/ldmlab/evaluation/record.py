@@ -10,10 +10,11 @@ from ldmlab.drawing.computing import Compile
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import evaluate, reads_latents
 from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.manifest import Manifest, record
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
 from ldmlab.precision import Precision
@@ -74,13 +75,7 @@ def evaluate_loaded(
         extractor_sha256=extractor.weights_sha256,
         reference_fingerprint=heldout.dataset.index.fingerprint,
         n_reference=heldout.n,
-        device=device_name(precision.device),
-        checkpoint=str(loaded.path),
-        checkpoint_sha256=loaded.checkpoint.sha256,
-        autoencoder_sha256=loaded.autoencoder_sha256,
-        adapter=loaded.adapter_record,
-        ema=loaded.checkpoint.ema,
-        precision=precision.name,
+        **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
     return record(figures, manifest, remarks)
