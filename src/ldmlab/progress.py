@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ldmlab.compiling import untraced
 from ldmlab.pace import Pace, draws_bars
+from ldmlab.ranks import is_first
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +43,7 @@ def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Cal
         total: count at the end; None where it is not known.
         done: count at the start.
     """
-    tell = _bar if draws_bars(sys.stderr) else _lines
+    tell = (_bar if draws_bars(sys.stderr) else _lines) if is_first() else _nothing
     with tell(what, total, done) as advance:
         yield advance
 
@@ -82,6 +83,11 @@ def _lines(what: str, total: int | None, done: int) -> Iterator[Callable[[int], 
     yield advance
     if pace.seconds_taken() >= WORTH_TELLING:
         print(f"{what}: {pace.count()} in {pace.taken()}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _nothing(what: str, total: int | None, done: int) -> Iterator[Callable[[int], None]]:
+    yield lambda count: None
 
 
 NOISE = (

@@ -50,6 +50,8 @@ class Command(Checks):
         words: what words without `=` become; None where there are none.
         resumes: it looks itself at what is in its folder, goes on from there, and ends well where a signal asks it to.
         free: keys that may differ where a run goes on in a folder of its own.
+        devices: the key that says on how many devices it runs, beside that of the hosts; None where it is always one.
+        when_requeued: overrides that let it go on in a folder that the scheduler has sent it back to.
     """
 
     run: Callable[[DictConfig], float | None]
@@ -61,6 +63,8 @@ class Command(Checks):
     words: Words | None = None
     resumes: bool = False
     free: tuple[str, ...] = ("output_dir", "batch_size", "compile")
+    devices: str | None = None
+    when_requeued: tuple[str, ...] = ()
 
 
 @cache

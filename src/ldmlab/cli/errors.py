@@ -10,12 +10,29 @@ from ldmlab.configs.errors import VALUE_ERRORS, UserError, one_line, unwrapped
 
 BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
 """Ours, whatever was being handled when they were raised."""
+
+
+class RankError(Exception):
+    """A command ended on one of its ranks, and with that on all.
+
+    Args:
+        line: what to tell the user; None where a trace was printed already.
+        code: the exit code.
+    """
+
+    def __init__(self, line: str | None, code: int) -> None:
+        super().__init__(line)
+        self.line, self.code = line, code
+
+
 _WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
 """What stands before the words of an error in a process that reads data."""
 
 
 def explain(error: BaseException) -> str | None:
     """Return the line that tells a user what to mend, or None where the error is a bug of ours."""
+    if isinstance(error, RankError):
+        return error.line
     error, where = _unwrap(error)
     if isinstance(error, BUGS):
         return None

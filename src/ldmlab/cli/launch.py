@@ -16,6 +16,7 @@ from ldmlab import lean_imports
 from ldmlab.cli.arguments import Arguments, parse
 from ldmlab.cli.command import find
 from ldmlab.cli.run import Refusal, Run
+from ldmlab.cli.slurm import in_slurm
 from ldmlab.configs.bounds import bounded
 from ldmlab.configs.compose import validate
 from ldmlab.configs.hydra_errors import COMPOSING, in_one_line, opened
@@ -41,7 +42,7 @@ def launch(name: str, argv: Sequence[str]) -> None:
 
 def _launch(name: str, arguments: Arguments, run: Run) -> None:
     """Let Hydra run the command, again with an open section's key added that it does not find there."""
-    lines = arguments.overrides
+    lines = [*arguments.overrides, *in_slurm(name, run.command, arguments)]
     while True:
         try:
             return through_hydra(name, [*arguments.flags, *_named(name, arguments), *lines], run.job)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
-from ldmlab.cli.errors import explain
+from ldmlab.cli.errors import RankError, explain
 from ldmlab.training.signals import Stopped
 
 HELP = {"-h", "--help"}
@@ -62,6 +62,10 @@ def _report(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     line = explain(error)
+    if isinstance(error, RankError):
+        if line is not None:
+            print(f"ldmlab: {line}", file=sys.stderr)
+        return error.code
     if line is None or os.environ.get("LDMLAB_TRACE", "0") not in ("", "0"):
         traceback.print_exception(error)
     if line is not None:

@@ -17,7 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ldmlab import lean_imports
 from ldmlab.cli.command import Command, names
+from ldmlab.cli.devices import fit_to_launcher, local_ranks, require_one_process, share_folder, silent
 from ldmlab.cli.errors import explain
+from ldmlab.cli.local_ranks import run_on_ranks
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.sweep import Sweep, is_named_by_time, with_hydra
 from ldmlab.configs.bounds import unbounded
@@ -26,6 +28,7 @@ from ldmlab.configs.errors import UserError
 from ldmlab.configs.user_files import expand_paths, require_files
 from ldmlab.configs.validate import check, drop, tell_fallen
 from ldmlab.data.folder_lock import folder_lock
+from ldmlab.ranks import is_first
 from ldmlab.run_folder import RunFolder
 from ldmlab.training.signals import STOP
 
@@ -97,6 +100,7 @@ class Run:
             with as_job(config):
                 self.check(config)
             self.began = True
+            fit_to_launcher(self.command, config)
             self._claim(config)
 
     def begin_sweep(self, config: DictConfig) -> None:
@@ -107,6 +111,7 @@ class Run:
         """
         with _refusing():
             self.loader = GlobalHydra.instance().config_loader()
+            require_one_process()
             self._sweep = Sweep.of(config, self)
             self.began = True
             self._folder = self._sweep.claim(config, self)
@@ -138,7 +143,7 @@ class Run:
                     self._prepare_again(config)
                 elif not self.began:
                     self._check_late(config)
-                return self._alone(config, self._folder)
+                return self._run(config)
             except Exception as error:
                 self.failure = error
                 raise
@@ -150,6 +155,9 @@ class Run:
 
     def _claim(self, config: DictConfig) -> None:
         if "output_dir" not in config:
+            return
+        if not is_first():
+            share_folder(config)
             return
         self._folder = folder = self.claim(config, Path(config.hydra.runtime.output_dir), "run")
         with read_write(config.hydra):
@@ -194,17 +202,28 @@ class Run:
             folder = self._sweep.prepare(config, self) if self._sweep is not None else None
             lock = folder_lock(Path(config.output_dir), "output_dir") if "output_dir" in config else nullcontext()
             with lock:
-                return self._alone(config, folder)
+                return self._run(config)
         except Exception as error:
             log.error("job %s (%s): %s", settings.job.num, settings.job.override_dirname, explain(error) or repr(error))
             if folder is not None and folder.replaces and explain(error) is not None:
                 folder.take_back()
             raise
 
-    def _alone(self, config: DictConfig, folder: RunFolder | None) -> float | None:
-        with STOP.heeded() if self.command.resumes else nullcontext():
-            lean_imports.install()
-            return self.command.run(config)
+    def _run(self, config: DictConfig) -> float | None:
+        """On this process' device, or on several of its host."""
+        count = local_ranks(self.command, config)
+        return run_here(self.command, config) if count == 1 else run_on_ranks(count, self.name, config)
+
+
+def run_here(command: Command, config: DictConfig) -> float | None:
+    """Run a command in this process, which may be one of several: then the first alone tells of what goes well."""
+    with ExitStack() as held:
+        if not is_first():
+            held.enter_context(silent())
+        if command.resumes:
+            held.enter_context(STOP.heeded())
+        lean_imports.install()
+        return command.run(config)
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

@@ -38,5 +38,7 @@ COMMAND = Command(
         ("ldmlab train experiment=shapes/dit --cfg job", "print the composed config and stop"),
     ),
     resumes=True,
+    devices="trainer.devices",
+    when_requeued=("ckpt_path=auto",),
     run=run,
 )
