@@ -88,7 +88,9 @@ def run_on_ranks(count: int, command: str, config: DictConfig) -> float | None:
     return next((each.figure for each in endings if each.rank == 0), None)
 
 
-def _failure(failed: Ending | None, killed: dict[int, int], codes: dict[int, int], count: int) -> RankError | Stopped:
+def _failure(
+    failed: Ending | None, killed: dict[int, int], codes: dict[int, int], count: int, by_first: set[str | None]
+) -> RankError | Stopped:
     """What to tell of the rank that ended first; what the others say of it follows from that."""
     hard = {rank: number for rank, number in killed.items() if number == signal.SIGKILL}
     if hard and (failed is None or failed.code < 128):
