@@ -31,7 +31,7 @@ def test_alone(environment: dict[str, str]) -> None:
 
 
 def test_a_number_that_is_none() -> None:
-    with pytest.raises(ValueError, match="WORLD_SIZE=many: .*unset it"):
+    with pytest.raises(ValueError, match=r"WORLD_SIZE=many: .*unset it"):
         launched(TORCHRUN | {"WORLD_SIZE": "many"})
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ldmlab.api.trained import Trained
 from ldmlab.configs.calls import Overrides, as_lines, configured, write_config
 from ldmlab.configs.errors import as_user_error
 from ldmlab.data.folder_lock import folder_lock
+from ldmlab.ranks import is_first, launched
 from ldmlab.training.signals import STOP, Stopped
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 def train(*overrides: str | Overrides) -> Trained:
@@ -18,6 +23,8 @@ def train(*overrides: str | Overrides) -> Trained:
 
     Ctrl-C (in a notebook: interrupt) finishes the step, saves and ends; the same call with `ckpt_path=last` and the
     `output_dir` of the run goes on.
+
+    Of a script that torchrun started, each process trains on a device of its own; the first one holds the folder.
 
     Args:
         *overrides: settings, as on the command line (`"experiment=shapes/dit"`), lists of such lines, or by key
@@ -30,10 +37,13 @@ def train(*overrides: str | Overrides) -> Trained:
     from ldmlab.configs.training import train_from
 
     cfg = configured("train", {}, _merged(overrides))
+    _require_launched(cfg)
     folder = Path(cfg.output_dir)
+    held = folder_lock(folder, "output_dir") if is_first() else nullcontext()
     try:
-        with STOP.heeded(), folder_lock(folder, "output_dir"), as_user_error():
-            write_config(cfg, folder)
+        with STOP.heeded(), held, as_user_error():
+            if is_first():
+                write_config(cfg, folder)
             return Trained(folder, train_from(cfg), cfg.init_ckpt if cfg.get("adapter") else None)
     except Stopped as stop:
         raise KeyboardInterrupt(str(stop)) from None
@@ -69,6 +79,16 @@ def make_dataset(
     with as_user_error():
         print(write_from(cfg))
     return Path(cfg.data.path)
+
+
+def _require_launched(cfg: DictConfig) -> None:
+    """A program is not started again behind its back, as Lightning would for several devices."""
+    devices, nodes = cfg.trainer.devices, cfg.trainer.num_nodes
+    if launched() is None and (nodes > 1 or str(devices) not in ("1", "-1", "auto", "None", "[0]")):
+        raise ValueError(
+            f"trainer.devices={devices}: one process trains on one device; start the script by torchrun, which starts "
+            "one for each, or run `ldmlab train`"
+        )
 
 
 def _merged(overrides: tuple[str | Overrides, ...]) -> list[str]:

@@ -122,7 +122,7 @@ def _start(count: int, command: str, folder: Path) -> Any:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(get_free_port()),
         "TORCHELASTIC_RUN_ID": "ldmlab",
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // count)),
+        **_threads(count),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     words = ("-P", "-m", "ldmlab.cli.rank", command, str(folder), str(os.getpid()))
@@ -133,6 +133,15 @@ def _start(count: int, command: str, folder: Path) -> Any:
         envs={rank: {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)},
         logs_specs=DefaultLogsSpecs(str(folder / "logs")),
     )
+
+
+def _threads(count: int) -> dict[str, str]:
+    """On CPUs as many as a process alone would have, since sums are in another order with others; so they yield."""
+    from torch import cuda
+
+    if "OMP_NUM_THREADS" in os.environ or not cuda.is_available():
+        return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+    return {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count))}
 
 
 def _wait_for(processes: Any) -> dict[int, int]:
