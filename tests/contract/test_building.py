@@ -29,7 +29,7 @@ PLACEHOLDER = "/nowhere/weights"
 ARGUMENTS = {"backbone": {"channels": 4, "grid": 16, "context_width": 32, "vector_width": 32}, "data": {"seed": 0}}
 WITHOUT_MEMORY = ("backbone", "conditioner", "autoencoder")
 
-# Sizes that an experiment is cut down to, as far as it has them.
+# Sizes that an experiment is cut down to, as far as it has them, and the length of every run.
 SMALL = {
     "data.image_size": 32,
     "data.batch_size": 4,
@@ -56,11 +56,10 @@ SMALL = {
     "conditioner.text.heads": 2,
     "scheduler.warmup_steps": 0,
     "sampler.steps": 1,
-    "trainer.max_steps": 1,
-    "trainer.accelerator": "cpu",
     "grid_every": 1,
     "min_psnr": 0,
 }
+SHORT = ("trainer.max_steps=1", "trainer.accelerator=cpu")
 
 
 def options() -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -198,7 +197,7 @@ def test_experiment_trains_a_step(
     brought = ("autoencoder.",) * given + ("backbone.", "conditioner.") * adapts
     small = {key: value for key, value in SMALL.items() if not key.startswith(brought)}
     sizes = [f"{key}={value}" for key, value in small.items() if OmegaConf.select(config, key) is not None]
-    words = [f"experiment={name}", *sizes, f"data.path={shards}", f"output_dir={tmp_path / 'run'}"]
+    words = [f"experiment={name}", *sizes, *SHORT, f"data.path={shards}", f"output_dir={tmp_path / 'run'}"]
     if adapts:
         words += [f"init_ckpt={dit / 'model.safetensors'}"]
     elif given:

@@ -1,7 +1,9 @@
-"""How Hydra reads config files here: within bounds, and with the file's name in what is said of it."""
+"""How Hydra reads config files here: within bounds, once while they stay the same, and with the file's name in what is said of it."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 from hydra._internal.core_plugins import file_config_source
@@ -27,15 +29,24 @@ class FileConfigSource(file_config_source.FileConfigSource):
             UserError: the file holds something else than keys of reasonable size.
         """
         path = Path(self.path, self._normalize_file_name(config_path))
-        if path.exists():
-            check_yaml(path)
-        try:
-            result = super().load_config(config_path)
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from error
-        if not isinstance(result.config, DictConfig):
-            raise UserError(f"{path}: holds a list; write KEY: VALUE")
+        if not path.exists():
+            return super().load_config(config_path)  # which says so
+        seen = path.stat()
+        result = deepcopy(_read(self.path, config_path, path, seen.st_mtime_ns, seen.st_size))
+        result.provider = self.provider
         return result
+
+
+@lru_cache(maxsize=1024)
+def _read(folder: str, config_path: str, path: Path, time: int, size: int) -> ConfigResult:
+    check_yaml(path)
+    try:
+        result = file_config_source.FileConfigSource("", folder).load_config(config_path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    if not isinstance(result.config, DictConfig):
+        raise UserError(f"{path}: holds a list; write KEY: VALUE")
+    return result
 
 
 def bound_files() -> None:
