@@ -59,14 +59,22 @@ class Pace:
         seconds = self.seconds_taken()
         return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
+    def left(self) -> float | None:
+        """Seconds until the end, as fast as it has been so far; None where that is not known."""
+        speed = self._speed()
+        return None if self.total is None or speed is None else max(0, self.total - self.done) / speed
+
+    def _speed(self) -> float | None:
+        """Counts a second."""
+        seconds, steps = self.seconds_taken(), self.done - self._begin
+        return steps / seconds if steps and seconds > 0 else None
+
     def status(self) -> str:
         """Count, speed and time left in words, for example "3/10, 1.5 a second, 0:00:05 left"."""
-        seconds, steps = self.seconds_taken(), self.done - self._begin
-        if not steps or seconds <= 0:
+        speed, seconds = self._speed(), self.left()
+        if speed is None:
             return self.count()
-        speed = steps / seconds
         pace = f"{speed:.3g} a second" if speed >= 1 else f"{1 / speed:.3g} s each"
-        if self.total is None:
+        if seconds is None:
             return f"{self.count()}, {pace}"
-        left = timedelta(seconds=round(max(0, self.total - self.done) / speed))
-        return f"{self.count()}, {pace}, {left} left"
+        return f"{self.count()}, {pace}, {timedelta(seconds=round(seconds))} left"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ldmlab.compiling import untraced
 from ldmlab.pace import Pace, draws_bars
 from ldmlab.ranks import is_first
+from ldmlab.status import tell_of_progress
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +45,15 @@ def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Cal
         done: count at the start.
     """
     tell = (_bar if draws_bars(sys.stderr) else _lines) if is_first() else _nothing
+    pace = Pace(total, done)
     with tell(what, total, done) as advance:
-        yield advance
+
+        def told(count: int) -> None:
+            pace.done += count
+            tell_of_progress(what, pace)
+            advance(count)
+
+        yield told
 
 
 @contextmanager

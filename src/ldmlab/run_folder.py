@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from ldmlab.data.folder_lock import NAME as LOCK
+from ldmlab.status import NAME as STATUS
 
 RECORD = ("config.yaml", "hydra.yaml", "overrides.yaml")
 """Hydra's names for the config of the command, its own, and what was on the command line."""
@@ -32,6 +33,7 @@ class RunFolder:
         made: the folders that this run made, parents first.
         before: what stood in the folder before, each entry with its time, size and inode.
         earlier: the files of the record as they were.
+        told: what an earlier run's status said; None where there was none.
     """
 
     path: Path
@@ -40,6 +42,7 @@ class RunFolder:
     made: list[Path] = field(default_factory=list)
     before: dict[str, Signature] = field(default_factory=dict)
     earlier: dict[str, bytes] = field(default_factory=dict)
+    told: bytes | None = None
 
     @property
     def replaces(self) -> bool:
@@ -64,6 +67,7 @@ class RunFolder:
             folder.before = _entries(path)
             folder._look()
             folder.earlier = _contents(folder.record)
+            folder.told = _contents(path, STATUS).get(STATUS)
             with tempfile.TemporaryFile(dir=path):
                 pass
         except (OSError, ValueError) as error:
@@ -90,12 +94,18 @@ class RunFolder:
         for name, text in zip(RECORD, texts, strict=True):
             _write(self.record / name, text.encode())
 
-    def take_back(self) -> None:
-        """Undo all of this, unless more than the config and the log has been written since (a lock comes and goes)."""
+    def take_back(self, with_status: bool = True) -> None:
+        """Undo all of this, unless more than the config and the log has been written since (a lock comes and goes).
+
+        Args:
+            with_status: also what the run says of itself, which a job of a sweep leaves.
+        """
         if not self.path.is_dir() or self._others(_entries(self.path)) != self._others(self.before):
             return
         with suppress(OSError):
             self._put_back_record()
+            if with_status:
+                self._put_back_status()
         if self.log.name not in self.before:
             _stop_logging_to(self.log)
             self.log.unlink(missing_ok=True)
@@ -118,7 +128,7 @@ class RunFolder:
                 )
 
     def _others(self, entries: Mapping[str, Signature]) -> dict[str, Signature]:
-        own = {self.record.relative_to(self.path).parts[0], self.log.name, LOCK}
+        own = {self.record.relative_to(self.path).parts[0], self.log.name, LOCK, STATUS}
         return {name: signature for name, signature in entries.items() if name not in own}
 
     def _put_back_record(self) -> None:
@@ -128,6 +138,12 @@ class RunFolder:
             _write(self.record / name, content)
         if self.record.name not in self.before:
             self.record.rmdir()
+
+    def _put_back_status(self) -> None:
+        if self.told is None:
+            (self.path / STATUS).unlink(missing_ok=True)
+        else:
+            _write(self.path / STATUS, self.told)
 
     def _remove_made(self) -> None:
         """Folders only, and only while they are empty."""
@@ -142,9 +158,10 @@ def _entries(folder: Path) -> dict[str, Signature]:
     return {name: (each.st_mtime_ns, each.st_size, each.st_ino) for name, each in stats.items()}
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    """The files in a folder, which are those of a record."""
-    files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()] if folder.is_dir() else []
+def _contents(folder: Path, pattern: str = "*") -> dict[str, bytes]:
+    """The files in a folder, which are those of a record, or those of a name."""
+    found = folder.glob(pattern) if folder.is_dir() else ()
+    files = [path for path in found if path.is_file() and not path.is_symlink()]
     return {path.name: path.read_bytes() for path in files}
 
 

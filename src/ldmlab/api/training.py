@@ -12,6 +12,7 @@ from ldmlab.configs.calls import Overrides, as_lines, configured, write_config
 from ldmlab.configs.errors import as_user_error
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.ranks import is_first, launched
+from ldmlab.status import telling
 from ldmlab.training.signals import STOP, Stopped
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ def train(*overrides: str | Overrides) -> Trained:
     _require_launched(cfg)
     folder = Path(cfg.output_dir)
     held = folder_lock(folder, "output_dir") if is_first() else nullcontext()
+    told = telling(folder, "train", str) if is_first() else nullcontext()
     try:
-        with STOP.heeded(), held, as_user_error():
+        with STOP.heeded(), held, told, as_user_error():
             if is_first():
                 write_config(cfg, folder)
             return Trained(folder, train_from(cfg), cfg.init_ckpt if cfg.get("adapter") else None)

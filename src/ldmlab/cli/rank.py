@@ -56,7 +56,7 @@ def _run(name: str, folder: Path) -> float | None:
     HydraConfig.instance().set_config(settings)
     OmegaConf.set_struct(config, True)
     configure_log(settings.hydra.job_logging, settings.hydra.verbose)
-    return run_here(find(name), config)
+    return run_here(name, find(name), config)
 
 
 def _end_with(parent: int) -> None:

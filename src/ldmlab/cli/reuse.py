@@ -13,6 +13,7 @@ from ldmlab.configs.errors import UserError
 from ldmlab.data.folder_lock import NAME as LOCK
 from ldmlab.files import read_text
 from ldmlab.run_folder import RECORD, RunFolder
+from ldmlab.status import NAME as STATUS
 
 UNSAID = ("precision=auto",)
 """What the records of earlier versions do not say."""
@@ -36,7 +37,7 @@ def require_own(folder: RunFolder, name: str, config: str, command: Command) -> 
     Raises:
         UserError: naming the first setting that differs.
     """
-    own = {folder.record.name, folder.log.name, LOCK}
+    own = {folder.record.name, folder.log.name, LOCK, STATUS}
     rest = {name for name in folder.before if name not in own and not name.endswith(".log")}
     where = f"output_dir={folder.path}"
     if SWEEP in rest:

@@ -30,6 +30,7 @@ from ldmlab.configs.validate import check, drop, tell_fallen
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.ranks import is_first
 from ldmlab.run_folder import RunFolder
+from ldmlab.status import tell, telling, told_by_others, told_figure
 from ldmlab.training.signals import STOP
 
 log = logging.getLogger(__name__)
@@ -206,24 +207,37 @@ class Run:
         except Exception as error:
             log.error("job %s (%s): %s", settings.job.num, settings.job.override_dirname, explain(error) or repr(error))
             if folder is not None and folder.replaces and explain(error) is not None:
-                folder.take_back()
+                folder.take_back(with_status=False)
             raise
 
     def _run(self, config: DictConfig) -> float | None:
         """On this process' device, or on several of its host."""
         count = local_ranks(self.command, config)
-        return run_here(self.command, config) if count == 1 else run_on_ranks(count, self.name, config)
+        if count == 1:
+            return run_here(self.name, self.command, config)
+        with told_by_others(Path(config.output_dir), self.name, told_error):
+            return run_on_ranks(count, self.name, config)
 
 
-def run_here(command: Command, config: DictConfig) -> float | None:
+def run_here(name: str, command: Command, config: DictConfig) -> float | None:
     """Run a command in this process, which may be one of several: then the first alone tells of what goes well."""
     with ExitStack() as held:
         if not is_first():
             held.enter_context(silent())
+        elif HydraConfig.get().output_subdir is not None:  # a command that keeps a record in its folder
+            held.enter_context(telling(Path(config.output_dir), name, told_error))
         if command.resumes:
             held.enter_context(STOP.heeded())
         lean_imports.install()
-        return command.run(config)
+        figure = command.run(config)
+        if figure is not None and config.get("figure") is not None:
+            tell(at_once=False, figure=told_figure(config.figure, figure))
+        return figure
+
+
+def told_error(error: BaseException) -> str:
+    """What went wrong, in one line whatever it was."""
+    return explain(error) or repr(error)
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from ldmlab.status import tell, told_figure
+
 
 def print_table(metrics: Mapping[str, float | None], title: str) -> None:
     """Figures by name; None stands for an infinite one."""
@@ -30,5 +32,7 @@ def figure_of(metrics: Mapping[str, float | None], name: str | None) -> float:
     if name is not None and name not in metrics:
         print(f"figure={name}: is not measured; choose one of {', '.join(metrics)}")
         return math.nan
-    value = metrics[next(iter(metrics)) if name is None else name]
+    name = next(iter(metrics)) if name is None else name
+    value = metrics[name]
+    tell(at_once=False, figure=told_figure(name, value))
     return math.inf if value is None else value

@@ -285,7 +285,7 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
     ):
         with pytest.raises(ValueError, match=f"output_dir={tmp_path}/out: .*{told}"):
             launch(words[0], [*words[1:], "output_dir=out"])
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "metrics.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "metrics.json", "status.json"}
     assert OmegaConf.load(tmp_path / "out/.hydra/config.yaml") == record
 
 
