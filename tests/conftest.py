@@ -16,6 +16,7 @@ one thread each, those of slow files first (`order.py`), and coverage traces the
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import resource
@@ -41,6 +42,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start; a worker i
 
 CORE = {"attention", "backbones", "diffusion", "guidance", "samplers"}
 """Rooms whose coverage is measured, by the tests of their folders in tests/unit."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[object]:
+    """Collect, which makes millions of objects that all stay, and leave these out of what is looked at for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

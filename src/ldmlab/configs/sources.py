@@ -1,4 +1,4 @@
-"""How Hydra reads config files here: within bounds, once while they stay the same, and with the file's name in what is said of it."""
+"""How Hydra reads config files here: within bounds, once while they stay the same, and named where they are wrong."""
 
 from __future__ import annotations
 
