@@ -6,12 +6,14 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
 from ldmlab.cli.errors import RankError, explain
-from ldmlab.training.signals import Stopped
+from ldmlab.ranks import slurm_job
+from ldmlab.training.signals import STOP, Stopped
 
 HELP = {"-h", "--help"}
 
@@ -19,7 +21,8 @@ HELP = {"-h", "--help"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 128 + n when signal n ended it."""
     try:
-        _dispatch(list(sys.argv[1:] if argv is None else argv))
+        with STOP.heeded() if slurm_job() is not None else nullcontext():  # whose warnings may come at any time
+            _dispatch(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Exception, KeyboardInterrupt, SystemExit, Stopped) as error:
@@ -55,6 +58,7 @@ def _report(error: BaseException) -> int:
     """Tell the user, and return the exit code."""
     if isinstance(error, Stopped):
         print(f"ldmlab: {error}", file=sys.stderr)
+        _go_on_later(error)
         return error.code
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         print("ldmlab: interrupted", file=sys.stderr)
@@ -71,3 +75,13 @@ def _report(error: BaseException) -> int:
     if line is not None:
         print(f"ldmlab: {line}", file=sys.stderr)
     return 1 if line is None else 2
+
+
+def _go_on_later(stop: Stopped) -> None:
+    """Have a job of SLURM queued again."""
+    from ldmlab.training.requeue import ASKING, SlurmJob
+
+    job = SlurmJob.current() if stop.number in ASKING else None
+    refused = None if job is None else job.go_on_later()
+    if refused is not None:
+        print(f"ldmlab: {refused}", file=sys.stderr)

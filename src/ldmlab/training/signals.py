@@ -68,7 +68,13 @@ class StopSignals:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Handle the signals, and what happens to output that nobody reads any more. Ignored ones (nohup) stay so."""
+        """Handle the signals, and what happens to output that nobody reads any more. Ignored ones (nohup) stay so.
+
+        Within another one it changes nothing, so that what was asked for before is still heeded.
+        """
+        if self._heeding and self._process == os.getpid():
+            yield
+            return
         self._asked, self._process = None, os.getpid()
         here = threading.current_thread() is threading.main_thread()
         before = {number: signal.getsignal(number) for number in SIGNALS} if here else {}
