@@ -13,7 +13,7 @@ COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 SECTIONS ?= all
 
-.PHONY: help demo test lint format test-slow bench bench-gpu gpu clean
+.PHONY: help demo test lint format test-slow test-slurm bench bench-gpu gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,6 +58,10 @@ test: .venv/dev ## all tests but the slow ones and those for a GPU, and the cove
 
 test-slow: .venv/dev ## the slow tests
 	$(PYTEST) -m slow
+
+test-slurm: .venv/dev ## the tests in a real SLURM of two nodes, which is installed (as root on Debian) and started here
+	@tests/slurm/install.sh
+	$(PYTEST) -m slurm tests/slurm
 
 bench: .venv/dev ## what networks, editing and start-up cost on a CPU, as ratios measured side by side
 	$(PYTEST) -m bench

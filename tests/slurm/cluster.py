@@ -129,6 +129,7 @@ class Cluster:
             wait_until(lambda: not self.ask("squeue", "-h").strip(), 20, "jobs are still there")
         for name in (*NODES, "slurmctld", "munged"):
             self._kill(name, signal.SIGTERM)
+            wait_until(lambda name=name: not (self.folder / f"{name}.pid").exists(), 20, f"{name} is still there")
 
     def start_node(self, node: str) -> None:
         """Start a node's slurmd."""

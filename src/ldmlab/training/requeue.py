@@ -50,6 +50,8 @@ class SlurmJob:
         Returns:
             Why it is not queued again, where that is for the user to mend.
         """
+        for warning in ASKING[1:]:
+            signal.signal(warning, signal.SIG_IGN)  # it is being answered
         fate = self.fate()
         if fate == "queued" or (fate == "ended" and not self._over_time()):
             return None
@@ -62,7 +64,7 @@ class SlurmJob:
         return refused
 
     def fate(self) -> Fate:
-        """What SLURM is about to do with the job, whose state is COMPLETING whether it was cancelled or queued again."""
+        """What SLURM is about to do with the job; its state is COMPLETING whether it was cancelled or queued again."""
         shown = self._shown()
         if shown and int(shown.get("Restarts", 0)) > self.restarts:
             return "queued"
