@@ -142,6 +142,10 @@ class DiT(Checkpointing):
             normed = modulate(normed, shift, scale)
         return self._unpatchify(self.final(normed))
 
+    def stages(self) -> list[nn.Module]:
+        """Its blocks, in the order in which they run."""
+        return list(self.blocks)
+
     def programs(self) -> list[nn.Module]:
         """What is compiled of it: its blocks, which are alike and share a program."""
         return list(self.blocks)

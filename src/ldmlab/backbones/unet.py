@@ -150,6 +150,10 @@ class UNet(Checkpointing):
             hidden = self.run_block(stage, torch.cat([hidden, skips.pop()], dim=1), inputs)
         return self.out(hidden)
 
+    def stages(self) -> list[nn.Module]:
+        """Its stages, in the order in which they run."""
+        return [*self.down, *self.middle, *self.up]
+
     def _placed(self, hidden: Float[Tensor, "B D H W"]) -> Float[Tensor, "B D H W"]:
         if self.positions is None:
             return hidden

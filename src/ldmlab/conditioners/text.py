@@ -155,6 +155,10 @@ class TextTransformer(Conditioner):
         ids, _ = encode(self._fitted(), require_key(batch, "captions", "text"), self.length)
         return {**batch, "tokens": ids}
 
+    def stages(self) -> list[nn.Module]:
+        """Its blocks, in the order in which they run."""
+        return list(self.blocks)
+
     def null(self, n: int) -> Conditioning:
         """n times the empty prompt, which is encoded once."""
         ids = encode_nothing(self._fitted(), self.length, self.positions.device)

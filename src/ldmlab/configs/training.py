@@ -69,7 +69,8 @@ def build_trainer(cfg: DictConfig) -> Trainer:
     """The Trainer of a run, with its callbacks and loggers; see `ldmlab.training.trainer.make_trainer`."""
     make = instantiate(cfg.trainer, _partial_=True, _convert_="all")
     callbacks, loggers = instances(cfg, "callbacks"), instances(cfg, "logger")
-    return make_trainer(make, Path(cfg.output_dir), cfg.precision, callbacks, loggers)
+    folder, background = Path(cfg.output_dir), cfg.checkpoint_async
+    return make_trainer(make, folder, cfg.precision, callbacks, loggers, background)
 
 
 def instances(cfg: DictConfig, group: str) -> list[Any]:

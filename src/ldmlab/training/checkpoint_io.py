@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from torch.utils._pytree import tree_map_only
 
 from ldmlab.atomic import atomic_file
 from ldmlab.models.checkpoints import read_lightning
@@ -46,6 +48,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         checkpoint = read_lightning(Path(path))
         self._whole.add(Path(path).absolute())
         return checkpoint
+
+
+class BackgroundCheckpointIO(AtomicCheckpointIO):
+    """Writes a copy on the host while training goes on, one at a time: the next waits until it is written.
+
+    What goes wrong in the background is raised by whatever waits for it: the next checkpoint, or the run's end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Begin to write a checkpoint, once the one before is written."""
+        self.teardown()
+        copy = tree_map_only(torch.Tensor, _copied, checkpoint)
+        self._writing = self._writer.submit(super().save_checkpoint, copy, path)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint without running code, once what is being written is."""
+        self.teardown()
+        return super().load_checkpoint(path, map_location, weights_only)
+
+    def teardown(self) -> None:
+        """Wait for what is being written; it can be gone on with afterwards."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    """On the host, and nobody else's."""
+    return tensor.detach().to("cpu", copy=True)
 
 
 def _keep(path: Path) -> None:

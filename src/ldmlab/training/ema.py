@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+
+from ldmlab.training.strategies.shares import gathered, local, shared_as, whole
 
 
 class EMA(nn.Module):
@@ -33,6 +35,8 @@ class EMA(nn.Module):
         self._buffer_names = [name.replace(".", "/") for name in self._names]  # which may not hold dots
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self._known = self.updates, self.updates._version, 0
+        self._shared: list[nn.Module] = []  # the model, where ranks share it; seen, not owned
+        self._inside = False
         for name, parameter in zip(self._buffer_names, self._parameters_averaged, strict=True):
             self.register_buffer(name, parameter.detach().clone().to(_at_least_fp32(parameter.dtype)))
 
@@ -41,18 +45,33 @@ class EMA(nn.Module):
         """Move the averages towards the parameters."""
         n = self._count()
         decay = min(self.decay, (1 + n) / (10 + n))
-        averages = self._averages()
-        now = [p.to(average.dtype) for p, average in zip(self._parameters_averaged, averages, strict=True)]
+        averages = [local(average) for average in self._averages()]
+        now = [local(p).to(a.dtype) for p, a in zip(self._parameters_averaged, averages, strict=True)]
         torch._foreach_lerp_(averages, now, 1 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Put the averages into the model for a while; the raw weights come back also after an error."""
-        self._exchange()
-        try:
+        """Put the averages into the model for a while; the raw weights come back also after an error.
+
+        Of a model that ranks share, all enter the block together, and compute alone inside it. One within another does
+        nothing.
+        """
+        if self._inside:
             yield
+            return
+        self._inside = True
+        try:
+            with gathered(self._shared[0]) if self._shared else nullcontext(), self._exchanged():
+                yield
         finally:
-            self._exchange()
+            self._inside = False
+
+    def follow(self, model: nn.Module) -> None:
+        """Average what a model has by now under the same names, in shares where ranks share it."""
+        self._shared = [model]
+        self._parameters_averaged = [model.get_parameter(name) for name in self._names]
+        for name, parameter in zip(self._buffer_names, self._parameters_averaged, strict=True):
+            self._buffers[name] = shared_as(self.get_buffer(name), parameter)
 
     def averaged_state(self) -> dict[str, Tensor]:
         """The averages under the names of their parameters."""
@@ -87,7 +106,20 @@ class EMA(nn.Module):
         buffers = self._buffers
         return [buffers[name] for name in self._buffer_names]  # type: ignore[misc]
 
-    @torch.no_grad()
+    @contextmanager
+    def _exchanged(self) -> Iterator[None]:
+        """What is gathered is a copy, and goes after the block."""
+        if self._shared:
+            for name, average in self.averaged_state().items():
+                self._shared[0].get_parameter(name).data.copy_(whole(average))
+            yield
+            return
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
     def _exchange(self) -> None:
         for parameter, average in zip(self._parameters_averaged, self._averages(), strict=True):
             parameter.data, average.data = average.data, parameter.data

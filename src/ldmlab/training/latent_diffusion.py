@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ldmlab.training.base import OptimizerFactory, Training
 from ldmlab.training.ema import EMA
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import LearningRate
+from ldmlab.training.strategies.fsdp2 import FSDP2
 
 
 class LatentDiffusionTraining(Training):
@@ -65,6 +67,15 @@ class LatentDiffusionTraining(Training):
         self.condition_dropout = condition_dropout
         self.sample_posterior = sample_posterior
         self.ema = EMA(model.named_parameters(), ema_decay)
+        self._averaged = ExitStack()
+
+    def configure_model(self) -> None:
+        """Keep this rank's share of what is trained, where the Trainer's strategy is `FSDP2`."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, FSDP2):
+            strategy.share(self.model.conditioner, methods=("null", "null_beside"))
+            strategy.share(self.model.denoiser.backbone)
+            self.ema.follow(self.model)
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Make tensors of what the conditioner reads, so that they reach the device with the rest of the batch."""
@@ -86,6 +97,15 @@ class LatentDiffusionTraining(Training):
         with self.ema.swapped():
             losses = self._losses(batch, Uniform(), 0.0, generator)
         self.log("val/loss", losses.mean(), prog_bar=True, batch_size=len(losses), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Put the averages into a shared model once, as ranks need not have equally many batches."""
+        if isinstance(self.trainer.strategy, FSDP2):
+            self._averaged.enter_context(self.ema.swapped())
+
+    def on_validation_epoch_end(self) -> None:
+        """Take them out."""
+        self._averaged.close()
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizer over everything that is trained, without a state."""

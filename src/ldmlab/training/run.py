@@ -37,6 +37,8 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import numbers_of
 from ldmlab.training.resume import Start, last_good, require_same_run
 from ldmlab.training.signals import STOP, Stopped
+from ldmlab.training.strategies.fsdp2 import FSDP2
+from ldmlab.training.strategies.shares import stages
 from ldmlab.training.suitability import require_suitable, tell_of_foreign_words
 from ldmlab.training.trainer import limit_to_epochs, require_what_training_takes
 from ldmlab.training.wandb_run import wandb_finished
@@ -170,13 +172,15 @@ def _ready(module: Training, trainer: L.Trainer, run: Run, steps: int) -> Precis
     log.info("computes in %s: %s", precision.name, precision.why)
     lay_out(module, precision)
     if worth_compiling(run.compile, trainer.strategy.root_device, steps):
-        compile_networks(_called_in_each_step(module, run.cache_latents))
+        compile_networks(_called_in_each_step(module, run.cache_latents, isinstance(trainer.strategy, FSDP2)))
     return precision
 
 
-def _called_in_each_step(module: Training, cached: bool) -> list[nn.Module]:
+def _called_in_each_step(module: Training, cached: bool, shared: bool) -> list[nn.Module]:
+    """The networks, or of a backbone whose weights are gathered stage by stage, its stages."""
     if isinstance(module, LatentDiffusionTraining):
-        return [module.model.denoiser.backbone, *([] if cached else [module.model.autoencoder.encoder])]
+        backbone = module.model.denoiser.backbone
+        return [*(stages(backbone) or [backbone] if shared else [backbone]), *([] if cached else [module.model.autoencoder.encoder])]
     return [module.autoencoder] if isinstance(module, AutoencoderTraining) else []
 
 

@@ -24,8 +24,9 @@ from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
-from ldmlab.training.checkpoint_io import AtomicCheckpointIO
+from ldmlab.training.checkpoint_io import AtomicCheckpointIO, BackgroundCheckpointIO
 from ldmlab.training.precision import HalfWeights, precision_plugin, training_precision
+from ldmlab.training.strategies.fsdp2 import FSDP2
 
 Trainer = L.Trainer
 KINDS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}
@@ -51,6 +52,7 @@ def make_trainer(
     precision: str = "auto",
     callbacks: Iterable[L.Callback] = (),
     loggers: Sequence[Logger] = (),
+    background: bool = False,
 ) -> L.Trainer:
     """The Trainer of a run. Writes nothing, so that it comes before all else.
 
@@ -61,6 +63,7 @@ def make_trainer(
         precision: what it computes in.
         callbacks: of the run, among them a `LastCheckpoint`.
         loggers: of the run; any number.
+        background: write checkpoints while training goes on.
 
     Raises:
         ValueError: an argument that the Trainer does not take, or that no run here could go on with.
@@ -68,7 +71,7 @@ def make_trainer(
     settings = dict(make.keywords)
     _require_one_process(settings)
     lightnings, accelerator = settings.pop("precision", None), settings.get("accelerator", "auto")
-    plugins = [AtomicCheckpointIO(), *_listed(settings.pop("plugins", None))]
+    plugins = [BackgroundCheckpointIO() if background else AtomicCheckpointIO(), *_listed(settings.pop("plugins", None))]
     callbacks = [*callbacks, *_listed(settings.pop("callbacks", None))]
     if not settings.get("enable_progress_bar", True):
         callbacks = [each for each in callbacks if not isinstance(each, BARS)]
@@ -107,6 +110,8 @@ def require_what_training_takes(trainer: L.Trainer, module: Training) -> None:
     Raises:
         ValueError: the Trainer is asked to.
     """
+    if isinstance(trainer.strategy, FSDP2):
+        _require_shareable(trainer, module)
     if not isinstance(module, AutoencoderTraining):
         return
     if trainer.gradient_clip_val is not None:
@@ -123,6 +128,20 @@ def require_what_training_takes(trainer: L.Trainer, module: Training) -> None:
         raise ValueError(
             "trainer.precision=bf16-true: an autoencoder has no averaged weights to keep what bf16 rounds away; use "
             "bf16-mixed"
+        )
+
+
+def _require_shareable(trainer: L.Trainer, module: Training) -> None:
+    """What `FSDP2` does not train."""
+    if isinstance(module, AutoencoderTraining):
+        raise ValueError(
+            "strategy=fsdp2: shares the blocks of a diffusion model's backbone, and an autoencoder has none; use "
+            "strategy=ddp"
+        )
+    if isinstance(trainer.precision_plugin, HalfWeights) or getattr(trainer.precision_plugin, "scaler", None):
+        raise ValueError(
+            f"precision={trainer.precision_plugin.precision}: strategy=fsdp2 shares weights in fp32, and scales no "
+            "gradients; use precision=bf16, or strategy=ddp"
         )
 
 

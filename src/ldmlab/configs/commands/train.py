@@ -34,6 +34,7 @@ class TrainKeys(Keys):
     allow_other_data: bool
     output_dir: PathText
     checkpoint_every: Count
+    checkpoint_async: bool
     grid_every: Count
     export_half: bool
     figure: Annotated[str, Field(min_length=1)] | None

@@ -79,6 +79,8 @@ class LastCheckpoint(Checkpoint):
         self._saved = trainer.global_step
         if not is_dev_run(trainer):
             trainer.save_checkpoint(self.path or Path(trainer.default_root_dir) / CHECKPOINT, weights_only=False)
+        if self.asked() is not None:
+            trainer.strategy.checkpoint_io.teardown()  # what is written in the background, before anything ends
 
     def _stop(self, trainer: L.Trainer) -> None:
         error = self.asked()

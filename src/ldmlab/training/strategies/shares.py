@@ -1,0 +1,88 @@
+"""Weights of which each rank holds a share (PyTorch's FSDP2), and the whole of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.utils._pytree import tree_map_only
+
+
+def share(network: nn.Module, mesh: DeviceMesh, methods: Iterable[str] = ()) -> None:
+    """Leave each rank its share of a network's weights; the whole is gathered for a pass, block by block.
+
+    Args:
+        network: the same on all ranks.
+        mesh: of one dimension, the ranks.
+        methods: that compute with its weights beside `forward`.
+    """
+    if isinstance(network, FSDPModule) or next(network.parameters(), None) is None:
+        return
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.contiguous()  # shares are rows
+    for part in (*stages(network), network):
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
+    for method in methods:
+        register_fsdp_forward_method(network, method)
+
+
+def stages(network: nn.Module) -> list[nn.Module]:
+    """The blocks that a network names itself (`stages()`), whose weights are gathered one after the other; else none."""
+    named: Callable[[], Iterable[nn.Module]] | None = getattr(network, "stages", None)
+    return [] if named is None else list(named())
+
+
+@contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Inside the block each rank holds the whole weights, and computes with them alone. All ranks enter it together."""
+    parts = [part for part in module.modules() if isinstance(part, FSDPModule)]
+    with torch.inference_mode(False), torch.no_grad():  # or what is gathered could not be trained with later
+        for part in parts:
+            part.set_reshard_after_forward(False, recurse=False)
+            part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+            part.set_reshard_after_forward(True, recurse=False)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's share of a tensor, not a copy; the tensor itself where it is whole."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The whole of a tensor on all ranks, which call this together."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def shared_as(tensor: Tensor, like: Tensor) -> Tensor:
+    """This rank's share of a tensor that all ranks have, on the same device and in the same rows as another's."""
+    if not isinstance(like, DTensor) or isinstance(tensor, DTensor):
+        return tensor
+    tensor = tensor.detach().to(like.device)
+    return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def whole_state(state: Mapping[str, Any], keep: bool) -> dict[str, Any]:
+    """A state whose shares are whole tensors on the CPU, which all ranks make together and few keep.
+
+    Args:
+        state: of modules or optimizers.
+        keep: whether this rank does; where not, there is None in the place of each.
+    """
+
+    def made(tensor: DTensor) -> Tensor | None:
+        full = tensor.full_tensor()
+        return full.cpu() if keep else None
+
+    result: dict[str, Any] = tree_map_only(DTensor, made, dict(state))
+    return result
