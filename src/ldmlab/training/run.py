@@ -180,7 +180,8 @@ def _called_in_each_step(module: Training, cached: bool, shared: bool) -> list[n
     """The networks, or of a backbone whose weights are gathered stage by stage, its stages."""
     if isinstance(module, LatentDiffusionTraining):
         backbone = module.model.denoiser.backbone
-        return [*(stages(backbone) or [backbone] if shared else [backbone]), *([] if cached else [module.model.autoencoder.encoder])]
+        parts = (stages(backbone) if shared else []) or [backbone]
+        return parts if cached else [*parts, module.model.autoencoder.encoder]
     return [module.autoencoder] if isinstance(module, AutoencoderTraining) else []
 
 

@@ -71,7 +71,8 @@ def make_trainer(
     settings = dict(make.keywords)
     _require_one_process(settings)
     lightnings, accelerator = settings.pop("precision", None), settings.get("accelerator", "auto")
-    plugins = [BackgroundCheckpointIO() if background else AtomicCheckpointIO(), *_listed(settings.pop("plugins", None))]
+    files = BackgroundCheckpointIO() if background else AtomicCheckpointIO()
+    plugins = [files, *_listed(settings.pop("plugins", None))]
     callbacks = [*callbacks, *_listed(settings.pop("callbacks", None))]
     if not settings.get("enable_progress_bar", True):
         callbacks = [each for each in callbacks if not isinstance(each, BARS)]

@@ -17,9 +17,9 @@ from ldmlab.training.strategies.shares import share, shared_as, whole_state
 
 
 class FSDP2(ModelParallelStrategy):
-    """Each rank holds its share of weights, gradients, averages and the optimizer's state; blocks are gathered as needed.
+    """Each rank holds its share of weights, gradients, averages and the optimizer's state; blocks are gathered in turn.
 
-    Checkpoints are the files of one process: whole, written by rank 0, and read by any number of ranks and any strategy.
+    Checkpoints are those of one process: whole files of rank 0, from which any number of ranks and any strategy go on.
 
     Args:
         process_group_backend: "nccl" or "gloo"; by the device if not given.

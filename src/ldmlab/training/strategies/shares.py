@@ -33,7 +33,7 @@ def share(network: nn.Module, mesh: DeviceMesh, methods: Iterable[str] = ()) -> 
 
 
 def stages(network: nn.Module) -> list[nn.Module]:
-    """The blocks that a network names itself (`stages()`), whose weights are gathered one after the other; else none."""
+    """The blocks that a network names itself (`stages()`), whose weights are gathered one by one; else none."""
     named: Callable[[], Iterable[nn.Module]] | None = getattr(network, "stages", None)
     return [] if named is None else list(named())
 
