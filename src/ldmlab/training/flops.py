@@ -35,7 +35,7 @@ def training_flops(module: L.LightningModule, batch: Mapping[str, Any]) -> dict[
     """
     with as_written():
         if isinstance(module, LatentDiffusionTraining):
-            return latent_diffusion_flops(module.model, batch)
+            return latent_diffusion_flops(module.outline or module.model, batch)
         if isinstance(module, AutoencoderTraining):
             return autoencoder_flops(module, batch, is_adversarial(module))
     raise ValueError(f"{type(module).__name__}: its operations cannot be counted")

@@ -20,6 +20,7 @@ from ldmlab.training.ema import EMA
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import LearningRate
 from ldmlab.training.strategies.fsdp2 import FSDP2
+from ldmlab.training.strategies.shares import outline
 
 
 class LatentDiffusionTraining(Training):
@@ -40,7 +41,12 @@ class LatentDiffusionTraining(Training):
         nan_check_every: steps between two looks whether losses are finite, see `Training`.
         model_config: what built the model, see `Training`.
         decay_vectors: False spares norms and biases the weight decay.
+
+    Attributes:
+        outline: the model without its weights, where each rank holds but a share of these; else None.
     """
+
+    outline: LatentDiffusion | None = None
 
     def __init__(
         self,
@@ -72,7 +78,8 @@ class LatentDiffusionTraining(Training):
     def configure_model(self) -> None:
         """Keep this rank's share of what is trained, where the Trainer's strategy is `FSDP2`."""
         strategy = self.trainer.strategy
-        if isinstance(strategy, FSDP2):
+        if isinstance(strategy, FSDP2) and self.outline is None:
+            object.__setattr__(self, "outline", outline(self.model))  # seen, not owned
             strategy.share(self.model.conditioner, methods=("null", "null_beside"))
             strategy.share(self.model.denoiser.backbone)
             self.ema.follow(self.model)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,10 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map_only
+
+Network = TypeVar("Network", bound=nn.Module)
+VIEWS = "FSDP2-wrapped module .* returned a view tensor"
+"""A warning of PyTorch's at what nothing here is done in place with."""
 
 
 def share(network: nn.Module, mesh: DeviceMesh, methods: Iterable[str] = ()) -> None:
@@ -24,12 +30,19 @@ def share(network: nn.Module, mesh: DeviceMesh, methods: Iterable[str] = ()) -> 
     """
     if isinstance(network, FSDPModule) or next(network.parameters(), None) is None:
         return
+    warnings.filterwarnings("ignore", VIEWS)
     for tensor in (*network.parameters(), *network.buffers()):
         tensor.data = tensor.data.contiguous()  # shares are rows
     for part in (*stages(network), network):
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     for method in methods:
         register_fsdp_forward_method(network, method)
+
+
+def outline(network: Network) -> Network:
+    """A copy without data, on the meta device, of a network that is to be shared: its passes gather nothing."""
+    weights = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in network.parameters()}
+    return copy.deepcopy(network, weights | {id(buffer): buffer.to("meta") for buffer in network.buffers()})
 
 
 def stages(network: nn.Module) -> list[nn.Module]:
