@@ -106,6 +106,7 @@ NOISE = (
     ".*module\\(s\\) in eval mode",
     ".*Total length of `list`",
     ".*LeafSpec",
+    "The `srun` command is available",
     "You have overridden `on_before_batch_transfer`",
 )
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -21,6 +21,14 @@ from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import LearningRate
 from ldmlab.training.strategies.fsdp2 import FSDP2
 from ldmlab.training.strategies.shares import outline
+
+
+class LossesAt(NamedTuple):
+    """The losses of a batch of B samples, each at its timestep of so many steps."""
+
+    timesteps: Int[Tensor, " B"]
+    losses: Float[Tensor, " B"]
+    steps: int
 
 
 class LatentDiffusionTraining(Training):
@@ -44,9 +52,11 @@ class LatentDiffusionTraining(Training):
 
     Attributes:
         outline: the model without its weights, where each rank holds but a share of these; else None.
+        losses_at: the losses of the last batch, on their device, for callbacks; None before the first.
     """
 
     outline: LatentDiffusion | None = None
+    losses_at: LossesAt | None = None
 
     def __init__(
         self,
@@ -149,7 +159,9 @@ class LatentDiffusionTraining(Training):
         cond = conditioner.drop(conditioner(batch), dropout, len(latents))
         noise = _randn_like(latents, generator)
         timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), latents.device, generator)
-        return denoiser.loss(latents, noise, timesteps, cond)
+        losses = denoiser.loss(latents, noise, timesteps, cond)
+        self.losses_at = LossesAt(timesteps, losses.detach(), len(denoiser.schedule))
+        return losses
 
     @torch.no_grad()
     def _latents(self, batch: Mapping[str, Any], generator: torch.Generator | None) -> Float[Tensor, "B C H W"]:

@@ -24,6 +24,7 @@ from ldmlab.precision import Precision, lay_out
 from ldmlab.progress import track
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.base import Training
+from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
@@ -35,6 +36,7 @@ from ldmlab.training.export import Export
 from ldmlab.training.failures import NonFiniteError
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import numbers_of
+from ldmlab.training.records import begin_record, end_record
 from ldmlab.training.resume import Start, last_good, require_same_run
 from ldmlab.training.signals import STOP, Stopped
 from ldmlab.training.strategies.fsdp2 import FSDP2
@@ -154,8 +156,14 @@ def _has_ended(trainer: L.Trainer, run: Run, start: Start) -> bool:
 def _train(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run, start: Start | None) -> None:
     begun = start.steps if start else 0
     precision = _ready(module, trainer, run, trainer.max_steps - begun)
-    with wandb_finished(), precision.arithmetic():
-        _fit(trainer, module, data, run, start)
+    with wandb_finished():
+        with precision.arithmetic():
+            _fit(trainer, module, data, run, start)
+        _leave(trainer, data, run, start)
+
+
+def _leave(trainer: L.Trainer, data: ShardDataModule, run: Run, start: Start | None) -> None:
+    """What comes after the last step."""
     if data.train_set.corrupt:
         log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
     if is_dev_run(trainer):
@@ -164,6 +172,7 @@ def _train(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run
         tell_of_the_best(trainer)
         ckpt = start.path if start and start.steps >= trainer.global_step else run.folder / CHECKPOINT
         print(f"model: {run.export.write(ckpt)}")
+        end_record(trainer, run.folder)
 
 
 def _ready(module: Training, trainer: L.Trainer, run: Run, steps: int) -> Precision:
@@ -206,10 +215,9 @@ def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, 
 def _prepare(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run) -> None:
     """What comes before the first step: what takes long comes last."""
     for callback in _callbacks(trainer):
-        if isinstance(callback, PictureGrid):
+        if isinstance(callback, PictureGrid | Evaluation):
             callback.prepare(trainer, module, data)
-    for logger in trainer.loggers:
-        logger.log_hyperparams(dict(run.settings))
+    begin_record(trainer, run.folder, run.settings)
     if isinstance(module, LatentDiffusionTraining) and run.cache_latents and not is_dev_run(trainer):
         _cache_latents(data, module.model, trainer.strategy.root_device)
     if problems := data.train_set.index.problems:

@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.base import Training
+from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
@@ -42,7 +43,7 @@ PROFILERS: dict[str, type[Profiler]] = {
     "pytorch": PyTorchProfiler,
 }
 BARS = (ProgressBar, ProgressLine, ProgressLines)
-LATE = (Checkpoint, LastCheckpoint, PictureGrid, GoingOn)
+LATE = (Checkpoint, LastCheckpoint, PictureGrid, Evaluation, GoingOn)
 """Callbacks that come after the others, in this order: a checkpoint is written before pictures are drawn."""
 
 

@@ -374,7 +374,8 @@ def test_a_wandb_run_notes_the_operations_once(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(logger, "_experiment", run)
     parts = {"backbone": 6, "conditioner": 3}
     cost._tell(parts, 2, [csv_logger(str(tmp_path)), logger])
-    facts = {"flops_per_image": 9, "flops_per_image_by_part": parts, "recomputed_flops_per_image": 2}
+    by_part = {f"flops_per_image_by_part/{name}": flops for name, flops in parts.items()}
+    facts = {"flops_per_image": 9, **by_part, "recomputed_flops_per_image": 2}
     assert noted == [facts]
 
 

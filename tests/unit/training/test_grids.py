@@ -109,7 +109,7 @@ def test_a_grid_that_fails_is_told_of_once_and_training_goes_on(
     elif trouble == "writing":
         monkeypatch.setattr("ldmlab.training.callbacks.grids.write_png", fail)
     else:
-        monkeypatch.setattr("ldmlab.training.callbacks.grids._log", fail)
+        monkeypatch.setattr("ldmlab.training.callbacks.grids.show", fail)
     averages = {name: value.data_ptr() for name, value in module.ema.averaged_state().items()}
     trainer = fit(
         module, batches(3), [PictureGrid(drawer(module, "a red star"), tmp_path / "pictures", every_n_steps=1)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ldmlab.training.callbacks.grids import _log
+from ldmlab.training.callbacks.show import show
 from ldmlab.training.csv_log import csv_logger
 from ldmlab.training.wandb_run import wandb_logger
 
@@ -49,5 +49,5 @@ def test_wandb_is_told_the_step_of_the_trainer(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(logger, "_experiment", run)
     logger.log_metrics({"train/loss": 1.0}, 49)  # Lightning's number of the 50th step
     trainer: Any = SimpleNamespace(loggers=[logger])
-    _log(trainer, "pictures", Image.new("RGB", (4, 4)), 50)
+    show(trainer, "pictures", Image.new("RGB", (4, 4)), 50)
     assert rows == [({"train/loss", "trainer/global_step"}, 49), ({"pictures", "trainer/global_step"}, 49)]

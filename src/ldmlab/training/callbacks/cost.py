@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import resource
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import PassThroughProfiler
 
 from ldmlab.training.callbacks.beside import beside_training
-from ldmlab.training.callbacks.throughput import Throughput
+from ldmlab.training.callbacks.throughput import Throughput, reduced
 from ldmlab.training.data_wait import DataWait
 from ldmlab.training.flops import is_adversarial, recomputed_flops, training_flops
 from ldmlab.training.peak import TERA, arithmetic, peak_flops
@@ -26,19 +28,25 @@ class Cost(Throughput):
     """Logs beside `images_per_second`, as averages since it was last logged:
 
     - `cost/tflops`: operations of the model's training steps a second, 10^12 of them, see `training_flops`
-    - `cost/mfu`: model FLOP utilisation, the share of what the GPU is said to reach in the run's precision
+    - `cost/mfu`: model FLOP utilisation, the share of what the GPUs are said to reach in the run's precision
     - `cost/data_wait`: the share of time spent waiting for batches
-    - `cost/memory_gib`, `cost/memory_reserved_gib`: the most that tensors, and PyTorch for them, have held so far
+    - `cost/cpu_cores`: how many cores the training processes keep busy, without those that load data
+    - `cost/memory_gib`, `cost/memory_reserved_gib`: the most that tensors, and PyTorch for them, have held on a GPU
+    - `cost/host_memory_gib`: the most that a training process has held in main memory so far
 
-    What is not known is left out. Operations are counted when the first figures are due, and told to the loggers.
+    With several ranks `cost/tflops` and `cost/cpu_cores` are sums, `cost/mfu` is the mean, and the others are those of
+    the rank that has most. What is not known is left out. Operations are counted when the first figures are due, and
+    told to the loggers.
     """
+
+    off_the_bar = frozenset({"cost/cpu_cores", "cost/host_memory_gib"})
 
     def __init__(self) -> None:
         super().__init__()
         self._flops: dict[bool, dict[str, int] | None] = {}
         self._peak: tuple[float | None] | None = None  # a tuple once it was looked up
         self._data = DataWait(PassThroughProfiler())
-        self._waited = 0.0
+        self._waited = self._computed = self._before = 0.0
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         """Listen to when batches are waited for."""
@@ -47,8 +55,8 @@ class Cost(Throughput):
         trainer.profiler = self._data  # type: ignore[attr-defined]
 
     def begin(self, trainer: L.Trainer) -> None:
-        """Waiting counts from here on, too."""
-        self._waited = self._data.seconds
+        """Waiting and computing count from here on, too."""
+        self._waited, self._computed = self._data.seconds, time.process_time()
 
     def figures(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, speed: float, seconds: float
@@ -63,16 +71,35 @@ class Cost(Throughput):
             seconds: over which that is the average.
         """
         figures = super().figures(trainer, module, batch, speed, seconds)
-        figures["cost/data_wait"] = min(1.0, (self._data.seconds - self._waited) / seconds)
-        self._waited = self._data.seconds
+        figures |= self._used(trainer, module.device, seconds)
+        self._waited, self._computed = self._data.seconds, time.process_time()
         if flops := self._count(module, batch, trainer.loggers):
             figures["cost/tflops"] = speed * flops / TERA
             if peak := self._find_peak(trainer, module.device):
-                figures["cost/mfu"] = speed * flops / peak
-        if module.device.type == "cuda":
-            figures["cost/memory_gib"] = torch.cuda.max_memory_allocated(module.device) / GIB
-            figures["cost/memory_reserved_gib"] = torch.cuda.max_memory_reserved(module.device) / GIB
+                figures["cost/mfu"] = speed * flops / (peak * trainer.world_size)
         return figures
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Stop the clock of the processor, too."""
+        super().on_validation_start(trainer, module)
+        self._before = time.process_time()
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Let it run again."""
+        super().on_validation_end(trainer, module)
+        self._computed += time.process_time() - self._before
+
+    def _used(self, trainer: L.Trainer, device: torch.device, seconds: float) -> dict[str, float]:
+        """What is used of the machine, by all ranks together."""
+        most = {
+            "cost/data_wait": min(1.0, (self._data.seconds - self._waited) / seconds),
+            "cost/host_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        }
+        if device.type == "cuda":
+            most["cost/memory_gib"] = torch.cuda.max_memory_allocated(device) / GIB
+            most["cost/memory_reserved_gib"] = torch.cuda.max_memory_reserved(device) / GIB
+        together = {"cost/cpu_cores": (time.process_time() - self._computed) / seconds}
+        return reduced(trainer, most, "max") | reduced(trainer, together, "sum")
 
     def _count(self, module: L.LightningModule, batch: Any, loggers: Sequence[Logger]) -> int | None:
         """Operations for one image, counted once, and once more when a discriminator joins in."""

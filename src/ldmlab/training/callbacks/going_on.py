@@ -6,6 +6,7 @@ import lightning as L
 from torch import Tensor
 
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.csv_log import TableLogger
 
@@ -30,7 +31,7 @@ def finish(trainer: L.Trainer, module: L.LightningModule, data: ShardDataModule)
         trainer.validate(module, data, verbose=False)
     module.to(trainer.strategy.root_device)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, PictureGrid):
+        if isinstance(callback, PictureGrid | Evaluation):
             callback.on_train_batch_end(trainer, module)
 
 

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from jaxtyping import UInt8
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch import Tensor
 
@@ -23,6 +21,9 @@ from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
+from ldmlab.training.callbacks.modes import evaluating
+from ldmlab.training.callbacks.show import show
+from ldmlab.training.callbacks.throughput import clocks_stopped
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
@@ -74,36 +75,24 @@ class PictureGrid(L.Callback):
         if not due or step == self._last or not trainer.is_global_zero:
             return
         self._last = step
-        modes = {part: part.training for part in module.modules()}
-        module.eval()
-        try:
-            with torch.no_grad():
+        with clocks_stopped(trainer, module):
+            with evaluating(module):
                 sheets = self._sheets()
-        finally:
-            for part, training in modes.items():
-                part.training = training
-        if is_dev_run(trainer):
-            return
+            if not is_dev_run(trainer):
+                self._write(trainer, sheets, step)
+
+    def _write(self, trainer: L.Trainer, sheets: Mapping[str, Image.Image], step: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for kind, sheet in sheets.items():
             suffix = "" if kind == "pictures" else f"-{kind}"
             write_png(self.folder / f"step-{step:07d}{suffix}.png", sheet)
-            _log(trainer, kind, sheet, step)
+            show(trainer, kind, sheet, step)
 
     def _sheets(self) -> dict[str, Image.Image]:
         if self.draw is None:
             raise ValueError("nobody has said what to draw; give draw=, or say it in prepare")
         sheets = {"pictures": contact_sheet(*self.draw(), columns=self.columns)}
         return sheets if self.maps is None else {**sheets, "attention": self.maps()}
-
-
-def _log(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
-    at = step - 1  # as Lightning counts: the first step's losses are at 0
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_image(kind, [sheet], step=at)
-        elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_image(kind, np.asarray(sheet), at, dataformats="HWC")
 
 
 def sample_drawer(module: LatentDiffusionTraining, drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:

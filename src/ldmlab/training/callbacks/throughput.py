@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
@@ -18,7 +19,12 @@ class Throughput(L.Callback):
 
     The clock stands still while a run validates. It is read on the host, and no step waits for the GPU because of it:
     the host runs ahead by less than a step or two, of the `trainer.log_every_n_steps` between two readings.
+
+    Attributes:
+        off_the_bar: names of figures that a progress bar has no room for.
     """
+
+    off_the_bar: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self._since: tuple[int, float] | None = None
@@ -33,13 +39,13 @@ class Throughput(L.Callback):
             if (batch_index + 1) % trainer.accumulate_grad_batches:
                 return  # in the middle of a step
             self.begin(trainer)
-        elif _is_logged(trainer, step) and step > self._since[0]:
+        elif is_logged(trainer, step) and step > self._since[0]:
             steps, seconds = step - self._since[0], now - self._since[1]
             speed = steps * _images_of_a_step(trainer, batch) / seconds
             figures = self.figures(trainer, module, batch, speed, seconds)
             for name, value in figures.items():
                 on_host = torch.tensor(value)  # which Lightning looks at in every step
-                module.log(name, on_host, prog_bar=True, batch_size=1)
+                module.log(name, on_host, prog_bar=name not in self.off_the_bar, batch_size=1)
         else:
             return
         self._since = step, time.perf_counter()
@@ -71,7 +77,35 @@ class Throughput(L.Callback):
             self._since = self._since[0], self._since[1] + time.perf_counter() - self._paused
 
 
-def _is_logged(trainer: L.Trainer, step: int) -> bool:
+@contextmanager
+def clocks_stopped(trainer: L.Trainer, module: L.LightningModule) -> Iterator[None]:
+    """Inside the block, measures of speed stand still: what is done there is no training."""
+    clocks = [each for each in getattr(trainer, "callbacks", ()) if isinstance(each, Throughput)]
+    for clock in clocks:
+        clock.on_validation_start(trainer, module)
+    try:
+        yield
+    finally:
+        for clock in clocks:
+            clock.on_validation_end(trainer, module)
+
+
+def reduced(trainer: L.Trainer, figures: dict[str, float], how: str) -> dict[str, float]:
+    """Figures of all ranks as one each, where there are several, who then wait for each other.
+
+    Args:
+        trainer: of the run.
+        figures: the same names on every rank.
+        how: "sum" or "max".
+    """
+    if trainer.world_size == 1:
+        return figures
+    values = torch.tensor(list(figures.values()), device=trainer.strategy.root_device)
+    return dict(zip(figures, trainer.strategy.reduce(values, reduce_op=how).tolist(), strict=True))
+
+
+def is_logged(trainer: L.Trainer, step: int) -> bool:
+    """Whether a row of figures is due after so many steps."""
     every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
     return every > 0 and step % every == 0
 
