@@ -50,6 +50,8 @@ class Clock:
         self.now = 100.0
         for module in (throughput, data_wait):
             monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(cost.time, "process_time", lambda: 1.5 * self.now)
+        monkeypatch.setattr(cost.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=2**21))
 
     def run(self, seconds: float) -> None:
         self.now += seconds
@@ -159,6 +161,8 @@ def test_operations_and_utilisation_follow_from_the_speed(clock: Clock, monkeypa
     assert {name: values[0] for name, values in run.logged.items()} == {
         "images_per_second": 32.0,
         "cost/data_wait": 0.0,
+        "cost/cpu_cores": 1.5,
+        "cost/host_memory_gib": 2.0,
         "cost/tflops": 64.0,
         "cost/mfu": pytest.approx(64 / 312),
         "cost/memory_gib": 3.0,
@@ -184,7 +188,7 @@ def test_what_cannot_be_counted_is_left_out(clock: Clock, caplog: pytest.LogCapt
     for _ in range(3):
         clock.run(1)
         run.step()
-    assert set(run.logged) == {"images_per_second", "cost/data_wait"}
+    assert set(run.logged) == {"images_per_second", "cost/data_wait", "cost/cpu_cores", "cost/host_memory_gib"}
     assert caplog.text.count("its operations cannot be counted") == 1
 
 
