@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -35,12 +36,14 @@ def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str
     Raises:
         UserError: naming the first such key; those for which a component has to be imported come last.
     """
-    schema, given, unsure = OmegaConf.create(dict(keys)), OmegaConf.to_container(config, resolve=False), []
+    schema = cache(lambda: OmegaConf.create(dict(keys)))  # slow to make, and seldom needed
+    given, unsure = OmegaConf.to_container(config, resolve=False), []
     for path, default in leaves(keys):
         written = _in(given, path)
         if isinstance(default, Mapping) or path in free or written is ABSENT or _same(written, default):
             continue
-        default, value = _resolved(schema, path), _resolved(config, path)
+        default = _resolved(schema(), path) if "${" in str(default) else default
+        value = _resolved(config, path)
         if path in known and fits(value, known[path]):
             continue
         if isinstance(value, float) and not math.isfinite(value):
