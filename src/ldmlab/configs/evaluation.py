@@ -15,6 +15,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import reads_latents, task_of
 from ldmlab.evaluation.held_out import held_out, needs_of
 from ldmlab.evaluation.record import evaluate_loaded
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.manifest import sampling_fields
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -26,7 +27,11 @@ AnyLoaded = Loaded[LatentDiffusion] | Loaded[Autoencoder]
 
 
 def evaluate_from(
-    cfg: DictConfig, loaded: AnyLoaded, chosen: Iterable[str] = (), tell: Callable[[str], None] = print
+    cfg: DictConfig,
+    loaded: AnyLoaded,
+    chosen: Iterable[str] = (),
+    tell: Callable[[str], None] = print,
+    shares: Shares = SINGLE,
 ) -> dict[str, Any]:
     """Measure a model; see `ldmlab.evaluation.evaluate`.
 
@@ -35,6 +40,7 @@ def evaluate_from(
         loaded: the model, on the device that `cfg` says; its networks come to compute in its precision for good.
         chosen: keys and groups that the user set, to refuse those that nothing reads.
         tell: called with a line that the user should know before figures are there.
+        shares: among which ranks the work is shared, and where what is done is kept.
 
     Returns:
         "metrics", the figures by name, None for an infinite one; "notes", a line each; "manifest".
@@ -62,6 +68,7 @@ def evaluate_from(
         sampling=sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
         called=called,
         notes=notes,
+        shares=shares,
     )
 
 

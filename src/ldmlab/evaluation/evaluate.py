@@ -14,6 +14,7 @@ from ldmlab.evaluation.latents import OF_LATENTS, measure_latents
 from ldmlab.evaluation.reconstructions import measure_reconstructions
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric, parameters
 from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.feed import remarks
@@ -47,6 +48,7 @@ def evaluate(
     precision: Precision,
     compile: Compile = "auto",
     pictures_per_caption: int = 1,
+    shares: Shares = SINGLE,
     tell: Tell = print,
 ) -> dict[str, float]:
     """Measure a model, whose networks are made to compute in `precision` for good.
@@ -60,6 +62,7 @@ def evaluate(
         precision: what the model computes in; what measures computes in fp32.
         compile: whether networks are compiled.
         pictures_per_caption: above 1, fewer conditions are drawn, so often each.
+        shares: among which ranks the work is shared; each of them calls this, and is given the same figures.
         tell: is told what to know before the figures are compared.
 
     Returns:
@@ -77,12 +80,12 @@ def evaluate(
     figures: dict[str, float] = {}
     with Precision("fp32", precision.device).arithmetic():
         if isinstance(model, Autoencoder):
-            ready_to_measure(model, precision, compile, len(heldout.batches()))
-            figures |= measure_reconstructions(model, heldout, precision, of_pictures, extractor)
+            ready_to_measure(model, precision, compile, len(shares.ranks.share(heldout.parts())))
+            figures |= measure_reconstructions(model, heldout, precision, of_pictures, extractor, shares)
         elif of_pictures:
-            figures |= _drawn(model, heldout, drawing, of_pictures, extractor, compile, pictures_per_caption)
+            figures |= _drawn(model, heldout, drawing, of_pictures, extractor, compile, pictures_per_caption, shares)
         if isinstance(model, LatentDiffusion) and of_latents:
-            figures |= measure_latents(model, heldout, precision, of_latents, compile)
+            figures |= measure_latents(model, heldout, precision, of_latents, compile, shares)
     for line in remarks(metrics.values()):
         tell(line)
     return figures
@@ -96,6 +99,7 @@ def _drawn(
     extractor: FeatureExtractor,
     compile: Compile,
     pictures_per_caption: int,
+    shares: Shares,
 ) -> dict[str, float]:
     if drawing is None:
         raise ValueError(f"metric={min(metrics)}: reads pictures; say how they are drawn")
@@ -103,7 +107,8 @@ def _drawn(
         raise ValueError(
             f"pictures_per_caption={pictures_per_caption}: this model draws from pictures, one from each; leave it at 1"
         )
-    ready = ready_to_draw(model, drawing.of(heldout.seeds()), compile)
+    seeds, own = heldout.seeds(), shares.ranks.share(heldout.parts())
+    ready = ready_to_draw(model, drawing.of(seeds), compile, sum(map(len, own)))
     if isinstance(model.conditioner, ImageConditioner):
-        return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor)
-    return measure_samples(model, heldout, ready, metrics, extractor, pictures_per_caption)
+        return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor, shares)
+    return measure_samples(model, heldout, ready, metrics, extractor, pictures_per_caption, shares)

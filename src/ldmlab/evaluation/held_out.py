@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import DataLoader, Subset
-
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.data.index import ShardIndex
 from ldmlab.data.needs import Needs
@@ -38,9 +36,13 @@ class HeldOut:
     seed: int = 0
     batch_size: int = 32
 
-    def batches(self) -> DataLoader[Any]:
-        """The samples in order, in batches as `collate` makes them."""
-        return DataLoader(Subset(self.dataset, range(self.n)), self.batch_size, collate_fn=collate)
+    def parts(self) -> list[range]:
+        """The numbers of the samples of each batch, in order."""
+        return [range(start, min(start + self.batch_size, self.n)) for start in range(0, self.n, self.batch_size)]
+
+    def batch(self, part: range) -> dict[str, Any]:
+        """The samples of these numbers, as `collate` makes a batch of them."""
+        return {**collate([self.dataset[number] for number in part])}
 
     def seeds(self) -> list[int]:
         """A seed for each sample, from which what is drawn for it takes its noise."""

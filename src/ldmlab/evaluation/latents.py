@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ldmlab.conditioners.image import complete_each
 from ldmlab.drawing.computing import Compile, ready_to_measure
 from ldmlab.drawing.conditions import Subject, conditions
 from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.metrics.base import Announced, Metric, parameters
-from ldmlab.metrics.feed import figures
+from ldmlab.metrics.base import Announced, Metric
+from ldmlab.metrics.feed import Feed, Reading, figures
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.progress import passes
@@ -30,6 +33,7 @@ def measure_latents(
     precision: Precision,
     metrics: Mapping[str, Metric],
     compile: Compile = "auto",
+    shares: Shares = SINGLE,
 ) -> dict[str, float]:
     """Measure how a denoiser explains held-out latents, which are the autoencoder's means.
 
@@ -39,25 +43,43 @@ def measure_latents(
         precision: what the denoiser computes in.
         metrics: by name; all read `denoiser`, `latents`, `cond` or `noise`, and nothing else.
         compile: whether the denoiser's network is compiled.
+        shares: which batches this rank reads.
 
     Returns:
         The figures of the metrics, and "n".
     """
     for metric in metrics.values():
         metric.begin(Announced(heldout.n, heldout.seed))
-    batches, seeds = heldout.batches(), iter(heldout.seeds())
-    total = len(batches) * sum(metric.passes(model.denoiser) for metric in metrics.values())
+    feeds = {name: Feed(f"latents-{name}", [metric.update]) for name, metric in metrics.items()}
+    parts, seeds = heldout.parts(), heldout.seeds()
+    total = sum(metrics[name].passes(model.denoiser) * len(shares.left(feeds[name].name, parts)) for name in metrics)
     ready_to_measure(model, precision, compile, total)
+
+    def read(part: range) -> dict[str, Reading]:
+        known = cache(partial(_known, model, heldout, seeds, part))
+        return {name: shares.read(feed, part, lambda: _given(known(), seeds, part)) for name, feed in feeds.items()}
+
     backbone = model.denoiser.backbone
     with passes(backbone, "bounding", total), precision.running(backbone):
-        for batch in batches:
-            images = batch["images"].to(model.device)
-            own = list(islice(seeds, len(images)))
-            latents = model.autoencoder.moments(images)[0]
-            shown = Subject(complete_each(model.conditioner, batch, own))
-            cond = conditions(model, NoGuidance(), shown, range(len(own))).cond
-            for metric in metrics.values():
-                noise = PictureNoise(own, latents.shape[1:], latents.device)
-                given = {"denoiser": model.denoiser, "latents": latents, "cond": cond, "noise": noise.draw}
-                metric.update(**{name: given[name] for name in OF_LATENTS & {*parameters(metric.update)}})
+        for readings in shares.each(parts, read):
+            for name, feed in feeds.items():
+                feed.add(readings[name])
     return {**figures(metrics), "n": float(heldout.n)}
+
+
+def _known(model: LatentDiffusion, heldout: HeldOut, seeds: Sequence[int], part: range) -> dict[str, Any]:
+    """The latents of the samples of these numbers, their conditions, and the model."""
+    batch = heldout.batch(part)
+    shown = Subject(complete_each(model.conditioner, batch, seeds[part.start : part.stop]))
+    return {
+        "denoiser": model.denoiser,
+        "latents": model.autoencoder.moments(batch["images"].to(model.device))[0],
+        "cond": conditions(model, NoGuidance(), shown, range(len(part))).cond,
+    }
+
+
+def _given(known: Mapping[str, Any], seeds: Sequence[int], part: range) -> dict[str, Any]:
+    """With noise that begins anew for each metric."""
+    latents: Tensor = known["latents"]
+    noise = PictureNoise(seeds[part.start : part.stop], latents.shape[1:], latents.device)
+    return {**known, "noise": noise.draw}

@@ -11,9 +11,10 @@ from torch import Tensor
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.evaluation.held_out import HeldOut, columns
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Announced, Metric
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import Feed, figures
+from ldmlab.metrics.feed import Feed, Reading, figures
 from ldmlab.models.latent_diffusion import to_uint8
 from ldmlab.precision import Precision
 from ldmlab.progress import track
@@ -25,6 +26,7 @@ def measure_reconstructions(
     precision: Precision,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
+    shares: Shares = SINGLE,
 ) -> dict[str, float]:
     """Measure what an autoencoder makes of the mean of each picture's latents.
 
@@ -34,6 +36,7 @@ def measure_reconstructions(
         precision: what the autoencoder computes in.
         metrics: by name.
         extractor: the network whose features are compared.
+        shares: which batches this rank reads.
 
     Returns:
         The figures of the metrics, and "n".
@@ -45,16 +48,28 @@ def measure_reconstructions(
     made = Feed("reconstructed", [metric.update for metric in metrics.values()], extractor)
     for metric in metrics.values():
         metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
-    for batch in track(heldout.batches(), "reconstructing"):
+
+    def read(part: range) -> tuple[Reading, Reading]:
+        batch = heldout.batch(part)
         truth, beside = to_uint8(batch["images"]), columns(batch)
-        given = beside | {"truth": truth} | _reconstructed(autoencoder, batch["images"], precision)
-        made.require(given)
+        made.require({"truth", *_given(autoencoder), *beside})
         real.require({"images", *beside})
-        real.update(images=truth, **beside)
-        made.update(**given)
+        of_truth = shares.read(real, part, lambda: {"images": truth, **beside})
+        return of_truth, shares.read(
+            made, part, lambda: {**beside, "truth": truth, **_reconstructed(autoencoder, batch["images"], precision)}
+        )
+
+    for of_truth, of_made in shares.each(track(heldout.parts(), "reconstructing"), read):
+        real.add(of_truth)
+        made.add(of_made)
     real.close()
     made.close()
     return {**figures(metrics), "n": float(heldout.n)}
+
+
+def _given(autoencoder: Autoencoder) -> set[str]:
+    """What there is of reconstructions."""
+    return {"images", "code_counts"} if isinstance(autoencoder, AutoencoderVQ) else {"images"}
 
 
 @torch.no_grad()

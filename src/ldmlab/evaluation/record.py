@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
@@ -11,6 +12,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import evaluate, reads_latents
 from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.measured_model import model_fields
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.extractors import FeatureExtractor
@@ -33,6 +35,7 @@ def evaluate_loaded(
     sampling: Mapping[str, Any] | None = None,
     called: str = "pictures",
     notes: Sequence[str] = (),
+    shares: Shares = SINGLE,
 ) -> dict[str, Any]:
     """Measure a model from a file; see `evaluate`.
 
@@ -48,6 +51,7 @@ def evaluate_loaded(
         sampling: how pictures are drawn as fields of the manifest, see `sampling_fields`.
         called: what the manifest calls the choice of metrics.
         notes: what is known already that one should know before the figures are compared.
+        shares: see `evaluate`; what is kept is taken by a later start with the same manifest and batches.
 
     Returns:
         See `record`: "metrics", the figures by name; "notes", a line each; "manifest".
@@ -55,18 +59,6 @@ def evaluate_loaded(
     Raises:
         ValueError: see `evaluate`.
     """
-    remarks = [*notes]
-    figures = evaluate(
-        loaded.model,
-        heldout,
-        metrics,
-        extractor,
-        drawing,
-        precision=precision,
-        compile=compile,
-        pictures_per_caption=pictures_per_caption,
-        tell=remarks.append,
-    )
     manifest = Manifest(
         metric=called,
         n=heldout.n,
@@ -78,7 +70,31 @@ def evaluate_loaded(
         **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
+    remarks = [*notes]
+    figures = evaluate(
+        loaded.model,
+        heldout,
+        metrics,
+        extractor,
+        drawing,
+        precision=precision,
+        compile=compile,
+        pictures_per_caption=pictures_per_caption,
+        shares=shares.of(_kept_by(manifest, heldout, metrics)),
+        tell=remarks.append,
+    )
     return record(figures, manifest, remarks)
+
+
+def _kept_by(manifest: Manifest, heldout: HeldOut, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """What has to be the same for what came of a batch to be taken for a later start's."""
+    said = asdict(manifest)
+    del said["measured_at"], said["device"]  # the time, and a name with the number of threads
+    return {
+        **said,
+        "batch_size": heldout.batch_size,
+        "metrics": {name: str(type(each)) for name, each in metrics.items()},
+    }
 
 
 def _used(

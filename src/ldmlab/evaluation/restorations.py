@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from itertools import islice
+from functools import partial
 from typing import Any
+
+from torch import Tensor
 
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.evaluation.held_out import HeldOut, columns
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Announced, Metric
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import Feed, figures
+from ldmlab.metrics.feed import Feed, Reading, figures
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.progress import track
 
@@ -28,6 +31,7 @@ def measure_restorations(
     drawing: Drawing,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
+    shares: Shares = SINGLE,
 ) -> dict[str, float]:
     """Measure pictures drawn again, each by a seed of its own, and what there is of them without a model.
 
@@ -38,6 +42,7 @@ def measure_restorations(
         drawing: how, with n seeds.
         metrics: by name.
         extractor: the network whose features are compared.
+        shares: which batches this rank reads and draws.
 
     Returns:
         The figures of the metrics, those of the naive answer as "naive/...", and "n".
@@ -52,25 +57,35 @@ def measure_restorations(
     made = {side: Feed(side, [metric.update for metric in own.values()], extractor) for side, own in sides.items()}
     for metric in both:
         metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
-    seeds = iter(drawing.seeds)
-    for batch in track(heldout.batches(), "sampling"):
-        own = list(islice(seeds, len(batch["images"])))
+    feeds = {"real": real, **made}
+
+    def read(part: range) -> dict[str, Reading]:
+        batch = heldout.batch(part)
+        own = drawing.of(drawing.seeds[part.start : part.stop])
         truth, beside = to_uint8(batch["images"]), columns(batch)
         real.require({"images", *beside})
         made["drawn"].require({"images", "truth", *beside})
-        pictures = _restored(model, conditioner, drawing.of(own), batch)
-        real.update(images=truth, **beside)
-        for side, feed in made.items():
-            feed.update(**beside | {"images": pictures[side], "truth": truth})
-    for feed in (real, *made.values()):
+        pictures = {"real": lambda: truth, **_restored(model, conditioner, own, batch)}
+
+        def given(side: str) -> dict[str, Any]:
+            return {**beside, "images": pictures[side](), "truth": truth}
+
+        return {side: shares.read(feed, part, partial(given, side)) for side, feed in feeds.items()}
+
+    for readings in shares.each(track(heldout.parts(), "sampling"), read):
+        for side, feed in feeds.items():
+            feed.add(readings[side])
+    for feed in feeds.values():
         feed.close()
     return {**figures(metrics), **figures(naive, NAIVE), "n": float(heldout.n)}
 
 
 def _restored(
     model: LatentDiffusion, conditioner: ImageConditioner, drawing: Drawing, batch: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The pictures as the model draws them, and as they are without it."""
+) -> dict[str, Callable[[], Tensor]]:
+    """What gives the pictures as the model draws them, and as they are without it."""
     task = complete_each(conditioner, batch, drawing.seeds)
-    drawn = conditioner.finish(task, sample(model, drawing, task))
-    return {"drawn": drawn, "naive": to_uint8(conditioner.naive(task)).cpu()}
+    return {
+        "drawn": lambda: conditioner.finish(task, sample(model, drawing, task)),
+        "naive": lambda: to_uint8(conditioner.naive(task)).cpu(),
+    }

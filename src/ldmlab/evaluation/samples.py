@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-from torch import Tensor
 
 from ldmlab.drawing.conditions import read_of
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.evaluation.held_out import HeldOut, columns
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Announced, Metric
 from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import Feed, figures
+from ldmlab.metrics.feed import Feed, Reading, figures
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.progress import progress, track
 
@@ -26,6 +25,7 @@ def measure_samples(
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     pictures_per_caption: int = 1,
+    shares: Shares = SINGLE,
 ) -> dict[str, float]:
     """Measure n samples of a model beside n held-out pictures.
 
@@ -36,6 +36,7 @@ def measure_samples(
         metrics: by name.
         extractor: the network whose features are compared.
         pictures_per_caption: above 1, the conditions of the first samples are drawn so often each.
+        shares: which batches this rank reads and draws.
 
     Returns:
         The figures of the metrics, "n_real" and "n_fake".
@@ -44,26 +45,29 @@ def measure_samples(
         ValueError: a metric or the conditioner reads what the samples lack.
     """
     n = heldout.n
-    known = _read(heldout, Feed("real", [metric.update_reference for metric in metrics.values()], extractor))
+    known = _read(heldout, Feed("real", [metric.update_reference for metric in metrics.values()], extractor), shares)
     chosen = {key: [values[picture // pictures_per_caption] for picture in range(n)] for key, values in known.items()}
     announced = Announced(n, heldout.seed, chosen.get("captions"), extractor.suffix)
     generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
     generated.require({"images", *chosen})
     for metric in metrics.values():
         metric.begin(announced)
-    for part, images in _draw(model, drawing, read_of(model, drawing.guidance, chosen), heldout.batch_size):
-        generated.update(images=images, **{key: values[part] for key, values in chosen.items()})
-    generated.close()
+    _draw(model, drawing, heldout, generated, chosen, shares)
     return {**figures(metrics), "n_real": float(n), "n_fake": float(generated.count)}
 
 
-def _read(heldout: HeldOut, real: Feed) -> dict[str, list[Any]]:
+def _read(heldout: HeldOut, real: Feed, shares: Shares) -> dict[str, list[Any]]:
     """Hand the held-out pictures on; return what is known of all of them."""
-    known: dict[str, list[Any]] = {}
-    for batch in track(heldout.batches(), "reading"):
+
+    def read(part: range) -> tuple[dict[str, list[Any]], Reading]:
+        batch = heldout.batch(part)
         beside = columns(batch)
         real.require({"images", *beside})
-        real.update(images=to_uint8(batch["images"]), **beside)
+        return beside, shares.read(real, part, lambda: {"images": to_uint8(batch["images"]), **beside})
+
+    known: dict[str, list[Any]] = {}
+    for beside, reading in shares.each(track(heldout.parts(), "reading"), read):
+        real.add(reading)
         for key, values in beside.items():
             known.setdefault(key, []).extend(values)
     real.close()
@@ -71,13 +75,28 @@ def _read(heldout: HeldOut, real: Feed) -> dict[str, list[Any]]:
 
 
 def _draw(
-    model: LatentDiffusion, drawing: Drawing, condition: Mapping[str, Any], batch_size: int
-) -> Iterator[tuple[slice, Tensor]]:
-    """The pictures, a batch at a time, and which they are."""
-    n = len(drawing.seeds)
-    parts = [slice(start, min(start + batch_size, n)) for start in range(0, n, batch_size)]
-    chunks = sum(math.ceil((part.stop - part.start) / drawing.rows(model)) for part in parts)
-    with progress("sampling", chunks * drawing.sampler.steps) as advance:
-        for part in parts:
-            batch = {key: values[part] for key, values in condition.items()}
-            yield part, sample(model, drawing.of(drawing.seeds[part]), batch, lambda *_: advance(1))
+    model: LatentDiffusion,
+    drawing: Drawing,
+    heldout: HeldOut,
+    generated: Feed,
+    chosen: Mapping[str, list[Any]],
+    shares: Shares,
+) -> None:
+    """Draw from what was chosen for each picture, and hand the pictures on."""
+    condition = read_of(model, drawing.guidance, chosen)
+    left = shares.left(generated.name, heldout.parts())
+    batches = sum(math.ceil(len(part) / drawing.rows(model)) for part in left)
+    with progress("sampling", batches * drawing.sampler.steps) as advance:
+
+        def drawn(part: range) -> dict[str, Any]:
+            own = slice(part.start, part.stop)
+            batch = {key: values[own] for key, values in condition.items()}
+            images = sample(model, drawing.of(drawing.seeds[own]), batch, lambda *_: advance(1))
+            return {"images": images, **{key: values[own] for key, values in chosen.items()}}
+
+        def read(part: range) -> Reading:
+            return shares.read(generated, part, lambda: drawn(part))
+
+        for reading in shares.each(heldout.parts(), read):
+            generated.add(reading)
+    generated.close()

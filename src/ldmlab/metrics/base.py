@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torchmetrics.metric import Metric as TorchMetric
+from torchmetrics.utilities.data import dim_zero_cat, dim_zero_mean
 
 if TYPE_CHECKING:
     from ldmlab.diffusion.denoiser import Denoiser
@@ -35,25 +36,30 @@ class Announced:
 class Metric(TorchMetric):
     """One figure or several of what a model makes, from batches of any size; in memory that does not grow with N.
 
-    A subclass adds its states in the constructor (`add_state`, so that ranks can reduce them) and writes `update` and
-    `compute`. The names of the parameters of `update` say what it reads of a batch of B pictures, and a parameter with
-    a default is left out where a batch has no such thing:
+    A subclass adds its states in the constructor and writes `update` and `compute`. What `update` changes are states,
+    each with a way to join two of them (`add_sum`, or `add_state` with `dist_reduce_fx`): batches are taken in by
+    themselves, on several ranks, and what they leave is joined in order. The names of the parameters of `update` say
+    what it reads of a batch of B pictures, and a parameter with a default is left out where a batch has no such thing:
 
     - `images`: uint8 (B, 3, H, W), what the model made: samples, reconstructions or pictures drawn again.
     - `truth`: uint8 (B, 3, H, W), what reconstructions and pictures drawn again were made of.
     - `features`: (B, F) of the images by the extractor, float64 on the CPU; `logits`: (B, K) that belong to them.
+    - `numbers`: B integers, which of the N pictures these are.
     - `captions`, `labels`, `keys`, `meta` and whatever else the model's conditioner reads: lists of B, as in batches of
       data. `asked`: for drawn scenes what each caption says.
     - `code_counts`: (K,), how often reconstructions took each of the K codes of an autoencoder that has some.
     - `denoiser`, `latents` (B, C, H, W), `cond` and `noise` (a function that draws noise like the latents): a latent
       diffusion model and held-out latents with their conditions, for figures that need no pictures.
 
-    `update` gets blocks of 1024 pictures where it reads `features` and `logits` alone, so that sums are the same to the
-    last bit whatever the batches; otherwise batches as they were drawn.
+    `update` gets blocks of 1024 pictures, in order and on every rank, where it reads `features`, `logits` and `numbers`
+    alone, so that sums are the same to the last bit whatever the batches; otherwise batches as they were drawn.
     """
 
     full_state_update = False
     announced: Announced
+
+    def __init__(self) -> None:
+        super().__init__(sync_on_compute=False)  # whoever measures on several ranks has handed all to each
 
     def begin(self, announced: Announced) -> None:
         """Learn what is known in advance; called once, before the first `update`.
@@ -66,6 +72,38 @@ class Metric(TorchMetric):
     def add_sum(self, name: str, zero: Tensor | float = 0.0) -> None:
         """Add a state that batches and ranks add to, in float64."""
         self.add_state(name, torch.as_tensor(zero, dtype=torch.float64), dist_reduce_fx="sum")
+
+    @property
+    def joins(self) -> bool:
+        """Whether what batches leave can be joined: there are states, and each says how."""
+        return bool(self._defaults) and not {None, dim_zero_mean} & {*self._reductions.values()}
+
+    def alone(self, update: Callable[[], None]) -> dict[str, Tensor]:
+        """The states that an update leaves by itself, on the CPU; those of this metric stay as they were.
+
+        Args:
+            update: calls `update` or `update_reference`.
+        """
+        own = dict(self.metric_state)
+        for name, zero in self._defaults.items():
+            setattr(self, name, zero.clone() if isinstance(zero, Tensor) else [])
+        try:
+            update()
+            left = {name: value for name, value in self.metric_state.items() if isinstance(value, Tensor) or value}
+        finally:
+            for name, value in own.items():
+                setattr(self, name, value)
+        return {name: dim_zero_cat(value).cpu() for name, value in left.items()}
+
+    def join(self, states: Mapping[str, Tensor]) -> None:
+        """Take in what later batches have left, see `alone`: as if they had been taken in here."""
+        self._computed, self._update_count = None, self._update_count + 1
+        for name, state in states.items():
+            own, reduce = getattr(self, name), self._reductions[name]
+            if isinstance(own, list):
+                own.append(state)
+            elif callable(reduce):
+                setattr(self, name, reduce(torch.stack(torch.broadcast_tensors(own, state))))
 
     def update_reference(self, *args: Any, **kwargs: Any) -> None:
         """Take in a batch of held-out pictures to compare with: `images`, `features`, `captions` and so on, by name.

@@ -14,6 +14,9 @@ from ldmlab.metrics.base import Metric
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.types import Conditioning, Level
 
+BOUNDS = ("fixed_small", "fixed_large", "learned", "prior")
+"""As `bits_per_dim` names them."""
+
 
 class VariationalBound(Metric):
     """Means over held-out latents of the bound in bits per dimension; see `bits_per_dim`.
@@ -26,19 +29,15 @@ class VariationalBound(Metric):
     """
 
     count: Tensor
+    learned: Tensor
 
     def __init__(self, steps: int | None = None) -> None:
         super().__init__()
         if steps is not None and steps < 2:
             raise ValueError(f"metric.vlb.steps={steps}: a chain has at least 2 steps")
         self.steps = steps
-        self.bits: dict[str, float] = {}
-        self.add_sum("count")
-
-    def reset(self) -> None:
-        """Forget all batches."""
-        super().reset()
-        self.bits = {}
+        for name in ("count", *BOUNDS):
+            self.add_sum(name)
 
     def update(
         self,
@@ -60,11 +59,13 @@ class VariationalBound(Metric):
         """
         self.count = self.count + len(latents)
         for name, values in bits_per_dim(denoiser, latents, cond, self._levels(denoiser), noise).items():
-            self.bits[name] = self.bits.get(name, 0.0) + float(values.double().sum())
+            setattr(self, name, getattr(self, name) + values.double().sum().cpu())
 
     def compute(self) -> dict[str, float]:
         """ "bits_per_dim/VARIANCE" for each variance of the reverse step, and "bits_per_dim/prior"."""
-        return {f"bits_per_dim/{name}": total / float(self.count) for name, total in self.bits.items()}
+        totals = {name: float(getattr(self, name)) for name in BOUNDS}
+        told = [name for name in BOUNDS if name != "learned" or totals[name]]  # which is 0 without any
+        return {f"bits_per_dim/{name}": totals[name] / float(self.count) for name in told}
 
     def passes(self, denoiser: Denoiser) -> int:
         """Passes of the denoiser for a batch: one a step of the chain."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 
 import torch
@@ -22,62 +21,90 @@ class Diversity(Metric):
 
     count: Tensor
     total: Tensor
+    within: Tensor
+    open: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_sum("count")
-        self.add_sum("total")
-        self.within: _Within | None = None
+        for name in ("count", "total", "within"):
+            self.add_sum(name)
+        self.add_state("open", [], dist_reduce_fx="cat")
+        self.groups: Groups | None = None
 
     def begin(self, announced: Announced) -> None:
         """Learn the captions, and measure within them too if one of them comes twice."""
         super().begin(announced)
         captions = announced.captions
         repeated = captions is not None and len(set(captions)) < len(captions)
-        self.within = _Within(captions) if captions is not None and repeated else None
+        self.groups = Groups(captions) if captions is not None and repeated else None
 
-    def update(self, features: Float[Tensor, "B F"]) -> None:
-        """Take in the features of a batch."""
+    def update(self, features: Float[Tensor, "B F"], numbers: Sequence[int]) -> None:
+        """Take in the features of a batch of the samples of these numbers."""
         units = _unit(features)
         self.count = self.count + len(units)
         self.total = self.total + units.sum(dim=0)
-        if self.within is not None:
-            self.within.update(units)
+        if self.groups is not None:
+            self.open.append(self.groups.sums(units, numbers))
+            self._finish(self.groups)
 
     def compute(self) -> dict[str, float]:
         """The means over the pairs. ValueError where there is none."""
         require_some("images", int(self.count))
-        within = {} if self.within is None else {"diversity_within_caption": self.within.compute()}
-        return {"diversity": _mean_distance(self.total, int(self.count)), **within}
+        found = {"diversity": _mean_distance(self.total, int(self.count))}
+        if self.groups is None:
+            return found
+        self._finish(self.groups)  # what several ranks have begun
+        return found | {"diversity_within_caption": float(self.within) / self.groups.count}
+
+    def _finish(self, groups: Groups) -> None:
+        """Forget captions whose last sample has come, so that samples that come in order take the memory of one."""
+        if not self.open:
+            return
+        distances, still_open = groups.finished(torch.cat(self.open))
+        self.within = self.within + distances.sum()
+        self.open = [still_open] if len(still_open) else []
 
 
-class _Within:
-    """The diversity among samples of one group, such as a caption; every group with two samples counts equally.
+class Groups:
+    """Samples of one group, such as a caption; every group with two samples counts equally.
 
-    A group is forgotten when its last sample has come, so samples that come group by group take the memory of one.
+    Args:
+        members: the group of each of the N samples.
+
+    Attributes:
+        count: of the groups with two samples at least.
+
+    Raises:
+        ValueError: no group has two samples.
     """
 
-    def __init__(self, groups: Sequence[Hashable]) -> None:
-        self._groups = groups
-        self._sizes = {group: size for group, size in Counter(groups).items() if size > 1}
-        if not self._sizes:
+    def __init__(self, members: Sequence[Hashable]) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._group = torch.tensor([numbers.setdefault(each, len(numbers)) for each in members])
+        self._sizes = self._group.bincount()
+        self.count = int((self._sizes > 1).sum())
+        if not self.count:
             raise ValueError("no group has two samples; draw at least two samples a caption")
-        self._come = 0
-        self._open: dict[Hashable, tuple[Tensor | float, int]] = {}
-        self._total = 0.0
 
-    def update(self, units: Float[Tensor, "B F"]) -> None:
-        for group, unit in zip(self._groups[self._come : self._come + len(units)], units, strict=True):
-            if group not in self._sizes:
-                continue
-            total, count = self._open.get(group, (0.0, 0))
-            self._open[group] = total + unit, count + 1
-            if count + 1 == self._sizes[group]:
-                self._total += _mean_distance(*self._open.pop(group))
-        self._come += len(units)
+    def sums(self, units: Float[Tensor, "B F"], numbers: Sequence[int]) -> Float[Tensor, "G F2"]:
+        """Of the samples of these numbers: each group's number, how many of its samples these are, and their sum."""
+        ones = torch.ones(len(units), 1, dtype=units.dtype)
+        return self._merged(torch.cat([self._group[list(numbers)][:, None].to(units), ones, units], dim=1))
 
-    def compute(self) -> float:
-        return self._total / len(self._sizes)
+    def finished(self, sums: Float[Tensor, "G F2"]) -> tuple[Float[Tensor, " D"], Float[Tensor, "O F2"]]:
+        """The diversity of each of D groups that are whole, and the sums of those that are not."""
+        merged = self._merged(sums)
+        sizes = self._sizes[merged[:, 0].long()]
+        whole = merged[:, 1] == sizes
+        distances = [_mean_distance(total, int(n)) for total, n in zip(merged[whole, 2:], sizes[whole], strict=True)]
+        return torch.tensor(distances, dtype=torch.float64), merged[~whole]
+
+    def _merged(self, sums: Float[Tensor, "R F2"]) -> Float[Tensor, "G F2"]:
+        """One line a group, of those that have two samples in all; sums are in the order of the lines."""
+        kept = sums[self._sizes[sums[:, 0].long()] > 1]
+        groups, place = kept[:, 0].unique(return_inverse=True)
+        merged = torch.zeros(len(groups), kept.shape[1] - 1, dtype=kept.dtype).index_add(0, place, kept[:, 1:])
+        return torch.cat([groups[:, None], merged], dim=1)
 
 
 def diversity(features: Float[Tensor, "N F"], groups: Sequence[Hashable] | None = None) -> float:
@@ -93,9 +120,9 @@ def diversity(features: Float[Tensor, "N F"], groups: Sequence[Hashable] | None 
         return _mean_distance(units.sum(dim=0), len(units))
     if len(groups) != len(features):
         raise ValueError(f"groups has {len(groups)} entries for {len(features)} samples; give one a sample")
-    within = _Within(groups)
-    within.update(_unit(features))
-    return within.compute()
+    members = Groups(groups)
+    distances, _ = members.finished(members.sums(_unit(features), range(len(features))))
+    return float(distances.mean())
 
 
 def _mean_distance(total: Tensor | float, n: int) -> float:

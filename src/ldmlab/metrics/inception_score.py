@@ -5,6 +5,8 @@ It depends on the number of samples: compare only figures of equal N. Shapes: N 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -34,7 +36,6 @@ class InceptionScore(Metric):
         if splits < 1:
             raise ValueError(f"splits is {splits}; give at least 1")
         self.splits = splits
-        self.classes = 0
         for name in ("sizes", "probabilities", "entropies"):
             self.add_sum(name)
 
@@ -43,24 +44,21 @@ class InceptionScore(Metric):
         super().begin(announced)
         self.parts = min(self.splits, announced.count // 2)
         self._part = random_parts(announced.count, self.parts, announced.seed)
-        self._come = 0
 
-    def update(self, logits: Float[Tensor, "B K"]) -> None:
-        """Take in the logits of a batch.
+    def update(self, logits: Float[Tensor, "B K"], numbers: Sequence[int]) -> None:
+        """Take in the logits of a batch of the samples of these numbers.
 
         Raises:
-            ValueError: more samples than announced, or values that are not finite.
+            ValueError: a sample that was not announced, or values that are not finite.
         """
-        require_finite("generated image", logits, self._come)
-        own = self._part[self._come : self._come + len(logits)]
-        if len(own) < len(logits):
+        require_finite("generated image", logits, numbers[0])
+        if max(numbers) >= len(self._part):
             raise ValueError(f"more than the {len(self._part)} samples that were announced")
-        self._come += len(logits)
+        own = self._part[list(numbers)]
         logs = logits.detach().to("cpu", torch.float64).log_softmax(dim=1)
-        self.classes = logs.shape[1]
         sums = logs.exp(), (logs.exp() * logs).sum(dim=1)
         if self.entropies.ndim == 0:
-            self.probabilities = torch.zeros(self.parts, self.classes, dtype=torch.float64)
+            self.probabilities = torch.zeros(self.parts, logs.shape[1], dtype=torch.float64)
             self.entropies = torch.zeros(self.parts, dtype=torch.float64)
         self.probabilities = self.probabilities.index_add(0, own, sums[0])
         self.entropies = self.entropies.index_add(0, own, sums[1])
@@ -72,8 +70,9 @@ class InceptionScore(Metric):
         Raises:
             ValueError: fewer samples came than announced.
         """
-        if self._come < len(self._part):
-            raise ValueError(f"{self._come} of {len(self._part)} samples came")
+        come = int(self.sizes.sum())
+        if come < len(self._part):
+            raise ValueError(f"{come} of {len(self._part)} samples came")
         marginal = self.probabilities / self.sizes[:, None]
         divergence = self.entropies / self.sizes - torch.xlogy(marginal, marginal).sum(dim=1)
         scores = divergence.exp()
@@ -83,11 +82,11 @@ class InceptionScore(Metric):
 
     def remarks(self) -> list[str]:
         """Whether a part has fewer samples than there are classes, which bounds the score."""
-        size = self._come // self.parts
-        if size >= self.classes:
+        size, classes = int(self.sizes.sum()) // self.parts, self.probabilities.shape[1]
+        if size >= classes:
             return []
         return [
-            f"IS{self.announced.suffix}: {self.parts} parts of {size} images for {self.classes} classes, and it is "
+            f"IS{self.announced.suffix}: {self.parts} parts of {size} images for {classes} classes, and it is "
             f"never above {size}; compare it with figures of as many images alone"
         ]
 
@@ -116,5 +115,5 @@ def inception_score(logits: Float[Tensor, "N K"], splits: int = 10, seed: int = 
     score = InceptionScore(splits)
     random_parts(len(logits), splits, seed)  # refuses too few, for which the metric takes fewer parts
     score.begin(Announced(len(logits), seed))
-    score.update(logits)
+    score.update(logits, range(len(logits)))
     return score.compute()["IS"], score.compute()["IS_std"]

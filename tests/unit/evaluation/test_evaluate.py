@@ -107,7 +107,7 @@ def test_what_is_measured_follows_from_the_model() -> None:
 def test_fewer_samples_than_wanted_are_told(shards: Path) -> None:
     lines: list[str] = []
     found = held_out(shards / "heldout", Needs(), 16, 99, tell=lines.append)
-    assert (found.n, len(found.batches())) == (16, 1)
+    assert (found.n, len(found.parts())) == (16, 1)
     assert lines == ["n=99: there are 16 held-out samples, so 16 are measured"]
     with pytest.raises(ValueError, match="1 held-out sample is too few to measure"):
         held_out(shards / "heldout", Needs(), 16, 1)

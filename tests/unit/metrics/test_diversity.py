@@ -53,9 +53,8 @@ def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
     """Captions come one after the other, and each is forgotten when its last picture has come."""
     metric = Diversity()
     metric.begin(Announced(4000, captions=[f"caption {number // 4}" for number in range(4000)]))
-    assert metric.within is not None
-    for _ in range(40):
-        metric.update(torch.rand(100, 8, generator=generator))
-        assert not metric.within._open
+    for start in range(0, 4000, 100):
+        metric.update(torch.rand(100, 8, generator=generator), range(start, start + 100))
+        assert not metric.open
     assert metric.total.shape == (8,)
     assert set(metric.compute()) == {"diversity", "diversity_within_caption"}

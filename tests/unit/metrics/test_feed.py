@@ -130,7 +130,7 @@ class Longest(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_sum("length")
+        self.add_state("length", torch.tensor(0.0).double(), dist_reduce_fx="max")
         self.add_sum("brightness")
 
     def update(self, captions: list[str], features: Tensor, labels: list[int] | None = None) -> None:
@@ -171,6 +171,6 @@ def test_a_single_figure_has_the_name_of_its_metric() -> None:
 def test_two_metrics_of_one_figure_are_refused() -> None:
     pair = {"one": Diversity(), "other": Diversity()}
     for each in pair.values():
-        each.update(torch.eye(3))
+        each.update(torch.eye(3), range(3))
     with pytest.raises(ValueError, match="two of them give the figure 'diversity'"):
         figures(pair)

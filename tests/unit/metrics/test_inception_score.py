@@ -66,8 +66,8 @@ def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
     metric = InceptionScore()
     metric.begin(Announced(4000))
     sizes = set()
-    for _ in range(40):
-        metric.update(torch.rand(100, 8, generator=generator))
+    for start in range(0, 4000, 100):
+        metric.update(torch.rand(100, 8, generator=generator), range(start, start + 100))
         sizes.add(sum(getattr(metric, name).numel() for name in metric._defaults))
     assert len(sizes) == 1
     assert max(sizes) <= 10 * 8 + 10 + 10
@@ -77,6 +77,6 @@ def test_a_sample_that_was_not_announced_is_refused(features: torch.Tensor) -> N
     score = InceptionScore()
     score.begin(Announced(59))
     with pytest.raises(ValueError, match="more than the 59 samples"):
-        score.update(features)
+        score.update(features, range(60))
     with pytest.raises(ValueError, match="59 samples came"):
         score.compute()

@@ -18,16 +18,19 @@ def run(cfg: DictConfig) -> float | None:
     from ldmlab.cli.tables import figure_of, print_table
     from ldmlab.configs.evaluation import evaluate_from
     from ldmlab.configs.unread import chosen_by_user
+    from ldmlab.evaluation.shares import Kept, Shares
     from ldmlab.models.loading import load_model
     from ldmlab.precision import pick_precision
 
     precision = pick_precision(cfg.precision, cfg.device)
     loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
     loaded.model.to(precision.device)
-    result = evaluate_from(cfg, loaded, chosen_by_user())
+    kept = Kept(Path(cfg.output_dir) / "measured")
+    result = evaluate_from(cfg, loaded, chosen_by_user(), shares=Shares(kept=kept))
     path = Path(cfg.output_dir) / "metrics.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, result)
+    kept.forget()
     print_table(result["metrics"], f"{loaded.path}, {result['manifest']['n']} held-out samples")
     for line in (*result["notes"], f"metrics: {path}"):
         print(line)
