@@ -62,7 +62,7 @@ class Command(Checks):
     switches: tuple[str, ...] = ()
     words: Words | None = None
     resumes: bool = False
-    free: tuple[str, ...] = ("output_dir", "batch_size", "compile")
+    free: tuple[str, ...] = ("output_dir", "batch_size", "compile", "devices", "num_nodes")
     devices: str | None = None
     when_requeued: tuple[str, ...] = ()
 

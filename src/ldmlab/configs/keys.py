@@ -44,6 +44,13 @@ class ModelKeys(Keys):
     output_dir: PathText
 
 
+class ManyKeys(ModelKeys):
+    """What draws or measures, on several devices if it is to be."""
+
+    devices: Count | Literal["auto"]
+    num_nodes: Count
+
+
 def chosen_keys(keys: type[BaseModel]) -> frozenset[str]:
     """The keys that are one of few values or may hold a mapping, which their defaults do not show."""
     return frozenset(name for name, field in keys.model_fields.items() if _takes_more(field.annotation))

@@ -14,6 +14,7 @@ from torch import Tensor
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.evaluation.edit_cases import EditCase, EditCases, as_array
+from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.edit_verdict import Verdict, judge, place_of
 from ldmlab.progress import passes
 from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, SceneEdit
@@ -27,6 +28,10 @@ FIGURES = ("reached", "unchanged", "outside")
 BASELINE = "fixed_seed"
 """The same seed draws the new caption without any control."""
 RATIO = f"outside/{BASELINE}"
+
+
+Pair = tuple[UInt8[Tensor, "3 fH fW"], UInt8[Tensor, "3 fH fW"]]
+"""A picture before and after its edit."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class EditBenchmark:
     """
 
     judged: Sequence[JudgedEdit]
-    shown: Sequence[tuple[UInt8[Tensor, "3 fH fW"], UInt8[Tensor, "3 fH fW"]]]
+    shown: Sequence[Pair]
     drawn: int
 
     @property
@@ -100,6 +105,7 @@ def benchmark_edits(
     seed: int = 0,
     weight: float = -2.0,
     ckpt: str | None = None,
+    shares: Shares = SINGLE,
 ) -> EditBenchmark:
     """Draw scenes, keep those that can be judged, edit them, and let the verifier say what became of them.
 
@@ -111,6 +117,7 @@ def benchmark_edits(
         seed: of captions, edits and noise.
         weight: the factor of words that are weighed anew.
         ckpt: what the model is called, for errors.
+        shares: which pictures this rank draws; each of them calls this, and is given the same.
 
     Raises:
         ValueError: the method works on given pictures, or the model draws hardly anything that can be judged.
@@ -118,17 +125,28 @@ def benchmark_edits(
     if "image" in method.needs:
         raise ValueError("method: works on given pictures; the benchmark edits drawn ones, so choose another method")
     judged: list[JudgedEdit] = []
-    shown: list[tuple[Tensor, Tensor]] = []
-    cases = EditCases(task, kind, n, seed, ckpt)
+    shown: list[Pair] = []
+    cases = EditCases(task, kind, n, seed, ckpt, shares)
+
+    def edit(numbered: tuple[int, Sequence[EditCase]]) -> tuple[list[JudgedEdit], list[Pair]]:
+        number, group = numbered
+        made = shares.once(f"edits-{number:08d}", lambda: _pictures(method, task, group, weight))
+        pairs = [(case.before, after.clone()) for case, after in zip(group, made["after"], strict=True)]
+        return list(map(_judged, group, made["after"], made["baseline"])), pairs[:ON_SHEET]
+
     with passes(task.model.denoiser.backbone, "drawing"):
-        for group in cases.groups():
-            drawing = task.drawing.of([case.seed for case in group])
-            own = replace(task, drawing=drawing, sources=[case.edit.source for case in group])
-            after = _edited(method, own, group, weight)
-            baseline = own.draw([case.edit.unweighted_target for case in group])
-            judged += [_judged(*each) for each in zip(group, after, baseline, strict=True)]
-            shown += [(case.before, image) for case, image in zip(group, after, strict=True)][: ON_SHEET - len(shown)]
+        for verdicts, pairs in shares.each(enumerate(cases.groups()), edit):
+            judged += verdicts
+            shown += pairs[: ON_SHEET - len(shown)]
     return EditBenchmark(judged, shown, cases.drawn)
+
+
+def _pictures(method: EditMethod, task: EditTask, cases: Sequence[EditCase], weight: float) -> dict[str, Tensor]:
+    """Of N cases what the method makes of them, "after", and what the baseline does, each uint8 (N, 3, fH, fW)."""
+    drawing = task.drawing.of([case.seed for case in cases])
+    own = replace(task, drawing=drawing, sources=[case.edit.source for case in cases])
+    after = _edited(method, own, cases, weight)
+    return {"after": after, "baseline": own.draw([case.edit.unweighted_target for case in cases])}
 
 
 def _edited(method: EditMethod, task: EditTask, cases: Sequence[EditCase], weight: float) -> UInt8[Tensor, "N 3 fH fW"]:

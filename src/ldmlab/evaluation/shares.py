@@ -97,6 +97,10 @@ class Shares:
             own = make(turn[self.ranks.rank]) if self.ranks.rank < len(turn) else None
             yield from self.ranks.gather(own)[: len(turn)]  # type: ignore[misc]  # those beyond made nothing
 
+    def once(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """What came of a batch: made now, if no earlier start has."""
+        return make() if self.kept is None else self.kept.get(name, make)
+
     def read(self, feed: Feed, part: range, given: Callable[[], Mapping[str, Any]]) -> Reading:
         """What a feed takes of the pictures of these numbers: read now, if no earlier start of this has.
 
@@ -110,9 +114,9 @@ class Shares:
         """
         if self.ranks.world > 1:
             feed.require_joining()
-        if self.kept is None or not feed.joins:
+        if not feed.joins:
             return feed.read(part.start, **given())
-        return self.kept.get(_named(feed.name, part), lambda: feed.read(part.start, **given()))
+        return self.once(_named(feed.name, part), lambda: feed.read(part.start, **given()))
 
     def left(self, name: str, parts: Sequence[range]) -> list[range]:
         """The parts that this rank still has to read for the feed of a name."""

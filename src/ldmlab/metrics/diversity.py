@@ -87,12 +87,21 @@ class Groups:
             raise ValueError("no group has two samples; draw at least two samples a caption")
 
     def sums(self, units: Float[Tensor, "B F"], numbers: Sequence[int]) -> Float[Tensor, "G F2"]:
-        """Of the samples of these numbers: each group's number, how many of its samples these are, and their sum."""
+        """A line for each group of some samples: its number, how many of its samples these are, and their sum.
+
+        Args:
+            units: the samples' features, as vectors of length 1.
+            numbers: which of the N samples they are.
+        """
         ones = torch.ones(len(units), 1, dtype=units.dtype)
         return self._merged(torch.cat([self._group[list(numbers)][:, None].to(units), ones, units], dim=1))
 
     def finished(self, sums: Float[Tensor, "G F2"]) -> tuple[Float[Tensor, " D"], Float[Tensor, "O F2"]]:
-        """The diversity of each of D groups that are whole, and the sums of those that are not."""
+        """The diversity of each of D groups that are whole, and the sums of those that are not.
+
+        Args:
+            sums: lines of `sums`; of one group there may be several.
+        """
         merged = self._merged(sums)
         sizes = self._sizes[merged[:, 0].long()]
         whole = merged[:, 1] == sizes

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,22 +74,34 @@ class Series:
         """Write a picture, whole or not at all."""
         write_png(self.path(index), to_pil(image), self.settings_of(index))
 
-    def drawn(self) -> set[int]:
-        """The numbers of the pictures that are there, drawn as these are to be.
+    def found(self) -> list[int]:
+        """The numbers of the pictures that are there, in order.
 
         Raises:
-            ValueError: there is a picture that is none of these.
+            ValueError: there is one that is none of these.
         """
-        found = set()
-        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            match = _NUMBERED.fullmatch(path.name)
-            if match is None:
-                continue
-            if int(match[1]) >= self.count:
-                raise ValueError(f"{self._holds(path)}, and this run draws {self.count} pictures; give another folder")
-            self._require_own(path, int(match[1]))
-            found.add(int(match[1]))
-        return found
+        with os.scandir(self.folder) if self.folder.is_dir() else nullcontext(()) as entries:
+            names = [entry.name for entry in entries]
+        numbers = sorted(int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match)
+        beyond = bisect_left(numbers, self.count)
+        if beyond < len(numbers):
+            where = self._holds(self.path(numbers[beyond]))
+            raise ValueError(f"{where}, and this run draws {self.count} pictures; give another folder")
+        return numbers
+
+    def drawn(self, numbers: Sequence[int] | None = None) -> set[int]:
+        """The numbers of pictures that are there, all of which must be drawn as these are to be.
+
+        Args:
+            numbers: of those to look at, see `found`; all of them if not given.
+
+        Raises:
+            ValueError: naming a picture that is not.
+        """
+        looked_at = self.found() if numbers is None else numbers
+        for number in looked_at:
+            self._require_own(self.path(number), number)
+        return set(looked_at)
 
     def _require_own(self, path: Path, index: int) -> None:
         wanted, found = self.settings_of(index), read_settings(path)

@@ -16,6 +16,7 @@ from ldmlab.pictures.contact_sheet import contact_sheet, from_pil
 from ldmlab.pictures.png import read_settings, write_png
 from ldmlab.pictures.series import Series
 from ldmlab.progress import progress
+from ldmlab.ranks import ALONE, Ranks
 
 STRIP_PICTURES = 8
 ON_SHEET = 64
@@ -27,6 +28,7 @@ def draw_series(
     series: Series,
     compile: Compile = "auto",
     tell: Callable[[str], None] = print,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Draw what a series lacks, and lay it out.
 
@@ -38,23 +40,43 @@ def draw_series(
         series: the pictures and their folder.
         compile: see `Compile`.
         tell: called with a line at a time: what is there already, and where the sheets are.
+        ranks: among which the pictures are shared; each of them calls this.
 
     Raises:
         ValueError: the folder holds other pictures, or these cannot be drawn.
     """
-    there = series.drawn()
+    found = ranks.first(series.found() if ranks.is_first else [])
+    there = frozenset().union(*ranks.gather(series.drawn(ranks.share(found))))
     if there:
         tell(f"{len(there)} of {series.count} pictures are there already")
-    drawing = ready_to_draw(model, drawing, compile, series.count - len(there))
     strip = _Strip(model, series, drawing.sampler.steps)
-    missing = [index for index in range(series.count) if index not in there or (index == 0 and not strip.is_there)]
-    _draw(model, drawing, series, missing, strip)
-    _write_sheet(series, tell)
+    has_strip = ranks.first(strip.is_there)
+    missing = [index for index in range(series.count) if index not in there or (index == 0 and not has_strip)]
+    own = ranks.share(missing)
+    _draw(model, ready_to_draw(model, drawing, compile, len(own)), series, own, strip, missing[:1])
+    ranks.barrier()
+    if ranks.is_first:
+        _write_sheet(series, tell)
 
 
-def _draw(model: LatentDiffusion, drawing: Drawing, series: Series, missing: Sequence[int], strip: _Strip) -> None:
+def _draw(
+    model: LatentDiffusion,
+    drawing: Drawing,
+    series: Series,
+    own: Sequence[int],
+    strip: _Strip,
+    first: Sequence[int],
+) -> None:
+    """Draw and write the pictures of this rank.
+
+    Args:
+        model: see `draw_series`, as `drawing` and `series`.
+        own: numbers of the pictures.
+        strip: what becomes of picture 0 on the way.
+        first: the number of the first picture that any rank draws.
+    """
     prompts = [series.prompt(index) for index in range(series.count)]
-    batches = -(-len(missing) // drawing.rows(model))
+    batches = -(-len(own) // drawing.rows(model))
     with progress("sampling", batches * drawing.sampler.steps) as advance:
 
         def watch(rows: Sequence[int], step: int, latents: Tensor) -> None:
@@ -62,8 +84,8 @@ def _draw(model: LatentDiffusion, drawing: Drawing, series: Series, missing: Seq
             if rows[0] == 0:
                 strip.see(step, latents)
 
-        for rows, images in draw_prompts(model, drawing, prompts, series.negative_prompt, missing, watch):
-            if rows[0] == missing[0]:
+        for rows, images in draw_prompts(model, drawing, prompts, series.negative_prompt, own, watch):
+            if rows[0] in first:
                 series.write_prompts()  # once it is known that this can be drawn at all
             for index, image in zip(rows, images, strict=True):
                 series.write(index, image)

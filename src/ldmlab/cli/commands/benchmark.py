@@ -12,12 +12,13 @@ from ldmlab.configs.commands.benchmark import CHECKS
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-NOT_OF_THE_EDITS = ("sampler", "guidance", "output_dir", "figure")
+NOT_OF_THE_EDITS = ("sampler", "guidance", "output_dir", "figure", "devices", "num_nodes")
 """Keys that the manifest has elsewhere, or that change nothing."""
 
 
 def run(cfg: DictConfig) -> float:
     """Draw, edit and judge; print a table, write the report, return the figure that a sweep is after."""
+    from ldmlab.cli.joined import joined
     from ldmlab.cli.tables import print_table
     from ldmlab.configs.build import build_drawing, build_method, resolved
     from ldmlab.drawing.computing import ready_to_draw
@@ -25,28 +26,34 @@ def run(cfg: DictConfig) -> float:
     from ldmlab.editing.methods.base import EditTask
     from ldmlab.evaluation.edit_benchmark import PICTURES_AN_EDIT, benchmark_edits, require_figure
     from ldmlab.evaluation.edit_report import benchmark_record, write_report
-    from ldmlab.metrics.manifest import sampling_fields
+    from ldmlab.evaluation.shares import Kept, Shares
+    from ldmlab.metrics.manifest import package_versions, sampling_fields
     from ldmlab.models.loading import load_latent_diffusion
     from ldmlab.precision import pick_precision
 
     require_figure(cfg.figure, cfg.kind)
-    precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
-    model = loaded.model.to(precision.device)
-    method = build_method(cfg)
-    drawing = build_drawing(cfg, model, (), precision)
-    task = EditTask(model, ready_to_draw(model, drawing, cfg.compile, PICTURES_AN_EDIT * cfg.n))
-    benchmark = benchmark_edits(method, task, cfg.kind, cfg.n, cfg.seed, cfg.weight, cfg.ckpt)
+    folder = Path(cfg.output_dir)
     sampler, guidance = resolved(cfg.sampler), resolved(cfg.guidance)
     edits = {key: value for key, value in resolved(cfg).items() if key not in NOT_OF_THE_EDITS}
+    with joined(cfg) as ranks:
+        precision = pick_precision(cfg.precision, cfg.device)
+        loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+        model = loaded.model.to(precision.device)
+        method = build_method(cfg)
+        drawing = build_drawing(cfg, model, (), precision)
+        settings = {key: portable(value) for key, value in edits.items()}
+        settings |= drawing_record(loaded, precision, cfg.seed, sampler, guidance)
+        kept = Kept(folder / "measured").of({**settings, "versions": package_versions()})
+        task = EditTask(model, ready_to_draw(model, drawing, cfg.compile, PICTURES_AN_EDIT * cfg.n // ranks.world))
+        shares = Shares(ranks, kept)
+        benchmark = benchmark_edits(method, task, cfg.kind, cfg.n, cfg.seed, cfg.weight, cfg.ckpt, shares)
     result = benchmark_record(benchmark, loaded, precision, cfg.seed, edits, sampling_fields(sampler, guidance))
-    settings = {key: portable(value) for key, value in edits.items()}
-    settings |= drawing_record(loaded, precision, cfg.seed, sampler, guidance)
-    folder = Path(cfg.output_dir)
-    write_report(folder, benchmark, result, settings)
-    print_table(result["metrics"], f"{loaded.path}, {len(benchmark.judged)} edits, kind={cfg.kind}")
-    for line in (*benchmark.remarks, f"metrics: {folder / 'metrics.json'}"):
-        print(line)
+    if ranks.is_first:
+        write_report(folder, benchmark, result, settings)
+        kept.forget()
+        print_table(result["metrics"], f"{loaded.path}, {len(benchmark.judged)} edits, kind={cfg.kind}")
+        for line in (*benchmark.remarks, f"metrics: {folder / 'metrics.json'}"):
+            print(line)
     return benchmark.figures.get(cfg.figure, math.nan)
 
 
@@ -69,5 +76,6 @@ COMMAND = Command(
         ("ldmlab benchmark experiment=prompt_to_prompt/insert ckpt=shapes/unet", "as the study has it"),
         ("ldmlab benchmark -m kind=swap,insert,delete sampler=ddim,unipc", "one result each"),
     ),
+    devices="devices",
     run=run,
 )

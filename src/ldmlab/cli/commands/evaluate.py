@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def run(cfg: DictConfig) -> float | None:
     """Measure, print a table, write metrics.json; return the figure that the user names."""
     from ldmlab.atomic import write_json
+    from ldmlab.cli.joined import joined
     from ldmlab.cli.tables import figure_of, print_table
     from ldmlab.configs.evaluation import evaluate_from
     from ldmlab.configs.unread import chosen_by_user
@@ -22,18 +23,20 @@ def run(cfg: DictConfig) -> float | None:
     from ldmlab.models.loading import load_model
     from ldmlab.precision import pick_precision
 
-    precision = pick_precision(cfg.precision, cfg.device)
-    loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
-    loaded.model.to(precision.device)
     kept = Kept(Path(cfg.output_dir) / "measured")
-    result = evaluate_from(cfg, loaded, chosen_by_user(), shares=Shares(kept=kept))
-    path = Path(cfg.output_dir) / "metrics.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, result)
-    kept.forget()
-    print_table(result["metrics"], f"{loaded.path}, {result['manifest']['n']} held-out samples")
-    for line in (*result["notes"], f"metrics: {path}"):
-        print(line)
+    with joined(cfg) as ranks:
+        precision = pick_precision(cfg.precision, cfg.device)
+        loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+        loaded.model.to(precision.device)
+        result = evaluate_from(cfg, loaded, chosen_by_user(), shares=Shares(ranks, kept))
+    if ranks.is_first:
+        path = Path(cfg.output_dir) / "metrics.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, result)
+        kept.forget()
+        print_table(result["metrics"], f"{loaded.path}, {result['manifest']['n']} held-out samples")
+        for line in (*result["notes"], f"metrics: {path}"):
+            print(line)
     return figure_of(result["metrics"], cfg.figure)
 
 
@@ -59,5 +62,6 @@ COMMAND = Command(
         ("ldmlab evaluate metric=[frechet_distance,diversity]", "figures of your choice"),
         ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
     ),
+    devices="devices",
     run=run,
 )

@@ -26,6 +26,7 @@ def run(cfg: DictConfig) -> None:
 
     A run that was ended goes on in its folder: pictures that are there, drawn as this run would, are not drawn again.
     """
+    from ldmlab.cli.joined import joined
     from ldmlab.configs.build import build_drawing, resolved
     from ldmlab.drawing.prompted import check_prompts, require_prompted
     from ldmlab.drawing.records import drawing_record
@@ -48,7 +49,9 @@ def run(cfg: DictConfig) -> None:
     model = loaded.model.to(precision.device)
     drawing = build_drawing(cfg, model, picture_seeds(cfg.seed, count), precision)
     record = drawing_record(loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance))
-    draw_series(model, drawing, Series(Path(cfg.output_dir), count, prompts, record, cfg.negative_prompt), cfg.compile)
+    series = Series(Path(cfg.output_dir), count, prompts, record, cfg.negative_prompt)
+    with joined(cfg) as ranks:
+        draw_series(model, drawing, series, cfg.compile, ranks=ranks)
 
 
 def _wanted(cfg: DictConfig) -> tuple[list[str], int]:
@@ -79,6 +82,7 @@ COMMAND = Command(
         ("ldmlab sample prompts=prompts.txt ckpt=runs/train/mine/last.ckpt", "a file of prompts, a model of yours"),
     ),
     words=Words("prompts", "prompt", several=True),
-    free=("output_dir", "batch_size", "device", "precision", "compile", "n"),
+    free=("output_dir", "batch_size", "device", "devices", "num_nodes", "precision", "compile", "n"),
+    devices="devices",
     run=run,
 )

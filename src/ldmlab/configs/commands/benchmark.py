@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, Checks, Rule
-from ldmlab.configs.keys import Count, ModelKeys, PathText
+from ldmlab.configs.keys import Count, ManyKeys, PathText
 
 
-class BenchmarkKeys(ModelKeys):
+class BenchmarkKeys(ManyKeys):
     """`ldmlab benchmark`."""
 
     kind: Literal["swap", "insert", "delete", "reweight"]

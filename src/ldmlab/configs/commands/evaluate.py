@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
-from ldmlab.configs.keys import Count, Keys, ModelKeys, PathText
+from ldmlab.configs.keys import Count, Keys, ManyKeys, PathText
 
 
 class ReferenceKeys(Keys):
@@ -17,7 +17,7 @@ class ReferenceKeys(Keys):
     heldout_path: PathText | None
 
 
-class EvaluateKeys(ModelKeys):
+class EvaluateKeys(ManyKeys):
     """`ldmlab evaluate`."""
 
     data: ReferenceKeys

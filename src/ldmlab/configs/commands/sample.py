@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from ldmlab.configs.checks import NO_ADAPTER, Checks
-from ldmlab.configs.keys import VERBATIM, Count, ModelKeys, PathText
+from ldmlab.configs.keys import VERBATIM, Count, ManyKeys, PathText
 
 
-class SampleKeys(ModelKeys):
+class SampleKeys(ManyKeys):
     """`ldmlab sample`."""
 
     prompts: PathText | list[str] | None
