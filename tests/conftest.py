@@ -8,6 +8,7 @@
 | `tiny` | overrides that make an experiment's training that small (`tiny.py`) |
 | `shared` | (name, make) -> a folder that is made once for all workers; the ones above are |
 | `pixels` | (path) -> the bytes of a picture's pixels, whatever its file says |
+| `on_ranks` | (world, function of `Ranks`) -> what it returns on each rank, all of them forks of this process |
 | `heeding`, `full_disk` | for child processes that are interrupted; for writing where there is no space |
 
 Folders of fixtures are not to be written to: copy them, or train with an `output_dir` of the test's own. Tests run in
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coverage import Coverage
@@ -35,6 +37,7 @@ from PIL import Image
 from ldmlab.data.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
+from .forked import on_ranks as forked_ranks
 from .order import slowest_first
 from .tiny import AUTOENCODER, DIT, SIZE, UNET, VQ
 
@@ -140,6 +143,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def on_ranks() -> Callable[..., list[Any]]:
+    """(world, function of `Ranks`) -> what the function returns on each of so many ranks."""
+    return forked_ranks
 
 
 @pytest.fixture(scope="session")
