@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,13 @@ class PictureGrid(L.Callback):
         """Draw when it is time and at the end, once a step."""
         step = trainer.global_step
         due = step % self.every_n_steps == 0 or step == trainer.max_steps
-        if not due or step == self._last or not trainer.is_global_zero:
+        if not due or step == self._last:
             return
         self._last = step
         with clocks_stopped(trainer, module):
-            with evaluating(module):
-                sheets = self._sheets()
-            if not is_dev_run(trainer):
+            with evaluating(module), _averaged(module):
+                sheets = self._sheets() if trainer.is_global_zero else {}
+            if sheets and not is_dev_run(trainer):
                 self._write(trainer, sheets, step)
 
     def _write(self, trainer: L.Trainer, sheets: Mapping[str, Image.Image], step: int) -> None:
@@ -93,6 +94,11 @@ class PictureGrid(L.Callback):
             raise ValueError("nobody has said what to draw; give draw=, or say it in prepare")
         sheets = {"pictures": contact_sheet(*self.draw(), columns=self.columns)}
         return sheets if self.maps is None else {**sheets, "attention": self.maps()}
+
+
+def _averaged(module: L.LightningModule) -> AbstractContextManager[None]:
+    """A diffusion model's averages in its place, which ranks that share it put there together."""
+    return module.ema.swapped() if isinstance(module, LatentDiffusionTraining) else nullcontext()
 
 
 def sample_drawer(module: LatentDiffusionTraining, drawing: Drawing, batch: Batch, titles: Sequence[str]) -> Draw:

@@ -11,9 +11,13 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.strategies.strategy import Strategy
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.optim import Optimizer
 
 from ldmlab.training.strategies.shares import share, shared_as, whole_state
+
+DIMENSIONS = ("data_parallel", "tensor_parallel")
+"""Of Lightning's meshes."""
 
 
 class FSDP2(ModelParallelStrategy):
@@ -36,9 +40,11 @@ class FSDP2(ModelParallelStrategy):
         return True
 
     def setup_environment(self) -> None:
-        """Begin the group of processes, with one mesh of them all."""
-        self._data_parallel_size = self.num_nodes * self.num_processes
-        super().setup_environment()
+        """Begin the group of processes and a mesh of them all: once, also before there is a module to train."""
+        if self._device_mesh is None:
+            self._setup_distributed()
+            shape = (self.world_size, 1)
+            self._device_mesh = init_device_mesh(self.root_device.type, shape, mesh_dim_names=DIMENSIONS)
 
     def share(self, network: nn.Module, methods: tuple[str, ...] = ()) -> None:
         """Leave each rank its share of a network, see `ldmlab.training.strategies.shares.share`."""
