@@ -103,9 +103,8 @@ def fit(tmp_path: Path) -> Callable[..., L.Trainer]:
             default_root_dir=tmp_path,
             num_sanity_val_steps=0,
             callbacks=list(callbacks),
-            enable_checkpointing=False,
             **quiet,
-            **{"max_epochs": 1, **settings},
+            **{"max_epochs": 1, "enable_checkpointing": False, **settings},
         )
         loaders = [DataLoader(part, batch_size=None) for part in (train, validation) if part]  # type: ignore[arg-type]
         trainer.fit(module, *loaders)

@@ -52,12 +52,12 @@ class FSDP2(ModelParallelStrategy):
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """The whole state on rank 0; on others, its names. All ranks call this together."""
-        return whole_state(self._module().state_dict(), keep=self.is_global_zero)
+        return whole_state(self._module(), keep=self.is_global_zero)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """As `lightning_module_state_dict`, of an optimizer."""
         optimizer = optimizer._optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
-        return whole_state(optimizer.state_dict(), keep=self.is_global_zero)
+        return whole_state(optimizer, keep=self.is_global_zero)
 
     def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, as any other strategy does."""

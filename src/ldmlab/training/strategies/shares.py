@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -85,17 +86,18 @@ def shared_as(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def whole_state(state: Mapping[str, Any], keep: bool) -> dict[str, Any]:
-    """A state whose shares are whole tensors on the CPU, which all ranks make together and few keep.
+def whole_state(part: nn.Module | Optimizer, keep: bool) -> dict[str, Any]:
+    """The state of a module or an optimizer with whole tensors on the CPU, which all ranks make together and few keep.
 
     Args:
-        state: of modules or optimizers.
-        keep: whether this rank does; where not, there is None in the place of each.
+        part: whose state.
+        keep: whether this rank does; where not, there is None in the place of what was in shares.
     """
 
     def made(tensor: DTensor) -> Tensor | None:
         full = tensor.full_tensor()
         return full.cpu() if keep else None
 
-    result: dict[str, Any] = tree_map_only(DTensor, made, dict(state))
-    return result
+    with torch.inference_mode(False), torch.no_grad():  # in a validation too
+        state: dict[str, Any] = tree_map_only(DTensor, made, dict(part.state_dict()))
+    return state
