@@ -47,13 +47,11 @@ def run(*argv: object, cwd: Path) -> str:
 
 
 def test_from_nothing_to_figures(tiny: Tiny, ldmlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data and samples as a user has them, from processes; what lies between in this one."""
+    """Samples as a user has them, from a process; what lies before and after in this one."""
     monkeypatch.chdir(tmp_path)
-    out = run(
-        "data", "data.path=data", "dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16",
-        cwd=tmp_path,
-    )  # fmt: skip
-    assert "48 train, 16 heldout samples; 4 shards written, 0 kept" in out
+    sizes = ("dataset.train=48", "dataset.heldout=16", "dataset.image_size=32", "shard_size=16")
+    done = ldmlab("data", "data.path=data", *sizes)
+    assert "48 train, 16 heldout samples; 4 shards written, 0 kept" in done.out, done.err
     done = ldmlab("train", *tiny["autoencoder"], "data.path=data", "output_dir=autoencoder")
     assert done.code == 0, done.err
     assert "step 4/4" in done.out
