@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import netrc
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -33,11 +34,34 @@ def require_login(config: DictConfig) -> None:
     ]
     if not online or os.environ.get("WANDB_MODE") in OFFLINE:
         return
-    if not any(map(os.environ.get, KEYS)) and not _in_netrc():
+    if not _has_key():
         raise UserError(
             f"logger.{online[0]}.offline=false: there is no key for Weights & Biases; run `wandb login`, set "
             f"WANDB_API_KEY, or leave logger.{online[0]}.offline=true and upload later by `wandb sync`"
         )
+
+
+def why_offline(seconds: float = 5.0) -> str | None:
+    """Why nothing can be sent to W&B; None where there is a key for it and a network.
+
+    Args:
+        seconds: to wait for the network.
+    """
+    if os.environ.get("WANDB_MODE") in OFFLINE:
+        return f"WANDB_MODE={os.environ['WANDB_MODE']}"
+    if not _has_key():
+        return "no key for Weights & Biases; run `wandb login` or set WANDB_API_KEY"
+    url = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")
+    address = url.hostname or "", url.port or (80 if url.scheme == "http" else 443)
+    try:
+        with socket.create_connection(address, timeout=seconds):
+            return None
+    except OSError as error:
+        return f"no network: {url.hostname} cannot be reached ({error.strerror or error})"
+
+
+def _has_key() -> bool:
+    return any(map(os.environ.get, KEYS)) or _in_netrc()
 
 
 def _in_netrc() -> bool:
