@@ -141,7 +141,8 @@ def _defaults(path: Path) -> Iterator[tuple[str, Any]]:
     """The (group, option) pairs of a file's defaults list and of its bases', without Hydra's own groups."""
     file = read(path)
     for base, _ in file.bases:
-        yield from _defaults(path.with_name(f"{base}.yaml"))
+        folder = conf_dir() if base.startswith("/") else path.parent
+        yield from _defaults(folder / f"{base.lstrip('/')}.yaml")
     for name, option in file.choices:
         yield name.partition("@")[0], option
 

@@ -18,6 +18,7 @@ from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.reconstructions import measure_reconstructions
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
+from ldmlab.evaluation.shares import Shares
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
@@ -25,6 +26,7 @@ from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.scene_confusion import PREFIX, confusions
 from ldmlab.pictures.confusion import confusion_sheet
 from ldmlab.pictures.png import write_png
+from ldmlab.ranks import Ranks
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.samplers.noise import picture_seeds
@@ -46,9 +48,10 @@ class Evaluation(L.Callback):
     """Logs the figures of a few held-out samples as `eval/NAME`, every n steps and at the end.
 
     A diffusion model draws what the samples' conditions say, or restores them; an autoencoder reconstructs them. Noise
-    is the same every time. What the verifier confuses is shown as a picture, in `pictures/step-NNNNNNN-confusion.png`
-    too, and as a table where a logger has some. Training's random numbers are not touched, and its clock stands still.
-    Figures of few samples are biased (the Frechet distance above all), so they are to be compared with each other.
+    is the same every time, and ranks share the samples. What the verifier confuses is shown as a picture, in
+    `pictures/step-NNNNNNN-confusion.png` too, and as a table where a logger has some. Training's random numbers are not
+    touched, and its clock stands still. Figures of few samples are biased (the Frechet distance above all), so they are
+    to be compared with each other.
 
     Args:
         every_n_steps: how often.
@@ -59,7 +62,7 @@ class Evaluation(L.Callback):
         sampler: of a diffusion model; DDIM if not given.
         guidance: of a diffusion model; none if not given.
         seed: sample i draws its noise from (seed, i).
-        batch_size: samples at once.
+        batch_size: samples at once; ranks share them by so many.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Evaluation(L.Callback):
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
-        batch_size: int = 32,
+        batch_size: int = 16,
     ) -> None:
         if every_n_steps < 1:
             raise ValueError(f"every_n_steps={every_n_steps}: give 1 or more")
@@ -125,16 +128,17 @@ class Evaluation(L.Callback):
         heldout, precision = self._heldout, numbers_of(trainer)
         assert heldout is not None
         extractor = self.extractor.to(module.device)
+        shares = Shares(Ranks(trainer.global_rank, trainer.world_size, trainer.local_rank))
         if isinstance(module, AutoencoderTraining):
             metrics = self._fresh(task_of(module.autoencoder))
-            return measure_reconstructions(module.autoencoder, heldout, precision, metrics, extractor)
+            return measure_reconstructions(module.autoencoder, heldout, precision, metrics, extractor, shares)
         assert isinstance(module, LatentDiffusionTraining)
         model, metrics = module.model, self._fresh(task_of(module.model))
         drawing = Drawing(self.sampler, self.guidance, picture_seeds(self.seed, heldout.n), precision=precision)
         with module.ema.swapped():
             if isinstance(model.conditioner, ImageConditioner):
-                return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor)
-            return measure_samples(model, heldout, drawing, metrics, extractor)
+                return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor, shares)
+            return measure_samples(model, heldout, drawing, metrics, extractor, shares=shares)
 
     def _fresh(self, task: str) -> dict[str, Metric]:
         """The metrics of a task, which have seen nothing yet."""
