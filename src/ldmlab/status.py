@@ -120,6 +120,13 @@ def tell_of_progress(doing: str, pace: Pace) -> None:
         Teller.current.tell(at_once=False, doing=doing, step=pace.done, steps=pace.total, left=pace.left())
 
 
+def tell_result(name: str | None, value: float | None) -> None:
+    """Tell what a command returned as its figure, by a name that it may have told already."""
+    if Teller.current is not None and value is not None:
+        told = Teller.current.status.figure or {"name": "figure"}
+        Teller.current.tell(at_once=False, figure=told_figure(name or told["name"], value))
+
+
 def told_figure(name: str | None, value: float | None) -> dict[str, Any] | None:
     """The figure of a run for `Status.figure`; None where there is none."""
     if name is None or value is None:

@@ -12,8 +12,8 @@ BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionErr
 """Ours, whatever was being handled when they were raised."""
 
 
-class RankError(Exception):
-    """A command ended on one of its ranks, and with that on all.
+class EndedError(Exception):
+    """How a command ended that other processes have told of.
 
     Args:
         line: what to tell the user; None where a trace was printed already.
@@ -25,13 +25,21 @@ class RankError(Exception):
         self.line, self.code = line, code
 
 
+class RankError(EndedError):
+    """A command ended on one of its ranks, and with that on all."""
+
+
+class JobsFailedError(EndedError):
+    """Jobs of a sweep failed, which have told of it, and the others are done."""
+
+
 _WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
 """What stands before the words of an error in a process that reads data."""
 
 
 def explain(error: BaseException) -> str | None:
     """Return the line that tells a user what to mend, or None where the error is a bug of ours."""
-    if isinstance(error, RankError):
+    if isinstance(error, EndedError):
         return error.line
     error, where = _unwrap(error)
     if isinstance(error, BUGS):

@@ -8,7 +8,8 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ldmlab.cli.run import Refusal, Run
+from ldmlab.cli.refusal import Refusal
+from ldmlab.cli.run import Run
 
 
 class Guard(Callback):

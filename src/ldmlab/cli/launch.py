@@ -15,7 +15,8 @@ from omegaconf import DictConfig
 from ldmlab import lean_imports
 from ldmlab.cli.arguments import Arguments, parse
 from ldmlab.cli.command import find
-from ldmlab.cli.run import Refusal, Run
+from ldmlab.cli.refusal import Refusal
+from ldmlab.cli.run import Run
 from ldmlab.cli.slurm import in_slurm
 from ldmlab.configs.bounds import bounded
 from ldmlab.configs.compose import validate
@@ -37,7 +38,12 @@ def launch(name: str, argv: Sequence[str]) -> None:
         validate(name, arguments.searched, complete=False)
     run = Run(name, find(name), is_rerun=arguments.parsed.experimental_rerun is not None)
     with run.listening():
-        _launch(name, arguments, run)
+        try:
+            _launch(name, arguments, run)
+        except Exception:
+            run.end_sweep()
+            raise
+        run.end_sweep()
 
 
 def _launch(name: str, arguments: Arguments, run: Run) -> None:

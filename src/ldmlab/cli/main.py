@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
-from ldmlab.cli.errors import RankError, explain
+from ldmlab.cli.errors import EndedError, explain
 from ldmlab.ranks import slurm_job
 from ldmlab.training.signals import STOP, Stopped
 
@@ -66,7 +66,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     line = explain(error)
-    if isinstance(error, RankError):
+    if isinstance(error, EndedError):
         if line is not None:
             print(f"ldmlab: {line}", file=sys.stderr)
         return error.code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,8 +20,11 @@ from ldmlab.cli.command import Command, names
 from ldmlab.cli.devices import fit_to_launcher, local_ranks, require_one_process, share_folder, silent
 from ldmlab.cli.errors import explain
 from ldmlab.cli.local_ranks import run_on_ranks
+from ldmlab.cli.refusal import Refusal
 from ldmlab.cli.reuse import require_own
 from ldmlab.cli.sweep import Sweep, is_named_by_time, with_hydra
+from ldmlab.cli.sweep_end import end_sweep
+from ldmlab.cli.sweep_job import job_of_sweep
 from ldmlab.configs.bounds import unbounded
 from ldmlab.configs.compose import as_job
 from ldmlab.configs.errors import UserError
@@ -30,23 +33,11 @@ from ldmlab.configs.validate import check, drop, tell_fallen
 from ldmlab.data.folder_lock import folder_lock
 from ldmlab.ranks import is_first
 from ldmlab.run_folder import RunFolder
-from ldmlab.status import tell, telling, told_by_others, told_figure
+from ldmlab.status import tell_result, telling, told_by_others
 from ldmlab.training.signals import STOP
 
 log = logging.getLogger(__name__)
 RECORD = ".hydra"
-
-
-class Refusal(BaseException):
-    """Carries an error past Hydra, which takes no exception of a callback for an end, and tells those of a job itself.
-
-    Args:
-        error: what was wrong.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
 
 
 class Run:
@@ -71,6 +62,7 @@ class Run:
         self.loader: ConfigLoader | None = None
         self._folder: RunFolder | None = None
         self._sweep: Sweep | None = None
+        self._jobs_began = False
         self._held = ExitStack()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -117,6 +109,16 @@ class Run:
             self.began = True
             self._folder = self._sweep.claim(config, self)
             self._held.enter_context(folder_lock(self._folder.path, "output_dir"))
+            self._jobs_began = True
+
+    def end_sweep(self) -> None:
+        """Tell of the jobs of the sweep, if this is one whose jobs tell of themselves.
+
+        Raises:
+            JobsFailedError: not all are done.
+        """
+        if self._jobs_began and self._sweep is not None and self._folder is not None:
+            end_sweep(self._sweep.paths(self._folder.path), self._folder.path)
 
     def check(self, config: DictConfig, complete: bool = True, files: bool = True) -> list[str]:
         """Check a config, with Hydra's own node, inside `as_job`; what falls away of it is taken out and returned.
@@ -138,7 +140,7 @@ class Run:
         """What Hydra runs: the command, whose figure is handed on to a sweeper."""
         with unbounded():
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                return self._job_of_sweep(config)
+                return job_of_sweep(self, config, self._run)
             try:
                 if self.is_rerun:
                     self._prepare_again(config)
@@ -195,21 +197,6 @@ class Run:
         self._held.enter_context(folder_lock(folder.path, "output_dir"))
         folder.write_record(*map(OmegaConf.to_yaml, (config, hydras_own, settings.overrides.task)))
 
-    def _job_of_sweep(self, config: DictConfig) -> float | None:
-        """A job, whose folder Hydra has made. It stays, as part of the sweep; an earlier record comes back."""
-        settings = HydraConfig.get()
-        folder = None
-        try:
-            folder = self._sweep.prepare(config, self) if self._sweep is not None else None
-            lock = folder_lock(Path(config.output_dir), "output_dir") if "output_dir" in config else nullcontext()
-            with lock:
-                return self._run(config)
-        except Exception as error:
-            log.error("job %s (%s): %s", settings.job.num, settings.job.override_dirname, explain(error) or repr(error))
-            if folder is not None and folder.replaces and explain(error) is not None:
-                folder.take_back(with_status=False)
-            raise
-
     def _run(self, config: DictConfig) -> float | None:
         """On this process' device, or on several of its host."""
         count = local_ranks(self.command, config)
@@ -230,8 +217,7 @@ def run_here(name: str, command: Command, config: DictConfig) -> float | None:
             held.enter_context(STOP.heeded())
         lean_imports.install()
         figure = command.run(config)
-        if figure is not None and config.get("figure") is not None:
-            tell(at_once=False, figure=told_figure(config.figure, figure))
+        tell_result(config.get("figure"), figure)
         return figure
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: all that are known are checked before the first one starts; others when they start."""
+"""A sweep: its jobs are checked before the first one starts, those that are done are left out, and a table ends it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ldmlab.cli.reuse import require_own
-from ldmlab.configs.bounds import bounded, unbounded
+from ldmlab.cli.sweep_jobs import Job, checked_jobs, moved, swept_keys
 from ldmlab.configs.compose import as_job
-from ldmlab.configs.errors import UserError
-from ldmlab.configs.overrides import parse
 from ldmlab.configs.quoting import quoted
-from ldmlab.configs.user_files import expand_paths, require_files
+from ldmlab.configs.user_files import expand_paths
 from ldmlab.configs.validate import drop, tell_fallen
 from ldmlab.paths import expand_home
 from ldmlab.run_folder import RunFolder
@@ -32,17 +30,15 @@ class Sweep:
 
     Attributes:
         first: the config of its first job, or what all jobs have in common.
-        knows: its jobs are known, because Hydra's own sweeper makes them; others decide on the way.
-        fallen: by the number of a job, the keys that fall away of its config.
-        jobs: by the number of a job, its folder and its config as yaml.
-        folders: by the number of a job, its folder as it was, where it was there.
+        jobs: what Hydra's own sweeper makes; None where another one decides on the way.
+        swept: the keys and groups that differ between jobs.
+        folders: those of jobs that were there, as they were.
     """
 
     first: DictConfig
-    knows: bool
-    fallen: dict[int, list[str]] = field(default_factory=dict)
-    jobs: dict[int, tuple[Path, str]] = field(default_factory=dict)
-    folders: dict[int, RunFolder] = field(default_factory=dict)
+    jobs: list[Job] | None
+    swept: list[str]
+    folders: dict[Path, RunFolder] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: DictConfig, run: Run) -> Sweep:
@@ -55,33 +51,16 @@ class Sweep:
         Raises:
             UserError: the first thing that is wrong with one of them.
         """
-        knows = str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}")
-        sweep = cls(config, knows)
+        sweep = cls(config, None, swept_keys(config))
         run._sweep = sweep
-        if not knows:
-            with as_job(config, 0):
-                run.check(config, complete=False)
+        if str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
+            sweep.jobs = checked_jobs(config, run)
+            sweep.first = sweep.jobs[0].kind.config
             return sweep
-        with unbounded(), bounded():
-            lines = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-            params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
-            (jobs,) = BasicSweeper.split_arguments(parse([*params, *map(str, lines or ())]), None)
-        checked = [sweep._check(number, list(job), config, run) for number, job in enumerate(jobs)]
-        for number, whole in enumerate(checked):  # a wrong value of a later job is told before a missing file
-            with as_job(whole, number):
-                require_files(run.command, whole)
+        _draw_again_the_same(config)
+        with as_job(config, 0):
+            run.check(config, complete=False)
         return sweep
-
-    def _check(self, number: int, lines: list[str], config: DictConfig, run: Run) -> DictConfig:
-        assert run.loader is not None
-        with unbounded(), bounded():
-            job = run.loader.load_sweep_config(config, lines)
-            with as_job(job, number) as folder:
-                self.fallen[number] = run.check(job, files=False)
-                self.jobs[number] = folder, _as_written(job, folder)
-                if number == 0:
-                    self.first = job
-        return job
 
     def claim(self, config: DictConfig, run: Run) -> RunFolder:
         """The folder of the sweep, in which no job has a folder of another run.
@@ -96,41 +75,71 @@ class Sweep:
             with read_write(config.hydra):
                 config.hydra.sweep.dir = str(folder.path)
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder.path))}")
+            self.jobs = self.jobs and moved(self.jobs, Path(expand_home(given)).absolute(), folder.path)
         try:
-            self._require_own(folder, run)
+            if folder.path not in folder.made:
+                self._look_at_earlier(folder, run)
         except BaseException:
             folder.take_back()
             raise
         return folder
 
-    def _require_own(self, folder: RunFolder, run: Run) -> None:
-        if not self.knows and any(folder.path.glob("*/.hydra/config.yaml")):
-            raise UserError(f"output_dir={folder.path}: holds a sweep; give another folder")
-        if folder.path in folder.made:
-            return
-        for number, (path, written) in self.jobs.items():
-            if path.is_dir():
-                self.folders[number] = RunFolder.claim(path, folder.record.name, folder.log.name)
-                require_own(self.folders[number], run.name, written, run.command)
+    def _look_at_earlier(self, folder: RunFolder, run: Run) -> None:
+        """Keep what the jobs of an earlier sweep have written, and refuse those of another one."""
+        if self.jobs is None:
+            there = [path.parents[1] for path in folder.path.glob(f"*/{folder.record.name}/config.yaml")]
+        else:
+            there = [job.folder for job in self.jobs if job.folder.is_dir()]
+        self.folders = {path: RunFolder.claim(path, folder.record.name, folder.log.name) for path in there}
+        for job in self.jobs or ():
+            if job.folder in self.folders:
+                self.require_own(job.folder, job.written(), run)
 
-    def prepare(self, config: DictConfig, run: Run) -> RunFolder | None:
-        """Make the config of a job ready to be run, in the process of the job; returns its folder as it was.
+    def require_own(self, path: Path, written: str, run: Run) -> None:
+        """Refuse the folder of a job that is another one's.
+
+        Raises:
+            OtherRunError: naming the first setting that differs.
+        """
+        if path in self.folders:
+            require_own(self.folders[path], run.name, written, run.command, self.swept)
+
+    def prepare(self, config: DictConfig, run: Run) -> None:
+        """Make the config of a job ready to be run, in the process of the job.
 
         Raises:
             UserError: of a job that was not known before, what is wrong with its config.
+            OtherRunError: its folder is another one's.
         """
         settings = HydraConfig.get()
-        number = settings.job.num
-        fallen = self.fallen[number] if self.knows else run.check(with_hydra(config))
+        fallen = run.check(with_hydra(config)) if self.jobs is None else self.jobs[settings.job.num].kind.fallen
         drop(config, fallen)
         tell_fallen(fallen)
         if "output_dir" in config:
             config.output_dir = settings.runtime.output_dir
         expand_paths(config)
-        if settings.output_subdir is not None:
-            record = Path(settings.runtime.output_dir, settings.output_subdir, "config.yaml")
-            record.write_text(OmegaConf.to_yaml(config))
-        return self.folders.get(number)
+        if self.jobs is None:
+            self.require_own(Path(settings.runtime.output_dir), OmegaConf.to_yaml(config), run)
+
+    def paths(self, folder: Path) -> list[Path]:
+        """The folders of its jobs."""
+        if self.jobs is not None:
+            return [job.folder for job in self.jobs]
+        return sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda path: (len(path.name), path.name))
+
+
+def _draw_again_the_same(config: DictConfig) -> None:
+    """Let a sweeper that draws its jobs draw the same ones when it is started again, and go on after a failed one."""
+    sweeper = config.hydra.sweeper
+    sampler = sweeper.get("sampler")
+    with read_write(sweeper):
+        if sampler is not None and "seed" in sampler and sampler.seed is None:
+            sampler.seed = config.get("seed", 0)
+        if sweeper.get("max_failure_rate") == 0:
+            sweeper.max_failure_rate = 1.0
+        given = any(str(line).startswith("hydra.sweeper.direction=") for line in config.hydra.overrides.hydra)
+        if "direction" in sweeper and not given and config.get("figure_mode") == "max":
+            sweeper.direction = "maximize"
 
 
 def is_named_by_time(config: DictConfig, mode: str) -> bool:
@@ -146,12 +155,3 @@ def with_hydra(config: DictConfig) -> DictConfig:
     with read_write(whole), open_dict(whole):
         whole["hydra"] = deepcopy(settings.hydra)  # type: ignore[attr-defined]
     return whole
-
-
-def _as_written(job: DictConfig, folder: Path) -> str:
-    """The record that a job will have written."""
-    own = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
-    if "output_dir" in own:
-        own.output_dir = str(folder)
-    expand_paths(own)
-    return OmegaConf.to_yaml(own)

@@ -160,11 +160,22 @@ def _check_taken(command: str, given: Given, sources: Sources, checks: Checks) -
             raise UserError(f"~{group}: `ldmlab {command}` cannot do without it; choose another option")
 
 
-def _check_values(checks: Checks, config: DictConfig) -> None:
+def plain_values(config: DictConfig) -> dict[str, Any]:
+    """The values of a config that was checked, plain and resolved, without Hydra's own node."""
+    values: Any = OmegaConf.to_container(_own(config), resolve=True)
+    return dict(values)
+
+
+def _own(config: DictConfig) -> DictConfig:
     own = OmegaConf.create(_plain(config))
     if "output_dir" in own:  # it alone may refer to Hydra's node, as the folder of the run
         with suppress(OmegaConfBaseException):
             own.output_dir = config.output_dir
+    return own
+
+
+def _check_values(checks: Checks, config: DictConfig) -> None:
+    own = _own(config)
     try:
         missing = sorted(OmegaConf.missing_keys(own))
         plain: Any = OmegaConf.to_container(own, resolve=True) if not missing else {}
@@ -172,13 +183,18 @@ def _check_values(checks: Checks, config: DictConfig) -> None:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     if missing:
         raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
-    _check_ranges(checks, plain)
+    check_ranges(checks, plain)
     check_files(checks, plain)
     if checks.check is not None:
         checks.check(own)
 
 
-def _check_ranges(checks: Checks, values: Mapping[Any, Any]) -> None:
+def check_ranges(checks: Checks, values: Mapping[Any, Any]) -> None:
+    """Refuse values that are not in the ranges of a command's own keys.
+
+    Raises:
+        UserError: naming the first such key.
+    """
     fields = {field.alias or name for name, field in checks.keys.model_fields.items()}
     own = {name: value for name, value in values.items() if name in fields or not isinstance(value, dict)}
     try:

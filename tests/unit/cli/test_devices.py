@@ -17,7 +17,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[DictConfig]
     """The configs that `ldmlab train` would run with; its data are there."""
     configs: list[DictConfig] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ldmlab.cli.run.run_here", lambda command, config: configs.append(config))
+    monkeypatch.setattr("ldmlab.cli.run.run_here", lambda name, command, config: configs.append(config))
     (tmp_path / "data").mkdir()
     return configs
 

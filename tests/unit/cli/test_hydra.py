@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from ldmlab.cli.errors import JobsFailedError
 from ldmlab.cli.launch import launch
 from ldmlab.cli.main import main
 from ldmlab.configs.errors import UserError
@@ -43,8 +44,11 @@ def test_optuna_looks_for_the_best_of_three(body: Body, tmp_path: Path) -> None:
     best = OmegaConf.load("out/optimization_results.yaml")
     scales = [OmegaConf.load(f"out/{trial}/.hydra/config.yaml").guidance.scale for trial in range(3)]
     assert best.best_value == min((scale - 2) ** 2 for scale in scales)
-    with pytest.raises(UserError, match="holds a sweep; give another folder"):
-        launch("sample", [*words, "guidance.scale=interval(1,3)"])
+    body(lambda config: pytest.fail("is done"))
+    launch("sample", [*words, "guidance.scale=interval(1,3)"])  # by the seed of the command
+    assert OmegaConf.load("out/optimization_results.yaml") == best
+    with pytest.raises(UserError, match=r"out/0: holds another run \(it had guidance\.scale="):
+        launch("sample", [*words, "guidance.scale=interval(2,3)"])
 
 
 def test_a_sweeper_of_its_own_has_its_jobs_checked_as_they_start(body: Body) -> None:
@@ -70,7 +74,7 @@ def test_every_failing_job_names_itself(body: Body, capsys: pytest.CaptureFixtur
         raise ValueError(f"seed={config.seed}: no")
 
     body(run)
-    with pytest.raises(ValueError, match="seed=1: no"):
+    with pytest.raises(JobsFailedError, match=r"2 of 2 jobs are not done: 0 \(failed\), 1 \(failed\)"):
         launch("sample", ["-m", "seed=1,2", "output_dir=out"])
     failed = [line for line in capsys.readouterr().err.splitlines() if line.startswith("job ")]
     assert failed == [f"job {job} (output_dir=out,seed={job + 1}): seed={job + 1}: no" for job in range(2)]

@@ -12,7 +12,7 @@ from ldmlab.cli.launch import launch
 def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[DictConfig]:
     configs: list[DictConfig] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ldmlab.cli.run.run_here", lambda command, config: configs.append(config))
+    monkeypatch.setattr("ldmlab.cli.run.run_here", lambda name, command, config: configs.append(config))
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     (tmp_path / "data").mkdir()
     return configs

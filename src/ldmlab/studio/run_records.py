@@ -1,0 +1,169 @@
+"""What runs leave in their folders, read back: settings, figures, and how far they came."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmlab.files import open_regular, read_text
+from ldmlab.status import Status, read_status
+
+RECORD, LOCK = ".hydra", ".lock"
+BEAT = 60.0
+"""Seconds for which a lock that is not touched is still a living writer's, which touches it every five."""
+DEEP = 6
+"""Folders below the one that is asked for."""
+_LINE = re.compile(r"(?P<indent> *)(?P<key>'[^']*'|[^\s:'-][^:]*):(?: (?P<value>.*)|$)")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run, as its folder tells of it.
+
+    Attributes:
+        folder: of the run.
+        status: what it says of itself; None of a run that says nothing.
+        settings: the values of its config by dotted key, as they are written.
+        overrides: what its user chose, by key or group.
+        figures: the last value of each by name.
+    """
+
+    folder: Path
+    status: Status | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """One of `ldmlab.status.STATES`, "died" where a kill has left it at "running", or "waiting"."""
+        status = self.status
+        if status is None:
+            return "done" if self.figures else "waiting"
+        return "died" if status.state == "running" and not is_alive(self.folder, status) else status.state
+
+    @property
+    def figure(self) -> tuple[str, float] | None:
+        """The name and the value of the figure that it is judged by."""
+        told = None if self.status is None else self.status.figure
+        if not isinstance(told, dict):
+            return None
+        return str(told.get("name")), math.nan if told.get("value") is None else float(told["value"])
+
+    def setting(self, key: str) -> str:
+        """What a key or a group is set to; empty for one that the run does not have."""
+        return self.overrides.get(key, self.settings.get(key, ""))
+
+
+def find_runs(folder: Path) -> list[RunRecord]:
+    """The runs in a folder and below it, in the order of their names; a run's own folders are not looked into."""
+    return [read_run(path) for path in sorted(_folders(folder, DEEP), key=natural)]
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read what a run has left in its folder; what cannot be read counts as not there."""
+    settings = dict(flat_settings(_text(folder / RECORD / "config.yaml")))
+    lines = [line.removeprefix("- ").strip("'\"") for line in _text(folder / RECORD / "overrides.yaml").splitlines()]
+    overrides = {key.lstrip("+"): value for key, equals, value in (line.partition("=") for line in lines) if equals}
+    return RunRecord(folder, read_status(folder), settings, overrides, _figures(folder))
+
+
+def is_alive(folder: Path, status: Status) -> bool:
+    """Whether the process of a run is still there: by its number on this host, and by its lock on the folder."""
+    with suppress(OSError):
+        if time.time() - (folder / LOCK).stat().st_mtime < BEAT:
+            return True
+    if status.host != socket.gethostname() or status.pid <= 0:
+        return False
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def flat_settings(config: str) -> Iterator[tuple[str, str]]:
+    """The lines of a config with dotted keys, in order; elements of lists have the key of their list.
+
+    Args:
+        config: as Hydra writes it. It is not parsed, since it may be anything.
+    """
+    path = [""]
+    for line in config.splitlines():
+        match = _LINE.match(line)
+        if match is not None:
+            path[len(match["indent"]) // 2 :] = [match["key"].strip("'")]
+        value = line.strip().removeprefix("- ") if match is None else match["value"]
+        if value is not None:  # a section or list has none
+            yield ".".join(path), value
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts names with numbers by them: 2 before 10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _folders(folder: Path, deep: int) -> Iterator[Path]:
+    if (folder / RECORD / "config.yaml").is_file():
+        yield folder
+    elif deep:
+        with suppress(OSError), os.scandir(folder) as entries:
+            below = [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
+            for path in below:
+                yield from _folders(path, deep - 1)
+
+
+def _figures(folder: Path) -> dict[str, float]:
+    """Of training the last values that were logged, of other commands those of metrics.json."""
+    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return _numbers(json.loads(read_text(folder / "metrics.json", 2**24))["metrics"].items())
+    with suppress(OSError, ValueError, csv.Error), open_regular(folder / "metrics.csv") as file:
+        return _last_values(csv.DictReader(line.decode(errors="replace") for line in file))
+    return _last_values(_offline(folder)) if (folder / "wandb").is_dir() else {}
+
+
+def _last_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    last: dict[str, Any] = {}
+    for row in rows:
+        last |= {name: value for name, value in row.items() if value not in (None, "") and name}
+    return _numbers(last.items())
+
+
+def _numbers(values: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    found = {}
+    for name, value in values:
+        with suppress(ValueError, TypeError):
+            found[name] = math.inf if value is None else float(value)
+    return found
+
+
+def _offline(folder: Path) -> Iterable[Mapping[str, Any]]:
+    """The rows of a run that W&B alone has logged, over all of its pieces."""
+    try:
+        from ldmlab.studio.wandb_history import history  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError:
+        return ()
+    try:
+        rows: Iterable[Mapping[str, Any]] = history(folder)
+    except (OSError, ValueError):
+        return ()
+    return rows
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError, ValueError):
+        return read_text(path)
+    return ""
