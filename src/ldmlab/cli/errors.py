@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ldmlab import machine_errors
 from ldmlab.configs.errors import VALUE_ERRORS, UserError, one_line, unwrapped
+from ldmlab.ranks import launched
 
 BUGS = (KeyError, IndexError, AttributeError, TypeError, NameError, AssertionError, ImportError, NotImplementedError)
 """Ours, whatever was being handled when they were raised."""
@@ -37,10 +38,24 @@ _WORKER = re.compile(r"Original Traceback .*\n(?=[\w.]+: )[\w.]+: ", re.DOTALL)
 """What stands before the words of an error in a process that reads data."""
 
 
+_LOST_RANK = re.compile(r"gloo|nccl|TCPStore|socket", re.IGNORECASE)
+"""What PyTorch names where another process does not answer."""
+
+
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether this process fails because another one of its command has ended."""
+    place = launched()
+    if place is None or place.world == 1:
+        return False
+    return any(isinstance(each, RuntimeError) and _LOST_RANK.search(str(each)) for each in _chain(error))
+
+
 def explain(error: BaseException) -> str | None:
     """Return the line that tells a user what to mend, or None where the error is a bug of ours."""
     if isinstance(error, EndedError):
         return error.line
+    if is_lost_rank(error):
+        return "another process of this command has ended, and this one with it; what that one said tells why"
     error, where = _unwrap(error)
     if isinstance(error, BUGS):
         return None

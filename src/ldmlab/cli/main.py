@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
-from ldmlab.cli.errors import EndedError, explain
+from ldmlab.cli.errors import EndedError, explain, is_lost_rank
 from ldmlab.ranks import slurm_job
 from ldmlab.training.signals import STOP, Stopped
 
@@ -55,11 +55,22 @@ def _manual(command: str, *words: str) -> str:
 
 
 def _report(error: BaseException) -> int:
+    """Tell the user, end or leave what else there is of a job, and return the exit code."""
+    stop = error if isinstance(error, Stopped) else STOP.asked() if is_lost_rank(error) else None
+    if stop is not None:  # or the others have heeded what was asked for already
+        print(f"ldmlab: {stop}", file=sys.stderr)
+        _go_on_later(stop)
+        return stop.code
+    from ldmlab.cli.together import end_together, let_the_first_tell
+
+    let_the_first_tell()
+    code = _tell(error)
+    end_together()
+    return code
+
+
+def _tell(error: BaseException) -> int:
     """Tell the user, and return the exit code."""
-    if isinstance(error, Stopped):
-        print(f"ldmlab: {error}", file=sys.stderr)
-        _go_on_later(error)
-        return error.code
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         print("ldmlab: interrupted", file=sys.stderr)
         return 130

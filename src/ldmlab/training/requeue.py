@@ -63,6 +63,12 @@ class SlurmJob:
             time.sleep(PATIENCE)
         return refused
 
+    def end_step(self) -> None:
+        """End all tasks that srun started with this one, wherever they wait, and this one with them."""
+        step = os.environ.get("SLURM_STEP_ID", "")
+        if step.isdecimal():
+            _run("scancel", "--signal=KILL", f"{self.name}.{step}")
+
     def fate(self) -> Fate:
         """What SLURM is about to do with the job; its state is COMPLETING whether it was cancelled or queued again."""
         shown = self._shown()
@@ -74,17 +80,17 @@ class SlurmJob:
         return self._shown().get("Reason") == "TimeLimit"
 
     def _shown(self) -> dict[str, str]:
-        return dict(re.findall(r"(\w+)=(\S*)", _scontrol("show", "job", "-o", self.name)[1]))
+        return dict(re.findall(r"(\w+)=(\S*)", _run("scontrol", "show", "job", "-o", self.name)[1]))
 
     def _requeue(self) -> str | None:
-        code, said = _scontrol("requeue", self.name)
+        code, said = _run("scontrol", "requeue", self.name)
         return None if code == 0 else f"SLURM does not queue job {self.name} again: {said or 'scontrol failed'}"
 
 
-def _scontrol(*words: str) -> tuple[int, str]:
-    """Its exit code, and what it says."""
+def _run(*words: str) -> tuple[int, str]:
+    """The exit code of one of SLURM's programs, and what it says."""
     try:
-        done = subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, f"scontrol: {error}"
+        return 1, f"{words[0]}: {error}"
     return done.returncode, (done.stdout or done.stderr).strip()

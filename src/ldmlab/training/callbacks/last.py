@@ -95,7 +95,7 @@ class LastCheckpoint(Checkpoint):
         self._saved = trainer.global_step
         if not is_dev_run(trainer):
             trainer.save_checkpoint(self.path or Path(trainer.default_root_dir) / CHECKPOINT, weights_only=False)
-        if self.asked() is not None:
+        if self._stop is not None:
             trainer.strategy.checkpoint_io.teardown()  # what is written in the background, before anything ends
 
     def _agree(self) -> None:
