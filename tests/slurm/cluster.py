@@ -135,10 +135,14 @@ class Cluster:
         """Start a node's slurmd."""
         self.ask("slurmd", "-N", node)
 
-    def kill_node(self, node: str) -> None:
-        """Kill a node's slurmd and all that it started there, as when it loses power."""
+    def kill_slurmd(self, node: str) -> None:
+        """Kill a node's slurmd alone: what it has started runs on, and nobody knows of it."""
         self._kill(node, signal.SIGKILL)
-        for process in self._processes_of(node):
+
+    def kill_node(self, node: str, job: str) -> None:
+        """Kill a node's slurmd and all that it has started of a job, as when it loses power."""
+        self.kill_slurmd(node)
+        for process in _of_job(job, node):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
 
@@ -186,16 +190,28 @@ class Cluster:
             if number == signal.SIGKILL:
                 path.unlink()
 
-    def _processes_of(self, node: str) -> list[int]:
-        """Of this cluster, by the name of the node in their environment or command line."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError, ValueError):
-                environment = (entry / "environ").read_bytes()
-                here = f"SLURM_CONF={self.config}".encode() in environment
-                if here and f"SLURMD_NODENAME={node}\0".encode() in environment:
-                    found.append(int(entry.name))
-        return found
+
+def _of_job(job: str, node: str) -> list[int]:
+    """The processes of a job on a node: slurmstepds first, which would tell of the death of what they have started."""
+    keepers, tasks = [], []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if (entry / "cmdline").read_bytes().startswith(f"slurmstepd: [{job}.".encode()):
+                children = _children(int(entry.name))
+                if any(f"SLURMD_NODENAME={node}\0".encode() in _environment(each) for each in children):
+                    keepers.append(int(entry.name))
+                    tasks += children
+    return [*keepers, *tasks]
+
+
+def _environment(process: int) -> bytes:
+    return Path(f"/proc/{process}/environ").read_bytes()
+
+
+def _children(process: int) -> list[int]:
+    """All processes under one."""
+    own = [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [*own, *(each for child in own for each in _children(child))]
 
 
 def wait_until(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:

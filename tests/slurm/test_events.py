@@ -77,7 +77,7 @@ def test_time_limit(kind: Kind, training: Training, whole: Whole, cluster: Clust
 def test_killed(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
     """SIGKILL, as when memory runs out. Nothing could be saved: the steps since the last checkpoint are done again."""
     job = training("killed", kind).submit().reach(HERE)
-    cluster.ask("scancel", "--signal=KILL", *([] if kind.srun else ["--batch"]), job.number)
+    cluster.ask("scancel", "--signal=KILL", *([f"{job.number}.0"] if kind.srun else ["--batch", job.number]))
     job.end("FAILED")
     cluster.ask("scontrol", "requeue", job.number)
     require_same(job.end(), whole(kind), again=EVERY)
@@ -87,7 +87,7 @@ def test_killed_node(kind: Kind, training: Training, whole: Whole, cluster: Clus
     """SLURM itself queues such a job again, once it misses the node."""
     job = training("node", kind).submit().reach(HERE)
     node = cluster.job(job.number)["BatchHost"]
-    cluster.kill_node(node)
+    cluster.kill_node(node, job.number)
     try:
         require_same(job.end(), whole(kind), again=EVERY)
     finally:

@@ -12,7 +12,7 @@ from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
 from ldmlab.cli.errors import EndedError, explain, is_lost_rank
-from ldmlab.ranks import slurm_job
+from ldmlab.ranks import is_first, slurm_job
 from ldmlab.training.signals import STOP, Stopped
 
 HELP = {"-h", "--help"}
@@ -58,7 +58,8 @@ def _report(error: BaseException) -> int:
     """Tell the user, end or leave what else there is of a job, and return the exit code."""
     stop = error if isinstance(error, Stopped) else STOP.asked() if is_lost_rank(error) else None
     if stop is not None:  # or the others have heeded what was asked for already
-        print(f"ldmlab: {stop}", file=sys.stderr)
+        if is_first():
+            print(f"ldmlab: {stop}", file=sys.stderr)
         _go_on_later(stop)
         return stop.code
     from ldmlab.cli.together import end_together, let_the_first_tell

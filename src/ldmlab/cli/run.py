@@ -211,6 +211,7 @@ def run_here(name: str, command: Command, config: DictConfig) -> float | None:
     with ExitStack() as held:
         if not is_first():
             held.enter_context(silent())
+            held.enter_context(told_by_others(Path(config.output_dir), name, told_error))
         elif HydraConfig.get().output_subdir is not None:  # a command that keeps a record in its folder
             held.enter_context(telling(Path(config.output_dir), name, told_error))
         if command.resumes:

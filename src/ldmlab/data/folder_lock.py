@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ldmlab.ranks import slurm_job
+
 log = logging.getLogger(__name__)
 
 NAME = ".lock"
@@ -32,7 +34,8 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
 
     The lock is the system's (`flock`), on a file that says who has it; it ends with its process, however that ends.
     Some network file systems keep such locks to one host. So a file that a writer on another host left behind is
-    watched for a while: a living writer touches it every few seconds.
+    watched for a while: a living writer touches it every few seconds. A job that SLURM has queued again, because a node
+    did not answer, waits until its earlier start has ended there.
 
     Args:
         folder: it; made if need be.
@@ -48,6 +51,7 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
     beating = threading.Thread(target=_beat, args=(descriptor, done), daemon=True)
     try:
         me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        me |= {"job": slurm_job()}
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(me).encode(), 0)
         beating.start()
@@ -61,25 +65,42 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
 
 
 def _acquire(path: Path, what: str) -> int:
+    waits = False
     while True:
         descriptor = _open(path, what)
         try:
-            content = os.pread(descriptor, 4096, 0)
-            if content.strip(b"\0") and not content.startswith(BEGIN):  # zeros are what a lost disk leaves
-                raise ValueError(_not_ours(path, what))
-            locked, owner = _flock(descriptor), _owner(content)
-            blocks = locked is None
-            if owner is not None and not blocks and (locked is False or owner["host"] != socket.gethostname()):
-                log.warning("%s: watching for %.0f s whether %s still writes there", what, PATIENCE, _named(owner))
-                blocks = _is_alive(path)
-            if blocks:
+            owner, blocks = _look(descriptor, path, what)
+            if blocks and not _is_earlier_start(owner):
                 raise ValueError(f"{what}: {_told(owner, path)}")
-            if _is_still(path, descriptor):
+            if not blocks and _is_still(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last writer took it away before it was locked
+        os.close(descriptor)  # its last writer took it away before it was locked, or is to be waited for
+        if blocks and owner is not None and not waits:
+            log.warning("%s: waits until %s, an earlier start of this job, has ended", what, _named(owner))
+        waits = blocks
+        time.sleep(1.0 if blocks else 0.0)
+
+
+def _look(descriptor: int, path: Path, what: str) -> tuple[dict[str, Any] | None, bool]:
+    """Lock the file, and say who had it, and whether that one has it still."""
+    content = os.pread(descriptor, 4096, 0)
+    if content.strip(b"\0") and not content.startswith(BEGIN):  # zeros are what a lost disk leaves
+        raise ValueError(_not_ours(path, what))
+    locked, owner = _flock(descriptor), _owner(content)
+    blocks = locked is None
+    if owner is not None and not blocks and (locked is False or owner["host"] != socket.gethostname()):
+        log.warning("%s: watching for %.0f s whether %s still writes there", what, PATIENCE, _named(owner))
+        blocks = _is_alive(path)
+    return owner, blocks
+
+
+def _is_earlier_start(owner: dict[str, Any] | None) -> bool:
+    """Whether the writer is of the job of this process, which was queued again since."""
+    again = os.environ.get("SLURM_RESTART_COUNT", "0") not in ("", "0")
+    return again and owner is not None and owner["job"] is not None and owner["job"] == slurm_job()
 
 
 def _open(path: Path, what: str) -> int:
@@ -109,7 +130,8 @@ def _owner(content: bytes) -> dict[str, Any] | None:
         host, pid, since = str(owner["host"]), int(owner["pid"]), str(owner["since"])
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
-    return {"host": host, "pid": pid, "since": since} if (host + since).isprintable() else None
+    job = owner.get("job")
+    return {"host": host, "pid": pid, "since": since, "job": job} if (host + since).isprintable() else None
 
 
 def _is_alive(path: Path) -> bool:
