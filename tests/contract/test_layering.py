@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[2] / "src/ldmlab"
 
 MODELS = {
     *("attention", "diffusion", "backbones", "adapters", "autoencoders", "conditioners", "guidance", "samplers"),
-    *("compiling", "precision", "types"),
+    *("compiling", "draws", "precision", "reduction", "types"),
 }
 TABLE = SOURCE.parents[1] / "docs/architecture.md"
 """Its rows say what each room may import."""

@@ -291,7 +291,9 @@ class Alone:
     """What a module asks of its trainer in a step."""
 
     def __init__(self, module: Any) -> None:
-        self.global_step = 0
+        self.global_step = self.global_rank = 0
+        self.world_size = 1
+        self.fit_loop = None
         self.lr_scheduler_configs: list[Any] = []
         self.current_epoch, self.is_last_batch = 0, False
         self.precision_plugin = SimpleNamespace(

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.blocks import Decoder, Encoder
+from ldmlab.draws import Draws
 
 
 class Posterior(Protocol):
@@ -28,8 +29,8 @@ class Posterior(Protocol):
     def std(self) -> Float[Tensor, "B C H W"]:
         """Standard deviation of every raw latent; 0 where the encoder is sure."""
 
-    def sample(self) -> Float[Tensor, "B C H W"]:
-        """Draw raw latents from the distribution."""
+    def sample(self, draws: Draws | None = None) -> Float[Tensor, "B C H W"]:
+        """Draw raw latents from the distribution; from PyTorch's own generator if no `draws` are given."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,12 @@ class Autoencoder(nn.Module, ABC):
         self.register_buffer("latent_std", torch.ones(latent_channels))
 
     @abstractmethod
-    def forward(self, images: Float[Tensor, "B 3 fH fW"]) -> Reconstruction:
+    def forward(self, images: Float[Tensor, "B 3 fH fW"], draws: Draws | None = None) -> Reconstruction:
         """The pass that training takes, with its noise or its gradient's detours.
+
+        Args:
+            images: in [-1, 1].
+            draws: for them, of whatever is random; from PyTorch's own generator if not given.
 
         Raises:
             ValueError: the factor does not divide the images' sides.

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ldmlab.draws import Draws
 from ldmlab.precision import exact_arithmetic
+from ldmlab.reduction import sum_over_ranks
 
 USE_WINDOW = 100
 """Batches that the average use of a code reaches back, and after which an unused code counts as dead."""
@@ -78,11 +79,16 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("frequency", torch.zeros(count))
         self.register_buffer("idle", torch.zeros(count, dtype=torch.long))
 
-    def forward(self, latents: Float[Tensor, "B C H W"]) -> Quantized:
-        """Quantise with the straight-through gradient (section 3.2) and the loss of equation 3, with means."""
+    def forward(self, latents: Float[Tensor, "B C H W"], draws: Draws | None = None) -> Quantized:
+        """Quantise with the straight-through gradient (section 3.2) and the loss of equation 3, with means.
+
+        Args:
+            latents: before quantisation.
+            draws: for them, of what dead codes become; from PyTorch's own generator if not given.
+        """
         latents = latents.float()
         if self.training and self.restart_after is not None:
-            self._restart(latents, self.restart_after)
+            self._restart(latents, self.restart_after, draws or Draws(len(latents)))
         codes = self.nearest(latents)
         if self.training:
             self._count(codes)
@@ -115,33 +121,30 @@ class VectorQuantizer(nn.Module):
         numbers = codes.flatten()
         use = self.idle.new_zeros(len(self.codes), dtype=torch.float32)
         use.index_add_(0, numbers, torch.ones_like(numbers, dtype=torch.float32))
-        if _several_processes():
-            dist.all_reduce(use)
+        use = sum_over_ranks(use)
         self.frequency.lerp_(use / use.sum(), 1 / USE_WINDOW)
         self.idle.add_(1).masked_fill_(use > 0, 0)
 
     @torch.no_grad()
-    def _restart(self, latents: Float[Tensor, "B C H W"], after: int) -> None:
-        """Give vectors of the batch to codes without use for `after` batches.
+    def _restart(self, latents: Float[Tensor, "B C H W"], after: int, draws: Draws) -> None:
+        """Give vectors of the whole batch to codes without use for `after` batches.
 
         Without asking the device how many are dead, unless it is the CPU: each code is given a vector in case.
         """
         vectors, dead = _vectors(latents), self.idle >= after
         if dead.device.type == "cpu" and not bool(dead.any()):
             return  # nothing is drawn
-        place = dead.cumsum(0) - 1
-        dead = dead & (place < len(vectors))
-        order = torch.randperm(len(vectors), device=vectors.device)
-        chosen = vectors[order[place.clamp(0, len(vectors) - 1)]].to(self.codes.dtype)
-        if _several_processes():
-            dist.broadcast(chosen, 0)
+        each = len(vectors) // len(latents)  # of a sample
+        place, total = dead.cumsum(0) - 1, draws.total * each
+        dead = dead & (place < total)
+        order = torch.randperm(total, device=vectors.device, generator=draws.generator)
+        own = order[place.clamp(0, total - 1)] - each * (draws.rows.start or 0)
+        here = (own >= 0) & (own < len(vectors))
+        chosen = torch.where(here[:, None], vectors[own.clamp(0, len(vectors) - 1)], 0)
+        chosen = sum_over_ranks(chosen).to(self.codes.dtype)
         self.codes.copy_(torch.where(dead[:, None], chosen, self.codes))
         self.idle.masked_fill_(dead, 0)
 
 
 def _vectors(latents: Float[Tensor, "B C H W"]) -> Float[Tensor, "N C"]:
     return latents.movedim(1, -1).flatten(0, -2)
-
-
-def _several_processes() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

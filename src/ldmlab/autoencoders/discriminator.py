@@ -7,7 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.autoencoders.batch_norm import BatchNorm
 from ldmlab.precision import at_least_fp32
+from ldmlab.reduction import mean_over_ranks
 
 
 class PatchDiscriminator(nn.Module):
@@ -27,7 +29,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if layer < layers else 1
             modules += [
                 nn.Conv2d(features, out, 4, stride=stride, padding=1, bias=False),
-                nn.BatchNorm2d(out),
+                BatchNorm(out),
                 nn.LeakyReLU(0.2),
             ]
             features = out
@@ -64,7 +66,7 @@ def adaptive_weight(
             overflow, the weight is 0.
     """
     reconstruction_norm, adversarial_norm = (
-        torch.autograd.grad(scale * loss, last_layer, retain_graph=True)[0].norm() / scale
+        mean_over_ranks(torch.autograd.grad(scale * loss, last_layer, retain_graph=True)[0]).norm() / scale
         for loss in (reconstruction, adversarial)
     )
     weight = reconstruction_norm / (adversarial_norm + 1e-4)

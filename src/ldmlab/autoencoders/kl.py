@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.blocks import Decoder, Encoder
+from ldmlab.draws import Draws
 from ldmlab.precision import at_least_fp32
 
 
@@ -29,9 +30,10 @@ class DiagonalGaussian:
         """Standard deviation of every raw latent."""
         return (0.5 * self.log_variance).exp()
 
-    def sample(self) -> Float[Tensor, "B C H W"]:
+    def sample(self, draws: Draws | None = None) -> Float[Tensor, "B C H W"]:
         """Draw raw latents, as mean + std z with z ~ N(0, 1), so that gradients reach both."""
-        return self.mean + self.std * torch.randn_like(self.mean)
+        noise = torch.randn_like(self.mean) if draws is None else draws.randn_like(self.mean)
+        return self.mean + self.std * noise
 
     def kl(self) -> Float[Tensor, " B"]:
         """KL divergence from N(0, 1) in nats, summed over a sample's latents."""
@@ -74,10 +76,10 @@ class AutoencoderKL(Autoencoder):
         self.from_latents = nn.Conv2d(latent_channels, latent_channels, 1)
         self.decoder = Decoder(*common, latent_channels, *rest)
 
-    def forward(self, images: Float[Tensor, "B 3 fH fW"]) -> Reconstruction:
+    def forward(self, images: Float[Tensor, "B 3 fH fW"], draws: Draws | None = None) -> Reconstruction:
         """Reconstruct from a draw; the term "kl" is the divergence from N(0, 1), averaged over the batch."""
         posterior = self.posterior(images)
-        return Reconstruction(self.reconstruct(posterior.sample()), posterior, {"kl": posterior.kl().mean()})
+        return Reconstruction(self.reconstruct(posterior.sample(draws)), posterior, {"kl": posterior.kl().mean()})
 
     def posterior(self, images: Float[Tensor, "B 3 fH fW"]) -> DiagonalGaussian:
         """The distribution of raw latents given images in [-1, 1].

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.autoencoders.base import Posterior
+from ldmlab.reduction import mean_over_ranks
 
 
 class RunningStatistics(nn.Module):
@@ -37,8 +38,10 @@ class RunningStatistics(nn.Module):
         self.batches += 1
         weight = 1 / self.batches.clamp(max=self.window).double()
         mean, std = raw.mean.double(), raw.std.double()
-        self.first_moment.lerp_(mean.mean(dim=(0, 2, 3)), weight)
-        self.second_moment.lerp_((mean.square() + std.square()).mean(dim=(0, 2, 3)), weight)
+        moments = torch.stack([mean, mean.square() + std.square()]).mean(dim=(1, 3, 4))
+        first, second = mean_over_ranks(moments)
+        self.first_moment.lerp_(first, weight)
+        self.second_moment.lerp_(second, weight)
 
     def result(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
         """Mean and standard deviation of every channel, over the batches so far."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.blocks import Decoder, Encoder
 from ldmlab.autoencoders.codebook import VectorQuantizer, perplexity
+from ldmlab.draws import Draws
 from ldmlab.precision import at_least_fp32
 
 
@@ -30,7 +31,7 @@ class PointPosterior:
         """0 for every latent."""
         return torch.zeros_like(self.mean)
 
-    def sample(self) -> Float[Tensor, "B C H W"]:
+    def sample(self, draws: Draws | None = None) -> Float[Tensor, "B C H W"]:
         """The latents themselves, which is all that can be drawn."""
         return self.mean
 
@@ -75,10 +76,10 @@ class AutoencoderVQ(Autoencoder):
         self.from_latents = nn.Conv2d(latent_channels, inner, 1)
         self.decoder = Decoder(*common)
 
-    def forward(self, images: Float[Tensor, "B 3 fH fW"]) -> Reconstruction:
+    def forward(self, images: Float[Tensor, "B 3 fH fW"], draws: Draws | None = None) -> Reconstruction:
         """Reconstruct with a straight-through gradient; the term "codebook" is the mean over latents."""
         posterior = self.posterior(images)
-        quantized = self.codebook(posterior.mean)
+        quantized = self.codebook(posterior.mean, draws)
         figures = {"perplexity": perplexity(self.codebook.frequency), "dead_codes": self.codebook.dead.float()}
         return Reconstruction(self._render(quantized.latents), posterior, {"codebook": quantized.loss}, figures)
 

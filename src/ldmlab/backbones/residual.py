@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ldmlab.backbones.dropout import Dropout
+
 Resample = Literal["down", "up"]
 
 
@@ -57,7 +59,7 @@ class ResidualBlock(nn.Module):
         self.out = nn.Sequential(
             group_norm(out_channels),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.skip = nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)

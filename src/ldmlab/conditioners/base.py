@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ldmlab.conditioners.words import PromptWords
+from ldmlab.draws import Draws
 from ldmlab.types import Conditioning
 
 
@@ -98,8 +99,13 @@ class Conditioner(nn.Module, ABC):
             grid: side of the square latent grid.
         """
 
-    def complete(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Mapping[str, Any]:
-        """A batch of data with what users give and data lack, drawn at random; nothing by default."""
+    def complete(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Mapping[str, Any]:
+        """A batch of data with what users give and data lack, drawn at random; nothing by default.
+
+        Args:
+            batch: of data.
+            draws: for its samples; from PyTorch's own generator if not given.
+        """
         return batch
 
     def batch(self, prompts: Sequence[str]) -> dict[str, Any]:
@@ -118,11 +124,18 @@ class Conditioner(nn.Module, ABC):
         """
         raise ValueError(f"conditioner {type(self).__name__}: reads no words, so there are no words to edit")
 
-    def drop(self, cond: Conditioning, p: float, count: int) -> Conditioning:
-        """Put `null_beside` in the place of each of `count` samples with probability p, in all fields together."""
+    def drop(self, cond: Conditioning, p: float, count: int, draws: Draws | None = None) -> Conditioning:
+        """Put `null_beside` in the place of each of `count` samples with probability p, in all fields together.
+
+        Args:
+            cond: of these samples.
+            p: in [0, 1].
+            count: of samples.
+            draws: for them; from PyTorch's own generator if not given.
+        """
         if p == 0:
             return cond
-        keep = torch.rand(count, device=self.device()) >= p
+        keep = (draws or Draws(count)).rand(device=self.device()) >= p
         return cond.where(keep, self.null_beside(cond, count))
 
     def prepare(self, captions: Captions) -> None:

@@ -18,6 +18,7 @@ from ldmlab.conditioners.base import Captions, Conditioner, LatentSpace
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.pixels import signed
 from ldmlab.conditioners.words import PromptWords
+from ldmlab.draws import Draws
 from ldmlab.types import Conditioning
 
 
@@ -171,6 +172,6 @@ def complete_each(conditioner: Conditioner, batch: Mapping[str, Any], seeds: Seq
     rows = []
     for row, seed in enumerate(seeds):
         one = {key: values[row : row + 1] for key, values in batch.items()}
-        rows.append(conditioner.complete(one, torch.Generator().manual_seed(seed)))
+        rows.append(conditioner.complete(one, Draws(1, generator=torch.Generator().manual_seed(seed))))
     added = {key: torch.cat([row[key] for row in rows]) for key in rows[0] if key not in batch}
     return {**batch, **added}

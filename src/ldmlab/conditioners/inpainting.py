@@ -18,6 +18,7 @@ from ldmlab.conditioners.base import Conditioner, LatentSpace
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.conditioners.masks import random_masks
 from ldmlab.conditioners.pixels import as_bytes, batch_tensor
+from ldmlab.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Inpainting(ImageConditioner):
         """Cc = C + 1: the latents of the masked picture, and the mask."""
         return space.latent_channels + 1
 
-    def complete(self, batch: Mapping[str, Any], generator: torch.Generator | None = None) -> Mapping[str, Any]:
+    def complete(self, batch: Mapping[str, Any], draws: Draws | None = None) -> Mapping[str, Any]:
         """The batch with random masks where it has none, drawn by `random_masks`."""
         if "masks" in batch:
             return batch
         images = batch_tensor(batch, "images", "inpainting", self.device())
         count, _, height, width = images.shape
-        return {**batch, "masks": random_masks(count, height, width, generator, images.device)}
+        return {**batch, "masks": random_masks(draws or Draws(count), height, width, images.device)}
 
     @torch.no_grad()
     def concat(self, batch: Mapping[str, Any]) -> Float[Tensor, "B Cc H W"]:

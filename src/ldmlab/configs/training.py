@@ -127,6 +127,7 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -
         optimizer=build_optimizer(cfg.optimizer),
         learning_rate=build_learning_rate(cfg.scheduler),
         model_config=config,
+        seed=cfg.seed,
     )
     return training
 
@@ -140,6 +141,7 @@ def _latent_diffusion(cfg: DictConfig, data: ShardDataModule, beginning: Beginni
         learning_rate=build_learning_rate(cfg.scheduler),
         timestep_sampling=instantiate(cfg.timestep_sampling),
         model_config=config,
+        seed=cfg.seed,
     )
     return training
 

@@ -7,13 +7,15 @@ Random bits: Philox 4x32-10 keyed by (seed, epoch) (Salmon et al. 2011, "Paralle
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+
+from ldmlab.ranks import ALONE, Ranks
 
 BLOCK = 64
 WINDOW = 64 * BLOCK
@@ -154,12 +156,46 @@ def leave_signals(worker: int) -> None:
         signal.signal(number, lambda *_: None)
 
 
+class FixedLoader(DataLoader[Any]):
+    """DataLoader whose last batch says how many samples at its end are there to fill it up alone.
+
+    Attributes:
+        fillers: how many; where there are any, they are `batch["fillers"]` of the last batch.
+    """
+
+    fillers = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for number, batch in enumerate(super().__iter__(), 1):
+            yield {**batch, "fillers": self.fillers} if self.fillers and number == len(self) else batch
+
+
 def fixed_loader(
-    dataset: Dataset[Any], collate_fn: Callable[[Any], Any], batch_size: int, num_workers: int, pin_memory: bool
-) -> DataLoader[Any]:
-    """Return a loader in the dataset's order, once through, that leaves the global random state alone."""
-    return DataLoader(
-        dataset,
+    dataset: Dataset[Any],
+    collate_fn: Callable[[Any], Any],
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool,
+    rows: Sequence[int] | None = None,
+    ranks: Ranks = ALONE,
+) -> FixedLoader:
+    """Return a loader in the dataset's order, once through, that leaves the global random state alone.
+
+    Args:
+        dataset: a sample a number.
+        collate_fn: makes a batch of samples.
+        batch_size: samples in a batch of this process.
+        num_workers: processes that read.
+        pin_memory: for a GPU.
+        rows: the samples; all if not given.
+        ranks: of which each has every `world`-th sample, and equally many: where they do not come out even, one that is
+            short of a sample repeats one as a filler, which is not to be counted.
+    """
+    rows = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
+    own = list(ranks.share(rows))
+    fillers = -(-len(rows) // ranks.world) - len(own)
+    loader = FixedLoader(
+        Subset(dataset, own + list(rows[:fillers])),
         batch_size=batch_size,
         collate_fn=collate_fn,
         num_workers=num_workers,
@@ -167,3 +203,5 @@ def fixed_loader(
         generator=torch.Generator().manual_seed(0),
         worker_init_fn=leave_signals,
     )
+    loader.fillers = fillers
+    return loader

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, fixed_loader
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
@@ -24,6 +24,7 @@ from ldmlab.data.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.data.shard_folder import Progress as ShardProgress
 from ldmlab.data.shard_folder import find_shards
+from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,13 @@ class ShardDataModule(LightningDataModule):
         """The held-out images. ValueError where there are none."""
         return self._read(require_heldout(self.heldout_path))
 
+    def require_shares(self, world: int) -> None:
+        """Raise ValueError where so many processes do not divide a batch."""
+        if self.batch_size % world:
+            raise ValueError(
+                f"data.batch_size={self.batch_size}: {world} processes do not divide it; give a multiple of {world}"
+            )
+
     def require_shards(self) -> None:
         """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""
         find_shards(train_folder(self.path))
@@ -112,6 +120,7 @@ class ShardDataModule(LightningDataModule):
         batch_size: int = 64,
         progress: Progress = iter,
         keep_images: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Train and validate on cached latents from now on: batches have `moments` in place of `images`.
 
@@ -122,6 +131,7 @@ class ShardDataModule(LightningDataModule):
             batch_size: images a call of `moments`.
             progress: wraps each iteration over the batches, as a progress bar does.
             keep_images: batches have `images` beside `moments`.
+            ranks: the place of this process among those of the run, which share the work.
         """
         splits = {"train": self._seen_in_training()}
         if self.heldout_path.is_dir():
@@ -130,7 +140,7 @@ class ShardDataModule(LightningDataModule):
             size = f"{self.image_size}-mirrored" if isinstance(dataset, WithMirrorImages) else self.image_size
             path = (folder or dataset.index.root) / f"latents-{split}-{size}-{fingerprint[:12]}.safetensors"
             self._latents[split] = build_latent_cache(
-                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress, keep_images
+                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress, keep_images, ranks
             )
 
     def train_dataloader(self) -> ResumableLoader:
@@ -147,13 +157,14 @@ class ShardDataModule(LightningDataModule):
         if not self.val_samples or not self.heldout_path.is_dir():
             return []
         if latents := self._latents.get("heldout"):
-            share = self._share(latents, self.val_samples)
-            return fixed_loader(share, as_is, self._share_size(), 0, self._pin_memory())
-        return self._image_loader(self.val_samples)
+            return self._validation_loader(latents, as_is, 0)
+        return self._validation_loader(self.heldout_set, collate, self.num_workers)
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return all held-out images in order."""
-        return self._image_loader(len(self.heldout_set))
+        rank, world = self._rank_and_world()
+        rows = range(rank, len(self.heldout_set), world)
+        return fixed_loader(self.heldout_set, collate, self._share_size(), self.num_workers, self._pin_memory(), rows)
 
     def state_dict(self) -> Facts:
         """Return the number of finished training batches, and what they depend on."""
@@ -200,14 +211,10 @@ class ShardDataModule(LightningDataModule):
         """Batches of an epoch of training."""
         return len(self.train_set) // self.batch_size
 
-    def _image_loader(self, count: int) -> DataLoader[Any]:
-        share = self._share(self.heldout_set, count)
-        return fixed_loader(share, collate, self._share_size(), self.num_workers, self._pin_memory())
-
-    def _share(self, dataset: Dataset[Any], count: int) -> Subset[Any]:
-        """Return this rank's every `world`-th of the first `count` samples: none twice, so that no mean is biased."""
-        rank, world = self._rank_and_world()
-        return Subset(dataset, range(rank, min(count, len(self.heldout_set)), world))
+    def _validation_loader(self, dataset: Dataset[Any], collate_fn: Any, num_workers: int) -> DataLoader[Any]:
+        """Return a loader of this rank's every `world`-th sample, with equally many batches on each."""
+        rows, ranks = range(min(self.val_samples, len(self.heldout_set))), Ranks(*self._rank_and_world())
+        return fixed_loader(dataset, collate_fn, self._share_size(), num_workers, self._pin_memory(), rows, ranks)
 
     def _share_size(self) -> int:
         return max(1, self.batch_size // self._rank_and_world()[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -21,6 +22,7 @@ from ldmlab.data.json_keys import columns_of
 from ldmlab.data.mirror_images import WithMirrorImages
 from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
+from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 NAMES = ("mean", "std", "rows")
@@ -100,12 +102,14 @@ def build_latent_cache(
     num_workers: int = 0,
     progress: Progress = iter,
     keep_images: bool = False,
+    ranks: Ranks = ALONE,
 ) -> CachedLatents:
     """Load the moments of a dataset from `path`, or compute and store them there.
 
     The file holds `mean` and `std` (N, C, H, W) float16 and `rows` (N,). It is used again if the dataset's
     fingerprint, the image size and the autoencoder's are the same. Where it cannot be written the moments stay in
-    memory and a warning is logged.
+    memory and a warning is logged. Processes share the work by whole batches; each gets all moments, and the first one
+    writes them.
 
     Args:
         dataset: the images.
@@ -116,6 +120,7 @@ def build_latent_cache(
         num_workers: processes that decode images.
         progress: wraps the iteration over the batches, as a progress bar does.
         keep_images: give the images too.
+        ranks: the place of this process among those that build the same cache together.
 
     Raises:
         ValueError: the moments are not finite in float16.
@@ -123,11 +128,15 @@ def build_latent_cache(
     facts = {"data": dataset.index.fingerprint, "size": str(dataset.image_size), "autoencoder": fingerprint}
     if isinstance(dataset, WithMirrorImages):
         facts["mirrored"] = "true"
-    tensors = _load(path, facts, len(dataset), len(dataset.index))
+    stored = _load(path, facts, len(dataset), len(dataset.index))
+    tensors = stored if all(ranks.gather(stored is not None)) else None
     if tensors is None:
-        loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False)
-        tensors = _encode(progress(loader), moments)
-        _store(path, tensors, facts)
+        batches = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
+        own = list(chain.from_iterable(ranks.share(batches)))
+        loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False, rows=own)
+        tensors = _encode(progress(loader), moments, ranks)
+        if ranks.is_first:
+            _store(path, tensors, facts)
     replaced = int((tensors["rows"] != torch.arange(len(dataset)) % len(dataset.index)).sum())
     if replaced:
         log.warning("%s: %d of its images are corrupt and replaced by others", dataset.index.root, replaced)
@@ -135,17 +144,20 @@ def build_latent_cache(
     return CachedLatents(dataset.index, both, tensors["rows"], dataset if keep_images else None)
 
 
-@torch.no_grad()
-def _encode(batches: Iterable[ImageBatch], moments: Moments) -> dict[str, Tensor]:
-    parts: dict[str, list[Tensor]] = {name: [] for name in NAMES}
-    for batch in batches:
-        mean, std = moments(batch["images"])
-        parts["mean"].append(mean.to("cpu", torch.float16))
-        parts["std"].append(std.to("cpu", torch.float16))
-        parts["rows"].append(torch.tensor(batch["rows"]))
-    tensors = {name: torch.cat(part) for name, part in parts.items()}
+def _encode(batches: Iterable[ImageBatch], moments: Moments, ranks: Ranks) -> dict[str, Tensor]:
+    """The moments of all ranks' batches, of which each has every `world`-th."""
+    encoded, parts = (_encoded(batch, moments) for batch in batches), []
+    while any(found := ranks.gather(next(encoded, None))):
+        parts += [part for part in found if part is not None]
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in NAMES}
     _require_finite(tensors)
     return tensors
+
+
+@torch.no_grad()
+def _encoded(batch: ImageBatch, moments: Moments) -> dict[str, Tensor]:
+    mean, std = (each.to("cpu", torch.float16) for each in moments(batch["images"]))
+    return {"mean": mean, "std": std, "rows": torch.tensor(batch["rows"])}
 
 
 def _load(path: Path, facts: dict[str, str], count: int, samples: int) -> dict[str, Tensor] | None:

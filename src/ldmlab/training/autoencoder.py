@@ -15,7 +15,8 @@ from ldmlab.autoencoders.base import Autoencoder, Reconstruction
 from ldmlab.autoencoders.discriminator import PatchDiscriminator, adaptive_weight, hinge_loss
 from ldmlab.autoencoders.reconstruction import ReconstructionLoss
 from ldmlab.autoencoders.statistics import RunningStatistics
-from ldmlab.training.base import OptimizerFactory, Training
+from ldmlab.reduction import mean_over_ranks, means_over_ranks
+from ldmlab.training.base import OptimizerFactory, Training, counted
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import LearningRate
 from ldmlab.training.precision import loss_scale
@@ -41,7 +42,10 @@ class AutoencoderTraining(Training):
         nan_check_every: losses between two looks whether they are finite, see `Training`.
         model_config: what built the autoencoder, see `Training`.
         decay_vectors: False spares norms and biases the weight decay.
+        seed: of everything that is random in training, see `Training`.
     """
+
+    leaves_parameters_out = True
 
     def __init__(
         self,
@@ -60,8 +64,9 @@ class AutoencoderTraining(Training):
         nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
         decay_vectors: bool = True,
+        seed: int = 0,
     ) -> None:
-        super().__init__(optimizer, learning_rate, nan_check_every, model_config, decay_vectors)
+        super().__init__(optimizer, learning_rate, nan_check_every, model_config, decay_vectors, seed)
         self.automatic_optimization = False
         self.autoencoder = autoencoder.to(memory_format=torch.channels_last)
         self.loss = loss
@@ -79,7 +84,7 @@ class AutoencoderTraining(Training):
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """One step of the autoencoder, then, once it has started, one of the discriminator."""
         images = batch["images"]
-        result = self.autoencoder(images)
+        result = self.autoencoder(images, self.draws(images))
         self.statistics.update(result.posterior)
         discriminator = self.discriminator if self.global_step >= self.discriminator_start else None
         self._step_autoencoder(images, result, discriminator)
@@ -94,7 +99,7 @@ class AutoencoderTraining(Training):
         loss = likelihood + sum(weights[name] * term for name, term in result.terms.items())
         if discriminator is not None:
             loss = loss + self._adversarial_loss(discriminator, likelihood, result)
-        self.watch.note(loss, self.global_step)
+        self.watch.note(mean_over_ranks(loss.detach()), self.global_step)
         optimizer = self._optimizers()[0]
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -103,7 +108,8 @@ class AutoencoderTraining(Training):
         error = (result.images.detach() - images).abs().mean()
         values = {"loss": loss, "l1": error, **result.terms, **result.figures, "log_variance": self.loss.log_variance}
         values["gradient_norm"] = self._gradient_norm
-        self.log_dict({f"train/{k}": v.detach() for k, v in values.items()}, batch_size=len(images))
+        of_all = means_over_ranks({f"train/{name}": value.detach() for name, value in values.items()})
+        self.log_dict(of_all, batch_size=len(images))
 
     def _adversarial_loss(
         self, discriminator: PatchDiscriminator, likelihood: Tensor, result: Reconstruction
@@ -116,18 +122,19 @@ class AutoencoderTraining(Training):
         discriminator.requires_grad_(True)
         last_layer, scale = self.autoencoder.decoder.last_layer, loss_scale(self.trainer, likelihood)
         weight = values * adaptive_weight(likelihood / values, adversarial, last_layer, scale)
-        self.log("train/adversarial", adversarial.detach(), batch_size=len(reconstructions))
+        self.log("train/adversarial", mean_over_ranks(adversarial.detach()), batch_size=len(reconstructions))
         return self.discriminator_weight * weight * adversarial
 
     def _step_discriminator(self, discriminator: PatchDiscriminator, images: Tensor, reconstructions: Tensor) -> None:
         loss = hinge_loss(discriminator(images), discriminator(reconstructions))
-        self.watch.note(loss, self.global_step)
+        of_all = mean_over_ranks(loss.detach())
+        self.watch.note(of_all, self.global_step)
         # Through the precision's step, which unscales, and not Lightning's wrapper, which counts it in global_step.
         optimizer = self._optimizers(use_pl_optimizer=False)[1]
         optimizer.zero_grad()
         self.manual_backward(loss)
         self.trainer.precision_plugin.optimizer_step(optimizer, self, closure=_nothing)
-        self.log("train/discriminator", loss.detach(), batch_size=len(images))
+        self.log("train/discriminator", of_all, batch_size=len(images))
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Measure the autoencoder's gradients, which any scaler has unscaled by now, and clip them."""
@@ -147,11 +154,12 @@ class AutoencoderTraining(Training):
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """PSNR in dB of reconstructions from the posterior's mean, averaged over the images that are not exact."""
         images = batch["images"]
+        images = images[: counted(batch, len(images))]
         reconstructions = self.autoencoder.reconstruct(self.autoencoder.posterior(images).mean)
         error = (reconstructions.clamp(-1, 1) - images).square().flatten(1).mean(dim=1)
         ratios = 10 * torch.log10(4 / error[error != 0])  # a blank image easily comes back exactly
-        if len(ratios):
-            self.log("val/psnr", ratios.mean(), prog_bar=True, batch_size=len(ratios), sync_dist=True)
+        if len(ratios) or self.world > 1:
+            self.log_validation("val/psnr", ratios)
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizers of autoencoder and discriminator, without a state."""

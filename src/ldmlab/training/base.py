@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
+from jaxtyping import Float
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from ldmlab.draws import Draws
 from ldmlab.training.dev_run import run_length
 from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.learning_rate import LearningRate, constant, scheduler_names
 from ldmlab.training.memory_format import keep_kernels, lay_out_states
 from ldmlab.training.optimizers import optimizer_names, parameter_groups
+from ldmlab.training.randomness import finished_batches, step_draws
 
 OptimizerFactory = Callable[[list[Any]], Optimizer]
 
@@ -29,10 +32,14 @@ class Training(L.LightningModule):
         decay_vectors: False spares norms and biases the weight decay.
         nan_check_every: losses between two looks whether they are finite, see `LossWatch`.
         model_config: what built the model, stored in every checkpoint as it is.
+        seed: of everything that is random in training, see `ldmlab.training.randomness`.
 
     Attributes:
         trained_on: the data, see `ldmlab.models.checkpoints.Checkpoint`; stored in every checkpoint as well.
+        leaves_parameters_out: whether a loss may depend on a part of the parameters alone, as ranks have to know.
     """
+
+    leaves_parameters_out = False
 
     def __init__(
         self,
@@ -41,14 +48,31 @@ class Training(L.LightningModule):
         nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
         decay_vectors: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.seed = seed
         self.decay_vectors = decay_vectors
         self.make_optimizer = optimizer
         self.learning_rate = learning_rate or LearningRate()
         self.watch = LossWatch(nan_check_every)
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
+
+    @property
+    def world(self) -> int:
+        """How many ranks train."""
+        return self.trainer.world_size if self._trainer else 1
+
+    def draws(self, samples: Tensor) -> Draws:
+        """The draws for this rank's samples (B, ...) of the batch that is trained on, on their device."""
+        batch = finished_batches(self._trainer)
+        return step_draws(self.seed, batch, len(samples), self.global_rank, self.world, samples.device)
+
+    def log_validation(self, name: str, values: Float[Tensor, " N"]) -> None:
+        """Log the mean over a validation of a figure that each sample has, from this rank's samples of a batch."""
+        mean = values.sum() / max(1, len(values))  # a rank may have none
+        self.log(name, mean, prog_bar=True, batch_size=len(values), sync_dist=True)
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizers without a state; the first is the one whose learning rate changes."""
@@ -122,3 +146,8 @@ class Training(L.LightningModule):
     def _changing(self) -> list[LRScheduler]:
         """The first optimizer's scheduler."""
         return [each.scheduler for each in self.trainer.lr_scheduler_configs[:1]]
+
+
+def counted(batch: Mapping[str, Any], count: int) -> int:
+    """How many of a batch's `count` samples are no fillers, see `ldmlab.data.batch_order.FixedLoader`."""
+    return count - int(batch.get("fillers", 0))

@@ -13,12 +13,16 @@ from torch.optim import Optimizer
 
 from ldmlab.adapters.base import adapter_parameters
 from ldmlab.backbones.checkpointing import Checkpointing
+from ldmlab.backbones.dropout import droppers, give_keys, take_keys
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
+from ldmlab.draws import Draws
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.training.base import OptimizerFactory, Training
+from ldmlab.reduction import mean_over_ranks
+from ldmlab.training.base import OptimizerFactory, Training, counted
 from ldmlab.training.ema import EMA
 from ldmlab.training.gradients import gradient_norm
 from ldmlab.training.learning_rate import LearningRate
+from ldmlab.training.randomness import validation_draws
 from ldmlab.training.strategies.fsdp2 import FSDP2
 from ldmlab.training.strategies.shares import outline
 
@@ -49,6 +53,7 @@ class LatentDiffusionTraining(Training):
         nan_check_every: steps between two looks whether losses are finite, see `Training`.
         model_config: what built the model, see `Training`.
         decay_vectors: False spares norms and biases the weight decay.
+        seed: of everything that is random in training, see `Training`.
 
     Attributes:
         outline: the model without its weights, where each rank holds but a share of these; else None.
@@ -71,8 +76,9 @@ class LatentDiffusionTraining(Training):
         nan_check_every: int = 50,
         model_config: Mapping[str, Any] | None = None,
         decay_vectors: bool = True,
+        seed: int = 0,
     ) -> None:
-        super().__init__(optimizer, learning_rate, nan_check_every, model_config, decay_vectors)
+        super().__init__(optimizer, learning_rate, nan_check_every, model_config, decay_vectors, seed)
         if activation_checkpointing:
             _checkpoint_blocks(model.denoiser.backbone)
         if not 0 <= condition_dropout < 1:
@@ -81,6 +87,8 @@ class LatentDiffusionTraining(Training):
         self.model = model
         self.timestep_sampling = timestep_sampling or Uniform()
         self.condition_dropout = condition_dropout
+        self.leaves_parameters_out = condition_dropout == 0  # those of the null condition
+        self._droppers = droppers(model)
         self.sample_posterior = sample_posterior
         self.ema = EMA(model.named_parameters(), ema_decay)
         self._averaged = ExitStack()
@@ -103,17 +111,27 @@ class LatentDiffusionTraining(Training):
 
     def training_step(self, batch: Mapping[str, Any], batch_index: int) -> Float[Tensor, ""]:
         """The mean loss of a batch."""
-        loss = self._losses(batch, self.timestep_sampling, self.condition_dropout, generator=None).mean()
-        self.watch.note(loss, self.global_step)
-        self.log("train/loss", loss, batch_size=_count(batch))
+        samples = _samples(batch)
+        draws = self.draws(samples)
+        give_keys(self._droppers, draws, samples.device)
+        loss = self._losses(batch, self.timestep_sampling, self.condition_dropout, draws).mean()
+        of_all = mean_over_ranks(loss.detach())
+        self.watch.note(of_all, self.global_step)
+        self.log("train/loss", of_all, batch_size=len(samples))
         return loss
+
+    def on_after_backward(self) -> None:
+        """Keys of dropout are for one pass, and the one that may be made again for its gradient."""
+        take_keys(self._droppers)
 
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """The loss of the averaged weights, with the same noise at every validation."""
-        generator = torch.Generator(self.device).manual_seed(batch_index)
+        samples = _samples(batch)
+        full = self._full_batch() or len(samples)
+        draws = validation_draws(batch_index, len(samples), full, self.global_rank, self.world, samples.device)
         with self.ema.swapped():
-            losses = self._losses(batch, Uniform(), 0.0, generator)
-        self.log("val/loss", losses.mean(), prog_bar=True, batch_size=len(losses), sync_dist=True)
+            losses = self._losses(batch, Uniform(), 0.0, draws)
+        self.log_validation("val/loss", losses[: counted(batch, len(losses))])
 
     def on_validation_epoch_start(self) -> None:
         """Put the averages into a shared model once, as ranks need not have equally many batches."""
@@ -151,29 +169,30 @@ class LatentDiffusionTraining(Training):
         batch: Mapping[str, Any],
         timestep_sampling: TimestepSampling,
         dropout: float,
-        generator: torch.Generator | None,
+        draws: Draws,
     ) -> Float[Tensor, " B"]:
         denoiser, conditioner = self.model.denoiser, self.model.conditioner
-        batch = conditioner.complete(batch, generator)
-        latents = self._latents(batch, generator)
-        cond = conditioner.drop(conditioner(batch), dropout, len(latents))
-        noise = _randn_like(latents, generator)
-        timesteps = timestep_sampling.draw(len(latents), len(denoiser.schedule), latents.device, generator)
+        batch = conditioner.complete(batch, draws)
+        latents = self._latents(batch, draws)
+        cond = conditioner.drop(conditioner(batch), dropout, len(latents), draws)
+        noise = draws.randn_like(latents)
+        drawn = timestep_sampling.draw(draws.total, len(denoiser.schedule), latents.device, draws.generator)
+        timesteps = draws.take(drawn)
         losses = denoiser.loss(latents, noise, timesteps, cond)
         self.losses_at = LossesAt(timesteps, losses.detach(), len(denoiser.schedule))
         return losses
 
     @torch.no_grad()
-    def _latents(self, batch: Mapping[str, Any], generator: torch.Generator | None) -> Float[Tensor, "B C H W"]:
+    def _latents(self, batch: Mapping[str, Any], draws: Draws) -> Float[Tensor, "B C H W"]:
         if "moments" in batch:
             mean, std = batch["moments"].float().chunk(2, dim=1)
         else:
             mean, std = self.model.autoencoder.moments(batch["images"])
-        return mean + std * _randn_like(mean, generator) if self.sample_posterior else mean
+        return mean + std * draws.randn_like(mean) if self.sample_posterior else mean
 
-
-def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
+    def _full_batch(self) -> int | None:
+        """Samples that each rank has of a full batch of validation, if the loader says so."""
+        return getattr(self.trainer.val_dataloaders, "batch_size", None) if self._trainer else None
 
 
 def _checkpoint_blocks(backbone: nn.Module) -> None:
@@ -185,5 +204,6 @@ def _checkpoint_blocks(backbone: nn.Module) -> None:
     backbone.checkpointing = True
 
 
-def _count(batch: Mapping[str, Any]) -> int:
-    return len(batch["moments"] if "moments" in batch else batch["images"])
+def _samples(batch: Mapping[str, Any]) -> Tensor:
+    samples: Tensor = batch["moments"] if "moments" in batch else batch["images"]
+    return samples

@@ -22,6 +22,7 @@ from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL
 from ldmlab.precision import Precision, lay_out
 from ldmlab.progress import track
+from ldmlab.ranks import Ranks
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.base import Training
 from ldmlab.training.callbacks.evaluation import Evaluation
@@ -40,6 +41,7 @@ from ldmlab.training.records import begin_record, end_record
 from ldmlab.training.resume import Start, last_good, require_same_run
 from ldmlab.training.signals import STOP, Stopped
 from ldmlab.training.strategies.fsdp2 import FSDP2
+from ldmlab.training.strategies.processes import join_ranks
 from ldmlab.training.strategies.shares import stages
 from ldmlab.training.suitability import require_suitable, tell_of_foreign_words
 from ldmlab.training.trainer import limit_to_epochs, require_what_training_takes
@@ -125,6 +127,7 @@ def telling_how_to_go_on(folder: Path) -> Iterator[None]:
 def _refuse(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run) -> None:
     """What could not be trained, or not as it should."""
     require_what_training_takes(trainer, module)
+    data.require_shares(trainer.world_size)
     if not is_dev_run(trainer) and not any(isinstance(each, LastCheckpoint) for each in _callbacks(trainer)):
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
     limit_to_epochs(trainer, data.epoch_batches)
@@ -196,7 +199,7 @@ def _called_in_each_step(module: Training, cached: bool, shared: bool) -> list[n
 
 def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, start: Start | None) -> None:
     try:
-        _prepare(trainer, module, data, run)
+        _prepare(trainer, module, data, run, join_ranks(trainer))
         with STOP.deferred():
             trainer.fit(module, data, ckpt_path=None if start is None else start.path)
         if asked := STOP.asked():
@@ -212,20 +215,20 @@ def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, 
         raise ValueError(str(error)) from error
 
 
-def _prepare(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run) -> None:
+def _prepare(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, ranks: Ranks) -> None:
     """What comes before the first step: what takes long comes last."""
     for callback in _callbacks(trainer):
         if isinstance(callback, PictureGrid | Evaluation):
             callback.prepare(trainer, module, data)
     begin_record(trainer, run.folder, run.settings)
     if isinstance(module, LatentDiffusionTraining) and run.cache_latents and not is_dev_run(trainer):
-        _cache_latents(data, module.model, trainer.strategy.root_device)
-    if problems := data.train_set.index.problems:
+        _cache_latents(data, module.model, trainer.strategy.root_device, ranks)
+    if (problems := data.train_set.index.problems) and ranks.is_first:
         write_problems(run.folder / PROBLEMS, problems)
         log.info("every problem of the data is named in %s", run.folder / PROBLEMS)
 
 
-def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.device) -> None:
+def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.device, ranks: Ranks) -> None:
     """A conditioner that reads pictures gets them beside their latents."""
     autoencoder = model.autoencoder.to(device)
 
@@ -235,8 +238,9 @@ def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.
     data.use_latents(
         moments,
         state_sha256(autoencoder),
-        progress=lambda batches: track(batches, "encoding images"),
+        progress=lambda batches: track(batches, "encoding images") if ranks.is_first else batches,
         keep_images=model.conditioner.concat_channels > 0,
+        ranks=ranks,
     )
     autoencoder.to("cpu")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -28,13 +27,11 @@ from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO, BackgroundCheckpointIO
 from ldmlab.training.precision import HalfWeights, precision_plugin, training_precision
 from ldmlab.training.strategies.fsdp2 import FSDP2
+from ldmlab.training.strategies.processes import require_no_mpi, require_ranks, strategy_of
 
 Trainer = L.Trainer
 KINDS: dict[str, type] = {"callbacks": L.Callback, "logger": Logger}
 """What the entries of these groups are."""
-ONE_DEVICE = "ldmlab trains on one device; use trainer.devices=1 and start one process"
-RANKS = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
-"""What launchers of several processes say of their number: torchrun, Slurm, MPI."""
 STEPS = 20_000
 """Of a run whose length nobody says."""
 PROFILERS: dict[str, type[Profiler]] = {
@@ -70,8 +67,8 @@ def make_trainer(
         ValueError: an argument that the Trainer does not take, or that no run here could go on with.
     """
     settings = dict(make.keywords)
-    _require_one_process(settings)
-    lightnings, accelerator = settings.pop("precision", None), settings.get("accelerator", "auto")
+    require_no_mpi()
+    lightnings = settings.pop("precision", None)
     files = BackgroundCheckpointIO() if background else AtomicCheckpointIO()
     plugins = [files, *_listed(settings.pop("plugins", None))]
     callbacks = [*callbacks, *_listed(settings.pop("callbacks", None))]
@@ -83,6 +80,7 @@ def make_trainer(
         "logger": list(loggers) or False,
         "default_root_dir": folder,
         "profiler": _profiler(settings.get("profiler"), folder),
+        "strategy": strategy_of(settings),
         "use_distributed_sampler": False,  # the data have an order of their own
         "enable_checkpointing": any(isinstance(each, Checkpoint) for each in callbacks),
         "enable_progress_bar": any(isinstance(each, ProgressBar) for each in callbacks),
@@ -91,12 +89,8 @@ def make_trainer(
         settings |= _lengths(settings)
         trainer: L.Trainer = make.func(**settings)
     except (TypeError, ValueError, MisconfigurationException) as error:
-        if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", str(error)):
-            advice = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
-            raise ValueError(f"trainer.accelerator={accelerator}: {error}; {advice}") from error
-        raise ValueError(f"trainer: {error}") from error
-    if trainer.world_size > 1:
-        raise ValueError(f"trainer.devices={settings['devices']}: {trainer.world_size} devices; {ONE_DEVICE}")
+        raise _in_one_line(error, settings) from error
+    require_ranks(trainer)
     device = trainer.strategy.root_device
     if not any(isinstance(each, PrecisionPlugin) for each in plugins):
         trainer.strategy.precision_plugin = precision_plugin(*training_precision(precision, lightnings, device))
@@ -194,12 +188,12 @@ def _listed(given: Any) -> list[Any]:
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
-def _require_one_process(settings: dict[str, Any]) -> None:
-    for name in RANKS:
-        if os.environ.get(name, "1").strip() not in ("", "0", "1"):
-            raise ValueError(f"{name}={os.environ[name]}: this is one of several processes; {ONE_DEVICE}")
-    if settings.get("num_nodes", 1) != 1:
-        raise ValueError(f"trainer.num_nodes={settings['num_nodes']}: {ONE_DEVICE}")
-    strategy = settings.get("strategy", "auto")
-    if strategy not in ("auto", "single_device"):
-        raise ValueError(f"trainer.strategy={strategy}: {ONE_DEVICE}, and leave trainer.strategy=auto")
+def _in_one_line(error: Exception, settings: dict[str, Any]) -> ValueError:
+    """What Lightning refuses, by the key that says it."""
+    accelerator, devices, message = settings.get("accelerator", "auto"), settings.get("devices"), str(error)
+    if re.search("You requested|machine only has|`devices`|devices=", message):
+        return ValueError(f"trainer.devices={devices}: {' '.join(message.split())}; ask for devices that are there")
+    if accelerator not in ("auto", "cpu") and re.search("accelerator|backend", message):
+        advice = "use trainer.accelerator=cpu, or auto for the GPU where there is one"
+        return ValueError(f"trainer.accelerator={accelerator}: {message}; {advice}")
+    return ValueError(f"trainer: {message}")

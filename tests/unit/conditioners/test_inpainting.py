@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ldmlab.conditioners.inpainting import Inpainting
 from ldmlab.conditioners.pixels import as_bytes, signed
+from ldmlab.draws import Draws
 
 
 def placed(latents: Any, layout: str = "ldm") -> Inpainting:
@@ -80,8 +81,9 @@ def test_masks_are_drawn_where_there_are_none(latents: Any, images: Tensor, mask
     conditioner = placed(latents)
     given = {"images": signed(images), "masks": masks}
     assert conditioner.complete(given) is given
-    generators = [torch.Generator().manual_seed(seed) for seed in (1, 1, 2)]
-    one, same, other = (conditioner.complete({"images": signed(images)}, g)["masks"] for g in generators)
+    count = len(images)
+    drawn = [Draws(count, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    one, same, other = (conditioner.complete({"images": signed(images)}, each)["masks"] for each in drawn)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     with pytest.raises(ValueError, match="reads 'masks', which the data lacks"):

@@ -199,8 +199,11 @@ def test_ranks_share_the_global_batch_and_the_heldout_samples(folder):
     ranks = [_as_rank(_data(folder, val_samples=7), rank, 2) for rank in range(2)]
     train = [[[int(key) for key in batch["keys"]] for batch in data.train_dataloader()] for data in ranks]
     assert [one + two for one, two in zip(*train, strict=True)] == _stream(EPOCH)
-    val = [[int(key) for batch in data.val_dataloader() for key in batch["keys"]] for data in ranks]
-    assert val == [[500, 502, 504, 506], [501, 503, 505]]
+    val = [
+        [([int(key) for key in batch["keys"]], batch.get("fillers", 0)) for batch in data.val_dataloader()]
+        for data in ranks
+    ]
+    assert val == [[([500, 502], 0), ([504, 506], 0)], [([501, 503], 0), ([505, 500], 1)]]
     predict = [[int(key) for batch in data.predict_dataloader() for key in batch["keys"]] for data in ranks]
     assert sorted(itertools.chain(*predict)) == list(range(500, 509))
 

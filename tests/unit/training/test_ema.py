@@ -14,6 +14,7 @@ from torch import nn
 
 from ldmlab.conditioners.clip import FrozenCLIP
 from ldmlab.diffusion.timestep_sampling import Uniform
+from ldmlab.draws import Draws
 from ldmlab.models.checkpoints import read_checkpoint
 from ldmlab.training.ema import EMA
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
@@ -142,9 +143,14 @@ def test_validation_is_of_the_averages_and_leaves_the_raw_weights(
     batch = batches(1)[0]
     trainer = fit(module, batches(3), validation=[batch])
     after_training = float(trainer.callback_metrics["val/loss"])
-    raw = float(module._losses(batch, Uniform(), 0.0, torch.Generator().manual_seed(0)).mean())
+
+    def loss() -> float:
+        draws = Draws(8, generator=torch.Generator().manual_seed(0))
+        return float(module._losses(batch, Uniform(), 0.0, draws).mean())
+
+    raw = loss()
     with module.ema.swapped():
-        averaged = float(module._losses(batch, Uniform(), 0.0, torch.Generator().manual_seed(0)).mean())
+        averaged = loss()
     assert after_training == pytest.approx(averaged, rel=1e-5)
     assert abs(raw - averaged) > 1e-3 * averaged
 

@@ -18,7 +18,9 @@ from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLines
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.precision import numbers_of
-from ldmlab.training.trainer import RANKS, STEPS, limit_to_epochs, make_trainer, require_what_training_takes
+from ldmlab.training.strategies.ddp import DDP
+from ldmlab.training.strategies.processes import MPI
+from ldmlab.training.trainer import STEPS, limit_to_epochs, make_trainer, require_what_training_takes
 
 SLURM = {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 DEFAULTS = {**yaml.safe_load((conf_dir() / "trainer/default.yaml").read_text()), "accelerator": "cpu"}
@@ -26,7 +28,7 @@ DEFAULTS = {**yaml.safe_load((conf_dir() / "trainer/default.yaml").read_text()),
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*RANKS, *SLURM):
+    for name in (*MPI, *SLURM, *TORCHRUN):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -42,38 +44,35 @@ def trainer(tmp_path: Path) -> Any:
     return make
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"devices": 2},
-        {"devices": "2"},
-        {"num_nodes": 2},
-        {"strategy": "ddp"},
-        {"strategy": "ddp_spawn", "devices": 2},
-        {"strategy": "fsdp"},
-    ],
-    ids=str,
-)
-def test_more_than_one_rank_is_refused_before_anything_is_written(
-    trainer: Any, settings: dict[str, Any], tmp_path: Path
-) -> None:
-    key = next(iter(settings))
-    with pytest.raises(ValueError, match=rf"trainer\.{key}={settings[key]}: .*one device.*trainer\.devices=1"):
+TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "tests", "GROUP_RANK": "0"}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{"devices": 2}, {"devices": "2"}, {"num_nodes": 2}], ids=str)
+def test_processes_that_nobody_has_started(trainer: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^trainer\.devices=\d trainer\.num_nodes=\d: 2 processes have .* `ldmlab train`"
+    ):
         trainer(**settings)
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", RANKS)
-def test_one_of_several_processes_is_refused(trainer: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "2")
-    with pytest.raises(ValueError, match=f"{name}=2: this is one of several processes"):
+def test_as_many_processes_as_devices(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    made = trainer(devices=2)
+    assert (made.world_size, type(made.strategy)) == (2, DDP)
+    with pytest.raises(ValueError, match=r"^trainer\.devices=1 trainer\.num_nodes=1: torchrun started 2 processes"):
         trainer()
+    with pytest.raises(ValueError, match=r"^trainer\.devices=2 trainer\.num_nodes=2: torchrun started 2 processes"):
+        trainer(devices=2, num_nodes=2)
 
 
-def test_all_devices_are_refused_where_there_are_several(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightning.pytorch.accelerators.cpu.CPUAccelerator.auto_device_count", lambda *_: 4)
-    with pytest.raises(ValueError, match=r"trainer\.devices=auto: 4 devices; ldmlab trains on one"):
-        trainer(devices="auto")
+@pytest.mark.parametrize("name", MPI)
+def test_processes_of_mpi_alone_are_refused(trainer: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "2")
+    with pytest.raises(ValueError, match=f"{name}=2: .*torchrun or srun"):
+        trainer()
 
 
 def test_one_task_under_slurm_is_one_process(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
