@@ -88,7 +88,7 @@ def build_dashboard(runs: LoggedRuns, figure: str, lowest: bool, name: str, enti
             pinned_columns=[f"summary:{figure}", *(f"config:{setting}" for setting in runs.settings)],
         ),
     )
-    runset = partial(wr.Runset, entity=entity, project=project, name=name, filters=[_of_these(expr, runs)])
+    runset = partial(wr.Runset, name=name, filters=[_of_these(expr, runs)])  # of the report's own project
     blocks: list[Any] = [wr.TableOfContents(), wr.H1("Results"), wr.MarkdownBlock(_table(runs, figure, lowest))]
     for title, panels in _sections(runs, figure).items():
         blocks += [wr.H1(title), wr.PanelGrid(runsets=[runset()], panels=panels)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ KEPT: Mapping[Kept, tuple[str, ...]] = {
     "metrics": ("metrics.csv",),
 }
 """What may be kept as an artifact, and the files in a run's folder that it is."""
+MODES = {"disabled": "disabled"}
+"""Of W&B, that the environment may ask for where a run is to be offline; said anew, since W&B reads it but once."""
 
 
 class FolderLogger(WandbLogger):
@@ -135,6 +138,7 @@ def wandb_logger(
     path.mkdir(parents=True, exist_ok=True)
     return FolderLogger(
         artifacts,
+        **({"mode": MODES.get(os.environ.get("WANDB_MODE", ""), "offline")} if offline else {}),
         name=name or path.name,
         save_dir=path,
         offline=offline,
