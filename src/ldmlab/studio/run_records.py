@@ -152,15 +152,13 @@ def _numbers(values: Iterable[tuple[str, Any]]) -> dict[str, float]:
 
 def _offline(folder: Path) -> Iterable[Mapping[str, Any]]:
     """The rows of a run that W&B alone has logged, over all of its pieces."""
+    from ldmlab.studio.wandb_history import history
+
     try:
-        from ldmlab.studio.wandb_history import history  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        return ()
-    try:
-        rows: Iterable[Mapping[str, Any]] = history(folder)
+        run = history(folder)
     except (OSError, ValueError):
         return ()
-    return rows
+    return () if run is None else run.rows
 
 
 def _text(path: Path) -> str:

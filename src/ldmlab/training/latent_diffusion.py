@@ -34,6 +34,10 @@ class LossesAt(NamedTuple):
     losses: Float[Tensor, " B"]
     steps: int
 
+    def first(self, count: int) -> LossesAt:
+        """Those of the first samples."""
+        return LossesAt(self.timesteps[:count], self.losses[:count], self.steps)
+
 
 class LatentDiffusionTraining(Training):
     """Epsilon (or another target) on latents of a frozen autoencoder, with condition dropout and EMA.
@@ -131,7 +135,10 @@ class LatentDiffusionTraining(Training):
         draws = validation_draws(batch_index, len(samples), full, self.global_rank, self.world, samples.device)
         with self.ema.swapped():
             losses = self._losses(batch, Uniform(), 0.0, draws)
-        self.log_validation("val/loss", losses[: counted(batch, len(losses))])
+        count = counted(batch, len(losses))
+        self.log_validation("val/loss", losses[:count])
+        if self.losses_at is not None:
+            self.losses_at = self.losses_at.first(count)
 
     def on_validation_epoch_start(self) -> None:
         """Put the averages into a shared model once, as ranks need not have equally many batches."""
