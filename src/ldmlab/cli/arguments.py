@@ -13,6 +13,7 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 
 from ldmlab.cli.command import Words, find
+from ldmlab.cli.queue_words import for_launcher, split
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.keys import verbatim
@@ -73,12 +74,13 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     """
     _require_text(argv)
     own, parser = find(command), _parser(command)
+    argv, handed_on = split(command, argv) if own.hands_on else (argv, [])
     parsed = parser.parse_intermixed_args(argv)
     words = [word for word in parsed.overrides if not _OVERRIDE.match(word)]
     overrides = [word for word in parsed.overrides if _OVERRIDE.match(word)]
     if not parsed.multirun:
         overrides = [_quoted_as_whole(override, verbatim(own.keys)) for override in overrides]
-    overrides = [_at_home(override) for override in overrides]
+    overrides = for_launcher([_at_home(override) for override in overrides])
     if own.words is not None and own.words.several:
         _refuse_word_with_equals(command, own.words, overrides)
     if words and own.words is not None:
@@ -86,6 +88,10 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     elif words:
         raise UserError(f"'{words[0]}' is not of the form KEY=VALUE{_meant(command, words[0])}")
     overrides += [f"{name}=true" for name in own.switches if getattr(parsed, name)]
+    if handed_on:
+        overrides.append(f"command=[{','.join(map(quoted, handed_on))}]")
+        inner = parse(handed_on[0], handed_on[1:])
+        parsed.config_dir = parsed.config_dir or inner.parsed.config_dir
     if parsed.config_dir is not None:
         parsed.config_dir = _folder("--config-dir", parsed.config_dir)
     if parsed.config_path is not None and "://" not in parsed.config_path:

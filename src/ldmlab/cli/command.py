@@ -51,6 +51,7 @@ class Command(Checks):
         resumes: it looks itself at what is in its folder, goes on from there, and ends well where a signal asks it to.
         free: keys that may differ where a run goes on in a folder of its own.
         devices: the key that says on how many devices it runs, beside that of the hosts; None where it is always one.
+        hands_on: its key `command` takes another command, and all words that follow the name of that one.
         when_requeued: overrides that let it go on in a folder that the scheduler has sent it back to.
     """
 
@@ -64,6 +65,7 @@ class Command(Checks):
     resumes: bool = False
     free: tuple[str, ...] = ("output_dir", "batch_size", "compile", "devices", "num_nodes")
     devices: str | None = None
+    hands_on: bool = False
     when_requeued: tuple[str, ...] = ()
 
 

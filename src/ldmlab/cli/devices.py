@@ -43,6 +43,24 @@ def local_ranks(command: Command, config: DictConfig) -> int:
     return 1 if asked in (None, 1, "1") else _counted(key, asked, _gpus(command, config))
 
 
+def asked_ranks(command: Command, config: DictConfig, on_all: int) -> tuple[int, int]:
+    """On how many hosts a command is to run, and in how many processes on each.
+
+    Args:
+        command: it.
+        config: of it.
+        on_all: the devices of a host, where all are asked for.
+
+    Raises:
+        UserError: a number that is none.
+    """
+    if command.devices is None:
+        return 1, 1
+    asked = OmegaConf.select(config, command.devices)
+    nodes = OmegaConf.select(config, _nodes(command.devices)) or 1
+    return int(nodes), _counted(command.devices, 1 if asked is None else asked, on_all if asked in ALL else 0)
+
+
 def fit_to_launcher(command: Command, config: DictConfig) -> None:
     """Where torchrun or srun started several processes, let the config say so, or refuse that it says otherwise.
 

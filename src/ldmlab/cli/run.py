@@ -22,6 +22,7 @@ from ldmlab.cli.errors import explain
 from ldmlab.cli.local_ranks import run_on_ranks
 from ldmlab.cli.refusal import Refusal
 from ldmlab.cli.reuse import require_own
+from ldmlab.cli.submission import require_launcher
 from ldmlab.cli.sweep import Sweep, is_named_by_time, with_hydra
 from ldmlab.cli.sweep_end import end_sweep
 from ldmlab.cli.sweep_job import job_of_sweep
@@ -94,7 +95,7 @@ class Run:
                 self.check(config)
             self.began = True
             fit_to_launcher(self.command, config)
-            self._claim(config)
+            self.claim_folder(config)
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Check all jobs of a sweep before the first one starts, as far as they are known.
@@ -105,6 +106,7 @@ class Run:
         with _refusing():
             self.loader = GlobalHydra.instance().config_loader()
             require_one_process()
+            require_launcher(config)
             self._sweep = Sweep.of(config, self)
             self.began = True
             self._folder = self._sweep.claim(config, self)
@@ -156,7 +158,8 @@ class Run:
         claim = RunFolder.claim_new if is_named_by_time(config, mode) else RunFolder.claim
         return claim(path, str(config.hydra.output_subdir or RECORD), f"{config.hydra.job.name}.log")
 
-    def _claim(self, config: DictConfig) -> None:
+    def claim_folder(self, config: DictConfig) -> None:
+        """Claim the folder of a single run, and lock it until the run ends."""
         if "output_dir" not in config:
             return
         if not is_first():

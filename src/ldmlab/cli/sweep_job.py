@@ -47,10 +47,10 @@ def job_of_sweep(run: Run, config: DictConfig, command: Callable[[DictConfig], f
         fit_to_launcher(run.command, config)
         if sweep is not None:
             sweep.prepare(config, run)
-        if folder is not None and _is_done(folder, config, run):
+        if folder is not None and is_done(folder, OmegaConf.to_yaml(config), run):
             folder.take_back(with_status=False)
             log.info("%s: is done", name)
-            return _figure(folder.path)
+            return told_value(folder.path)
         _go_on(folder, config, run)
         _write_record(config)
         with _lock(config):
@@ -71,16 +71,23 @@ def job_of_sweep(run: Run, config: DictConfig, command: Callable[[DictConfig], f
         raise
 
 
-def _is_done(folder: RunFolder, config: DictConfig, run: Run) -> bool:
-    """Whether the same job has come to its end there."""
+def is_done(folder: RunFolder, written: str, run: Run) -> bool:
+    """Whether a job has come to its end in a folder, as it was before.
+
+    Args:
+        folder: it.
+        written: the record that the job will have written.
+        run: of which it is one.
+    """
     status = read_status(folder.path)
     done = status is not None and status.state == "done" and status.command == run.name
-    return done and is_same(folder, OmegaConf.to_yaml(config), run.command)
+    return done and is_same(folder, written, run.command)
 
 
-def _figure(folder: Path) -> float | None:
+def told_value(folder: Path) -> float | None:
+    """The figure of a job that is done; None of another."""
     status = read_status(folder)
-    if status is None or status.figure is None:
+    if status is None or status.state != "done" or status.figure is None:
         return None
     return math.nan if status.figure["value"] is None else float(status.figure["value"])
 

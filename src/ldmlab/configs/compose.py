@@ -10,6 +10,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -46,8 +47,13 @@ def validate(command: str, overrides: Sequence[str], complete: bool = True, chec
     return config
 
 
-def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+def composed(command: str, overrides: Sequence[str], sweeps: bool = False) -> DictConfig:
     """Compose, inside `hydra_at_conf`.
+
+    Args:
+        command: the name of a yaml in conf/.
+        overrides: Hydra's.
+        sweeps: they may give several values, for which the config has what its jobs have in common.
 
     Raises:
         UserError: Hydra could not.
@@ -55,12 +61,18 @@ def composed(command: str, overrides: Sequence[str]) -> DictConfig:
     lines = list(overrides)
     while True:
         try:
-            return compose(command, lines, return_hydra_config=True)
+            return _in_common(command, lines) if sweeps else compose(command, lines, return_hydra_config=True)
         except COMPOSING as error:
             more = opened(error, lines)
             if more is None:
                 raise in_one_line(error, command, overrides) from error
             lines = more
+
+
+def _in_common(command: str, lines: list[str]) -> DictConfig:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    return hydra.compose_config(command, lines, run_mode=RunMode.MULTIRUN, with_log_configuration=False)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +150,7 @@ def _numbers(values: Iterable[tuple[str, Any]]) -> dict[str, float]:
     return found
 
 
-def _offline(folder: Path) -> Iterable[Mapping[str, Any]]:
+def _offline(folder: Path) -> Sequence[Mapping[str, Any]]:
     """The rows of a run that W&B alone has logged, over all of its pieces."""
     from ldmlab.studio.wandb_history import history
 

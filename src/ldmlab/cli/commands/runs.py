@@ -1,0 +1,48 @@
+"""`ldmlab runs`: what has come out of runs, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ldmlab.cli.command import Command, Words
+from ldmlab.configs.commands.runs import CHECKS
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(cfg: DictConfig) -> None:
+    """Read the runs of a folder, and print a table."""
+    from ldmlab.configs.errors import UserError
+    from ldmlab.studio.run_records import find_runs
+    from ldmlab.studio.run_table import ordered, print_runs, write_csv
+
+    root = Path(cfg.folder)
+    found = find_runs(root)
+    if not found:
+        raise UserError(f"folder={root}: no run has written there; give the folder of a run, a sweep or several")
+    runs = ordered(found, cfg.sort)
+    print_runs(runs, root, None if cfg.figures is None else list(cfg.figures))
+    if cfg.csv is not None:
+        write_csv(Path(cfg.csv), runs, root)
+        print(f"csv: {cfg.csv}")
+
+
+COMMAND = Command(
+    **vars(CHECKS),
+    summary="show the figures of runs, and the settings that differ",
+    synopsis="ldmlab runs [FOLDER] [sort=NAME] [csv=FILE]",
+    description=(
+        "Reads what every run below a folder has left there: its config, its status, and the last figures of "
+        "metrics.csv, metrics.json or the offline files of W&B. Prints a line a run, the best first by the figure that "
+        "it is judged by, with the settings that differ.",
+    ),
+    examples=(
+        ("ldmlab runs runs/train/2026-11-28_10-00-00", "a sweep"),
+        ("ldmlab runs sort=-psnr csv=table.csv", "all runs, sorted by a figure, and as a file"),
+        ("ldmlab runs runs/mine sort=optimizer.lr figures=[val/loss]", "by a setting"),
+    ),
+    words=Words("folder", "folder", several=False),
+    run=run,
+)
