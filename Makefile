@@ -13,7 +13,7 @@ COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 SECTIONS ?= all
 
-.PHONY: help demo test lint format test-slow test-slurm bench bench-gpu gpu clean
+.PHONY: help demo test lint format test-slow test-ranks test-slurm bench bench-gpu gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -58,6 +58,9 @@ test: .venv/dev ## all tests but the slow ones and those for a GPU, and the cove
 
 test-slow: .venv/dev ## the slow tests
 	$(PYTEST) -m slow
+
+test-ranks: .venv/dev ## the tests that train in several processes on this host, by DDP and FSDP2
+	$(PYTEST) -m ranks tests/ranks
 
 test-slurm: .venv/dev ## the tests in a real SLURM of two nodes, which is installed (as root on Debian) and started here
 	@tests/slurm/install.sh

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from ldmlab.adapters.base import adapter_parameters
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.dropout import droppers, give_keys, take_keys
+from ldmlab.conditioners.base import Conditioner
 from ldmlab.diffusion.timestep_sampling import TimestepSampling, Uniform
 from ldmlab.draws import Draws
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -102,7 +103,9 @@ class LatentDiffusionTraining(Training):
         strategy = self.trainer.strategy
         if isinstance(strategy, FSDP2) and self.outline is None:
             object.__setattr__(self, "outline", outline(self.model))  # seen, not owned
-            strategy.share(self.model.conditioner, methods=("null", "null_beside"))
+            for part in reversed([*self.model.conditioner.modules()]):
+                if isinstance(part, Conditioner):  # an inner one first: it is asked by itself
+                    strategy.share(part, methods=("null",))
             strategy.share(self.model.denoiser.backbone)
             self.ema.follow(self.model)
 

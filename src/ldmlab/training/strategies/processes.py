@@ -9,15 +9,18 @@ import lightning as L
 
 from ldmlab.ranks import ALONE, Ranks, launched
 from ldmlab.training.strategies.ddp import DDP
+from ldmlab.training.strategies.fsdp2 import FSDP2
 
 MPI = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 """What launchers say of the number of processes that start no ranks of ours."""
 
 
 def strategy_of(settings: dict[str, Any]) -> Any:
-    """Ours in the place of Lightning's `ddp`, by name or as what `auto` is on several devices."""
+    """Ours by name, `ddp` in the place of Lightning's also where `auto` is on several devices."""
     asked, devices = settings.get("strategy", "auto"), settings.get("devices", "auto")
     several = str(devices) not in ("1", "auto", "-1", "[0]") or settings.get("num_nodes", 1) != 1
+    if asked == "fsdp2":
+        return FSDP2()
     return DDP() if asked == "ddp" or (asked == "auto" and several) else asked
 
 

@@ -25,11 +25,11 @@ def share(network: nn.Module, mesh: DeviceMesh, methods: Iterable[str] = ()) -> 
     """Leave each rank its share of a network's weights; the whole is gathered for a pass, block by block.
 
     Args:
-        network: the same on all ranks.
+        network: the same on all ranks. What of it is shared already stays so.
         mesh: of one dimension, the ranks.
-        methods: that compute with its weights beside `forward`.
+        methods: that compute with its weights beside `forward`, and do not call each other.
     """
-    if isinstance(network, FSDPModule) or next(network.parameters(), None) is None:
+    if all(isinstance(parameter, DTensor) for parameter in network.parameters()):
         return
     warnings.filterwarnings("ignore", VIEWS)
     for tensor in (*network.parameters(), *network.buffers()):
