@@ -33,7 +33,6 @@ class Kind:
 
 
 ALONE = Kind("alone")
-ONE_TASK = Kind("one_task", "srun ")
 ONE_NODE = Kind("two_tasks", "srun ", ("--time=10", "--nodes=1", "--ntasks-per-node=2"))
 TWO_NODES = Kind("two_nodes", "srun ", ("--time=10", "--nodes=2", "--ntasks-per-node=1"))
 

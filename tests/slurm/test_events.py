@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from .cluster import Cluster
-from .runs import ALONE, EVERY, ONE_TASK, Job, Kind
+from .runs import ALONE, EVERY, ONE_NODE, TWO_NODES, Job, Kind
 
-KINDS = [ALONE, ONE_TASK]
+KINDS = [ALONE, ONE_NODE, TWO_NODES]
 HERE = 27
 """The step at which something happens: after a checkpoint and a validation, before the next."""
 Whole = Callable[[Kind], Job]
@@ -33,22 +33,16 @@ def test_requeue(kind: Kind, training: Training, whole: Whole, cluster: Cluster)
     assert job.restarts == 1
 
 
-@pytest.mark.parametrize("name", ["USR1", "USR2"])
-def test_warning(name: str, kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
-    """What `--signal=USR1@120` and submitit have SLURM send."""
-    job = training(f"warning-{name}", kind).submit().reach(HERE)
-    cluster.ask("scancel", f"--signal={name}", *([] if kind.srun else ["--batch"]), job.number)
-    require_same(job.end(), whole(kind))
-    assert job.restarts == 1
-
-
-def test_three_warnings(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
-    job = training("warnings", kind).submit()
-    for step in (10, HERE, 45):
+@pytest.mark.parametrize("steps", [(HERE,), (10, HERE, 45)], ids=["one", "three"])
+def test_warnings(steps: tuple[int, ...], kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
+    """What `--signal=USR1@120` and submitit (USR2) have SLURM send."""
+    job = training(f"warnings-{len(steps)}", kind).submit()
+    for number, step in enumerate(steps):
         job.reach(step)
-        cluster.ask("scancel", "--signal=USR1", *([] if kind.srun else ["--batch"]), job.number)
-    require_same(job.end(), whole(kind), again=3)
-    assert job.restarts == 3
+        name = ("USR1", "USR2")[number % 2]
+        cluster.ask("scancel", f"--signal={name}", *([] if kind.srun else ["--batch"]), job.number)
+    require_same(job.end(), whole(kind), again=len(steps))
+    assert job.restarts == len(steps)
 
 
 def test_cancelled(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:

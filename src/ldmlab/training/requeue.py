@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class SlurmJob:
             stream.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which SLURM ends it, and nothing is left to be done
         refused = self._requeue() if self.rank == 0 else None
-        if refused is None:
+        if refused is None or shutil.which("scontrol") is None:  # as in a container, where SLURM may do it by itself
             time.sleep(PATIENCE)
         return refused
 
