@@ -83,7 +83,8 @@ def test_killed_node(kind: Kind, training: Training, whole: Whole, cluster: Clus
     node = cluster.job(job.number)["BatchHost"]
     cluster.kill_node(node, job.number)
     try:
-        require_same(job.end(), whole(kind), again=EVERY)
+        cluster.wait(job.number, "PENDING")
     finally:
         cluster.start_node(node)
+    require_same(job.end(), whole(kind), again=EVERY)
     assert job.restarts == 1

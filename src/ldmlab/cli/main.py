@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from ldmlab import __version__
 from ldmlab.cli import completion, manual
 from ldmlab.cli.command import find
 from ldmlab.cli.errors import EndedError, explain, is_lost_rank
 from ldmlab.ranks import is_first, slurm_job
-from ldmlab.training.signals import STOP, Stopped
+from ldmlab.training.signals import SLURMS, STOP, Stopped
 
 HELP = {"-h", "--help"}
 
@@ -21,13 +21,21 @@ HELP = {"-h", "--help"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 128 + n when signal n ended it."""
     try:
-        with STOP.heeded() if slurm_job() is not None else nullcontext():  # whose warnings may come at any time
+        with _heeding_slurm() if slurm_job() is not None else nullcontext():
             _dispatch(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Exception, KeyboardInterrupt, SystemExit, Stopped) as error:
         return _report(error)
     return 0
+
+
+@contextmanager
+def _heeding_slurm() -> Iterator[None]:
+    """Heed the warnings of SLURM from the first moment on, and none once all is done."""
+    with STOP.heeded():
+        yield
+    STOP.ignore()
 
 
 def _dispatch(argv: list[str]) -> None:
@@ -91,9 +99,9 @@ def _tell(error: BaseException) -> int:
 
 def _go_on_later(stop: Stopped) -> None:
     """Have a job of SLURM queued again."""
-    from ldmlab.training.requeue import ASKING, SlurmJob
+    from ldmlab.training.requeue import SlurmJob
 
-    job = SlurmJob.current() if stop.number in ASKING else None
+    job = SlurmJob.current() if stop.number in SLURMS else None
     refused = None if job is None else job.go_on_later()
     if refused is not None:
         print(f"ldmlab: {refused}", file=sys.stderr)

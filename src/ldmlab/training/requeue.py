@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ldmlab.ranks import launched, slurm_job
+from ldmlab.training.signals import STOP
 
-ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
-"""What SLURM sends: before preemption and at the end of a job, and the warnings that `--signal` asks for."""
 PATIENCE = 120.0
 """Seconds to stay after what is saved is saved: a process that leaves before SLURM ends it ends its job for good."""
 Fate = Literal["running", "ended", "queued"]
@@ -51,8 +50,7 @@ class SlurmJob:
         Returns:
             Why it is not queued again, where that is for the user to mend.
         """
-        for warning in ASKING[1:]:
-            signal.signal(warning, signal.SIG_IGN)  # it is being answered
+        STOP.ignore()  # what is being answered
         fate = self.fate()
         if fate == "queued" or (fate == "ended" and not self._over_time()):
             return None

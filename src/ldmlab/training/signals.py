@@ -14,6 +14,9 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
+SLURMS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""What SLURM sends: before preemption and at the end of a job, and the warnings that `--signal` asks for."""
+
 
 class Stopped(BaseException):
     """A signal ends the run. No Exception, so that nothing on its way takes it for a failure.
@@ -91,6 +94,12 @@ class StopSignals:
             sys.stdout, sys.stderr = streams
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def ignore(self) -> None:
+        """Let what SLURM sends end this process no more, which does so by itself: it has nothing left to lose."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SLURMS:
+                signal.signal(number, signal.SIG_IGN)
 
     def hold(self) -> None:
         """Inside `heeded`, take the handlers back from a library that has set its own since."""

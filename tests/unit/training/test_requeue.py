@@ -97,3 +97,12 @@ def test_a_warning_while_a_command_begins_is_not_lost(slurm: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **here}, capture_output=True, text=True)
     assert (done.returncode, requeues(slurm)) == (128 + signal.SIGUSR1, ["requeue 7"])
     assert done.stderr == "ldmlab: stopped by SIGUSR1\n"
+
+
+def test_a_warning_after_all_is_done_ends_nothing() -> None:
+    program = (
+        "import os, signal, sys; from ldmlab.cli import main, launch; launch.launch = lambda name, words: None;"
+        "code = main.main(['train']); os.kill(os.getpid(), signal.SIGTERM); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "SLURM_JOB_ID": "7"})
+    assert done.returncode == 0
