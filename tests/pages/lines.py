@@ -43,6 +43,7 @@ SMALLER = {
 """Keys that say how much is done, with little in each."""
 _DIT = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2")
 BESIDE = {
+    "callbacks=[default,evaluation]": ("callbacks.evaluation.n=4",),
     "model=autoencoder": ("autoencoder.channels=32",),
     "autoencoder_ckpt=runs/": ("min_psnr=0",),
     "init_ckpt=runs/": ("min_psnr=0",),
@@ -121,7 +122,7 @@ def smaller(words: Sequence[str]) -> list[str]:
     if {"--help", "--cfg"} & {*rest}:
         return [*words]
     rest += _beside(BESIDE, rest)
-    swept = [_key(word) for word in rest if "-m" in rest and "," in word]
+    swept = [_key(word) for word in rest if "-m" in rest and "," in word and "=[" not in word]
     unread = {*_beside(UNREAD, rest)}
     less = {_key(word): word for word in SMALLER.get(command, ()) if _key(word) not in {*swept, *unread}}
     kept = [word for word in rest if _key(word) not in less]

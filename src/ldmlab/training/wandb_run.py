@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ldmlab.metrics.scene_confusion import Confusion
+from ldmlab.training.signals import Stopped
 
 Kept = Literal["model", "checkpoint", "metrics"]
 KEPT: Mapping[Kept, tuple[str, ...]] = {
@@ -154,12 +155,17 @@ def wandb_logger(
 
 @contextmanager
 def wandb_finished() -> Iterator[None]:
-    """End the W&B run, if there is one, on every way out: as failed after an error."""
-    exit_code = 1
+    """End the W&B run, if there is one, on every way out: as failed after an error, as preempted after a signal."""
+    exit_code, stopped = 1, False
     try:
         yield
         exit_code = 0
+    except Stopped:
+        stopped = True
+        raise
     finally:
         wandb = sys.modules.get("wandb")
         if wandb is not None and wandb.run is not None:
+            if stopped:
+                wandb.run.mark_preempting()
             wandb.finish(exit_code=exit_code)
