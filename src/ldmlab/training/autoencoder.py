@@ -154,12 +154,10 @@ class AutoencoderTraining(Training):
     def validation_step(self, batch: Mapping[str, Any], batch_index: int) -> None:
         """PSNR in dB of reconstructions from the posterior's mean, averaged over the images that are not exact."""
         images = batch["images"]
-        images = images[: counted(batch, len(images))]
         reconstructions = self.autoencoder.reconstruct(self.autoencoder.posterior(images).mean)
-        error = (reconstructions.clamp(-1, 1) - images).square().flatten(1).mean(dim=1)
+        error = (reconstructions.clamp(-1, 1) - images).square().flatten(1).mean(dim=1)[: counted(batch, len(images))]
         ratios = 10 * torch.log10(4 / error[error != 0])  # a blank image easily comes back exactly
-        if len(ratios) or self.world > 1:
-            self.log_validation("val/psnr", ratios)
+        self.note_validation("val/psnr", ratios)
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizers of autoencoder and discriminator, without a state."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
+import torch
 from jaxtyping import Float
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ldmlab.draws import Draws
+from ldmlab.reduction import sum_over_ranks
 from ldmlab.training.dev_run import run_length
 from ldmlab.training.failures import LossWatch, check_finite_state
 from ldmlab.training.learning_rate import LearningRate, constant, scheduler_names
@@ -58,6 +60,7 @@ class Training(L.LightningModule):
         self.watch = LossWatch(nan_check_every)
         self.model_config = dict(model_config or {})
         self.trained_on: dict[str, Any] | None = None
+        self._validated: dict[str, Float[Tensor, " 2"]] = {}
 
     @property
     def world(self) -> int:
@@ -69,10 +72,21 @@ class Training(L.LightningModule):
         batch = finished_batches(self._trainer)
         return step_draws(self.seed, batch, len(samples), self.global_rank, self.world, samples.device)
 
-    def log_validation(self, name: str, values: Float[Tensor, " N"]) -> None:
-        """Log the mean over a validation of a figure that each sample has, from this rank's samples of a batch."""
-        mean = values.sum() / max(1, len(values))  # a rank may have none
-        self.log(name, mean, prog_bar=True, batch_size=len(values), sync_dist=True)
+    def note_validation(self, name: str, values: Float[Tensor, " N"]) -> None:
+        """Take in a figure of each of this rank's samples of a batch; the mean over all is logged at the end."""
+        sums = torch.stack([values.sum(), torch.full_like(values, 1.0).sum()])
+        self._validated[name] = self._validated[name] + sums if name in self._validated else sums
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget a validation that was broken off."""
+        self._validated = {}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over the samples of all ranks, which need not have equally many."""
+        for name, sums in self._validated.items():
+            total, count = sum_over_ranks(sums)
+            if bool(count):
+                self.log(name, total / count, prog_bar=True, batch_size=1, sync_dist=True)
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizers without a state; the first is the one whose learning rate changes."""

@@ -139,18 +139,20 @@ class LatentDiffusionTraining(Training):
         with self.ema.swapped():
             losses = self._losses(batch, Uniform(), 0.0, draws)
         count = counted(batch, len(losses))
-        self.log_validation("val/loss", losses[:count])
+        self.note_validation("val/loss", losses[:count])
         if self.losses_at is not None:
             self.losses_at = self.losses_at.first(count)
 
     def on_validation_epoch_start(self) -> None:
-        """Put the averages into a shared model once, as ranks need not have equally many batches."""
+        """Put the averages into a shared model once, and not for each batch."""
+        super().on_validation_epoch_start()
         if isinstance(self.trainer.strategy, FSDP2):
             self._averaged.enter_context(self.ema.swapped())
 
     def on_validation_epoch_end(self) -> None:
         """Take them out."""
         self._averaged.close()
+        super().on_validation_epoch_end()
 
     def new_optimizers(self) -> list[Optimizer]:
         """The optimizer over everything that is trained, without a state."""
