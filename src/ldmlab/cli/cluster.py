@@ -83,7 +83,7 @@ class Cluster:
             "mem": None if self.mem_gb is None else f"{ceil(self.mem_gb * 1024)}M",
             "constraint": self.constraint,
             "exclude": self.exclude,
-            "signal_delay_s": self.signal_delay_s,
+            "signal_delay_s": min(self.signal_delay_s, self.minutes * 15),  # a quarter of a short time
             "setup": self.lines() or None,
             "srun_args": self.arguments() or None,
             "additional_parameters": {("requeue" if self.requeue else "no-requeue"): True, **self.more},

@@ -17,6 +17,8 @@ from ldmlab.cli.submission import Queued, past_states, queue_states
 from ldmlab.studio.run_records import RunRecord, find_runs, natural, read_run
 from ldmlab.studio.run_table import named
 
+MOST_TROUBLES = 10
+"""Jobs of which more is told than a line of the table."""
 ENDED = ("done", "failed", "stopped", "died")
 DEEP = 6
 """Folders below the one that is asked for."""
@@ -106,21 +108,21 @@ def print_jobs(jobs: Sequence[JobRecord], root: Path, total: int) -> None:
     console = Console(width=None if Console().is_terminal else 160)
     if jobs:
         console.print(table)
-    for job in jobs:
+    troubled = [job for job in jobs if job.state not in ("done", "running", "pending", "starting")]
+    for job in troubled[:MOST_TROUBLES]:
         for line in _troubles(job):
-            console.print(
-                f"{job.id or named(job.run.folder, root)}: {line}", markup=False, highlight=False, soft_wrap=True
-            )
+            print(f"{job.id or named(job.run.folder, root)}: {line}")
+    if len(troubled) > MOST_TROUBLES:
+        print(f"... and {len(troubled) - MOST_TROUBLES} more that are neither done nor running")
     done = f"{total - len(jobs)} done; " if total > len(jobs) else ""
     print(f"{done}{len(jobs)} of {total} jobs shown" if total else f"no jobs below {root}")
 
 
 def _troubles(job: JobRecord) -> Iterator[str]:
-    if job.state not in ("done", "running", "pending", "starting"):
-        if job.run.status is not None and job.run.status.error:
-            yield job.run.status.error
-        if job.queued is not None:
-            yield f"log: {job.queued.errors}"
+    if job.run.status is not None and job.run.status.error:
+        yield job.run.status.error
+    if job.queued is not None:
+        yield f"log: {job.queued.errors}"
 
 
 def _files(folder: Path, deep: int) -> Iterator[Path]:

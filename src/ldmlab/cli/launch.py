@@ -40,8 +40,8 @@ def launch(name: str, argv: Sequence[str]) -> None:
     with run.listening():
         try:
             _launch(name, arguments, run)
-        except Exception:
-            run.end_sweep()
+        except Exception as error:
+            run.end_sweep(error)
             raise
         run.end_sweep()
 

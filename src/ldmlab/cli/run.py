@@ -113,14 +113,17 @@ class Run:
             self._held.enter_context(folder_lock(self._folder.path, "output_dir"))
             self._jobs_began = True
 
-    def end_sweep(self) -> None:
+    def end_sweep(self, error: Exception | None = None) -> None:
         """Tell of the jobs of the sweep, if this is one whose jobs tell of themselves.
+
+        Args:
+            error: what it ended with.
 
         Raises:
             JobsFailedError: not all are done.
         """
         if self._jobs_began and self._sweep is not None and self._folder is not None:
-            end_sweep(self._sweep.paths(self._folder.path), self._folder.path)
+            end_sweep(self._sweep.paths(self._folder.path), self._folder.path, error)
 
     def check(self, config: DictConfig, complete: bool = True, files: bool = True) -> list[str]:
         """Check a config, with Hydra's own node, inside `as_job`; what falls away of it is taken out and returned.

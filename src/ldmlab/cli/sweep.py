@@ -51,6 +51,7 @@ class Sweep:
         Raises:
             UserError: the first thing that is wrong with one of them.
         """
+        _warn_in_time(config)
         sweep = cls(config, None, swept_keys(config))
         run._sweep = sweep
         if str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
@@ -126,6 +127,18 @@ class Sweep:
         if self.jobs is not None:
             return [job.folder for job in self.jobs]
         return sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda path: (len(path.name), path.name))
+
+
+def _warn_in_time(config: DictConfig) -> None:
+    """Let SLURM warn a job of hydra-submitit-launcher no sooner than in the last quarter of its time.
+
+    The launcher's 120 seconds are as much as the time of a short job, whose processes a warning would end before they
+    could heed it.
+    """
+    launcher = config.hydra.launcher
+    if "signal_delay_s" in launcher and "timeout_min" in launcher:
+        with read_write(launcher):
+            launcher.signal_delay_s = min(int(launcher.signal_delay_s), int(float(launcher.timeout_min) * 15))
 
 
 def _draw_again_the_same(config: DictConfig) -> None:

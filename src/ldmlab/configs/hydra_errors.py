@@ -23,6 +23,9 @@ _NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'\.\nTo append")
 _NO_SUCH_GROUP = re.compile(r"Could not override '([^']+)'\.\s+(?:No match in the defaults|Did you mean to override)")
 _NOTHING_TO_DELETE = re.compile(r"Could not delete from config\. '(.+?)' does not exist")
 _TWICE = re.compile(r"^(\S+) appears more than once in the final defaults list")
+_EXTRAS = {"hydra/launcher/joblib": "sweep", "hydra/sweeper/optuna": "sweep",
+           "hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/submitit_local": "slurm"}  # fmt: skip
+"""Plugins of Hydra that are packages of their own, by the extra that has them."""
 _SEVERAL = re.compile(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)'(?:\n| requires)", re.S)
 
 
@@ -59,6 +62,8 @@ def _no_such_option(error: MissingConfigException, command: str) -> str:
     group, _, option = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
     if not option:
         return f"-cn {missing}: there is no such config; give the name of a yaml in --config-dir, not --config-path"
+    if missing in _EXTRAS:
+        return f"{group}={option}: is not installed; pip install 'ldmlab[{_EXTRAS[missing]}]' brings it"
     file = str(error).partition("'")[2].partition("'")[0] if str(error).startswith("In ") else command
     nested = option.rpartition("/")[0]
     known = {"/".join(filter(None, [nested, name])) for name in error.options or ()} | set(catalogue.options(group))

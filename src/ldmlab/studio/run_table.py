@@ -145,7 +145,9 @@ def _cells(run: RunRecord, root: Path, bare: bool = False) -> tuple[str, str, st
 
 def named(folder: Path, root: Path) -> str:
     """A folder as seen from another."""
-    return str(folder.relative_to(root)) if folder != root and folder.is_relative_to(root) else str(folder)
+    if folder == root:
+        return folder.name or str(folder)
+    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
 
 
 def _number(value: float) -> str:
