@@ -69,6 +69,7 @@ def evaluate_from(
         called=called,
         notes=notes,
         shares=shares,
+        tell=tell,
     )
 
 

@@ -10,7 +10,7 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.drawing.computing import Compile
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import evaluate, reads_latents
-from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.held_out import HeldOut, Tell
 from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
@@ -36,6 +36,7 @@ def evaluate_loaded(
     called: str = "pictures",
     notes: Sequence[str] = (),
     shares: Shares = SINGLE,
+    tell: Tell = print,
 ) -> dict[str, Any]:
     """Measure a model from a file; see `evaluate`.
 
@@ -52,6 +53,7 @@ def evaluate_loaded(
         called: what the manifest calls the choice of metrics.
         notes: what is known already that one should know before the figures are compared.
         shares: see `evaluate`; what is kept is taken by a later start with the same manifest and batches.
+        tell: is told what is there already.
 
     Returns:
         See `record`: "metrics", the figures by name; "notes", a line each; "manifest".
@@ -71,6 +73,9 @@ def evaluate_loaded(
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
     remarks = [*notes]
+    shares = shares.of(_kept_by(manifest, heldout, metrics))
+    if shares.kept is not None:
+        shares.kept.tell(tell)
     figures = evaluate(
         loaded.model,
         heldout,
@@ -80,7 +85,7 @@ def evaluate_loaded(
         precision=precision,
         compile=compile,
         pictures_per_caption=pictures_per_caption,
-        shares=shares.of(_kept_by(manifest, heldout, metrics)),
+        shares=shares,
         tell=remarks.append,
     )
     return record(figures, manifest, remarks)

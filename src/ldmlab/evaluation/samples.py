@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ldmlab.drawing.conditions import read_of
@@ -45,33 +46,41 @@ def measure_samples(
         ValueError: a metric or the conditioner reads what the samples lack.
     """
     n = heldout.n
-    known = _read(heldout, Feed("real", [metric.update_reference for metric in metrics.values()], extractor), shares)
+    real = Feed("real", [metric.update_reference for metric in metrics.values()], extractor)
+    generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
+    wanted = generated.reads | model.conditioner.reads | drawing.guidance.reads | {"captions"}
+    names, known = _read(heldout, real, wanted, shares)
+    generated.require({"images", *names})
     chosen = {key: [values[picture // pictures_per_caption] for picture in range(n)] for key, values in known.items()}
     announced = Announced(n, heldout.seed, chosen.get("captions"), extractor.suffix)
-    generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
-    generated.require({"images", *chosen})
     for metric in metrics.values():
         metric.begin(announced)
     _draw(model, drawing, heldout, generated, chosen, shares)
     return {**figures(metrics), "n_real": float(n), "n_fake": float(generated.count)}
 
 
-def _read(heldout: HeldOut, real: Feed, shares: Shares) -> dict[str, list[Any]]:
-    """Hand the held-out pictures on; return what is known of all of them."""
+def _read(
+    heldout: HeldOut, real: Feed, wanted: Collection[str], shares: Shares
+) -> tuple[list[str], dict[str, list[Any]]]:
+    """Hand the held-out pictures on; return the names of what is known of all of them, and what is wanted of it."""
 
-    def read(part: range) -> tuple[dict[str, list[Any]], Reading]:
+    def read(part: range) -> tuple[list[str], dict[str, list[Any]], Reading]:
         batch = heldout.batch(part)
         beside = columns(batch)
         real.require({"images", *beside})
-        return beside, shares.read(real, part, lambda: {"images": to_uint8(batch["images"]), **beside})
+        reading = shares.read(real, part, lambda: {"images": to_uint8(batch["images"]), **beside})
+        return list(beside), {key: values for key, values in beside.items() if key in wanted}, reading
 
+    counts: Counter[str] = Counter()
     known: dict[str, list[Any]] = {}
-    for beside, reading in shares.each(track(heldout.parts(), "reading"), read):
+    for names, beside, reading in shares.each(track(heldout.parts(), "reading"), read):
         real.add(reading)
+        counts.update(names)
         for key, values in beside.items():
             known.setdefault(key, []).extend(values)
     real.close()
-    return {key: values for key, values in known.items() if len(values) == heldout.n}
+    everywhere = [name for name, count in counts.items() if count == len(heldout.parts())]
+    return everywhere, {key: known[key] for key in everywhere if key in known}
 
 
 def _draw(

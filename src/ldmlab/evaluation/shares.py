@@ -61,6 +61,12 @@ class Kept:
         """Whether there is a file of a batch."""
         return self._path(name).is_file()
 
+    def tell(self, tell: Callable[[str], None] = print) -> None:
+        """Say how much an earlier start has done."""
+        count = len(list((self.folder / self.about).glob("*.safetensors")))
+        if count:
+            tell(f"what came of {count} batches is there already")
+
     def forget(self) -> None:
         """Take the folder away: all is done."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from PIL import Image
@@ -20,6 +21,8 @@ from ldmlab.ranks import ALONE, Ranks
 
 STRIP_PICTURES = 8
 ON_SHEET = 64
+WRITERS = 8
+"""Files that are written at once: each waits for its disk."""
 
 
 def draw_series(
@@ -84,11 +87,11 @@ def _draw(
             if rows[0] == 0:
                 strip.see(step, latents)
 
-        for rows, images in draw_prompts(model, drawing, prompts, series.negative_prompt, own, watch):
-            if rows[0] in first:
-                series.write_prompts()  # once it is known that this can be drawn at all
-            for index, image in zip(rows, images, strict=True):
-                series.write(index, image)
+        with ThreadPoolExecutor(WRITERS) as writers:
+            for rows, images in draw_prompts(model, drawing, prompts, series.negative_prompt, own, watch):
+                if rows[0] in first:
+                    series.write_prompts()  # once it is known that this can be drawn at all
+                list(writers.map(series.write, rows, images))
 
 
 class _Strip:

@@ -44,6 +44,7 @@ def run(cfg: DictConfig) -> float:
         settings = {key: portable(value) for key, value in edits.items()}
         settings |= drawing_record(loaded, precision, cfg.seed, sampler, guidance)
         kept = Kept(folder / "measured").of({**settings, "versions": package_versions()})
+        kept.tell()
         task = EditTask(model, ready_to_draw(model, drawing, cfg.compile, PICTURES_AN_EDIT * cfg.n // ranks.world))
         shares = Shares(ranks, kept)
         benchmark = benchmark_edits(method, task, cfg.kind, cfg.n, cfg.seed, cfg.weight, cfg.ckpt, shares)
