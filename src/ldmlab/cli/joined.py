@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from omegaconf import DictConfig
 
+from ldmlab.progress import quiet_lightning
 from ldmlab.ranks import ALONE, Ranks, launched
 
 PATIENCE = timedelta(days=1)
@@ -25,6 +26,7 @@ def joined(cfg: DictConfig) -> Iterator[Ranks]:
     from lightning.fabric.strategies import DDPStrategy
     from torch import cuda, distributed
 
+    quiet_lightning()
     on_gpu = cfg.device != "cpu" and cuda.is_available()
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     strategy = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)

@@ -95,7 +95,7 @@ def _failure(
     hard = {rank: number for rank, number in killed.items() if number == signal.SIGKILL}
     if hard and (failed is None or failed.code < 128):
         rank = min(hard)
-        advice = "if memory ran out, lower data.batch_size or the number of devices"
+        advice = "if memory ran out, lower the size of batches or the number of devices"
         return RankError(f"rank {rank} of {count} was killed (SIGKILL), and all ranks ended with it; {advice}", 128 + 9)
     if failed is None:
         rank, code = next((rank, code) for rank, code in codes.items() if code)
