@@ -70,7 +70,7 @@ def types_in_sections(keys: type[BaseModel]) -> dict[str, Any]:
 
 
 def _takes_more(wanted: Any) -> bool:
-    return get_origin(wanted) is Literal or any(get_origin(part) is dict for part in get_args(wanted))
+    return any(get_origin(part) in (dict, Literal) for part in (wanted, *get_args(wanted)))
 
 
 def verbatim(keys: type[BaseModel]) -> set[str]:

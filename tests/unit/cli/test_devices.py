@@ -6,7 +6,9 @@ import pytest
 from omegaconf import DictConfig
 
 from ldmlab.cli import devices
+from ldmlab.cli.command import find
 from ldmlab.cli.launch import launch
+from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
@@ -39,6 +41,13 @@ def test_number_of_ranks_follows_the_key(trained: list[DictConfig], monkeypatch:
         train("trainer.accelerator=cpu", f"trainer.devices={asked}", "hydra.output_subdir=null")
     assert started == [2, 3, 2]
     assert len(trained) == 3  # a CPU is one device
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "benchmark"])
+def test_what_draws_and_measures_takes_all_devices(command: str) -> None:
+    validate(command, ["devices=auto", "num_nodes=2"], checks=find(command))
+    with pytest.raises(UserError, match="devices=some"):
+        validate(command, ["devices=some"], checks=find(command))
 
 
 @pytest.mark.parametrize(
