@@ -93,11 +93,24 @@ class Done:
 
 
 def run_command(*argv: object) -> Done:
-    """Run `ldmlab ARGV...` in this process, which has imported everything already."""
+    """Run `ldmlab ARGV...` in this process, which has imported everything already.
+
+    Where no word sets `hydra.mode`, no config does (tests/contract/test_yaml_defaults.py); Hydra would compose it once
+    more to see that.
+    """
+    from hydra._internal.hydra import Hydra
+
     from ldmlab.cli.main import main
 
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = main([str(word) for word in argv])
+    words = [str(word) for word in argv]
+    with (
+        redirect_stdout(io.StringIO()) as out,
+        redirect_stderr(io.StringIO()) as err,
+        pytest.MonkeyPatch.context() as p,
+    ):
+        if not any("hydra.mode" in word for word in words):
+            p.setattr(Hydra, "get_mode", lambda *_, **__: None)
+        code = main(words)
     return Done(code, out.getvalue(), err.getvalue())
 
 

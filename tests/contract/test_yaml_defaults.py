@@ -85,3 +85,7 @@ def test_another_value_is_found(line: str, found: int) -> None:
     nested = "# A sampler in a section.\n" + "".join(f"  {row}\n" for row in section.splitlines()[1:])
     nested = nested.replace("  _target_", "sampler:\n  _target_", 1)
     assert len(list(unexplained(section))) == len(list(unexplained(nested))) == found
+
+
+def test_whether_jobs_are_swept_is_said_on_the_command_line_alone() -> None:
+    assert not [path for path in conf_dir().rglob("*.yaml") if "MULTIRUN" in path.read_text()]
