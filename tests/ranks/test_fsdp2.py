@@ -71,9 +71,7 @@ def test_curves_are_those_of_one_process_and_of_ddp(run: Callable[..., Path], ba
     assert pictures == [f"step-00000{step}{kind}.png" for step in (25, 50) for kind in ("-attention", "")]
 
 
-@pytest.mark.parametrize(
-    ("ranks", "strategy"), [(1, "auto"), (2, "ddp"), (2, "fsdp2")], ids=["one", "ddp", "fsdp2"]
-)
+@pytest.mark.parametrize(("ranks", "strategy"), [(1, "auto"), (2, "ddp"), (2, "fsdp2")], ids=["one", "ddp", "fsdp2"])
 def test_a_checkpoint_of_four_ranks_is_continued(run: Callable[..., Path], ranks: int, strategy: str) -> None:
     whole = run("dit", 1)
     four = run("dit", 4, "strategy=fsdp2", "checkpoint_async=true")
