@@ -15,6 +15,7 @@ from .together import together
 
 pytestmark = pytest.mark.ranks
 STEPS = 50
+
 FIGURES = ("train/loss", "train/gradient_norm", "val/loss")
 Words = tuple[str, ...]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import runpy
 import socket
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 PRELOADED = ["hydra", "lightning", "ldmlab.configs.training", "ldmlab.configs.compose"]
+RANK = "a rank"
+"""The name of this file where it is run as one: no other process need find it in a package."""
 PATIENCE = 120.0
 """Seconds that ranks have, all together."""
 
@@ -35,7 +38,9 @@ def together(
     where = function.__code__.co_filename, function.__name__
     answers, port = context.SimpleQueue(), free_port()
     processes = [
-        context.Process(target=_rank, args=(answers, rank, ranks, nodes, port, where, arguments))
+        context.Process(
+            target=runpy.run_path, args=(__file__, {"JOB": (answers, rank, ranks, nodes, port, where, arguments)}, RANK)
+        )
         for rank in range(ranks)
     ]
     for process in processes:
@@ -99,3 +104,7 @@ def _loaded(path: str, name: str) -> Callable[..., Any]:
     spec.loader.exec_module(module)
     function: Callable[..., Any] = getattr(module, name)
     return function
+
+
+if __name__ == RANK:
+    _rank(*globals()["JOB"])
