@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -17,8 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from ldmlab.metrics.scene_confusion import Confusion
 from ldmlab.training.signals import Stopped
 
-Kept = Literal["model", "checkpoint", "metrics"]
-KEPT: Mapping[Kept, tuple[str, ...]] = {
+KEPT: Mapping[str, tuple[str, ...]] = {
     "model": ("model.safetensors", "adapter.safetensors"),
     "checkpoint": ("last.ckpt",),
     "metrics": ("metrics.csv",),
@@ -39,7 +38,7 @@ class FolderLogger(WandbLogger):
         settings: of Lightning's logger.
     """
 
-    def __init__(self, artifacts: Sequence[Kept] = (), **settings: Any) -> None:
+    def __init__(self, artifacts: Sequence[str] = (), **settings: Any) -> None:
         super().__init__(**settings)
         self.artifacts = tuple(artifacts)
 
@@ -114,7 +113,7 @@ def wandb_logger(
     tags: Sequence[str] = (),
     notes: str | None = None,
     entity: str | None = None,
-    artifacts: Sequence[Kept] = (),
+    artifacts: Sequence[str] = (),
 ) -> FolderLogger:
     """A logger whose run id follows from the output folder, so that a resumed or requeued job goes on in its own run.
 
