@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ def requeued(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was started four times, each time two steps further on and one step back."""
     folder = tmp_path_factory.mktemp("sweep") / "0"
     for start in range(4):
+        while len(list(folder.glob(f"wandb/*{time.strftime('%Y%m%d_%H%M%S')}*"))):
+            time.sleep(0.1)  # W&B calls a piece by the second in which it begins
         with wandb_finished():
             logger = wandb_logger(str(folder), artifacts=["metrics"])
             logger.log_hyperparams({"optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}, "start": start, "none": {}})
