@@ -160,6 +160,7 @@ def test_what_only_python_can_give(model: Model, autoencoder: Path) -> None:
         (lambda: model.sample(["a star", None]), "prompts: None is none; give text"),  # type: ignore[list-item]
         (lambda: model.sample("a star", overrides=[3]), r"overrides=\[3\]: give lines as"),  # type: ignore[list-item]
         (lambda: model.sample("a star", overrides=["ckpt=shapes/unet"]), "ckpt: .* an argument of ldmlab.load"),
+        (lambda: model.sample("a star", overrides=["devices=2"]), "devices: .* computes in its own process"),
         (lambda: model.edit("a star", overrides={"image": "a.png"}), "image: .* an argument of the call"),
         (lambda: model.sample("a star", overrides={"output_dir": "a"}), "output_dir: .* has a method save"),
         (lambda: model.edit("a star", "a dot", tau_grid=[], steps=1), r"tau_grid=\[\]: give at least one"),
