@@ -39,11 +39,15 @@ def require_prompted(loaded: Loaded[LatentDiffusion]) -> None:
 def check_prompts(model: LatentDiffusion, prompts: Sequence[str]) -> None:
     """Refuse prompts that a model cannot draw, before anything is drawn or written.
 
+    The first ones are encoded; of the others, which may be many thousands, it is seen that they can be.
+
     Raises:
         ValueError: its conditioner cannot read one.
     """
-    for start in range(0, len(prompts), AT_ONCE):
-        model.conditioner(model.conditioner.batch(prompts[start : start + AT_ONCE]))
+    read = model.conditioner
+    read(read.batch(prompts[:AT_ONCE]))
+    for start in range(AT_ONCE, len(prompts), AT_ONCE):
+        read.as_tensors(read.batch(prompts[start : start + AT_ONCE]))
 
 
 def draw_prompts(
