@@ -56,6 +56,7 @@ MEANT = {
     "ldmlab evaluate n=200 sampler.steps=25 precision=...": "ldmlab evaluate n=200 precision=bf16",
     "ldmlab train ... adapter_ckpt=FILE": "ldmlab train experiment=own/lora init_ckpt=runs/dit/model.safetensors"
     " data.path=data/pictures adapter_ckpt=runs/lora/adapter.safetensors",
+    "ldmlab runs FOLDER": "ldmlab runs runs/rates",
     "ldmlab evaluate metric=vlb": "ldmlab evaluate metric=vlb metric.vlb.steps=2",
 }
 """A command for each form, in which a word stands for others or some are left out."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ldmlab.atomic import write_json
 from ldmlab.cli.submission import Queued, queue_states
-from ldmlab.configs.errors import UserError
 from ldmlab.files import read_text
 
 NAME = "jobs.json"
@@ -30,17 +29,8 @@ def add_jobs(folder: Path, jobs: Sequence[Queued]) -> None:
     write_json(folder / NAME, {"queued": [{key: str(value) for key, value in vars(job).items()} for job in known]})
 
 
-def require_none_queued(folder: Path) -> None:
-    """Refuse to queue jobs of a folder a second time.
-
-    Raises:
-        UserError: some are in the queue or running.
-    """
+def live_jobs(folder: Path) -> list[Queued]:
+    """The jobs of a folder that are in the queue or running."""
     jobs = read_jobs(folder)
     states = (queue_states() or {}) if jobs else {}
-    live = [job.id for job in jobs if job.id in states]
-    if live:
-        shown = ", ".join(live[:5]) + (", ..." if len(live) > 5 else "")
-        raise UserError(
-            f"output_dir={folder}: its jobs {shown} are in the queue or running; wait, or scancel them first"
-        )
+    return [job for job in jobs if job.id in states]

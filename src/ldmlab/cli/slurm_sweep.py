@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.cli.cluster import Cluster
 from ldmlab.cli.devices import asked_ranks
-from ldmlab.cli.jobs_file import add_jobs, require_none_queued
+from ldmlab.cli.jobs_file import add_jobs, live_jobs
 from ldmlab.cli.run import Run
 from ldmlab.cli.submission import Ask, Queued, queue, queue_states
 from ldmlab.cli.sweep_job import is_done, told_value
@@ -82,16 +82,23 @@ def asks_of_sweep(run: Run, config: DictConfig, cluster: Cluster) -> list[Ask]:
     return found
 
 
-def put(asks: Sequence[Ask], cluster: Cluster, root: Path, at_once: int | None) -> list[Queued]:
-    """Queue jobs, and note them in the folder of the run or the sweep.
+def put(asks: Sequence[Ask], cluster: Cluster, root: Path, at_once: int | None) -> tuple[list[Queued], list[Queued]]:
+    """Queue jobs, but for those that are in the queue already, and note them in the folder of the run or the sweep.
+
+    Returns:
+        The new ones, and the others.
 
     Raises:
-        UserError: SLURM refuses, or jobs of that folder are in the queue.
+        UserError: SLURM refuses.
     """
-    require_none_queued(root)
-    queued = queue(asks, cluster, root, at_once)
-    add_jobs(root, queued)
-    return queued
+    folders = {job.folder for job in asks}
+    live = [job for job in live_jobs(root) if job.folder in folders]
+    there = {job.folder for job in live}
+    asks = [job for job in asks if job.folder not in there]
+    queued = queue(asks, cluster, root, at_once) if asks else []
+    if queued:
+        add_jobs(root, queued)
+    return queued, live
 
 
 def run_in_slurm(
@@ -116,9 +123,10 @@ def run_in_slurm(
     asks = [ask(run, config, job, lines, folder, cluster) for (job, folder), lines in zip(jobs, overrides, strict=True)
             if not _is_done(run, job, folder)]  # fmt: skip
     if asks:
-        queued = put(asks, cluster, Path(str(config.hydra.sweep.dir)), at_once)
-        log.info("queued in SLURM as %s; logs: %s", ", ".join(_arrays(queued)), queued[0].log.parent)
-        _wait(queued)
+        queued, live = put(asks, cluster, Path(str(config.hydra.sweep.dir)).absolute(), at_once)
+        waited = [*live, *queued]
+        log.info("in SLURM's queue as %s; logs: %s", ", ".join(_arrays(waited)), waited[0].log.parent)
+        _wait(waited)
     return [_returned(lines, folder) for (_, folder), lines in zip(jobs, overrides, strict=True)]
 
 

@@ -44,7 +44,11 @@ def submit(words: Sequence[str], cluster: Cluster, at_once: int | None) -> None:
         if not asks:
             print(f"all jobs of {root} are done; `ldmlab runs {root}` shows them")
             return
-        _tell(put(asks, cluster, root, at_once), root)
+        queued, live = put(asks, cluster, root, at_once)
+        if not queued:
+            ids = ", ".join(job.id for job in live[:5]) + (", ..." if len(live) > 5 else "")
+            raise UserError(f"output_dir={root}: its jobs {ids} are in the queue or running; wait, or scancel them")
+        _tell(queued, root)
 
 
 def _require_plain(arguments: Arguments) -> None:

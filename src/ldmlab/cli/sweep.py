@@ -150,9 +150,16 @@ def _draw_again_the_same(config: DictConfig) -> None:
             sampler.seed = config.get("seed", 0)
         if sweeper.get("max_failure_rate") == 0:
             sweeper.max_failure_rate = 1.0
-        given = any(str(line).startswith("hydra.sweeper.direction=") for line in config.hydra.overrides.hydra)
-        if "direction" in sweeper and not given and config.get("figure_mode") == "max":
+        if "direction" in sweeper and _wants_large_figures(config):
             sweeper.direction = "maximize"
+
+
+def _wants_large_figures(config: DictConfig) -> bool:
+    """Whether a run is judged so and a search is not told otherwise; a mode is that of its own figure alone."""
+    lines = [*map(str, config.hydra.overrides.hydra), *map(str, config.hydra.overrides.task)]
+    given = {line.lstrip("+").partition("=")[0] for line in lines}
+    of_another = "figure" in given and "figure_mode" not in given
+    return config.get("figure_mode") == "max" and not of_another and "hydra.sweeper.direction" not in given
 
 
 def is_named_by_time(config: DictConfig, mode: str) -> bool:

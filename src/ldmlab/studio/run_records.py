@@ -79,11 +79,10 @@ def read_run(folder: Path) -> RunRecord:
 
 
 def is_alive(folder: Path, status: Status) -> bool:
-    """Whether the process of a run is still there: by its number on this host, and by its lock on the folder."""
-    with suppress(OSError):
-        if time.time() - (folder / LOCK).stat().st_mtime < BEAT:
-            return True
-    if status.host != socket.gethostname() or status.pid <= 0:
+    """Whether the process of a run is still there: on this host by its number, on another by its lock on the folder."""
+    if status.host != socket.gethostname():
+        with suppress(OSError):
+            return time.time() - (folder / LOCK).stat().st_mtime < BEAT
         return False
     try:
         os.kill(status.pid, 0)
