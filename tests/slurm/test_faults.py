@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from .cluster import Cluster
-from .runs import ALONE, TWO_NODES, Job, Kind
+from .runs import ALONE, TWO_NODES, Job
 
 Training = Callable[..., Job]
 
@@ -40,27 +40,28 @@ def test_bad_input_is_told_once_by_all_tasks(word: str, words: str, training: Tr
     assert words in line
 
 
-def test_two_jobs_in_one_folder(training: Training) -> None:
-    """The second is refused; the first does not notice."""
-    first, second = (training("shared", TWO_NODES) for _ in range(2))
+def test_two_jobs_in_one_folder(training: Training, cluster: Cluster) -> None:
+    """The second is refused, whatever its node; the first does not notice."""
+    first, second = (training("shared", ALONE, "trainer.max_steps=5000") for _ in range(2))
     first.submit().reach(5)
-    second.kind = Kind("second", options=("--time=10", "--overcommit"))
-    second.submit().end("FAILED")
+    other = {"n1": "n2", "n2": "n1"}[cluster.job(first.number)["BatchHost"]]
+    second.submit(f"--nodelist={other}").end("FAILED")
     (line,) = told(second)
     assert "writes there since" in line
-    first.end()
+    step = first.step()
+    first.reach(step + 1)
+    cluster.ask("scancel", first.number)
+    first.end("CANCELLED")
 
 
-def test_a_slurmd_that_is_gone_while_its_job_runs_on(
-    training: Training, whole: Callable[[Kind], Job], cluster: Cluster
-) -> None:
+def test_a_slurmd_that_is_gone_while_its_job_runs_on(training: Training, cluster: Cluster) -> None:
     """SLURM starts the job again elsewhere. That start waits for the first, and finds its work done."""
-    job = training("slurmd", ALONE).submit().reach(10)
+    job = training("slurmd", ALONE, "trainer.max_steps=500").submit().reach(10)
     node = cluster.job(job.number)["BatchHost"]
     cluster.kill_slurmd(node)
     try:
         job.end()
     finally:
         cluster.start_node(node)
-    assert (job.restarts, job.done_again()) == (1, 0)
-    assert job.weights() == whole(ALONE).weights()
+    assert "an earlier start of this job" in job.output
+    assert (job.restarts, job.done_again(), len(job.samples())) == (1, 0, 500)
