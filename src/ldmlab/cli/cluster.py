@@ -98,4 +98,4 @@ class Cluster:
         """The arguments of srun."""
         image = [] if self.container is None else [f"--container-image={self.container}"]
         mounts = [f"--container-mounts={','.join(self.container_mounts)}"] if self.container_mounts else []
-        return [*image, *mounts, *self.srun_args]
+        return ["--kill-on-bad-exit=1", *image, *mounts, *self.srun_args]  # a task that was killed ends the others

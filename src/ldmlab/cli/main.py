@@ -69,7 +69,7 @@ def _report(error: BaseException) -> int:
         if is_first():
             print(f"ldmlab: {stop}", file=sys.stderr)
         _go_on_later(stop)
-        return stop.code
+        return stop.code if is_first() else 0  # or srun may kill the first, which is still closing its files
     from ldmlab.cli.together import end_together, let_the_first_tell
 
     let_the_first_tell()
