@@ -12,6 +12,7 @@ import pytest
 from ldmlab.studio.wandb_history import WandbHistory, history
 
 pytest.importorskip("tensorboard")
+pytest.importorskip("wandb_workspaces")
 
 WORDS = (
     "logger=[csv,wandb,tensorboard]",
@@ -46,7 +47,9 @@ def train(tiny: Any, autoencoder: Path, shards: Path, ldmlab: Any, tmp_path: Pat
     return run
 
 
-def test_all_that_a_run_logs_is_in_its_files(train: Train, tmp_path: Path) -> None:
+def test_all_that_a_run_logs_is_in_its_files(
+    train: Train, ldmlab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, folder = train(), tmp_path / "sweep/0"
     assert {name for name in CURVES if not run.curve(name)} == set()
     assert {f"train/loss_q{quartile}" for quartile in (1, 2, 3, 4)} & {name for row in run.rows for name in row}
@@ -67,6 +70,11 @@ def test_all_that_a_run_logs_is_in_its_files(train: Train, tmp_path: Path) -> No
     assert "confusion/shape_table" in run.rows[-1]
     _require_settings(run)
     assert list(folder.glob("tensorboard/events.out.tfevents.*"))
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    done = ldmlab("dashboard", tmp_path / "sweep")
+    assert "not uploaded (WANDB_MODE=offline)" in done.out
+    assert sorted(path.name for path in (tmp_path / "sweep/dashboard").iterdir()) == ["report.json", "workspace.json"]
+    assert "upload=true: WANDB_MODE=offline" in ldmlab("dashboard", tmp_path / "sweep", "upload=true").refusal()
 
 
 def _require_settings(run: WandbHistory) -> None:

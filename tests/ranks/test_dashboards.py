@@ -1,0 +1,47 @@
+"""What several ranks log is what one does: losses by timestep, figures of evaluation, one run of W&B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ldmlab.studio.wandb_history import WandbHistory, history
+
+from .jobs import train
+from .together import together
+
+pytestmark = pytest.mark.ranks
+WORDS = (
+    "callbacks=[default,evaluation]",
+    "callbacks.evaluation.n=6",  # which ranks share unevenly
+    "callbacks.evaluation.batch_size=2",
+    "callbacks.evaluation.every_n_steps=2",
+    "logger=[csv,wandb]",
+)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_ranks_log_what_one_does(
+    strategy: str, tiny: dict[str, Any], shards: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    data = (f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    runs: list[WandbHistory] = []
+    for ranks in (1, 2):
+        folder = tmp_path / str(ranks)
+        own = (f"trainer.devices={ranks}", f"output_dir={folder}", f"strategy={strategy if ranks > 1 else 'auto'}")
+        together(train, *tiny["dit"], *WORDS, *data, *own, ranks=ranks, patience=300)
+        found = history(folder)
+        assert found is not None
+        assert len(list(folder.glob("wandb/offline-run-*"))) == 1
+        runs.append(found)
+    one, two = runs
+    assert len(one.rows) == len(two.rows) == 4
+    for alone, shared in zip(one.rows, two.rows, strict=True):
+        assert alone.keys() == shared.keys()
+        for name, value in alone.items():
+            if name.startswith("eval/"):
+                assert shared[name] == pytest.approx(value, rel=1e-3)
+            elif name.startswith(("train/", "val/")):
+                assert shared[name] == pytest.approx(value, rel=1e-5)
