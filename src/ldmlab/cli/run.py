@@ -48,6 +48,7 @@ class Run:
         name: of the command.
         command: itself.
         is_rerun: Hydra gives the config of an earlier run, and looks at nothing else.
+        is_for_later: the command is checked here and run elsewhere, where it is checked again.
 
     Attributes:
         began: the config was found right, and is composed no more.
@@ -56,8 +57,8 @@ class Run:
 
     current: ClassVar[Run | None] = None
 
-    def __init__(self, name: str, command: Command, is_rerun: bool = False) -> None:
-        self.name, self.command, self.is_rerun = name, command, is_rerun
+    def __init__(self, name: str, command: Command, is_rerun: bool = False, is_for_later: bool = False) -> None:
+        self.name, self.command, self.is_rerun, self.is_for_later = name, command, is_rerun, is_for_later
         self.began = False
         self.failure: Exception | None = None
         self.loader: ConfigLoader | None = None
@@ -134,7 +135,7 @@ class Run:
             files: whether those that it names have to be there.
         """
         assert self.loader is not None
-        fallen = check(self.name, config, self.command, self.loader, complete)
+        fallen = check(self.name, config, self.command, self.loader, complete, self.is_for_later)
         if complete and files:
             require_files(self.command, config)
         if self._sweep is None:

@@ -35,7 +35,7 @@ def submit(words: Sequence[str], cluster: Cluster, at_once: int | None) -> None:
     require_slurm()
     name, arguments = words[0], parse(words[0], words[1:])
     _require_plain(arguments)
-    run = Run(name, find(name))
+    run = Run(name, find(name), is_for_later=True)
     with unbounded(), run.listening():
         run.loader = GlobalHydra.instance().config_loader()
         lines = [f"hydra.job.name={name}", *arguments.searched]

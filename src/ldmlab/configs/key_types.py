@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,13 @@ _KINDS: tuple[tuple[type, tuple[type, ...], str], ...] = (
 )
 
 
-def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str], known: Mapping[str, Any]) -> None:
+def check_types(
+    keys: Mapping[str, Any],
+    config: DictConfig,
+    free: frozenset[str],
+    known: Mapping[str, Any],
+    vouched: Callable[[str], bool] = lambda path: False,
+) -> None:
     """Refuse values of another type than their key takes.
 
     Args:
@@ -32,6 +38,7 @@ def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str
         config: whole; has no key that is not among them but in sections of components.
         free: keys whose type is looked at elsewhere.
         known: types by key; what is of such a type is right, whatever else a component takes.
+        vouched: of a key, whether its value is right where only a component, which has to be imported, could tell.
 
     Raises:
         UserError: naming the first such key; those for which a component has to be imported come last.
@@ -50,7 +57,7 @@ def check_types(keys: Mapping[str, Any], config: DictConfig, free: frozenset[str
             raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")
         wanted = mismatch(default, value)
         if target_of(config, path) is not None and (wanted is not None or not _vouches(default, value)):
-            unsure.append((path, default, value, wanted))
+            unsure += [] if vouched(path) else [(path, default, value, wanted)]
         else:
             _require(path, default, value, wanted)
     for path, default, value, wanted in unsure:

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
+from ldmlab.configs.catalogue import options
 from ldmlab.configs.checks import Checks
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.hints import instead_of_group, instead_of_key
@@ -33,7 +34,14 @@ from ldmlab.configs.user_files import check_files
 log = logging.getLogger(__name__)
 
 
-def check(command: str, config: DictConfig, checks: Checks, loader: ConfigLoader, complete: bool = True) -> list[str]:
+def check(
+    command: str,
+    config: DictConfig,
+    checks: Checks,
+    loader: ConfigLoader,
+    complete: bool = True,
+    is_checked_again: bool = False,
+) -> list[str]:
     """Check a composed config, and take out of it what falls away.
 
     Args:
@@ -42,6 +50,7 @@ def check(command: str, config: DictConfig, checks: Checks, loader: ConfigLoader
         checks: what the command asks beyond its yaml.
         loader: of Hydra, by which it was composed.
         complete: also refuse values that are missing or out of range; not wanted where a config is only shown.
+        is_checked_again: no component is imported for the sake of what an experiment of ldmlab's says.
 
     Returns:
         The keys of an experiment that fell away, because the user chose other options than the experiment.
@@ -56,12 +65,19 @@ def check(command: str, config: DictConfig, checks: Checks, loader: ConfigLoader
     fallen = _check_keys(command, keys, config, given, loader)
     check_sections(keys, config)
     free = chosen_keys(checks.keys) | {*checks.untyped}
-    check_types(keys, config, free, types_in_sections(checks.keys))
+    ours = is_checked_again and _is_ours(given)
+    check_types(keys, config, free, types_in_sections(checks.keys), lambda path: ours and not given.sets(path))
     if complete:
         _check_taken(command, given, sources, checks)
         _check_values(checks, config)
         check_choices(checks.rules, given.keys, config)
     return fallen
+
+
+def _is_ours(given: Given) -> bool:
+    """Whether what the user has not set comes from ldmlab's own files."""
+    elsewhere = any(line.startswith("hydra.searchpath=") for line in given.hydra)
+    return not elsewhere and (given.experiment is None or given.experiment in options(EXPERIMENT))
 
 
 def tell_fallen(paths: Sequence[str]) -> None:
