@@ -36,7 +36,11 @@ class LossesAt(NamedTuple):
     steps: int
 
     def first(self, count: int) -> LossesAt:
-        """Those of the first samples."""
+        """The losses of the first samples alone.
+
+        Args:
+            count: how many.
+        """
         return LossesAt(self.timesteps[:count], self.losses[:count], self.steps)
 
 
