@@ -33,13 +33,12 @@ def ranks_of(process: subprocess.Popen[str]) -> list[int]:
     return [int(child) for child in children if "ldmlab.cli.rank" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
-def kill_a_rank(process: subprocess.Popen[str], folder: Path, sign: str) -> None:
+def wait_for_drawing(process: subprocess.Popen[str], folder: Path, sign: str) -> None:
     end = time.monotonic() + SECONDS
     while len(list(folder.glob(sign))) < 2:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.05)
-    os.kill(ranks_of(process)[1], signal.SIGKILL)
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -64,7 +63,8 @@ def test_a_killed_rank_costs_no_more_than_its_own_batch(
     start = [sys.executable, "-m", "ldmlab", *words, f"output_dir={many}"]
     options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([*start, "devices=3"], **options)
-    kill_a_rank(process, many, SIGNS[command])
+    wait_for_drawing(process, many, SIGNS[command])
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
     _, told = process.communicate(timeout=SECONDS)
     assert process.returncode == 128 + signal.SIGKILL
     assert told.splitlines()[-1].startswith("ldmlab: rank 1 of 3 was killed (SIGKILL), and all ranks ended with it")
@@ -74,3 +74,16 @@ def test_a_killed_rank_costs_no_more_than_its_own_batch(
     assert results(many) == results(one)
     assert not (many / "measured").exists()
     assert {path.name for path in (many / ".hydra").iterdir()} == set(RECORD)
+
+
+@pytest.mark.slow
+def test_a_signal_stops_all_ranks_in_good_order(tmp_path: Path) -> None:
+    start = [sys.executable, "-m", "ldmlab", "sample", "n=64", "sampler.steps=8", f"output_dir={tmp_path}", "devices=2"]
+    process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_drawing(process, tmp_path, SIGNS["sample"])
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=SECONDS)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert told.splitlines()[-1] == "ldmlab: stopped by SIGTERM"
+    assert "Traceback" not in told
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "stopped"

@@ -48,7 +48,7 @@ class Command(Checks):
         examples: command lines, each with what it does.
         switches: flags without a value, each with the key that it sets to true.
         words: what words without `=` become; None where there are none.
-        resumes: it looks itself at what is in its folder, goes on from there, and ends well where a signal asks it to.
+        resumes: it looks itself at what is in its folder, and goes on from there.
         free: keys that may differ where a run goes on in a folder of its own.
         devices: the key that says on how many devices it runs, beside that of the hosts; None where it is always one.
         hands_on: its key `command` takes another command, and all words that follow the name of that one.

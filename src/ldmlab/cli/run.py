@@ -221,8 +221,7 @@ def run_here(name: str, command: Command, config: DictConfig) -> float | None:
             held.enter_context(told_by_others(Path(config.output_dir), name, told_error))
         elif HydraConfig.get().output_subdir is not None:  # a command that keeps a record in its folder
             held.enter_context(telling(Path(config.output_dir), name, told_error))
-        if command.resumes:
-            held.enter_context(STOP.heeded())
+        held.enter_context(STOP.heeded())
         lean_imports.install()
         figure = command.run(config)
         tell_result(config.get("figure"), figure)
