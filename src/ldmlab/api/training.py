@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ldmlab.api.trained import Trained
 from ldmlab.configs.calls import Overrides, as_lines, configured, write_config
@@ -14,9 +14,6 @@ from ldmlab.data.folder_lock import folder_lock
 from ldmlab.ranks import is_first, launched
 from ldmlab.status import telling
 from ldmlab.training.signals import STOP, Stopped
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 
 def train(*overrides: str | Overrides) -> Trained:
@@ -38,7 +35,7 @@ def train(*overrides: str | Overrides) -> Trained:
     from ldmlab.configs.training import train_from
 
     cfg = configured("train", {}, _merged(overrides))
-    _require_launched(cfg)
+    _require_launched(cfg.trainer.devices, cfg.trainer.num_nodes)
     folder = Path(cfg.output_dir)
     held = folder_lock(folder, "output_dir") if is_first() else nullcontext()
     told = telling(folder, "train", str) if is_first() else nullcontext()
@@ -83,9 +80,8 @@ def make_dataset(
     return Path(cfg.data.path)
 
 
-def _require_launched(cfg: DictConfig) -> None:
+def _require_launched(devices: Any, nodes: int) -> None:
     """A program is not started again behind its back, as Lightning would for several devices."""
-    devices, nodes = cfg.trainer.devices, cfg.trainer.num_nodes
     if launched() is None and (nodes > 1 or str(devices) not in ("1", "-1", "auto", "None", "[0]")):
         raise ValueError(
             f"trainer.devices={devices}: one process trains on one device; start the script by torchrun, which starts "

@@ -52,7 +52,7 @@ class Ending:
 
     @classmethod
     def read_all(cls, folder: Path) -> list[Ending]:
-        """Those that ranks have left in a folder, in the order in which they ended."""
+        """The endings that ranks have left in a folder, the first to end first."""
         return sorted(
             (cls(**json.loads(path.read_text())) for path in folder.glob("*.json")), key=lambda each: each.time
         )
