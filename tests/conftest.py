@@ -75,6 +75,30 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             measured.start()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hydra() -> Iterator[None]:
+    """Leave out what Hydra does twice, or for nothing; what it composes stays the same.
+
+    It composes a config once more to see its `hydra.mode`, which the command line alone sets here
+    (contract/test_yaml_defaults.py), and makes a config of all choices for every file, for defaults that refer to one.
+    """
+    from hydra._internal import defaults_list
+    from hydra._internal.hydra import Hydra
+
+    mode, choices = Hydra.get_mode, defaults_list._create_interpolation_map
+
+    def mode_of_words(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
+        return mode(hydra, config_name, overrides) if any("hydra.mode" in word for word in overrides) else None
+
+    def choices_if_needed(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
+        return choices(overrides, defaults, self_added) if any(each.is_interpolation() for each in defaults) else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Hydra, "get_mode", mode_of_words)
+        patch.setattr(defaults_list, "_create_interpolation_map", choices_if_needed)
+        yield
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended."""
@@ -93,24 +117,11 @@ class Done:
 
 
 def run_command(*argv: object) -> Done:
-    """Run `ldmlab ARGV...` in this process, which has imported everything already.
-
-    Where no word sets `hydra.mode`, no config does (tests/contract/test_yaml_defaults.py); Hydra would compose it once
-    more to see that.
-    """
-    from hydra._internal.hydra import Hydra
-
+    """Run `ldmlab ARGV...` in this process, which has imported everything already."""
     from ldmlab.cli.main import main
 
-    words = [str(word) for word in argv]
-    with (
-        redirect_stdout(io.StringIO()) as out,
-        redirect_stderr(io.StringIO()) as err,
-        pytest.MonkeyPatch.context() as p,
-    ):
-        if not any("hydra.mode" in word for word in words):
-            p.setattr(Hydra, "get_mode", lambda *_, **__: None)
-        code = main(words)
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = main([str(word) for word in argv])
     return Done(code, out.getvalue(), err.getvalue())
 
 
