@@ -5,21 +5,24 @@ from __future__ import annotations
 import pytest
 
 SLOWEST = (
-    "smoke/test_commands.py",
+    "contract/test_building.py",
     "pages/test_pages.py",
+    "smoke/test_commands.py",
+    "unit/cli/test_describe.py",
+    "contract/test_combinations.py",
     "unit/cli/test_launch.py",
     "smoke/test_edit.py",
-    "contract/test_building.py",
-    "numerical/test_inversion.py",
-    "unit/cli/test_describe.py",
-    "unit/configs/test_validate.py",
-    "smoke/test_bad_input.py",
     "numerical/interop/test_commands.py",
-    "contract/test_combinations.py",
     "smoke/test_diffusion_choices.py",
+    "unit/editing/prompts/test_prompt_to_prompt_control.py",
+    "unit/api/test_guide.py",
     "contract/test_no_copies.py",
-    "unit/data/test_datamodule.py",
-    "numerical/test_attention_shapes.py",
+    "numerical/test_published_backbones.py",
+    "smoke/test_bad_input.py",
+    "numerical/test_inversion.py",
+    "unit/training/test_resume.py",
+    "unit/training/test_adapting.py",
+    "unit/cli/test_sweep.py",
 )
 """Files that take longest, the longest first."""
 

@@ -123,7 +123,7 @@ def trained(kind: str, steps: int) -> tuple[LatentDiffusion, list[float]]:
     return model.eval(), losses
 
 
-@pytest.fixture(scope="module", params=["in_context", "mm_dit"])
+@pytest.fixture(scope="module", params=[pytest.param("in_context", marks=pytest.mark.slow), "mm_dit"])
 def model(request: pytest.FixtureRequest, mm_dit: None) -> LatentDiffusion:
     """A model that has learned colours."""
     made, losses = trained(request.param, 120)

@@ -46,6 +46,7 @@ def run(*argv: object, cwd: Path) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_from_nothing_to_figures(tiny: Tiny, ldmlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples as a user has them, from a process; what lies before and after in this one."""
     monkeypatch.chdir(tmp_path)
