@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
+from ldmlab.ranks import Ranks
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 
@@ -162,3 +163,19 @@ def test_as_many_are_flipped_as_are_asked_for(probability):
     flips = [epoch_flips(4000, seed, epoch, probability) for seed in (0, 1) for epoch in (0, 1)]
     assert all(abs(each.mean() - probability) < 0.03 for each in flips)
     assert probability in (0, 1) or not any((flips[0] == other).all() for other in flips[1:])
+
+
+def test_ranks_have_equally_many_batches_and_fill_the_last_one_up():
+    loaders = [fixed_loader(Samples(7), collated, 2, 0, False, None, Ranks(rank, 3)) for rank in range(3)]
+    found = [[(batch["numbers"], batch.get("fillers", 0)) for batch in loader] for loader in loaders]
+    assert found == [[([0, 3], 0), ([6], 0)], [([1, 4], 0), ([0], 1)], [([2, 5], 0), ([0], 1)]]
+    few = fixed_loader(Samples(2), collated, 2, 0, False, None, Ranks(2, 3))
+    assert [(batch["numbers"], batch["fillers"]) for batch in few] == [([0], 1)]
+
+
+class Samples(Numbers):
+    """A dataset of its own numbers, which `collated` makes batches of as those of shards are: dicts."""
+
+
+def collated(numbers):
+    return {"numbers": list(numbers)}

@@ -20,6 +20,7 @@ from ldmlab.drawing.samples import sample
 from ldmlab.models.latent_diffusion import to_uint8
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
+from ldmlab.ranks import Ranks
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
 from ldmlab.training.callbacks.modes import evaluating
@@ -35,6 +36,8 @@ DrawSheet = Callable[[], Image.Image]
 @beside_training("the grid of pictures")
 class PictureGrid(L.Callback):
     """Writes `step-NNNNNNN.png` every n steps, from rank 0. Training's random numbers are not touched.
+
+    Ranks share what a diffusion model draws.
 
     A grid that cannot be drawn or written is told of, once, and training goes on.
 
@@ -78,7 +81,7 @@ class PictureGrid(L.Callback):
         self._last = step
         with clocks_stopped(trainer, module):
             with evaluating(module), _averaged(module):
-                sheets = self._sheets() if trainer.is_global_zero else {}
+                sheets = self._sheets(trainer.is_global_zero)
             if sheets and not is_dev_run(trainer):
                 self._write(trainer, sheets, step)
 
@@ -89,10 +92,14 @@ class PictureGrid(L.Callback):
             write_png(self.folder / f"step-{step:07d}{suffix}.png", sheet)
             show(trainer, kind, sheet, step)
 
-    def _sheets(self) -> dict[str, Image.Image]:
+    def _sheets(self, is_first: bool) -> dict[str, Image.Image]:
+        """Those of rank 0; the others have drawn their share then."""
         if self.draw is None:
             raise ValueError("nobody has said what to draw; give draw=, or say it in prepare")
-        sheets = {"pictures": contact_sheet(*self.draw(), columns=self.columns)}
+        pictures, titles = self.draw()
+        if not is_first:
+            return {}
+        sheets = {"pictures": contact_sheet(pictures, titles, columns=self.columns)}
         return sheets if self.maps is None else {**sheets, "attention": self.maps()}
 
 
@@ -105,9 +112,7 @@ def sample_drawer(module: LatentDiffusionTraining, drawing: Drawing, batch: Batc
     """Samples of the averaged weights, one for each condition of a batch, from the same noise every time."""
 
     def draw() -> tuple[Tensor, list[str]]:
-        with module.ema.swapped():
-            images = sample(module.model, drawing, batch)
-        return images, list(titles)
+        return _samples(module, drawing, batch), list(titles)
 
     return draw
 
@@ -126,8 +131,7 @@ def task_drawer(
     truth = batch["images"]
 
     def draw() -> tuple[Tensor, list[str]]:
-        with module.ema.swapped():
-            drawn = conditioner.finish(batch, sample(module.model, drawing, batch))
+        drawn = conditioner.finish(batch, _samples(module, drawing, batch))
         given = to_uint8(conditioner.naive(batch)).cpu()
         names = batch.get("captions") or batch["keys"]
         titles = [title for name in names for title in (conditioner.shows, name, "truth")]
@@ -146,3 +150,31 @@ def reconstruction_drawer(module: AutoencoderTraining, images: Callable[[], Tens
         return torch.stack([to_uint8(originals), to_uint8(reconstructions)], dim=1).flatten(0, 1), None
 
     return draw
+
+
+def _samples(module: LatentDiffusionTraining, drawing: Drawing, batch: Batch) -> UInt8[Tensor, "N 3 H W"]:
+    """Samples of the averaged weights, of which each rank draws every `world`-th; the same on each.
+
+    Raises:
+        RuntimeError: a rank could not draw its share. It is raised on all, who would wait for it otherwise.
+    """
+    ranks = Ranks(module.global_rank, module.world)
+    own: Tensor | str | None = None
+    try:
+        if seeds := ranks.share(drawing.seeds):
+            share = {key: ranks.share(values) for key, values in batch.items()}
+            with module.ema.swapped():
+                own = sample(module.model, drawing.of(seeds), share).cpu()
+    except Exception as error:
+        if ranks.world == 1:
+            raise
+        own = f"{type(error).__name__}: {error}"
+    parts = ranks.gather(own)
+    for rank, part in enumerate(parts):
+        if isinstance(part, str):
+            raise RuntimeError(f"rank {rank}: {part}")
+    drawn = [part for part in parts if isinstance(part, Tensor)]
+    pictures = drawn[0].new_empty(len(drawing.seeds), *drawn[0].shape[1:])
+    for rank, part in enumerate(drawn):
+        pictures[rank :: ranks.world] = part
+    return pictures
