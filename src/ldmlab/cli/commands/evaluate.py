@@ -61,6 +61,7 @@ COMMAND = Command(
         ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
         ("ldmlab evaluate metric=[frechet_distance,diversity]", "figures of your choice"),
         ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
+        ("ldmlab evaluate n=50000 devices=auto output_dir=runs/evaluate/mine", "on all GPUs; again after a kill"),
     ),
     devices="devices",
     run=run,

@@ -80,6 +80,7 @@ COMMAND = Command(
         ),
         ('ldmlab sample "a red star" n=4 seed=7 sampler.steps=20 guidance.scale=2', "fewer, faster, freer"),
         ("ldmlab sample prompts=prompts.txt ckpt=runs/train/mine/last.ckpt", "a file of prompts, a model of yours"),
+        ("ldmlab sample prompts=prompts.txt n=50000 devices=auto", "on all GPUs of this host"),
     ),
     words=Words("prompts", "prompt", several=True),
     free=("output_dir", "batch_size", "device", "devices", "num_nodes", "precision", "compile", "n"),
