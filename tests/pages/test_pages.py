@@ -61,6 +61,7 @@ MEANT = {
 }
 """A command for each form, in which a word stands for others or some are left out."""
 ELSEWHERE = {
+    "submit": "tests/unit/cli/test_submit.py",
     "backbone.conditioning=mm_dit": "tests/contract/test_add_an_mm_dit_block.py",
     "ckpt=runs/mm_dit/model.safetensors": "tests/contract/test_add_an_mm_dit_block.py",
 }

@@ -8,12 +8,14 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.cli import run as runs
 from ldmlab.cli.errors import JobsFailedError
 from ldmlab.cli.launch import launch
 from ldmlab.configs.errors import UserError
+from ldmlab.configs.hydra_errors import in_one_line
 from ldmlab.status import Status, read_status
 
 Body = Callable[..., None]
@@ -121,3 +123,11 @@ def test_a_mistake_in_any_job_is_told_before_the_first_one_starts(
         launch("sample", ["-m", *words, "output_dir=out"])
     assert not seeds
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "extra"), [("launcher/joblib", "sweep"), ("launcher/submitit_slurm", "slurm")])
+def test_what_brings_a_launcher_that_is_not_installed(name: str, extra: str) -> None:
+    error = MissingConfigException("Could not find it", missing_cfg_file=f"hydra/{name}", options=["basic"])
+    group, _, option = f"hydra/{name}".rpartition("/")
+    told = f"{group}={option}: is not installed; pip install 'ldmlab[{extra}]' brings it"
+    assert str(in_one_line(error, "train", [])) == told

@@ -16,7 +16,8 @@ Refused = Callable[..., str]
 Study = Callable[[str, str], None]
 
 
-NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"]}
+NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"],
+          "dashboard": ["folder=a"], "submit": ["command=[sample]"]}  # fmt: skip
 """Keys without a default."""
 
 
