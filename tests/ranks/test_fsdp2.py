@@ -16,7 +16,8 @@ from .together import together
 pytestmark = pytest.mark.ranks
 STEPS = 50
 
-FIGURES = ("train/loss", "train/gradient_norm", "val/loss")
+FIGURES = {"train/loss": 1e-5, "val/loss": 1e-5, "train/gradient_norm": 1e-3}
+"""By how much they may differ. The norm shows more of what Adam makes of rounding, where a gradient is all but zero."""
 Words = tuple[str, ...]
 
 
@@ -52,10 +53,10 @@ def run(words: dict[str, Words], tmp_path_factory: pytest.TempPathFactory) -> Ca
 def same_curves(run: Path, other: Path, begin: int = 0) -> None:
     """Every figure of every step, and the averaged weights at the end."""
     pairs = list(zip(rows(run)[begin:], rows(other)[begin:], strict=True))
-    for name in FIGURES:
+    for name, most in FIGURES.items():
         values = [(float(a[name]), float(b[name])) for a, b in pairs if a.get(name) or b.get(name)]
         assert len(values) == (2 - begin // 25 if name == "val/loss" else STEPS - begin)
-        assert max(abs(a - b) for a, b in values) < 1e-5, name
+        assert max(abs(a - b) for a, b in values) < most, name
     states = [load_file(each / "model.safetensors") for each in (run, other)]
     assert states[0].keys() == states[1].keys()
     for name in states[0]:
