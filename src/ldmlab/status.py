@@ -77,12 +77,15 @@ class Status:
 class Teller:
     """Tells of the run of this process. There is one at a time, `Teller.current`; without one nothing is told.
 
+    The one that is over is `Teller.last`.
+
     Args:
         folder: of the run.
         status: to begin with.
     """
 
     current: ClassVar[Teller | None] = None
+    last: ClassVar[Teller | None] = None
 
     def __init__(self, folder: Path, status: Status) -> None:
         self.folder, self.status = folder, status
@@ -112,6 +115,12 @@ def tell(at_once: bool = True, **facts: Any) -> None:
     """Change what is told of the run of this process, see `Teller.tell`; nothing where none is told of."""
     if Teller.current is not None:
         Teller.current.tell(at_once, **facts)
+
+
+def tell_afterwards(**facts: Any) -> None:
+    """Change what is told of the run that this process has ended, as when it is to go on in another."""
+    if Teller.last is not None:
+        Teller.last.tell(**facts)
 
 
 def tell_of_progress(doing: str, pace: Pace) -> None:
@@ -157,7 +166,7 @@ def telling(folder: Path, command: str, explain: Callable[[BaseException], str])
     else:
         teller.tell(state="done", left=None)
     finally:
-        Teller.current = outer
+        Teller.current, Teller.last = outer, teller
 
 
 @contextmanager

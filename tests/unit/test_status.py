@@ -9,7 +9,17 @@ import pytest
 
 from ldmlab.pace import Pace
 from ldmlab.progress import track
-from ldmlab.status import NAME, Status, read_status, tell, tell_of_progress, telling, told_by_others, told_figure
+from ldmlab.status import (
+    NAME,
+    Status,
+    read_status,
+    tell,
+    tell_afterwards,
+    tell_of_progress,
+    telling,
+    told_by_others,
+    told_figure,
+)
 
 
 def explain(error: BaseException) -> str:
@@ -109,6 +119,13 @@ def test_slurm_names_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with telling(tmp_path, "train", explain):
         pass
     assert read_status(tmp_path).slurm_job_id == "7_2"
+
+
+def test_what_is_known_afterwards_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), telling(tmp_path, "train", explain):
+        raise KeyboardInterrupt
+    tell_afterwards(state="requeued")
+    assert read_status(tmp_path).state == "requeued"
 
 
 @pytest.mark.parametrize(("state", "told"), [("running", "failed"), ("done", "done"), (None, "failed")])

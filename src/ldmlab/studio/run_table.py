@@ -32,10 +32,14 @@ def _differ(runs: Sequence[RunRecord], keys: Sequence[str]) -> list[str]:
 
 
 def figure_names(runs: Sequence[RunRecord]) -> list[str]:
-    """The figures of runs, those first that they are judged by."""
+    """The figures of runs: those first that they are judged by, then those of held-out samples, then the loss."""
     judged = dict.fromkeys(run.figure[0] for run in runs if run.figure is not None)
     logged = dict.fromkeys(name for run in runs for name in run.figures if name not in NOT_FIGURES)
-    return list(judged | logged)
+    return list(judged | dict.fromkeys(sorted(logged, key=_rank)))
+
+
+def _rank(name: str) -> int:
+    return 0 if name.startswith(("val/", "eval/")) else 1 if name == "train/loss" else 2
 
 
 def value_of(run: RunRecord, name: str) -> float:

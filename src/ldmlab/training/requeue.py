@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ldmlab.ranks import launched, slurm_job
+from ldmlab.status import tell_afterwards
 from ldmlab.training.signals import STOP
 
 PATIENCE = 120.0
@@ -52,12 +53,17 @@ class SlurmJob:
         """
         STOP.ignore()  # what is being answered
         fate = self.fate()
+        if fate == "queued":
+            tell_afterwards(state="requeued")
         if fate == "queued" or (fate == "ended" and not self._over_time()):
             return None
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with which SLURM ends it, and nothing is left to be done
+        tell_afterwards(state="requeued")  # while this process is still there
         refused = self._requeue() if self.rank == 0 else None
+        if refused is not None:
+            tell_afterwards(state="stopped")
         if refused is None or shutil.which("scontrol") is None:  # as in a container, where SLURM may do it by itself
             time.sleep(PATIENCE)
         return refused
