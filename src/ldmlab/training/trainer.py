@@ -25,7 +25,7 @@ from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO, BackgroundCheckpointIO
-from ldmlab.training.precision import HalfWeights, precision_plugin, training_precision
+from ldmlab.training.precision import HalfWeights, numbers_of, precision_plugin, training_precision
 from ldmlab.training.strategies.fsdp2 import FSDP2
 from ldmlab.training.strategies.processes import require_no_mpi, require_ranks, strategy_of
 
@@ -134,10 +134,11 @@ def _require_shareable(trainer: L.Trainer, module: Training) -> None:
             "strategy=fsdp2: shares the blocks of a diffusion model's backbone, and an autoencoder has none; use "
             "strategy=ddp"
         )
-    if isinstance(trainer.precision_plugin, HalfWeights) or getattr(trainer.precision_plugin, "scaler", None):
+    halves, scales = isinstance(trainer.precision_plugin, HalfWeights), numbers_of(trainer).name == "fp16"
+    if halves or scales:
         raise ValueError(
-            f"precision={trainer.precision_plugin.precision}: strategy=fsdp2 shares weights in fp32, and scales no "
-            "gradients; use precision=bf16, or strategy=ddp"
+            f"{'trainer.precision=bf16-true' if halves else 'precision=fp16'}: strategy=fsdp2 shares weights in fp32, "
+            "and scales no gradients; use precision=bf16, or strategy=ddp"
         )
 
 

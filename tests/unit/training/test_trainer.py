@@ -19,6 +19,7 @@ from ldmlab.training.callbacks.progress import ProgressLines
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO
 from ldmlab.training.precision import numbers_of
 from ldmlab.training.strategies.ddp import DDP
+from ldmlab.training.strategies.fsdp2 import FSDP2
 from ldmlab.training.strategies.processes import MPI
 from ldmlab.training.trainer import STEPS, limit_to_epochs, make_trainer, require_what_training_takes
 
@@ -102,6 +103,14 @@ def test_what_an_autoencoder_does_itself_is_named(
     require_what_training_takes(asked, diffusion_training())
     with pytest.raises(ValueError, match=f"trainer.{next(iter(settings))}=.*{fix}"):
         require_what_training_takes(asked, autoencoder_training())
+
+
+def test_what_fsdp2_does_not_train(trainer: Any, autoencoder_training: Any, diffusion_training: Any) -> None:
+    require_what_training_takes(trainer(strategy=FSDP2()), diffusion_training())
+    with pytest.raises(ValueError, match=r"^strategy=fsdp2: .*strategy=ddp$"):
+        require_what_training_takes(trainer(strategy="fsdp2"), autoencoder_training())
+    with pytest.raises(ValueError, match=r"^trainer\.precision=bf16-true: strategy=fsdp2 .*ddp$"):
+        require_what_training_takes(trainer(strategy=FSDP2(), precision="bf16-true"), diffusion_training())
 
 
 def test_a_share_of_an_epoch_between_validations(trainer: Any) -> None:
