@@ -62,7 +62,7 @@ test-slow: .venv/dev ## the slow tests
 test-ranks: .venv/dev ## the tests that train in several processes on this host, by DDP and FSDP2
 	$(PYTEST) -m ranks tests/ranks
 
-test-slurm: .venv/dev ## the tests in a real SLURM of two nodes, which is installed (as root on Debian) and started here
+test-slurm: .venv/dev ## the tests in a real SLURM of three nodes, which is installed (as root on Debian) and started here
 	@tests/slurm/install.sh
 	$(PYTEST) -m slurm tests/slurm
 

@@ -1,4 +1,4 @@
-"""A SLURM of two nodes on this host: real daemons of this user, everything they write in one folder."""
+"""A SLURM of three nodes on this host: real daemons of this user, everything they write in one folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue", "scancel")
-NODES = ("n1", "n2")
+NODES = ("n1", "n2", "n3")
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL")
 CONFIG = """
 ClusterName=tests
@@ -50,11 +50,12 @@ MinJobAge=3600
 KillWait=10
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port={first_port}-{last_port} CPUs=4 RealMemory=8000
-PartitionName=debug Nodes=n[1-2] Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
-PartitionName=high Nodes=n[1-2] MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
+NodeName=n[1-3] NodeHostname={host} NodeAddr=127.0.0.1 Port={first_port}-{last_port} CPUs=4 RealMemory=8000
+PartitionName=debug Nodes=n[1-3] Default=YES MaxTime=INFINITE PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
+PartitionName=high Nodes=n[1-3] MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 """
-"""`cred_expire` lets a requeued job start again without a wait; job numbers begin anywhere, as a cluster's do."""
+"""The third node is there when one of two has died. `cred_expire` lets a requeued job start again without a wait; job
+numbers begin anywhere, as a cluster's do."""
 SACCT = """#!/bin/sh
 # Answers submitit's question for the states of jobs, which is meant for an accounting database, from the queue.
 ids=; while [ $# -gt 0 ]; do case $1 in -j) ids=$ids,$2; shift;; esac; shift; done
@@ -73,7 +74,7 @@ class Cluster:
 
     Args:
         folder: for all that they write, with a short path: sockets are in it.
-        port: of slurmctld; the next two are those of the nodes.
+        port: of slurmctld; the next three are those of the nodes.
     """
 
     def __init__(self, folder: Path, port: int = 16817) -> None:
@@ -109,7 +110,7 @@ class Cluster:
             user=self.ask("id", "-un").strip(),
             port=self.port,
             first_port=self.port + 1,
-            last_port=self.port + 2,
+            last_port=self.port + 3,
             first_job=random.randrange(1000, 30_000),
             slurmd_timeout=10,
         )

@@ -2,7 +2,7 @@
 
 | fixture | what it is |
 | --- | --- |
-| `cluster` | a `Cluster` of two nodes; `SLURMCTLD_PORT` (16817) and the two ports after it are its own |
+| `cluster` | a `Cluster` of three nodes; `SLURMCTLD_PORT` (16817) and the three ports after it are its own |
 | `training` | (name, kind, words...) -> a `Job` of 60 steps on `shards`, which is not in the queue yet |
 | `whole` | (kind) -> such a job that nothing happened to |
 """

@@ -54,18 +54,25 @@ def test_cancelled(kind: Kind, training: Training, whole: Whole, cluster: Cluste
     require_same(job.submit().end(), whole(kind))
 
 
+def slow(pause: float) -> tuple[str, ...]:
+    """So that what happens a while after that step happens while the job runs."""
+    return f"+callbacks.seen.pause={pause}", f"+callbacks.seen.after={HERE}"
+
+
 def test_preempted(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
-    """With a time of grace, of which only as much is used as it takes to save."""
-    job = training("preempt", kind).submit().reach(HERE)
-    cluster.submit("sleep 1", "--partition=high", "--nodes=2", "--exclusive", name="urgent")
+    """With a time of grace, of which tasks of srun use only as much as it takes to save; a script learns of its end."""
+    job = training("preempt", kind, *slow(0.5)).submit().reach(HERE)
+    cluster.submit("sleep 1", "--partition=high", "--nodes=3", "--exclusive", name="urgent")
     require_same(job.end(), whole(kind))
+    assert job.restarts == 1
 
 
 def test_time_limit(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
     """Without a warning before it."""
-    job = training("limit", kind).submit().reach(HERE)
+    job = training("limit", kind, *slow(4)).submit().reach(HERE)
     cluster.ask("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
     require_same(job.end(), whole(kind))
+    assert job.restarts == 1
 
 
 def test_killed(kind: Kind, training: Training, whole: Whole, cluster: Cluster) -> None:
@@ -83,8 +90,7 @@ def test_killed_node(kind: Kind, training: Training, whole: Whole, cluster: Clus
     node = cluster.job(job.number)["BatchHost"]
     cluster.kill_node(node, job.number)
     try:
-        cluster.wait(job.number, "PENDING")
+        require_same(job.end(), whole(kind), again=EVERY)
     finally:
         cluster.start_node(node)
-    require_same(job.end(), whole(kind), again=EVERY)
     assert job.restarts == 1

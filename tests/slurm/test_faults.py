@@ -44,8 +44,7 @@ def test_two_jobs_in_one_folder(training: Training, cluster: Cluster) -> None:
     """The second is refused, whatever its node; the first does not notice."""
     first, second = (training("shared", ALONE, "trainer.max_steps=5000") for _ in range(2))
     first.submit().reach(5)
-    other = {"n1": "n2", "n2": "n1"}[cluster.job(first.number)["BatchHost"]]
-    second.submit(f"--nodelist={other}").end("FAILED")
+    second.submit(f"--exclude={cluster.job(first.number)['BatchHost']}").end("FAILED")
     (line,) = told(second)
     assert "writes there since" in line
     step = first.step()
