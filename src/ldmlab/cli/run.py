@@ -35,6 +35,7 @@ from ldmlab.data.folder_lock import folder_lock
 from ldmlab.ranks import is_first
 from ldmlab.run_folder import RunFolder
 from ldmlab.status import tell_result, telling, told_by_others
+from ldmlab.training.requeue import telling_of_requeue
 from ldmlab.training.signals import STOP
 
 log = logging.getLogger(__name__)
@@ -222,6 +223,7 @@ def run_here(name: str, command: Command, config: DictConfig) -> float | None:
         elif HydraConfig.get().output_subdir is not None:  # a command that keeps a record in its folder
             held.enter_context(telling(Path(config.output_dir), name, told_error))
         held.enter_context(STOP.heeded())
+        held.enter_context(telling_of_requeue())
         lean_imports.install()
         figure = command.run(config)
         tell_result(config.get("figure"), figure)

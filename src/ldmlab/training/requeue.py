@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from ldmlab.ranks import launched, slurm_job
-from ldmlab.status import tell_afterwards
-from ldmlab.training.signals import STOP
+from ldmlab.status import tell, tell_afterwards
+from ldmlab.training.signals import SLURMS, STOP, Stopped
 
 PATIENCE = 120.0
 """Seconds to stay after what is saved is saved: a process that leaves before SLURM ends it ends its job for good."""
@@ -74,6 +76,10 @@ class SlurmJob:
         if step.isdecimal():
             _run("scancel", "--signal=KILL", f"{self.name}.{step}")
 
+    def goes_on(self) -> bool:
+        """Whether it is not over for good: not cancelled, but queued again already, or to be."""
+        return self.fate() != "ended" or self._over_time()
+
     def fate(self) -> Fate:
         """What SLURM is about to do with the job; its state is COMPLETING whether it was cancelled or queued again."""
         shown = self._shown()
@@ -90,6 +96,18 @@ class SlurmJob:
     def _requeue(self) -> str | None:
         code, said = _run("scontrol", "requeue", self.name)
         return None if code == 0 else f"SLURM does not queue job {self.name} again: {said or 'scontrol failed'}"
+
+
+@contextmanager
+def telling_of_requeue() -> Iterator[None]:
+    """Tell in the status of a run that a signal stops inside the block if its job goes on later."""
+    try:
+        yield
+    except Stopped as stop:
+        job = SlurmJob.current() if stop.number in SLURMS else None
+        if job is not None and job.rank == 0 and job.goes_on():
+            tell(state="requeued", left=None)
+        raise
 
 
 def _run(*words: str) -> tuple[int, str]:

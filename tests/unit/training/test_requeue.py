@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ldmlab.status import read_status, telling
 from ldmlab.training import requeue
-from ldmlab.training.requeue import SlurmJob
+from ldmlab.training.requeue import SlurmJob, telling_of_requeue
+from ldmlab.training.signals import Stopped
 
 SCONTROL = """#!/bin/sh
 echo "$*" >> {folder}/asked
@@ -84,6 +86,19 @@ def test_the_job_of_this_process(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert SlurmJob.current() == job
+
+
+@pytest.mark.parametrize(("shown", "state"), [("RUNNING", "requeued"), ("CANCELLED", "stopped")])
+def test_the_status_tells_whether_the_job_goes_on(
+    slurm: Path, monkeypatch: pytest.MonkeyPatch, shown: str, state: str
+) -> None:
+    answer(slurm, f"JobState={shown} Reason=None Restarts=0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(Stopped), telling(slurm, "train", str), telling_of_requeue():
+        raise Stopped(signal.SIGTERM)
+    status = read_status(slurm)
+    assert status is not None
+    assert status.state == state
 
 
 def test_a_warning_while_a_command_begins_is_not_lost(slurm: Path) -> None:
