@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def job_of_sweep(run: Run, config: DictConfig, command: Callable[[DictConfig], f
         Its figure; None where it failed after it had begun, which its status tells.
     """
     settings, sweep = HydraConfig.get(), run._sweep
-    name = f"job {settings.job.num} ({settings.job.override_dirname})"
+    name = _named(settings.job.num, None if sweep is None else sweep.swept)
     folder, tells = None if sweep is None else sweep.folders.get(Path(settings.runtime.output_dir)), False
     try:
         fit_to_launcher(run.command, config)
@@ -90,6 +90,13 @@ def told_value(folder: Path) -> float | None:
     if status is None or status.state != "done" or status.figure is None:
         return None
     return math.nan if status.figure["value"] is None else float(status.figure["value"])
+
+
+def _named(number: int, swept: Collection[str] | None) -> str:
+    """A job by its number and by what tells it from the others: the keys that differ, if they are known."""
+    lines = [str(line) for line in HydraConfig.get().overrides.task]
+    own = [line for line in lines if swept is None or line.lstrip("+~").partition("=")[0] in swept]
+    return f"job {number} ({', '.join(own)})"
 
 
 def _go_on(folder: RunFolder | None, config: DictConfig, run: Run) -> None:
