@@ -65,4 +65,4 @@ def test_interrupt(heeding: Callable[[], None], tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == "ldmlab: interrupted\n"
+    assert err == "ldmlab: stopped by SIGINT\n"

@@ -158,9 +158,9 @@ class Run:
                 self.failure = error
                 raise
 
-    def claim(self, config: DictConfig, path: Path, mode: str) -> RunFolder:
+    def claim(self, config: DictConfig, path: Path, by_time: bool) -> RunFolder:
         """The folder of a run or a sweep, which is a new one where it is called after the second."""
-        claim = RunFolder.claim_new if is_named_by_time(config, mode) else RunFolder.claim
+        claim = RunFolder.claim_new if by_time else RunFolder.claim
         return claim(path, str(config.hydra.output_subdir or RECORD), f"{config.hydra.job.name}.log")
 
     def claim_folder(self, config: DictConfig) -> None:
@@ -170,7 +170,9 @@ class Run:
         if not is_first():
             share_folder(config)
             return
-        self._folder = folder = self.claim(config, Path(config.hydra.runtime.output_dir), "run")
+        self._folder = folder = self.claim(
+            config, Path(config.hydra.runtime.output_dir), is_named_by_time(config, "run")
+        )
         with read_write(config.hydra):
             config.hydra.run.dir = str(folder.path)
         config.output_dir = str(folder.path)

@@ -32,12 +32,14 @@ class Sweep:
         first: the config of its first job, or what all jobs have in common.
         jobs: what Hydra's own sweeper makes; None where another one decides on the way.
         swept: the keys and groups that differ between jobs.
+        by_time: its folder is called after the second in which it begins, as others may be.
         folders: those of jobs that were there, as they were.
     """
 
     first: DictConfig
     jobs: list[Job] | None
     swept: list[str]
+    by_time: bool = False
     folders: dict[Path, RunFolder] = field(default_factory=dict)
 
     @classmethod
@@ -52,7 +54,9 @@ class Sweep:
             UserError: the first thing that is wrong with one of them.
         """
         _warn_in_time(config)
-        sweep = cls(config, None, swept_keys(config))
+        sweep = cls(config, None, swept_keys(config), is_named_by_time(config, "sweep"))
+        if sweep.by_time and "output_dir" not in sweep.swept:
+            _stop_the_clock(config)
         run._sweep = sweep
         if str(config.hydra.sweeper._target_).endswith(f".{BasicSweeper.__name__}"):
             sweep.jobs = checked_jobs(config, run)
@@ -71,11 +75,9 @@ class Sweep:
         """
         with as_job(self.first, 0):
             given = str(self.first.hydra.sweep.dir)
-            folder = run.claim(self.first, Path(expand_home(given)).absolute(), "sweep")
+            folder = run.claim(self.first, Path(expand_home(given)).absolute(), self.by_time)
         if str(folder.path) != str(Path(given).absolute()):
-            with read_write(config.hydra):
-                config.hydra.sweep.dir = str(folder.path)
-                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder.path))}")
+            _set_folder(config, str(folder.path))
             self.jobs = self.jobs and moved(self.jobs, Path(expand_home(given)).absolute(), folder.path)
         try:
             if folder.path not in folder.made:
@@ -127,6 +129,19 @@ class Sweep:
         if self.jobs is not None:
             return [job.folder for job in self.jobs]
         return sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda path: (len(path.name), path.name))
+
+
+def _stop_the_clock(config: DictConfig) -> None:
+    """Let all jobs be in the folder of one second, although composing them takes many."""
+    with as_job(config, 0):
+        folder = str(config.hydra.sweep.dir)
+    _set_folder(config, folder)
+
+
+def _set_folder(config: DictConfig, folder: str) -> None:
+    with read_write(config.hydra):
+        config.hydra.sweep.dir = folder
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(folder)}")
 
 
 def _warn_in_time(config: DictConfig) -> None:

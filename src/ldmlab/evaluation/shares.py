@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from ldmlab.atomic import atomic_file
-from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.ranks import ALONE, Ranks
 from ldmlab.tensor_file import check, write_tensors
+
+if TYPE_CHECKING:
+    from ldmlab.metrics.feed import Feed, Reading
 
 T = TypeVar("T")
 R = TypeVar("R")

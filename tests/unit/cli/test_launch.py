@@ -5,6 +5,8 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,21 @@ def test_sweep_runs_each_job_in_its_folder(seen: list[DictConfig], tmp_path: Pat
     launch("sample", ["-m", "seed=1,2", "output_dir=out"])
     assert [config.seed for config in seen] == [1, 2]
     assert [config.output_dir for config in seen] == [str(tmp_path / "out/0"), str(tmp_path / "out/1")]
+
+
+def test_a_sweep_is_in_the_folder_of_one_second(
+    seen: list[DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, seconds = datetime(2026, 1, 1), count()
+
+    class Clock:
+        def now(self) -> datetime:
+            return start + timedelta(seconds=next(seconds))
+
+    monkeypatch.setattr("hydra.core.utils.datetime", Clock())
+    launch("sample", ["-m", "sampler=ddim,ddpm"])
+    (folder,) = (tmp_path / "runs/sample").iterdir()
+    assert [config.output_dir for config in seen] == [str(folder / "0"), str(folder / "1")]
 
 
 def test_keys_of_replaced_options_fall_away_in_a_sweep(

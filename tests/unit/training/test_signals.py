@@ -23,12 +23,15 @@ def send(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_what_can_be_done_again_at_once(stop: StopSignals, number: signal.Signals) -> None:
-    before = signal.getsignal(number)
+def test_a_signal_ends_what_can_be_done_again_at_once(
+    stop: StopSignals, number: signal.Signals, request: pytest.FixtureRequest
+) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored, which stays so
+    request.addfinalizer(lambda: signal.signal(number, before))
     with pytest.raises(Stopped, match=f"^stopped by {number.name}$") as raised, stop.heeded():
         send(number)
     assert raised.value.code == 128 + number
-    assert signal.getsignal(number) is before
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_where_work_could_be_lost_it_is_noted_alone(stop: StopSignals) -> None:
