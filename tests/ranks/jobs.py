@@ -6,10 +6,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose
 
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.configs.training import train_from
+from ldmlab.training.autoencoder import AutoencoderTraining
 
 
 def train(*words: str) -> Any:
@@ -17,6 +19,19 @@ def train(*words: str) -> Any:
     with hydra_at_conf("train"):
         cfg = compose("train", list(words))
     return train_from(cfg)
+
+
+def train_an_autoencoder_in_float64(*words: str) -> Any:
+    """As `train`, with everything that is computed in double precision, which runs never are."""
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    step = AutoencoderTraining.training_step
+
+    def training_step(training: AutoencoderTraining, batch: dict[str, Any], index: int) -> None:
+        return step(training, {**batch, "images": batch["images"].double()}, index)
+
+    AutoencoderTraining.training_step = training_step  # type: ignore[method-assign]
+    return train(*words)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

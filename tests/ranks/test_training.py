@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from .jobs import rows, train
+from .jobs import rows, train, train_an_autoencoder_in_float64
 from .together import together
 
 pytestmark = pytest.mark.ranks
@@ -28,7 +29,7 @@ KINDS = {
     "vq": ("discriminator=patch", "discriminator.channels=4", "training.discriminator_start=3"),
 }
 ADVERSARIAL_STEPS = 10
-"""Gradients of a discriminator jump where its units change sides, and two trainings part sooner or later."""
+"""In float32. What is rounded decides where the discriminator's units change sides, and trainings part."""
 MEASURED = ("cost/", "images_per_second", "epoch", "step")
 """Columns of what a run costs, which is never twice the same."""
 
@@ -37,11 +38,13 @@ Run = Callable[..., Path]
 
 @pytest.fixture
 def run(tiny: dict[str, tuple[str, ...]], shards: Path, autoencoder: Path, tmp_path: Path) -> Run:
-    """(kind, ranks, words, nodes, begun) -> the folder of a tiny run, which may go on with another's checkpoint."""
+    """(kind, ranks, words, nodes, begun, job) -> the folder of a tiny run, which may go on from another one."""
     own = tmp_path / "shards"
     shutil.copytree(shards, own)
 
-    def started(kind: str, ranks: int, *words: str, nodes: int = 1, begun: Path | None = None) -> Path:
+    def started(
+        kind: str, ranks: int, *words: str, nodes: int = 1, begun: Path | None = None, job: Callable[..., Any] = train
+    ) -> Path:
         for cache in own.rglob("latents-*"):
             cache.unlink()
         folder = tmp_path / f"{kind}-{len([*tmp_path.iterdir()])}"
@@ -52,7 +55,7 @@ def run(tiny: dict[str, tuple[str, ...]], shards: Path, autoencoder: Path, tmp_p
             prompts = "grid_prompts=[a red star,a blue star,a red ring]"  # fewer than ranks
             words = (f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", prompts, *words)
         together(
-            train, *tiny[kind], f"data.path={own}", "data.val_samples=15", "trainer.val_check_interval=5",
+            job, *tiny[kind], f"data.path={own}", "data.val_samples=15", "trainer.val_check_interval=5",
             "grid_every=1000", f"output_dir={folder}", f"trainer.devices={ranks // nodes}",
             f"trainer.num_nodes={nodes}", *words, ranks=ranks, nodes=nodes, patience=400,
         )  # fmt: skip
@@ -95,6 +98,14 @@ def test_curves_of_2_and_4_ranks_are_those_of_one(run: Run, kind: str) -> None:
     assert len(curves(one)["train/loss"]) == steps
     for ranks in (2, 4):
         require_same(one, run(kind, ranks, *words))
+
+
+def test_with_a_discriminator_it_is_rounding_alone_that_differs(run: Run) -> None:
+    words = (*KINDS["autoencoder"], f"trainer.max_steps={STEPS}", "trainer.limit_val_batches=0", "~callbacks.grids")
+    one, two = (curves(run("autoencoder", ranks, *words, job=train_an_autoencoder_in_float64)) for ranks in (1, 2))
+    assert len(one["train/discriminator"]) > STEPS // 2
+    for name, curve in one.items():
+        assert two[name] == pytest.approx(curve, rel=1e-9), name
 
 
 def test_two_nodes_are_one(run: Run) -> None:
