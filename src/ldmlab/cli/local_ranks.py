@@ -122,6 +122,7 @@ def _start(count: int, command: str, folder: Path) -> Any:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(get_free_port()),
         "TORCHELASTIC_RUN_ID": "ldmlab",
+        "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),  # its hints at DDP's settings
         **_threads(count),
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
