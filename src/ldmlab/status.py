@@ -170,20 +170,23 @@ def telling(folder: Path, command: str, explain: Callable[[BaseException], str])
 
 
 @contextmanager
-def told_by_others(folder: Path, command: str, explain: Callable[[BaseException], str]) -> Iterator[None]:
+def told_by_others(
+    folder: Path, command: str, explain: Callable[[BaseException], str], knows_why: bool = False
+) -> Iterator[None]:
     """Tell that a run failed of which processes tell that this one has started, where a kill kept them from it.
 
     Args:
         folder: of the run.
         command: of `ldmlab`.
         explain: the line that says what went wrong.
+        knows_why: whether this process, which has seen all of them end, knows better than they do what went wrong.
     """
     try:
         yield
     except Exception as error:
-        status = read_status(folder) or _begun(command)
-        if status.state == "running":
-            Teller(folder, status).tell(state="failed", error=explain(error), left=None)
+        status, said = read_status(folder) or _begun(command), explain(error)
+        if status.state == "running" or (knows_why and said and status.state == "failed"):
+            Teller(folder, status).tell(state="failed", error=said, left=None)
         raise
 
 

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from ldmlab import lean_imports
 from ldmlab.cli.command import Command, names
 from ldmlab.cli.devices import fit_to_launcher, local_ranks, require_one_process, share_folder, silent
-from ldmlab.cli.errors import explain
+from ldmlab.cli.errors import EndedError, explain
 from ldmlab.cli.local_ranks import run_on_ranks
 from ldmlab.cli.refusal import Refusal
 from ldmlab.cli.reuse import require_own
@@ -212,7 +212,7 @@ class Run:
         count = local_ranks(self.command, config)
         if count == 1:
             return run_here(self.name, self.command, config)
-        with told_by_others(Path(config.output_dir), self.name, told_error):
+        with told_by_others(Path(config.output_dir), self.name, told_error, knows_why=True):
             return run_on_ranks(count, self.name, config)
 
 
@@ -233,8 +233,8 @@ def run_here(name: str, command: Command, config: DictConfig) -> float | None:
 
 
 def told_error(error: BaseException) -> str:
-    """What went wrong, in one line whatever it was."""
-    return explain(error) or repr(error)
+    """What went wrong, in one line whatever it was; nothing where a rank has told it."""
+    return explain(error) or ("" if isinstance(error, EndedError) else repr(error))
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
