@@ -149,7 +149,7 @@ def test_a_run_that_ends_before_its_last_step_says_why(
     over = "trainer.max_time=00:00:00:00"
     done = ldmlab(*words, f"output_dir={folder}", "ckpt_path=auto", over)
     assert done.code == 0, done.err
-    assert f"the run ends at step 4 of 9: {over} is over, which counts from the begin of the run" in done.err
+    assert f"the run ends at step 4 of 9: {over} is over; ckpt_path=auto with the same output_dir goes on" in done.err
     assert (folder / "model.safetensors").exists()
     new = (*words, f"output_dir={tmp_path / 'new'}")
     assert f"nothing was trained: {over} is over" in ldmlab(*new, over).refusal()

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 from jaxtyping import Float
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -152,7 +153,9 @@ class Training(L.LightningModule):
         return state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take what is not stored from what is there."""
+        """Take what is not stored from what is there. Each start of a run has the whole of `trainer.max_time`."""
+        if getattr(self.trainer, "max_time", None) is not None:
+            checkpoint.get("callbacks", {}).pop(Timer.__qualname__, None)
         own = self.state_dict()
         elsewhere = own.keys() - self.stored(own).keys()
         checkpoint["state_dict"] |= {name: own[name] for name in elsewhere}

@@ -39,7 +39,8 @@ def _why(trainer: L.Trainer) -> str:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Timer) and (callback.time_remaining() or 0) <= 0:
             given = getattr(trainer, "max_time", None)
-            return f"trainer.max_time={given} is over, which counts from the begin of the run; raise it"
+            what = f"trainer.max_time={given}" if given is not None else "the time of the callback `timer`"
+            return f"{what} is over; ckpt_path=auto with the same output_dir goes on"
     if trainer.limit_train_batches == 0:
         return f"trainer.limit_train_batches={trainer.limit_train_batches} leaves no batch"
     return "a callback asked for it" if trainer.should_stop else "there is no further batch"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,19 @@ def test_what_could_not_be_run_is_one_line(train: Train, overrides: list[str], t
     with pytest.raises(ValueError, match=told) as refusal:
         train(*overrides)
     assert "\n" not in str(refusal.value)
+
+
+def test_each_start_has_the_whole_of_max_time(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = count()  # between two looks at the clock of Lightning's timer
+    monkeypatch.setattr("lightning.pytorch.callbacks.timer.time.monotonic", lambda: float(next(seconds)))
+    steps = []
+    for _ in range(2):
+        train("trainer.max_steps=1000", "trainer.max_time={seconds: 12}", "ckpt_path=auto", "~callbacks.grids")
+        steps.append(read_lightning(tmp_path / "run" / "last.ckpt")["global_step"])
+    assert 0 < steps[0] < steps[1] < 1000
+    assert "is over; ckpt_path=auto with the same output_dir goes on" in caplog.text
 
 
 def test_a_figure_that_is_not_logged_is_named(train: Train, caplog: pytest.LogCaptureFixture) -> None:
