@@ -29,6 +29,8 @@ def split(own: str, argv: Sequence[str]) -> tuple[list[str], list[str]]:
         word = next((word for word in argv if not re.match(r"[-+~]|[^\s=]+=", word)), None)
         if word is not None:
             raise UserError(f"unknown command '{word}'{hint(word, known)}")
+        if not any(word.startswith("--") and word != "--array" for word in argv):  # Hydra may only show something
+            raise UserError(f"which command? write it behind, as in `ldmlab {own} train experiment=shapes/dit`")
         return list(argv), []
     later = argv[place + 1 :]
     mine = [word for word in later if _OF_THE_QUEUE.match(word)]

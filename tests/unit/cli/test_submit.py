@@ -130,7 +130,7 @@ def test_what_is_queued_runs_as_the_command_would(slurm: Path, body: Body) -> No
         (["cluster.time=soon", "sample"], "cluster.time=soon: give HOURS:MINUTES:SECONDS"),
         (["cluster.gpus_per_task=-1", "sample"], "cluster.gpus_per_task=-1: give 0 or more"),
         (["smaple"], "unknown command 'smaple'; did you mean 'sample'?"),
-        ([], "no value for command"),
+        ([], "which command? write it behind"),
         (["sample", "sed=1"], "unknown key 'sed'; did you mean 'seed'?"),
         (["sample", "-m", "seed=1,2,-3"], "seed=-3: input should be greater than or equal to 0"),
         (["sample", "--cfg", "job"], "--cfg: is for commands that run here"),
