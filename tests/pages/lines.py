@@ -37,22 +37,23 @@ SMALLER = {
     "sample": ("n=2", "sampler.steps=1"),
     "evaluate": ("n=4", "sampler.steps=1"),
     "edit": ("n=1", "sampler.steps=2"),
-    "benchmark": ("n=1", "sampler.steps=2"),
+    "benchmark": ("n=1", "sampler.steps=1"),
     "attention": ("n=1", "sampler.steps=1"),
 }
 """Keys that say how much is done, with little in each."""
-_DIT = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2")
+_DIT = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2", "sampler.steps=1")
+_AUTOENCODER = ("autoencoder.channels=8", "autoencoder.norm_groups=8")
 BESIDE = {
     "callbacks=[default,evaluation]": ("callbacks.evaluation.n=4",),
-    "model=autoencoder": ("autoencoder.channels=32",),
+    "model=autoencoder": _AUTOENCODER,
     "autoencoder_ckpt=runs/": ("min_psnr=0",),
     "init_ckpt=runs/": ("min_psnr=0",),
     "backbone=film_net": ("min_psnr=0",),
     "callbacks=[default": _DIT,
-    "experiment=shapes/unet": ("backbone.model_channels=32",),
+    "experiment=shapes/unet": ("backbone.model_channels=32", "sampler.steps=1"),
     **{f"experiment={study}/": _DIT for study in ("dit_conditioning", "editing", "parameterization")},
     **{f"experiment={name}": _DIT for name in ("shapes/dit", "own/dit", "own/classes", "own/unconditional", "cats")},
-    "experiment=own/autoencoder": ("autoencoder.channels=32",),
+    "experiment=own/autoencoder": _AUTOENCODER,
     "experiment=demo/dit": _DIT,
     "dataset=folder": ("dataset.image_size=64",),
     "conditioner=inpainting": _DIT,

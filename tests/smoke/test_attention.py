@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from PIL import Image
 from safetensors import safe_open
 
 Command = Callable[..., Any]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 WORDS = ("prompt=a red star", "sampler.steps=3", "n=2", "seed=5")
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", slow("unet")])
 def test_pictures_and_heat_maps(name: str, request: pytest.FixtureRequest, ldmlab: Command, tmp_path: Path) -> None:
     model = f"ckpt={request.getfixturevalue(name) / 'model.safetensors'}"
     out = tmp_path / "maps"
@@ -63,15 +65,15 @@ def test_chosen_words_and_sites_in_half_precision(unet: Path, ldmlab: Command, t
     ("words", "told"),
     [
         (("words=[moon]",), "words: the prompt has no 'moon'; its words are a, red, star"),
-        (("words=[]",), "words=[]: list should have at least 1 item"),
+        slow(("words=[]",), "words=[]: list should have at least 1 item"),
         (("prompt=' '",), "holds no word"),
-        (("by=head",), "by=head: input should be 'step' or 'site'"),
+        slow(("by=head",), "by=head: input should be 'step' or 'site'"),
         (("by=step",), "step_bins=4: the sampler makes 3 steps"),
-        (("step_bins=0",), "step_bins=0: input should be greater than or equal to 1"),
+        slow(("step_bins=0",), "step_bins=0: input should be greater than or equal to 1"),
         (("sites=[middle]",), "sites: the model has no 'middle'; its sites that attend to words are blocks.0.cross"),
-        (("scale=log",), "scale=log: input should be 'word' or 'common'"),
-        (("n=0",), "n=0"),
-        (("sampler.steps=0",), "sampler.steps=0: choose between 1 and the 1000"),
+        slow(("scale=log",), "scale=log: input should be 'word' or 'common'"),
+        slow(("n=0",), "n=0"),
+        slow(("sampler.steps=0",), "sampler.steps=0: choose between 1 and the 1000"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -9,6 +9,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ldmlab.training.autoencoder import AutoencoderTraining
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]
 Members = list[tuple[str, bytes]]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 class Touch:
@@ -71,7 +73,7 @@ def temporary(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("key", ["backbone.detph=3", "+backbone.detph=3", "++backbone.detph=3"])
+@pytest.mark.parametrize("key", ["backbone.detph=3", "+backbone.detph=3", slow("++backbone.detph=3")])
 def test_unknown_key(key: str, ldmlab: Command, tmp_path: Path) -> None:
     line = ldmlab("train", key, f"output_dir={tmp_path / 'run'}").refusal()
     assert line == "ldmlab: unknown key 'backbone.detph'; did you mean 'backbone.depth'?"
@@ -94,6 +96,7 @@ def test_missing_checkpoint_to_resume_from(name: str, train: Command, shards: Pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_resuming_what_is_done(train: Command, shards: Path, autoencoder: Path, tmp_path: Path) -> None:
     line = train(shards, f"ckpt_path={autoencoder / 'last.ckpt'}").refusal()
     assert "has 4 steps already; raise trainer.max_steps" in line
@@ -131,7 +134,7 @@ def test_a_published_setting_without_its_autoencoder(ldmlab: Command, shards: Pa
     [
         ("dit", "backbone.patch=3", "backbone.patch=3 does not divide the latent grid of 4; choose a divisor"),
         ("unet", "backbone.multipliers=[1,2,3,5]", "cannot split 4x4; use sides that 8 divides or fewer backbone.mult"),
-        ("unet", "backbone.concat_channels=2", "takes 6 channels, 2 of them from the conditioner, and got 4"),
+        slow("unet", "backbone.concat_channels=2", "takes 6 channels, 2 of them from the conditioner, and got 4"),
     ],
 )
 def test_a_backbone_that_does_not_fit(
@@ -140,13 +143,14 @@ def test_a_backbone_that_does_not_fit(
     assert told in train(shards, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", word, kind=kind).refusal()
 
 
-@pytest.mark.parametrize("name", ["last.ckpt", "model.safetensors"])
+@pytest.mark.parametrize("name", [slow("last.ckpt"), "model.safetensors"])
 def test_an_autoencoder_cannot_sample(name: str, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
     line = ldmlab("sample", f"ckpt={autoencoder / name}", f"output_dir={tmp_path / 'run'}").refusal()
     assert "holds an autoencoder; give a checkpoint of a latent diffusion model" in line
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_resuming_another_backbone(train: Command, shards: Path, autoencoder: Path, unet: Path, tmp_path: Path) -> None:
     words = (f"ckpt_path={unet / 'last.ckpt'}", f"autoencoder_ckpt={autoencoder / 'last.ckpt'}")
     line = train(shards, *words, kind="dit").refusal()
@@ -315,7 +319,9 @@ def test_nan_loss_before_any_checkpoint(train: Command, shards: Path, tmp_path: 
     assert not (tmp_path / "run/last.ckpt").exists()
 
 
-@pytest.mark.parametrize("key", ["sample ckpt", "evaluate ckpt", "train ckpt_path", "train autoencoder_ckpt"])
+@pytest.mark.parametrize(
+    "key", ["sample ckpt", slow("evaluate ckpt"), slow("train ckpt_path"), "train autoencoder_ckpt"]
+)
 def test_malicious_pickle(key: str, train: Command, ldmlab: Command, shards: Path, tmp_path: Path) -> None:
     path, touched = tmp_path / "a.ckpt", tmp_path / "touched"
     torch.save({"config": {"model": "autoencoder"}, "state_dict": Touch(touched)}, path)
@@ -349,11 +355,11 @@ def test_values_that_do_not_fit(word: str, told: str, train: Command, shards: Pa
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("backbone.heads=0", "heads=0"),
+        slow("backbone.heads=0", "heads=0"),
         ("grid_prompts=[]", "grid_prompts"),
         (f"grid_prompts=[{'a red star ' * 40}]", "the model reads 64; shorten the prompt"),
         ("sampler.steps=2000", "sampler.steps=2000: choose between 1 and the 1000"),
-        ("conditioner=clip", "conditioner.weights"),
+        slow("conditioner=clip", "conditioner.weights"),
     ],
 )
 def test_what_could_not_be_drawn_is_refused_before_training(

@@ -14,7 +14,7 @@ Command = Callable[..., Any]
 QUICK = ("n=6", "sampler.steps=8", "guidance.scale=2")
 
 
-@pytest.mark.parametrize("kind", ["swap", "reweight"])
+@pytest.mark.parametrize("kind", ["swap", pytest.param("reweight", marks=pytest.mark.slow)])
 def test_edits_of_the_shipped_model_are_judged(kind: str, ldmlab: Command, tmp_path: Path) -> None:
     done = ldmlab("benchmark", f"kind={kind}", *QUICK, f"output_dir={tmp_path}")
     assert done.code == 0, done.err
@@ -29,6 +29,7 @@ def test_edits_of_the_shipped_model_are_judged(kind: str, ldmlab: Command, tmp_p
     assert (tmp_path / "contact_sheet.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_baseline_as_method_gives_its_own_figures(ldmlab: Command, tmp_path: Path) -> None:
     done = ldmlab("benchmark", "method=fixed_seed", *QUICK, f"output_dir={tmp_path}")
     assert done.code == 0, done.err

@@ -6,9 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def run_cli(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -21,16 +24,16 @@ def run_cli(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     [
         (["trian"], "did you mean 'train'?"),
         (["train", "backbone=dti"], "did you mean 'dit'?"),
-        (["train", "backbone.detph=3"], "did you mean 'backbone.depth'?"),
-        (["train", "+backbone.detph=3"], "did you mean 'backbone.depth'?"),
+        slow(["train", "backbone.detph=3"], "did you mean 'backbone.depth'?"),
+        slow(["train", "+backbone.detph=3"], "did you mean 'backbone.depth'?"),
         (["train", "-m", "seed=0,x"], "seed=x: this key takes a whole number"),
-        (["train", "unet"], "did you mean 'backbone=unet'?"),
-        (["data", "dataset=shaeps"], "did you mean 'shapes'?"),
+        slow(["train", "unet"], "did you mean 'backbone=unet'?"),
+        slow(["data", "dataset=shaeps"], "did you mean 'shapes'?"),
         (["data", "shard_size=0"], "shard_size=0"),
         (["sample", "n=many"], "n=many: input should be a valid integer"),
         (["sample", "a star", "n=(3"], "cannot read 'n=(3'"),
-        (["evaluate", "extractor=incption"], "did you mean 'inception'?"),
-        (["describe", "experiment=nowhere/at-all"], "has no option 'nowhere/at-all'"),
+        slow(["evaluate", "extractor=incption"], "did you mean 'inception'?"),
+        slow(["describe", "experiment=nowhere/at-all"], "has no option 'nowhere/at-all'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

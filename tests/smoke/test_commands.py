@@ -15,6 +15,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ldmlab.models.checkpoints import read_checkpoint, read_lightning
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def start(*argv: object, cwd: Path, first: Callable[[], None] | None = None) -> subprocess.Popen[str]:
@@ -128,6 +130,7 @@ def test_a_run_that_was_killed_after_its_last_step_is_finished(
     assert "has 4 steps already" in line
 
 
+@pytest.mark.slow
 def test_resume_goes_on(tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
     folder = shutil.copytree(autoencoder, tmp_path / "run")
     words = (*tiny["autoencoder"], f"data.path={shards}", f"output_dir={folder}", "ckpt_path=last")
@@ -210,10 +213,10 @@ def test_a_damaged_checkpoint_an_older_one_and_lightnings_own(
     ("change", "told"),
     [
         ("optimizer=adamw", "was trained with torch.optim.adam.Adam, this run has torch.optim.adamw.AdamW"),
-        ("optimizer.betas=[0.8,0.9]", "was trained with optimizer.betas="),
-        ("data.batch_size=4", "was trained with batch_size=8, this run has batch_size=4"),
+        slow("optimizer.betas=[0.8,0.9]", "was trained with optimizer.betas="),
+        slow("data.batch_size=4", "was trained with batch_size=8, this run has batch_size=4"),
         ("seed=9", "was trained with seed=0, this run has seed=9"),
-        ("scheduler=cosine scheduler.warmup_steps=9", "max_steps=8 must be above scheduler.warmup_steps=9"),
+        slow("scheduler=cosine scheduler.warmup_steps=9", "max_steps=8 must be above scheduler.warmup_steps=9"),
     ],
 )
 def test_what_could_not_go_on_as_it_was_is_refused(
@@ -249,7 +252,7 @@ def test_data_that_has_grown_is_gone_on_with_where_that_is_allowed(
     assert read_lightning(folder / "last.ckpt")["global_step"] == 6
 
 
-@pytest.mark.parametrize("kind", ["dit", "unet"])
+@pytest.mark.parametrize("kind", ["dit", slow("unet")])
 def test_pictures_depend_on_seed_and_prompt_alone(
     kind: str, request: pytest.FixtureRequest, ldmlab: Command, pixels: Callable[[Path], bytes], tmp_path: Path
 ) -> None:
@@ -395,7 +398,8 @@ def test_a_failed_run_ends_its_wandb_run_as_failed(tiny: Tiny, shards: Path, ldm
     assert [record.exit.exit_code for record in wandb_run(tmp_path) if record.HasField("exit")] == [1]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_training_with_a_message_and_a_good_checkpoint(
     number: signal.Signals, heeding: Callable[[], None], tiny: Tiny, shards: Path, tmp_path: Path
 ) -> None:
@@ -476,6 +480,7 @@ def test_several_pictures_a_caption_measure_how_they_differ(
     assert result["manifest"]["pictures_per_caption"] == 3
 
 
+@pytest.mark.slow
 def test_evaluation_on_a_held_out_folder_of_its_own(
     shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
@@ -508,6 +513,7 @@ def test_a_codebook_from_training_to_figures(tiny: Tiny, shards: Path, ldmlab: C
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_describing_a_published_autoencoder(ldmlab: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = ldmlab("describe", "model=autoencoder", "autoencoder=vq_f16", "discriminator=none", "json=true")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ldmlab.tensor_file import write_tensors
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def train(ldmlab: Command, tiny: Tiny, shards: Path, autoencoder: Path, folder: Path, *words: str) -> Any:
@@ -78,9 +80,9 @@ def test_a_variance_that_was_not_learned(dit: Path, ldmlab: Command, tmp_path: P
 @pytest.mark.parametrize(
     "words",
     [
-        ("parameterization=posterior_mean", "schedule=linear"),
+        slow(("parameterization=posterior_mean", "schedule=linear")),
         ("parameterization=flow_velocity", "schedule=rectified_flow", "sampler=euler"),
-        ("parameterization=x0", "schedule.zero_terminal_snr=true", "objective=min_snr"),
+        slow(("parameterization=x0", "schedule.zero_terminal_snr=true", "objective=min_snr")),
     ],
     ids=lambda words: words[0],
 )
@@ -101,15 +103,18 @@ def test_a_process_is_stored_with_the_model(
             ("parameterization=epsilon", "schedule.zero_terminal_snr=true"),
             "parameterization=epsilon: the schedule ends",
         ),
-        (("parameterization=epsilon", "schedule=rectified_flow"), "use parameterization=velocity, flow_velocity or x0"),
+        slow(
+            ("parameterization=epsilon", "schedule=rectified_flow"),
+            "use parameterization=velocity, flow_velocity or x0",
+        ),
         (("sampler.eta=1.5",), "sampler.eta=1.5: eta must lie in [0, 1]"),
-        (("sampler.steps=1001",), "sampler.steps=1001: choose between 1 and the 1000 timesteps"),
-        (("objective=min_snr", "objective.gamma=0"), "objective.gamma=0"),
+        slow(("sampler.steps=1001",), "sampler.steps=1001: choose between 1 and the 1000 timesteps"),
+        slow(("objective=min_snr", "objective.gamma=0"), "objective.gamma=0"),
         (("guidance.scale=-1",), "guidance.scale=-1: the scale must be at least 0 (1 is neutral)"),
-        (("guidance=interval", "guidance.low=3", "guidance.high=2"), "guidance.low=3, guidance.high=2"),
-        (("backbone.patch=3",), "backbone.patch=3 does not divide the latent grid of 4"),
+        slow(("guidance=interval", "guidance.low=3", "guidance.high=2"), "guidance.low=3, guidance.high=2"),
+        slow(("backbone.patch=3",), "backbone.patch=3 does not divide the latent grid of 4"),
         (("data.image_size=36",), "data.image_size=36: the autoencoder's factor 8 does not divide it"),
-        (("schedule.timesteps=1",), "schedule.timesteps=1"),
+        slow(("schedule.timesteps=1",), "schedule.timesteps=1"),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else "",
 )
@@ -166,7 +171,7 @@ def test_a_run_may_start_from_the_conditioner_of_another(
     dit: Path, tiny: Tiny, shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
     start = f"conditioner_ckpt={dit / 'model.safetensors'}"
-    common = (*tiny["unet"], f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", start)
+    common = (*tiny["dit"], f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", start)
     done = ldmlab("train", *common, "optimizer.lr=0", f"output_dir={tmp_path / 'run'}")
     assert done.code == 0, done.err
     given, made = (load_file(folder / "model.safetensors") for folder in (dit, tmp_path / "run"))

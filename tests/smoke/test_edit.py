@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from ldmlab.pictures.png import read_settings
 
 Command = Callable[..., Any]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 SIDE = 32
 """Pixels of the pictures of the models in these tests."""
 WORDS = ("source=a red star", "target=a blue star", "sampler.steps=3", "n=2", "seed=5")
@@ -23,7 +25,7 @@ def drawn(folder: Path, kind: str) -> list[bytes]:
     return [np.asarray(Image.open(path)).tobytes() for path in sorted(folder.glob(f"0*_{kind}.png"))]
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", slow("unet")])
 def test_source_and_edit(name: str, request: pytest.FixtureRequest, ldmlab: Command, tmp_path: Path) -> None:
     model = f"ckpt={request.getfixturevalue(name) / 'model.safetensors'}"
     done = ldmlab("edit", *WORDS, model, f"output_dir={tmp_path / 'edit'}")
@@ -64,27 +66,27 @@ def test_reweighting_alone_and_prompts_with_commas(dit: Path, ldmlab: Command, t
     ("words", "told"),
     [
         (("target=null",), "says the same as source; change a word, or give reweight"),
-        (("target=A red STAR",), "says the same as source"),
+        slow(("target=A red STAR",), "says the same as source"),
         (("method.reweight={moon: 2}",), "reweight.moon: the prompt has no 'moon'; its words are a, blue, star"),
         (("method.tau=1.2",), "tau=1.2: give a share between 0 and 1"),
-        (("method.tau_grid=[0,2]",), "tau=2: give a share between 0 and 1"),
-        (("method=magic",), "group 'method' has no option 'magic'"),
-        (("method.reweight={blue: much}",), "reweight.blue=much: give a number, or a list of numbers"),
-        (('method.reweight={blue: "2"}',), "reweight.blue=2: give a number, or a list of numbers"),
-        (("method.reweight={blue: []}",), "reweight.blue=[]: give a number, or a list of numbers"),
-        (("method.reweight=[blue]",), "reweight=blue: give {WORD: VALUE}, or a list"),
-        (("method.reweight=2",), "reweight=2: give {WORD: VALUE}, or a list"),
-        (("method.word_tau={blue: true}",), "word_tau.blue=True: give a share between 0 and 1"),
+        slow(("method.tau_grid=[0,2]",), "tau=2: give a share between 0 and 1"),
+        slow(("method=magic",), "group 'method' has no option 'magic'"),
+        slow(("method.reweight={blue: much}",), "reweight.blue=much: give a number, or a list of numbers"),
+        slow(('method.reweight={blue: "2"}',), "reweight.blue=2: give a number, or a list of numbers"),
+        slow(("method.reweight={blue: []}",), "reweight.blue=[]: give a number, or a list of numbers"),
+        slow(("method.reweight=[blue]",), "reweight=blue: give {WORD: VALUE}, or a list"),
+        slow(("method.reweight=2",), "reweight=2: give {WORD: VALUE}, or a list"),
+        slow(("method.word_tau={blue: true}",), "word_tau.blue=True: give a share between 0 and 1"),
         (("source=null",), "source: this method needs one"),
         (("method=fixed_seed", "target=null"), "target: this method needs one"),
-        (("method=fixed_seed", "target=a red star"), "says the same as source"),
+        slow(("method=fixed_seed", "target=a red star"), "says the same as source"),
         (("method=fixed_seed", "method.tau_grid=[0,1]"), "unknown key 'method.tau_grid'"),
         (
             ("method.tau=0", "method.self_tau=0.5", "method.self_side=1"),
             "self_side: no grid of the model is that small",
         ),
-        (("sampler.steps=-1",), "sampler.steps=-1: choose between 1 and the 1000"),
-        (("sampler.steps=1000000000",), "sampler.steps=1000000000: choose between 1 and the 1000"),
+        slow(("sampler.steps=-1",), "sampler.steps=-1: choose between 1 and the 1000"),
+        slow(("sampler.steps=1000000000",), "sampler.steps=1000000000: choose between 1 and the 1000"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
@@ -117,11 +119,11 @@ def hole(tmp_path: Path) -> Path:
     "words",
     [
         ("method=sdedit", "target=a red star", "image={picture}", "method.strength_grid=[0.5,1]"),
-        ("method=sdedit", "target=a red star", "source=a blue star"),
+        slow(("method=sdedit", "target=a red star", "source=a blue star")),
         ("method=inpaint", "image={picture}", "mask={hole}"),
-        ("method=mask_blend", "target=a red star", "image={picture}", "mask={hole}"),
+        slow(("method=mask_blend", "target=a red star", "image={picture}", "mask={hole}")),
         ("method=uncrop", "image={small}", "method.canvas=[{wide}]", "method.place=left"),
-        ("method=fixed_seed", "source=a red star", "target=a blue star", "image={picture}"),
+        slow(("method=fixed_seed", "source=a red star", "target=a blue star", "image={picture}")),
     ],
     ids=" ".join,
 )
@@ -177,7 +179,7 @@ def test_words_that_are_no_keys_are_weighed_too(dit: Path, ldmlab: Command, tmp_
     assert drawn(tmp_path, "source") != drawn(tmp_path, "edit")
 
 
-@pytest.mark.parametrize("inversion", ["direct", "ddim", "negative_prompt", "null_text"])
+@pytest.mark.parametrize("inversion", ["direct", slow("ddim"), slow("negative_prompt"), "null_text"])
 def test_a_picture_is_inverted_and_edited(
     inversion: str, picture: Path, dit: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
@@ -199,18 +201,18 @@ def test_a_picture_is_inverted_and_edited(
     ("words", "told"),
     [
         (("image={picture}", *WORDS, "sampler=ddpm"), "sampler=ddpm: inversion needs a sampler of first order"),
-        (("image={picture}", "target=a blue star"), "source: this method needs one"),
+        slow(("image={picture}", "target=a blue star"), "source: this method needs one"),
         (("method=sdedit", "image=nowhere.png"), "image=nowhere.png: no such file or directory"),
         (("method=sdedit", "image={text}"), "holds no picture; give a JPEG, PNG or WebP file"),
-        (("method=sdedit", "image={huge}"), "an enormous picture; scale it down"),
-        (("method=sdedit", "image={picture}", "method.strength=0"), "strength=0"),
+        slow(("method=sdedit", "image={huge}"), "an enormous picture; scale it down"),
+        slow(("method=sdedit", "image={picture}", "method.strength=0"), "strength=0"),
         (
             ("method=inpaint", "image={picture}", "mask={small}"),
             "and the image 100 x 140; give a mask of its size",
         ),
-        (("method=inpaint", "image={picture}"), "mask: this method needs one"),
+        slow(("method=inpaint", "image={picture}"), "mask: this method needs one"),
         (("method=uncrop", "image={picture}"), "no value for method.canvas"),
-        (("method=image_to_image", "image={picture}"), "this model draws from no picture"),
+        slow(("method=image_to_image", "image={picture}"), "this model draws from no picture"),
         (("source=a red star", "target=a blue star", "mask={hole}"), "mask: this method makes no use of it"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ diffusers = pytest.importorskip("diffusers", exc_type=ImportError)
 Command = Callable[..., Any]
 Error = Callable[[Tensor, Tensor], float]
 Done = Callable[..., str]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +165,7 @@ def test_dit_there_and_back(dit: Path, transformer: Any, run: Done, relative_err
     assert_same(dit, tmp_path / "again.safetensors")
 
 
-@pytest.mark.parametrize("kind", ["vae", "vqvae"])
+@pytest.mark.parametrize("kind", [slow("vae"), "vqvae"])
 @torch.no_grad()
 def test_autoencoder_there_and_back(
     kind: str, run: Done, relative_error: Error, tmp_path: Path, request: pytest.FixtureRequest
@@ -307,15 +309,15 @@ def spoil(folder: Path, how: str) -> Path:
     ("how", "told"),
     [
         ("transposed", "time_emb_proj.weight' is (128, 64) in the file and (64, 128) in the model (transposed)"),
-        ("missing", "lacks 'mid_block.resnets.0.time_emb_proj.weight' of shape (64, 128)"),
-        ("mark missing", "looks like a UNet as diffusers names it, and lacks 'time_embedding.linear_1.weight'"),
+        slow("missing", "lacks 'mid_block.resnets.0.time_emb_proj.weight' of shape (64, 128)"),
+        slow("mark missing", "looks like a UNet as diffusers names it, and lacks 'time_embedding.linear_1.weight'"),
         ("left over", "'mid_block.extra.weight' of shape (2, 3) is left over"),
-        ("truncated", "this is no safetensors file, or it is cut off"),
+        slow("truncated", "this is no safetensors file, or it is cut off"),
         ("pickle", "refused, because reading it would run code or build objects other than tensors (getattr)"),
-        ("torn pickle", "this is no checkpoint of PyTorch, or it is cut off"),
+        slow("torn pickle", "this is no checkpoint of PyTorch, or it is cut off"),
         ("no model", "holds no model: neither a model_index.json nor weights named"),
         ("settings", "its config has use_linear_projection=True, which ldmlab's model lacks; only False"),
-        ("text file", "files ending in '.json' are no weights; give .safetensors"),
+        slow("text file", "files ending in '.json' are no weights; give .safetensors"),
         ("foreign", "no layout that ldmlab knows has the keys 'a.weight'"),
     ],
 )
@@ -343,7 +345,7 @@ def import_folder(folder: Path) -> None:
         ("model_index.json", {"../unet": ["diffusers", "UNet2DConditionModel"]}),
         ("model_index.json", {"unet": "${oc.env:HOME}"}),
         ("unet/config.json", {"sample_size": "64"}),
-        ("unet/config.json", {"sample_size": 10**9}),
+        slow("unet/config.json", {"sample_size": 10**9}),
         ("unet/config.json", {"sample_size": [16, 16]}),
         ("unet/config.json", {"attention_head_dim": 0}),
         ("unet/config.json", {"attention_head_dim": -8}),
@@ -351,19 +353,19 @@ def import_folder(folder: Path) -> None:
         ("unet/config.json", {"attention_head_dim": {"a": 1}}),
         ("unet/config.json", {"attention_head_dim": [4, 8, 8], "block_out_channels": 5}),
         ("unet/config.json", {"norm_num_groups": [32]}),
-        ("vae/config.json", {"norm_num_groups": "16"}),
+        slow("vae/config.json", {"norm_num_groups": "16"}),
         ("vae/config.json", {"norm_num_groups": 7}),
         ("vae/config.json", {"scaling_factor": 0}),
-        ("vae/config.json", {"scaling_factor": "1"}),
-        ("vae/config.json", {"scaling_factor": float("nan")}),
-        ("text_encoder/config.json", {"num_attention_heads": 10**9}),
+        slow("vae/config.json", {"scaling_factor": "1"}),
+        slow("vae/config.json", {"scaling_factor": float("nan")}),
+        slow("text_encoder/config.json", {"num_attention_heads": 10**9}),
         ("text_encoder/config.json", {"hidden_act": ["gelu"]}),
-        ("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}),
-        ("scheduler/scheduler_config.json", {"num_train_timesteps": "1000"}),
+        slow("scheduler/scheduler_config.json", {"num_train_timesteps": 10**9}),
+        slow("scheduler/scheduler_config.json", {"num_train_timesteps": "1000"}),
         ("scheduler/scheduler_config.json", {"beta_start": float("nan")}),
-        ("scheduler/scheduler_config.json", {"beta_schedule": []}),
-        ("scheduler/scheduler_config.json", {"prediction_type": {}}),
-        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": "yes"}),
+        slow("scheduler/scheduler_config.json", {"beta_schedule": []}),
+        slow("scheduler/scheduler_config.json", {"prediction_type": {}}),
+        slow("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": "yes"}),
         ("scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler"}),
     ],
     ids=str,
@@ -399,48 +401,57 @@ def test_embedders_trained_apart(dit_folder: Path, ldmlab: Command, tmp_path: Pa
     assert "class_embedder.embedding_table.weight' and those of the other blocks differ" in refusal
 
 
-def test_mistakes_on_the_command_line(
-    sd: Path, stable_diffusion: Path, dit_folder: Path, ldmlab: Command, tmp_path: Path
-) -> None:
-    for words, told in (
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         (["import"], "no value for path; give path=VALUE"),
-        (["import", "/nowhere/x.safetensors"], "path=/nowhere/x.safetensors: no such file"),
-        (["import", "a", "b"], "'b': one checkpoint at a time"),
+        slow(["import", "/nowhere/x.safetensors"], "path=/nowhere/x.safetensors: no such file"),
+        slow(["import", "a", "b"], "'b': one checkpoint at a time"),
         (["import", "a", "path=b"], "give a checkpoint both; keep one of the two"),
-        (["import", sd], "is in ldmlab's format already"),
-        (["import", stable_diffusion, "output=x.bin"], "output=x.bin: give another file"),
-        (["import", stable_diffusion, "image_size=33"], "the autoencoder's factor 2 does not divide it"),
-        (["import", stable_diffusion, "heads=0"], "heads=0: input should be greater than or equal to 1"),
-        (["import", stable_diffusion, "heads=4"], "heads=4: path="),
-        (["import", stable_diffusion, "head_width=4"], "head_width=4: path="),
-        (["import", stable_diffusion, "latent_scale=1"], "says 0.18215 itself; leave latent_scale out"),
-        (["import", stable_diffusion, "quick_gelu=false"], "says True itself; leave quick_gelu out"),
-        (["import", stable_diffusion, "parameterization=velocity"], "says epsilon itself"),
-        (["import", stable_diffusion, "parameterization=flow"], "group 'parameterization' has no option 'flow'"),
-        (["import", stable_diffusion, "tokenizer=x"], "tokenizer=x: nothing in this import reads it"),
-        (["import", stable_diffusion / "vae", "image_size=64"], "image_size=64: nothing in this import reads it"),
-        (["import", stable_diffusion / "vae", "parameterization=x0"], "parameterization=x0: nothing in this import"),
-        (["import", stable_diffusion / "vae", f"autoencoder_ckpt={sd}"], "holds no backbone that would take it"),
-        (["import", stable_diffusion / "vae", f"conditioner_ckpt={sd}"], "holds no backbone that would take it"),
-        (
-            ["import", dit_folder / "transformer", f"autoencoder_ckpt={sd}", "latent_scale=1"],
+        (["import", "{sd}"], "is in ldmlab's format already"),
+        slow(["import", "{stable_diffusion}", "output=x.bin"], "output=x.bin: give another file"),
+        (["import", "{stable_diffusion}", "image_size=33"], "the autoencoder's factor 2 does not divide it"),
+        slow(["import", "{stable_diffusion}", "heads=0"], "heads=0: input should be greater than or equal to 1"),
+        (["import", "{stable_diffusion}", "heads=4"], "heads=4: path="),
+        slow(["import", "{stable_diffusion}", "head_width=4"], "head_width=4: path="),
+        slow(["import", "{stable_diffusion}", "latent_scale=1"], "says 0.18215 itself; leave latent_scale out"),
+        slow(["import", "{stable_diffusion}", "quick_gelu=false"], "says True itself; leave quick_gelu out"),
+        (["import", "{stable_diffusion}", "parameterization=velocity"], "says epsilon itself"),
+        slow(
+            ["import", "{stable_diffusion}", "parameterization=flow"], "group 'parameterization' has no option 'flow'"
+        ),
+        slow(["import", "{stable_diffusion}", "tokenizer=x"], "tokenizer=x: nothing in this import reads it"),
+        slow(["import", "{stable_diffusion}/vae", "image_size=64"], "image_size=64: nothing in this import reads it"),
+        slow(
+            ["import", "{stable_diffusion}/vae", "parameterization=x0"], "parameterization=x0: nothing in this import"
+        ),
+        (["import", "{stable_diffusion}/vae", "autoencoder_ckpt={sd}"], "holds no backbone that would take it"),
+        slow(["import", "{stable_diffusion}/vae", "conditioner_ckpt={sd}"], "holds no backbone that would take it"),
+        slow(
+            ["import", "{dit_folder}/transformer", "autoencoder_ckpt={sd}", "latent_scale=1"],
             "latent_scale=1: nothing in this import reads it",
         ),
-        (
-            ["import", dit_folder / "transformer", f"autoencoder_ckpt={sd}", "head_width=8"],
+        slow(
+            ["import", "{dit_folder}/transformer", "autoencoder_ckpt={sd}", "head_width=8"],
             "head_width=8: nothing in this import reads it",
         ),
-        (["export", f"ckpt={sd}"], "no value for output"),
-        (["export", f"ckpt={sd}", f"output={sd.parent}"], "is there already; give a new folder"),
-        (["export", f"ckpt={sd}", "output=x", "format=onnx"], "format=onnx: input should be 'diffusers'"),
+        slow(["export", "ckpt={sd}"], "no value for output"),
+        (["export", "ckpt={sd}", "output={parent}"], "is there already; give a new folder"),
+        (["export", "ckpt={sd}", "output=x", "format=onnx"], "format=onnx: input should be 'diffusers'"),
         (
-            ["export", "ckpt=shapes/dit", f"output={tmp_path / 'x'}"],
+            ["export", "ckpt=shapes/dit", "output={new}"],
             "format=diffusers: its DiT adds a class of its own",
         ),
-        (
-            ["export", "ckpt=shapes/unet", f"output={tmp_path / 'x'}"],
+        slow(
+            ["export", "ckpt=shapes/unet", "output={new}"],
             "with TextTransformer, for which diffusers has no",
         ),
-    ):
-        assert told in ldmlab(*words).refusal()
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, list) else "",
+)
+def test_mistakes_on_the_command_line(
+    words: list[str], told: str, sd: Path, stable_diffusion: Path, dit_folder: Path, ldmlab: Command, tmp_path: Path
+) -> None:
+    paths = {"sd": sd, "parent": sd.parent, "stable_diffusion": stable_diffusion, "dit_folder": dit_folder}
+    assert told in ldmlab(*(word.format(**paths, new=tmp_path / "x") for word in words)).refusal()
     assert not (tmp_path / "x").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, con
 
 Import = Callable[..., dict[str, Any]]
 Error = Callable[[Tensor, Tensor], float]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 def unet_original(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tensor]:
@@ -137,7 +139,7 @@ def test_the_hand_written_layout_is_one_that_diffusers_reads(
     assert all(torch.equal(autoencoder[name], tensor) for name, tensor in plain_vae.state_dict().items())
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "ckpt"])
+@pytest.mark.parametrize("suffix", ["safetensors", slow("ckpt")])
 @torch.no_grad()
 def test_stable_diffusion(
     suffix: str,
@@ -350,10 +352,10 @@ ZERO_SNR = scaled_linear(zero_terminal_snr=True).betas.float()
 @pytest.mark.parametrize(
     ("changes", "metadata", "hints", "wanted"),
     [
-        ({}, {}, {}, ("Epsilon", False)),
-        ({}, {}, {"parameterization": "velocity"}, ("Velocity", False)),
-        ({}, {}, {"parameterization": "velocity", "zero_terminal_snr": True}, ("Velocity", True)),
-        ({"v_pred": torch.empty(0)}, {}, {}, ("Velocity", False)),
+        slow({}, {}, {}, ("Epsilon", False)),
+        slow({}, {}, {"parameterization": "velocity"}, ("Velocity", False)),
+        slow({}, {}, {"parameterization": "velocity", "zero_terminal_snr": True}, ("Velocity", True)),
+        slow({"v_pred": torch.empty(0)}, {}, {}, ("Velocity", False)),
         ({"v_pred": torch.empty(0), "ztsnr": torch.empty(0)}, {}, {}, ("Velocity", True)),
         ({}, {"modelspec.prediction_type": "v"}, {}, ("Velocity", False)),
         ({"betas": ZERO_SNR}, {}, {"parameterization": "x0"}, ("CleanLatents", True)),
@@ -389,14 +391,14 @@ def made_of(path: Path, hints: ImportHints) -> Imported:
     ("changes", "hints", "told"),
     [
         ({"v_pred": torch.empty(0)}, {"parameterization": "epsilon"}, "parameterization=epsilon: .* says velocity"),
-        ({"ztsnr": torch.empty(0)}, {"zero_terminal_snr": False}, "zero_terminal_snr=False: .* says True"),
+        slow({"ztsnr": torch.empty(0)}, {"zero_terminal_snr": False}, "zero_terminal_snr=False: .* says True"),
         ({}, {"tokenizer": Path("vocab.txt")}, "tokenizer=vocab.txt: nothing in this import reads it"),
         ({"scale_factor": torch.zeros(2)}, {}, r"'scale_factor' is of shape \(2,\), no number"),
         ({"scale_factor": torch.tensor(float("nan"))}, {}, "has scaling_factor=nan, where a number above 0"),
-        ({"scale_factor": torch.tensor(0)}, {}, "has scaling_factor=0.0, where a number above 0"),
-        ({"betas": torch.zeros(0)}, {}, r"'betas' are of shape \(0,\), no schedule"),
+        slow({"scale_factor": torch.tensor(0)}, {}, "has scaling_factor=0.0, where a number above 0"),
+        slow({"betas": torch.zeros(0)}, {}, r"'betas' are of shape \(0,\), no schedule"),
         ({"betas": torch.zeros(5, 5)}, {}, r"'betas' are of shape \(5, 5\), no schedule"),
-        ({"betas": torch.full((10,), float("nan"))}, {}, "'betas' rise neither"),
+        slow({"betas": torch.full((10,), float("nan"))}, {}, "'betas' rise neither"),
     ],
     ids=range(9),
 )
