@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from hydra import compose
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -18,12 +20,15 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from ldmlab.cli.command import names
+from ldmlab.cli.run import without_hydra
 from ldmlab.configs import catalogue
 from ldmlab.configs.build import build_method
-from ldmlab.configs.compose import hydra_at_conf, validate
-from ldmlab.configs.training import build_learning_rate, build_trainer, instances
+from ldmlab.configs.compose import validate
+from ldmlab.configs.training import build_learning_rate, build_trainer, instances, train_from
 from ldmlab.editing.methods.base import EditMethod
 from ldmlab.paths import conf_dir, experiments_dir
+
+from .options import section_of
 
 PLACEHOLDER = "/nowhere/weights"
 ARGUMENTS = {"backbone": {"channels": 4, "grid": 16, "context_width": 32, "vector_width": 32}, "data": {"seed": 0}}
@@ -44,8 +49,8 @@ SMALL = {
     "backbone.heads": 2,
     "backbone.model_channels": 32,
     "backbone.residual_blocks": 1,
-    "backbone.multipliers": "[1,2]",
-    "backbone.attention_factors": "[1,2]",
+    "backbone.multipliers": [1, 2],
+    "backbone.attention_factors": [1, 2],
     "conditioner.length": 64,
     "conditioner.width": 32,
     "conditioner.depth": 1,
@@ -62,17 +67,30 @@ SMALL = {
 SHORT = ("trainer.max_steps=1", "trainer.accelerator=cpu")
 
 
-def options() -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(group, command, overrides...) for each option, with the first command that has its group."""
-    seen = set()
+def options() -> Iterator[Any]:
+    """(group, command, overrides) for each option, with the first command that has its group.
+
+    Overrides choose an option of each other group of that command too, so that a config is composed for all of them.
+    """
+    seen: set[str] = set()
     for command in names():
+        found: dict[str, dict[str, list[str]]] = defaultdict(dict)
         for group in catalogue.groups(command):
-            choice = [group.where.split(", ")[0]] if group.where else []
-            for option in catalogue.options(group.name):
-                override = f"{group.name}={option}"
-                if override not in seen and group.name != "experiment":
-                    seen.add(override)
-                    yield group.name, command, (*choice, override)
+            if group.name not in seen | {"experiment"}:
+                seen.add(group.name)
+                found[group.where.split(", ")[0]][group.name] = catalogue.options(group.name)
+        for choice, groups in found.items():
+            for chosen in zip_longest(*groups.values()):
+                row = {group: f"{group}={option}" for group, option in zip(groups, chosen, strict=True) if option}
+                for group, override in row.items():
+                    yield pytest.param(
+                        group, command, (choice, *row.values())[not choice :], id=f"{command}-{override}"
+                    )
+
+
+@cache
+def composed(command: str, overrides: tuple[str, ...]) -> DictConfig:
+    return validate(command, overrides, complete=False)  # some options need a path to weights
 
 
 def targets(node: Any) -> list[DictConfig]:
@@ -98,12 +116,12 @@ def build(section: DictConfig, group: str) -> Any:
     return made([nn.Parameter(torch.zeros(1))]) if section.get("_partial_") else made
 
 
-@pytest.mark.parametrize(("group", "command", "overrides"), options(), ids=lambda value: str(value))
+@pytest.mark.parametrize(("group", "command", "overrides"), options())
 def test_option_composes_and_builds(
     group: str, command: str, overrides: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    config = validate(command, overrides, complete=False)  # some options need a path to weights
+    config = composed(command, overrides).copy()
     if group == "method":  # its own keys stand at the top
         if OmegaConf.is_missing(config.method, "canvas"):
             config.method.canvas = [64, 96]
@@ -177,7 +195,13 @@ def representatives(trained: bool) -> list[str]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("name", representatives(trained=False))
+def one_of_each(names: list[str], kind: Callable[[str], Any]) -> list[Any]:
+    """All of them; those of a kind that an earlier one is of already are slow tests."""
+    first = {kind(name): name for name in reversed(names)}
+    return [name if first[kind(name)] == name else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", one_of_each(representatives(trained=False), lambda name: name.split("_")[0]))
 def test_experiment_is_described(name: str, ldmlab: Callable[..., Any]) -> None:
     done = ldmlab("describe", f"experiment={name}", "--json")
     assert done.code == 0, done.err
@@ -187,23 +211,30 @@ def test_experiment_is_described(name: str, ldmlab: Callable[..., Any]) -> None:
 TRAINED = [name for name in catalogue.options("experiment") if catalogue.command_of(name) == "train"]
 
 
-@pytest.mark.parametrize("name", [*sorted({*TRAINED} - {*PUBLISHED}), *representatives(True)])
-def test_experiment_trains_a_step(
-    name: str, shards: Path, autoencoder: Path, dit: Path, ldmlab: Callable[..., Any], tmp_path: Path
-) -> None:
-    with hydra_at_conf("train"):
-        config = compose("train", [f"experiment={name}"])
-    given, adapts = "autoencoder_ckpt" in config, bool(config.get("adapter"))
-    brought = ("autoencoder.",) * given + ("backbone.", "conditioner.") * adapts
-    small = {key: value for key, value in SMALL.items() if not key.startswith(brought)}
-    sizes = [f"{key}={value}" for key, value in small.items() if OmegaConf.select(config, key) is not None]
-    words = [f"experiment={name}", *sizes, *SHORT, f"data.path={shards}", f"output_dir={tmp_path / 'run'}"]
+def parts(name: str) -> tuple[Any, ...]:
+    """What an experiment puts together, whatever its sizes: an autoencoder and its losses, or networks."""
+    choices = file_of(name)["defaults"]
+    if choices["model"] == "autoencoder":
+        return tuple(choices.get(group) for group in ("autoencoder", "loss", "discriminator"))
+    network = section_of("backbone", choices.get("backbone", "dit"))["_target_"]
+    return network, choices.get("conditioner", "text"), choices.get("adapter")
+
+
+@pytest.mark.parametrize("name", one_of_each([*sorted({*TRAINED} - {*PUBLISHED}), *representatives(True)], parts))
+def test_experiment_trains_a_step(name: str, shards: Path, autoencoder: Path, dit: Path, tmp_path: Path) -> None:
+    choices = file_of(name)["defaults"]
+    given, adapts = choices["model"] != "autoencoder", "adapter" in choices
+    words = [f"experiment={name}", *SHORT, f"data.path={shards}", f"output_dir={tmp_path / 'run'}"]
     if adapts:
         words += [f"init_ckpt={dit / 'model.safetensors'}"]
     elif given:
         words += [f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", "conditioner_ckpt=null"]
-    done = ldmlab("train", *words)
-    assert done.code == 0, done.err
+    config = validate("train", words)
+    brought = ("autoencoder.",) * given + ("backbone.", "conditioner.") * adapts
+    for key, value in SMALL.items():
+        if not key.startswith(brought) and OmegaConf.select(config, key) is not None:
+            OmegaConf.update(config, key, value)
+    train_from(without_hydra(config))
     exported = "adapter.safetensors" if adapts else "model.safetensors"
     assert {"last.ckpt", exported} <= {path.name for path in (tmp_path / "run").iterdir()}
 

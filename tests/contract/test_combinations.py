@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from hydra import compose
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -20,7 +19,6 @@ from torch import nn
 from ldmlab.backbones.dit import DiT
 from ldmlab.backbones.unet import UNet
 from ldmlab.configs import catalogue
-from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.objectives import Hybrid, Objective
 from ldmlab.diffusion.parameterizations import Epsilon, Velocity
@@ -34,6 +32,8 @@ from ldmlab.samplers.spacing import SPACINGS
 from ldmlab.samplers.unipc import ORDERS
 from ldmlab.types import Conditioning
 
+from .options import section_of
+
 WIDTHS: dict[str, Any] = {"channels": 4, "grid": 4, "context_width": 6, "vector_width": 10, "out_channels": 8}
 COND = Conditioning(torch.ones(2, 3, 6), None, torch.ones(2, 10))
 UNCOND = COND.map(torch.zeros_like)
@@ -43,12 +43,6 @@ NOISY_ENDS = ("rectified_flow", "zero_terminal_snr")
 PARAMETERIZATIONS = catalogue.options("parameterization")
 SCHEDULES = [*catalogue.options("schedule"), "zero_terminal_snr"]
 SAMPLERS = catalogue.options("sampler")
-
-
-@cache
-def composed(*overrides: str) -> DictConfig:
-    with hydra_at_conf("train"):
-        return compose("train", list(overrides))
 
 
 @cache
@@ -66,10 +60,15 @@ def backbone(name: str) -> nn.Module:
     return small.eval()
 
 
+def path_of(parameterization: str, schedule: str) -> DictConfig:
+    """Sections of both. The last part of a schedule's name says that its last timestep is pure noise."""
+    option, _, ends_in_noise = schedule.partition("+")
+    levels = {**section_of("schedule", option), **({"zero_terminal_snr": True} if ends_in_noise else {})}
+    return OmegaConf.create({"schedule": levels, "parameterization": section_of("parameterization", parameterization)})
+
+
 def denoiser(network: str, parameterization: str, schedule: str) -> Denoiser:
-    choice = [f"parameterization={parameterization}"]
-    choice += ["schedule.zero_terminal_snr=true"] if schedule == "zero_terminal_snr" else [f"schedule={schedule}"]
-    config = composed(*choice)
+    config = path_of(parameterization, "scaled_linear+zero" if schedule == "zero_terminal_snr" else schedule)
     return Denoiser(
         backbone(network), instantiate(config.schedule), instantiate(config.parameterization), objective=Hybrid()
     )
@@ -78,11 +77,11 @@ def denoiser(network: str, parameterization: str, schedule: str) -> Denoiser:
 def guidance(name: str, model: Denoiser) -> Guidance:
     if name == "autoguidance":
         return Autoguidance(2.0, model, lambda batch: UNCOND)
-    return instantiate(composed(f"guidance={name}").guidance)
+    return instantiate(section_of("guidance", name))
 
 
 def sampler(name: str, steps: int, **changes: Any) -> Sampler:
-    return instantiate(composed(f"sampler={name}").sampler, steps=steps, **changes)
+    return instantiate(section_of("sampler", name), steps=steps, **changes)
 
 
 def draw(chosen: Sampler, model: Denoiser, how: Guidance) -> torch.Tensor:
@@ -132,12 +131,6 @@ class Linear(nn.Module):
         return torch.cat([out, out.sin()], dim=1) if self.learns_variance else out
 
 
-def schedule_of(name: str) -> DictConfig:
-    """The last part of a name says that the last timestep is pure noise."""
-    option, _, ends_in_noise = name.partition("+")
-    return composed(f"schedule={option}", *(["schedule.zero_terminal_snr=true"] if ends_in_noise else [])).schedule
-
-
 def has_zero_terminal_snr(schedule: str) -> bool:
     return "zero_terminal_snr" in (conf_dir() / f"schedule/{schedule}.yaml").read_text()
 
@@ -158,11 +151,10 @@ def refusal(call: Callable[[], Any]) -> str | None:
 
 def untrained(parameterization: str, schedule: str, objective: str, weight: float) -> Denoiser | None:
     """None where it is refused, which only a schedule that ends in pure noise gives a reason for."""
-    levels = schedule_of(schedule)
-    made: Objective = instantiate(composed(f"objective={objective}").objective)
-    whole = OmegaConf.create({"schedule": levels})
-    whole = OmegaConf.merge(whole, {"p": composed(f"parameterization={parameterization}").parameterization})
-    parts = Linear(weight, made.learns_variance), instantiate(levels), instantiate(whole.p), made
+    config = path_of(parameterization, schedule)
+    made: Objective = instantiate(section_of("objective", objective))
+    levels, output = instantiate(config.schedule), instantiate(config.parameterization)
+    parts = Linear(weight, made.learns_variance), levels, output, made
     told = refusal(lambda: Denoiser(*parts))
     assert (told is not None) == (parameterization in NEEDS_SIGNAL and parts[1].ends_in_noise)
     if told is None:
@@ -192,7 +184,7 @@ def test_every_objective_trains_every_parameterization_on_every_schedule(
 
 def variants(name: str) -> list[Sampler]:
     """A sampler of three steps with each spacing, each last level, and each value of its keys that are a choice."""
-    base = composed(f"sampler={name}").sampler
+    base = section_of("sampler", name)
     choices = {"ddpm": ("variance", VARIANCES), "unipc": ("order", ORDERS), "ddim": ("eta", (0.0, 1.0))}
     key, values = choices.get(name, ("steps", (3,)))
     settings = product(SPACINGS, LAST_LEVELS, values)
@@ -211,7 +203,7 @@ def test_what_is_composed_can_be_drawn_by_networks_that_have_learned_nothing(
 ) -> None:
     """By each sampler in each of its settings: with no output, as a new DiT's, and with some and a variance."""
     noise = torch.randn(2, 4, 2, 2, generator=torch.Generator().manual_seed(0))
-    how = instantiate(composed("guidance=rescaled").guidance)
+    how = instantiate(section_of("guidance", "rescaled"))
     for weight, objective in ((0.0, "simple"), (0.3, "hybrid")):
         model = untrained(parameterization, schedule, objective, weight)
         if model is None:
@@ -237,12 +229,12 @@ def test_a_variance_that_was_not_learned_is_refused_before_drawing() -> None:
 def test_guidance_that_cannot_lead_a_model_is_refused_before_drawing() -> None:
     model = Denoiser(Linear(0.0, False), rectified_flow(), Velocity())
     for how in ("classifier_free", "interval", "rescaled"):
-        made = instantiate(composed(f"guidance={how}").guidance)
+        made = instantiate(section_of("guidance", how))
         with pytest.raises(ValueError, match="an unconditional model has none; use guidance=none"):
             made.check(model, 4, conditional=False)
         with pytest.raises(ValueError, match=r"guidance\.guided_channels=5: the latents have 4 channels"):
-            instantiate(composed(f"guidance={how}").guidance, guided_channels=5).check(model, 4)
-    instantiate(composed("guidance=none").guidance).check(model, 4, conditional=False)
+            instantiate(section_of("guidance", how), guided_channels=5).check(model, 4)
+    instantiate(section_of("guidance", "none")).check(model, 4, conditional=False)
     weak = Denoiser(Linear(0.0, False), scaled_linear(), Epsilon())
     ends_in_noise = Denoiser(Linear(0.0, False), scaled_linear(zero_terminal_snr=True), Velocity())
     with pytest.raises(ValueError, match="along another path"):
@@ -254,7 +246,7 @@ def test_guidance_that_cannot_lead_a_model_is_refused_before_drawing() -> None:
 
 @pytest.mark.parametrize("timesteps", catalogue.options("timestep_sampling"))
 def test_every_distribution_over_timesteps_stays_among_them(timesteps: str) -> None:
-    made = instantiate(composed(f"timestep_sampling={timesteps}").timestep_sampling)
+    made = instantiate(section_of("timestep_sampling", timesteps))
     drawn = made.draw(500, 10, torch.device("cpu"), torch.Generator().manual_seed(0))
     assert drawn.shape == (500,)
     assert 0 <= int(drawn.min()) < int(drawn.max()) <= 9

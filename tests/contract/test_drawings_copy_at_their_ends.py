@@ -123,7 +123,13 @@ def gpu(model: LatentDiffusion, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lat
         yield own.to("cuda")
 
 
-@pytest.mark.parametrize("way", WAYS)
+WITHIN_OTHERS = ("plain", "masked")
+"""Ways whose every line others draw by too: these are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[pytest.mark.slow] if way in WITHIN_OTHERS else []) for way in WAYS]
+)
 def test_more_steps_make_no_more_copies(way: str, gpu: LatentDiffusion) -> None:
     seen = []
     for steps in (1, 2, 4):  # the first to warm up: tables go to a device when they are first asked for there

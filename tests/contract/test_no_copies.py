@@ -19,7 +19,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from rich.console import Console
@@ -57,7 +56,6 @@ from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.observed import observed
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.pace import Pace
-from ldmlab.paths import conf_dir
 from ldmlab.precision import Precision, half_weights, lay_out
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddim import DDIM
@@ -77,16 +75,10 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.types import Conditioning, Uncontrolled
 
 from .copies import WAITS, Copies, fake_gpu
+from .options import section_of
 
 WIDTHS: dict[str, Any] = {"channels": 4, "grid": 8, "context_width": 6, "vector_width": 10}
 OPTIMIZER = partial(torch.optim.AdamW, lr=1e-3)
-
-
-def section(group: str, name: str) -> dict[str, Any]:
-    """An option's yaml, over that of the option it begins with."""
-    own = yaml.safe_load((conf_dir() / group / f"{name}.yaml").read_text())
-    base = [section(group, each) for each in own.pop("defaults", []) if isinstance(each, str)]
-    return {key: value for part in (*base, own) for key, value in part.items()}
 
 
 class Linear(nn.Module):
@@ -117,9 +109,9 @@ def conditions(device: str) -> Conditioning:
 def denoiser(
     parameterization: str = "epsilon", objective: str = "hybrid", network: Callable[[int], nn.Module] = Linear
 ) -> Denoiser:
-    config = OmegaConf.create({"schedule": section("schedule", "scaled_linear")})
-    config.parameterization = section("parameterization", parameterization)
-    aim: Objective = instantiate(section("objective", objective))
+    config = OmegaConf.create({"schedule": section_of("schedule", "scaled_linear")})
+    config.parameterization = section_of("parameterization", parameterization)
+    aim: Objective = instantiate(section_of("objective", objective))
     outputs = 8 if aim.learns_variance else 4
     return Denoiser(network(outputs), instantiate(config.schedule), instantiate(config.parameterization), aim)
 
@@ -164,7 +156,12 @@ LOSSES = [(Linear, *each) for each in product(catalogue.options("parameterizatio
 
 
 @pytest.mark.parametrize(
-    ("network", "parameterization", "objective"), [*LOSSES, (dit, "epsilon", "hybrid"), (unet, "velocity", "hybrid")]
+    ("network", "parameterization", "objective"),
+    [
+        *LOSSES,
+        (dit, "epsilon", "hybrid"),
+        pytest.param(unet, "velocity", "hybrid", marks=pytest.mark.slow),  # a run of it is below
+    ],
 )
 def test_a_loss(network: Callable[[int], nn.Module], parameterization: str, objective: str) -> None:
     model = denoiser(parameterization, objective, network)
@@ -181,14 +178,20 @@ def test_a_loss(network: Callable[[int], nn.Module], parameterization: str, obje
 def guidance(name: str) -> Guidance:
     if name == "autoguidance":
         return Autoguidance(2.0, denoiser(), lambda batch: conditions("cuda"))
-    made: Guidance = instantiate(section("guidance", name))
+    made: Guidance = instantiate(section_of("guidance", name))
     return made
 
 
-@pytest.mark.parametrize("name", catalogue.options("sampler"))
-@pytest.mark.parametrize("how", catalogue.options("guidance"))
+RUNS = [
+    pytest.param(how, name, marks=[] if how == "classifier_free" or name == "ddim" else pytest.mark.slow)
+    for how, name in product(catalogue.options("guidance"), catalogue.options("sampler"))
+]
+"""Each guidance with DDIM and each sampler with classifier-free guidance; the others are slow tests."""
+
+
+@pytest.mark.parametrize(("how", "name"), RUNS)
 def test_a_run_of_a_sampler(how: str, name: str) -> None:
-    sampler = instantiate(section("sampler", name), steps=3)
+    sampler = instantiate(section_of("sampler", name), steps=3)
     model, method = denoiser("posterior_mean" if name == "ddim" else "epsilon"), guidance(how)
     levels = sampler.levels(model.schedule)
     with fake_gpu():

@@ -26,7 +26,7 @@ from ldmlab.worlds.shapes.dataset import ShapesSource
 HELDOUT = 3
 
 
-@pytest.fixture(scope="module", params=["shapes/dit", "shapes/unet"])
+@pytest.fixture(scope="module", params=["shapes/dit", pytest.param("shapes/unet", marks=pytest.mark.slow)])
 def task(request: pytest.FixtureRequest) -> EditTask:
     """A held-out scene, at the default guidance."""
     model = load_latent_diffusion(request.param).model
@@ -41,7 +41,6 @@ def loss(inverted: InvertedImage) -> float:
     return inverted.autoencoder_psnr - inverted.psnr
 
 
-@pytest.mark.parametrize("task", ["shapes/dit", pytest.param("shapes/unet", marks=pytest.mark.slow)], indirect=True)
 def test_null_text_inversion_keeps_within_a_decibel_where_ddim_inversion_does_not(task: EditTask) -> None:
     inverted = invert_image(task, NullText())
     assert inverted.autoencoder_psnr > 25
