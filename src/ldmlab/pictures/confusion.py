@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ldmlab.pictures.heatmaps import inferno
 
-CELL, LABELS, MARGIN, SIZE = 44, 70, 10, 11
+CELL, LABELS, MARGIN, SIZE = 48, 70, 10, 11
 Matrix = tuple[Sequence[str], Sequence[str], Sequence[Sequence[int]]]
 """What was asked for (rows), what was seen (columns), and how often."""
 

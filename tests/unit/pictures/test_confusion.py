@@ -18,6 +18,11 @@ def test_a_cell_has_the_colour_of_its_share_of_the_row() -> None:
     assert two.width > sheet.shape[1]
 
 
+def test_a_column_is_as_wide_as_its_label() -> None:
+    narrow, wide = (confusion_sheet({"a": (("x",), (label,), [[1]])}) for label in ("x", "a label that is long"))
+    assert narrow.width == 2 * MARGIN + LABELS + CELL < wide.width
+
+
 def test_a_sheet_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one matrix"):
         confusion_sheet({})
