@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.api import training
+from ldmlab.api import configurable, training
 from ldmlab.configs.calls import configured
 
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STEPS = 4
 TINY_DATA = ("dataset.train=32", "dataset.heldout=16", "dataset.image_size=32")
 
 
@@ -24,7 +25,7 @@ TINY_DATA = ("dataset.train=32", "dataset.heldout=16", "dataset.image_size=32")
 def shrunk(
     dit: Path, autoencoder: Path, tiny: Mapping[str, tuple[str, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A folder to run in, in which shipped models and what is trained or drawn are tiny."""
+    """A folder to run in, in which shipped models and what is trained or drawn are tiny, and steps few."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ldmlab.models.shipped.shipped", lambda: {"shapes/dit": dit / "model.safetensors"})
 
@@ -38,7 +39,11 @@ def shrunk(
                 lines += [f"autoencoder_ckpt={autoencoder / 'model.safetensors'}"]
         return configured(command, keys, lines)
 
+    def quick(command: str, keys: Mapping[str, Any], *more: Any) -> Any:
+        return configured(command, {**keys, "sampler.steps": min(keys["sampler.steps"] or STEPS, STEPS)}, *more)
+
     monkeypatch.setattr(training, "configured", small)
+    monkeypatch.setattr(configurable, "configured", quick)
     return tmp_path
 
 

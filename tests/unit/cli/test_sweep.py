@@ -48,8 +48,8 @@ def test_what_is_done_is_left_out_when_a_sweep_is_started_again(
     assert (seeds, again) == ([0, 1, 2], [1])
     launch("sample", ["-m", "seed=0,1,2,3", "output_dir=out"])
     assert again == [1, 3]
-    launch("sample", ["-m", "seed=0,1", "n=3", "output_dir=out"])  # as many pictures as one likes
-    assert again == [1, 3, 0, 1]
+    launch("sample", ["-m", "seed=0", "n=3", "output_dir=out"])  # as many pictures as one likes
+    assert again == [1, 3, 0]
     assert OmegaConf.load("out/0/.hydra/config.yaml").n == 3
     assert re.search(r"│ 1 +│ done +│", capsys.readouterr().out)
 
@@ -98,11 +98,11 @@ def test_training_goes_on_in_a_sweep_that_is_started_again(body: Body, tmp_path:
 
 def test_jobs_that_differ_in_numbers_are_checked_whole_once(seeds: list[int]) -> None:
     with patch.object(runs, "check", wraps=runs.check) as check:
-        launch("sample", ["-m", "seed=2,3,4", "sampler=ddim,ddpm", "output_dir=out"])
-    assert (check.call_count, seeds) == (2, [2, 2, 3, 3, 4, 4])
-    configs = [OmegaConf.load(f"out/{job}/.hydra/config.yaml") for job in range(6)]
-    assert [config.seed for config in configs] == [2, 2, 3, 3, 4, 4]
-    assert [config.sampler._target_.rpartition(".")[2] for config in configs] == ["DDIM", "DDPM"] * 3
+        launch("sample", ["-m", "seed=2,3", "sampler=ddim,ddpm", "output_dir=out"])
+    assert (check.call_count, seeds) == (2, [2, 2, 3, 3])
+    configs = [OmegaConf.load(f"out/{job}/.hydra/config.yaml") for job in range(4)]
+    assert [config.seed for config in configs] == [2, 2, 3, 3]
+    assert [config.sampler._target_.rpartition(".")[2] for config in configs] == ["DDIM", "DDPM"] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,15 @@ from ldmlab.configs.synonyms import _KEYS, _MEANINGS
 from ldmlab.configs.validate import _plain
 
 Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once() -> Iterator[None]:
+    """Keep what the catalogue found in conf/, which these tests ask for thousands of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("keys", "groups", "options", "option_keys"):
+            patch.setattr(catalogue, name, cache(getattr(catalogue, name)))
+        yield
 
 
 @cache

@@ -93,7 +93,12 @@ def _stream(count):
 
 
 @pytest.mark.parametrize(
-    ("workers", "step"), [*itertools.product([0], range(1, 3 * EPOCH)), *itertools.product([2], [3, 5, 7])]
+    ("workers", "step"),
+    [
+        *itertools.product([0], range(1, 3 * EPOCH)),
+        *(pytest.param(2, step, marks=pytest.mark.slow) for step in (3, 5)),
+        (2, 7),
+    ],
 )
 def test_resume_in_mid_epoch_gives_exactly_the_remaining_batches(folder, tmp_path, workers, step):
     path = tmp_path / "c.ckpt"

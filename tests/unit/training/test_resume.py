@@ -51,6 +51,9 @@ RUNS: dict[str, tuple[str, list[str], str, int, Callable[[], None], int, int]] =
 }  # fmt: skip
 """What is trained, how, and where it ends: in which step of a kind, by what, with which exit code and checkpoint."""
 
+SLOW = ("autoencoder with a codebook", "diffusion on images")
+"""What begins so runs with `make test-slow`: the others go the same ways."""
+
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
     """Where two nested structures differ, to the last bit."""
@@ -80,7 +83,9 @@ def ending(step: int, end: Callable[[], None], original: Callable[..., Any]) -> 
     return run
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name.startswith(SLOW) else name for name in RUNS]
+)
 def test_resume_equals_uninterrupted_bit_for_bit(
     name: str,
     tiny: dict[str, tuple[str, ...]],

@@ -35,6 +35,20 @@ INVERSIONS = [DDIMInversion(), NullText(inner_steps=2), NegativePrompt(), Direct
 SOURCE, TARGET, STEPS = "a small red circle", "a small blue circle", 4
 
 
+def drawn_by(name: str, inversion: Inversion) -> Any:
+    """A case. With `make test`, each inversion is of a DiT, and the one that learns of a UNet as well."""
+    slow = name == "unet" and not isinstance(inversion, NullText)
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(name, inversion, id=f"{name}-{type(inversion).__name__}", marks=marks)
+
+
+with_each_inversion = pytest.mark.parametrize(
+    ("each_model", "inversion"),
+    [drawn_by(name, inversion) for name in ("dit", "unet") for inversion in INVERSIONS],
+    indirect=["each_model"],
+)
+
+
 def control_of(
     made: LatentDiffusion, settings: EditSettings, target: str = TARGET
 ) -> Callable[[Sequence[int]], PromptToPromptControl]:
@@ -43,7 +57,7 @@ def control_of(
     return lambda rows: PromptToPromptControl([edit] * len(rows), settings)
 
 
-@pytest.mark.parametrize("inversion", INVERSIONS, ids=lambda i: type(i).__name__)
+@with_each_inversion
 def test_an_identity_edit_gives_the_source_bit_for_bit(
     model: LatentDiffusion, edit_task: Callable[..., EditTask], inversion: Inversion
 ) -> None:
@@ -55,7 +69,7 @@ def test_an_identity_edit_gives_the_source_bit_for_bit(
     assert torch.equal(source, same)
 
 
-@pytest.mark.parametrize("inversion", INVERSIONS, ids=lambda i: type(i).__name__)
+@with_each_inversion
 def test_tau_zero_is_the_target_prompt_without_control(
     model: LatentDiffusion, edit_task: Callable[..., EditTask], inversion: Inversion
 ) -> None:

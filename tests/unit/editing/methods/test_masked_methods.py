@@ -33,6 +33,20 @@ from ldmlab.types import Denoise, Level
 SAMPLERS = [DDIM(3), DDPM(3), Heun(3), DPMSolver2M(3), UniPC(3)]
 SOURCE, TARGET = "a small red circle", "a big blue star"
 SEEDS = (3, 4)
+
+
+def drawn_by(name: str, sampler: Sampler) -> Any:
+    """A case. Samplers do not see the backbone: with `make test`, each draws with a DiT, and one with a UNet."""
+    slow = name == "unet" and not isinstance(sampler, DDPM)
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(name, sampler, id=f"{name}-{type(sampler).__name__}", marks=marks)
+
+
+with_each_sampler = pytest.mark.parametrize(
+    ("each_model", "sampler"),
+    [drawn_by(name, sampler) for name in ("dit", "unet") for sampler in SAMPLERS],
+    indirect=["each_model"],
+)
 HOLE = torch.zeros(16, 16, dtype=torch.bool)
 HOLE[5:11, 3:12] = True  # not on the latent grid, of 2 pixels
 
@@ -60,7 +74,7 @@ def same_outside(pictures: Tensor, image: Tensor, mask: Tensor) -> bool:
     return torch.equal(pictures[..., ~mask], image.expand_as(pictures)[..., ~mask])
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+@with_each_sampler
 def test_a_hole_is_filled_and_the_rest_is_the_images(sampler: Sampler, each_model: LatentDiffusion) -> None:
     image = photo()
     edited = Inpaint(resample=2).edit(task(each_model, sampler, image=image, mask=HOLE))
@@ -207,7 +221,7 @@ def test_sdedit_starts_part_of_the_way(strength: float, made: int, small_model: 
     torch.testing.assert_close(x[1:2], expected)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+@with_each_sampler
 def test_sdedit_with_every_sampler_and_a_mask(sampler: Sampler, each_model: LatentDiffusion) -> None:
     image = photo()
     edited = SDEdit(strength_grid=[0.25, 0.75]).edit(task(each_model, sampler, image=image, mask=HOLE))
@@ -225,7 +239,7 @@ def test_sdedit_of_drawn_pictures(each_model: LatentDiffusion) -> None:
     assert edited.after[0].pictures.shape == (2, 3, 16, 16)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: type(sampler).__name__)
+@with_each_sampler
 def test_mask_based_editing_of_drawn_pictures(sampler: Sampler, each_model: LatentDiffusion) -> None:
     edited = MaskBlend().edit(task(each_model, sampler, source=SOURCE, mask=HOLE))
     before, after = edited.before.pictures, edited.after[0].pictures

@@ -93,7 +93,7 @@ def plain(
 
 
 @pytest.mark.parametrize("guidance", ["none", "neutral", "auto"])
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", pytest.param("unet", marks=pytest.mark.slow)])
 def test_tau_zero_is_the_plain_target_sample_under_guidance_of_one_pass(name: str, guidance: str) -> None:
     made = model(name)
     choices: dict[str, Guidance] = {
@@ -109,8 +109,17 @@ def test_tau_zero_is_the_plain_target_sample_under_guidance_of_one_pass(name: st
 SAMPLERS = [DDIM(STEPS), DDPM(STEPS), Heun(STEPS), UniPC(STEPS)]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
+def drawn_by(name: str, sampler: Sampler) -> Any:
+    """A case. Samplers do not see the backbone: with `make test`, each draws with a DiT, and one with a UNet."""
+    slow = name == "unet" and not isinstance(sampler, DDPM)
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(name, sampler, id=f"{name}-{type(sampler).__name__}", marks=marks)
+
+
+EACH = [drawn_by(name, sampler) for name in ("dit", "unet", "in_context") for sampler in SAMPLERS]
+
+
+@pytest.mark.parametrize(("name", "sampler"), EACH)
 def test_tau_zero_is_the_plain_target_sample(name: str, sampler: Sampler) -> None:
     made = model(name)
     source, target, control = edited(made, EditSettings(tau=0), sampler=sampler)
@@ -119,8 +128,7 @@ def test_tau_zero_is_the_plain_target_sample(name: str, sampler: Sampler) -> Non
     assert control.touched == set()
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
-@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
+@pytest.mark.parametrize(("name", "sampler"), EACH)
 def test_an_identity_edit_gives_the_source_bit_for_bit(name: str, sampler: Sampler) -> None:
     made = model(name)
     for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
@@ -145,14 +153,14 @@ def test_every_site_of_the_model_is_edited(name: str) -> None:
         assert sum("self" in s for s in smaller.touched) < sum("self" in s for s in sites)
 
 
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize("name", ["dit", pytest.param("unet", marks=pytest.mark.slow)])
 def test_whole_and_decimal_numbers_mean_the_same(name: str) -> None:
     made = model(name)
     one = edited(made, EditSettings(tau=1, self_tau=1, word_tau={"blue": 0}))[1]
     assert torch.equal(one, edited(made, EditSettings(tau=1.0, self_tau=1.0, word_tau={"blue": 0.0}))[1])
 
 
-@pytest.mark.parametrize("name", ["dit", "unet", "in_context"])
+@pytest.mark.parametrize("name", ["dit", pytest.param("unet", marks=pytest.mark.slow), "in_context"])
 def test_weights_words_and_times_all_matter(name: str) -> None:
     made = model(name)
     ways = [
