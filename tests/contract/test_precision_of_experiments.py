@@ -37,6 +37,8 @@ PRECISIONS = [
 ]
 """All of a CPU; tf32 is Lightning's 32-true as fp32 is."""
 OF_A_GPU = [*PRECISIONS, {"precision": "fp16"}, {"precision": "tf32"}]
+ORDINARY = [pytest.param({"precision": "auto"}, marks=pytest.mark.slow), *PRECISIONS[1:]]
+"""On a CPU `auto` is fp32."""
 CLIPPING = [(None, None), (0.1, "norm"), (0.1, "value")]
 
 
@@ -80,7 +82,7 @@ def with_keys(config: DictConfig, keys: dict[str, Any]) -> DictConfig:
     return cfg
 
 
-@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+@pytest.mark.parametrize("precision", ORDINARY, ids=str)
 def test_every_combination_trains_a_diffusion_model(config: DictConfig, precision: dict[str, str]) -> None:
     torch.manual_seed(0)
     for fused, (limit, algorithm), accumulated in product((True, False), CLIPPING, (1, 2)):
@@ -99,7 +101,7 @@ def test_every_combination_trains_on_a_gpu(config: DictConfig, precision: dict[s
         test_every_combination_trains_an_autoencoder(on_gpu, precision)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS[:-1], ids=str)
+@pytest.mark.parametrize("precision", ORDINARY[:-1], ids=str)
 def test_every_combination_trains_an_autoencoder(config: DictConfig, precision: dict[str, str]) -> None:
     torch.manual_seed(0)
     for fused, limit in product((True, False), (None, 0.1)):

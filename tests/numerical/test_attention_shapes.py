@@ -38,7 +38,7 @@ UNET = {
 }
 PROMPT_MODEL = {(8, 77, 77, 64)}
 SHAPES = sorted(DIT | DIT_CONDITIONING | UNET | PROMPT_MODEL)
-LARGE = 5e7
+LARGE = 1e7
 """Probabilities above which the explicit backend is slow on a CPU."""
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("skimage", exc_type=ImportError)
 
 from skimage import data
 
-CROPS = 24
+CROPS = 12
 
 
 @pytest.fixture(scope="module")

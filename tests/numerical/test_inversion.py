@@ -41,6 +41,7 @@ def loss(inverted: InvertedImage) -> float:
     return inverted.autoencoder_psnr - inverted.psnr
 
 
+@pytest.mark.slow
 def test_null_text_inversion_keeps_within_a_decibel_where_ddim_inversion_does_not(task: EditTask) -> None:
     inverted = invert_image(task, NullText())
     assert inverted.autoencoder_psnr > 25
