@@ -78,6 +78,7 @@ def test_examples(name: str, shrunk: Path) -> None:
     assert list((shrunk / "runs/examples").iterdir())
 
 
+@pytest.mark.slow
 def test_training_on_own_pictures(shrunk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     for kind, colour in (("red", 0), ("blue", 2)):

@@ -125,8 +125,12 @@ def test_figures_are_those_of_the_command(
     ("call", "words"),
     [
         (lambda m: m.sample("a red star", sampler="hein"), ("sample", "a red star", "sampler=hein")),
-        (lambda m: m.sample("a red star", steps=0), ("sample", "a red star", "sampler.steps=0")),
-        (lambda m: m.sample(["a", "b"], n=3), ("sample", "a", "b", "n=3")),
+        pytest.param(
+            lambda m: m.sample("a red star", steps=0),
+            ("sample", "a red star", "sampler.steps=0"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(lambda m: m.sample(["a", "b"], n=3), ("sample", "a", "b", "n=3"), marks=pytest.mark.slow),
         (
             lambda m: m.sample("a red star", overrides={"sampler.eta": "much"}),
             ("sample", "a red star", "sampler.eta=much"),
@@ -136,7 +140,11 @@ def test_figures_are_those_of_the_command(
             ("edit", "source=a red star", "target=a star", "inversion=ddim"),
         ),
         (lambda m: m.edit("a red star", image="/no.png"), ("edit", "source=a red star", "image=/no.png")),
-        (lambda m: m.attention("a red star", words=["dog"]), ("attention", "prompt=a red star", "words=[dog]")),
+        pytest.param(
+            lambda m: m.attention("a red star", words=["dog"]),
+            ("attention", "prompt=a red star", "words=[dog]"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_mistakes_are_told_as_on_the_command_line(

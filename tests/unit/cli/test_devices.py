@@ -43,7 +43,9 @@ def test_number_of_ranks_follows_the_key(trained: list[DictConfig], monkeypatch:
     assert len(trained) == 3  # a CPU is one device
 
 
-@pytest.mark.parametrize("command", ["sample", "evaluate", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["sample", *(pytest.param(name, marks=pytest.mark.slow) for name in ("evaluate", "benchmark"))]
+)
 def test_what_draws_and_measures_takes_all_devices(command: str) -> None:
     validate(command, ["devices=auto", "num_nodes=2"], checks=find(command))
     with pytest.raises(UserError, match="devices=some"):

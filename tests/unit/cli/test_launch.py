@@ -318,8 +318,10 @@ def test_another_run_in_the_folder_is_refused_and_the_same_goes_on(body: Body, t
     ("words", "told"),
     [
         (["a red star", "a: b"], "it had prompts=a green star, this one has prompts='a: b'"),
-        (["a red star"], "it had prompts=a green star"),
-        (["prompts=file.txt"], "it had prompts=a red star, this one has prompts=file.txt"),
+        pytest.param(["a red star"], "it had prompts=a green star", marks=pytest.mark.slow),
+        pytest.param(
+            ["prompts=file.txt"], "it had prompts=a red star, this one has prompts=file.txt", marks=pytest.mark.slow
+        ),
         (["a red star", "a green star", "sampler.steps=7"], "it had sampler.steps=50, this one has sampler.steps=7"),
     ],
 )

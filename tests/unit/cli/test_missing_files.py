@@ -25,18 +25,32 @@ def check(command: str, overrides: list[str]) -> None:
         ("evaluate", ["ckpt=gone.safetensors"], "ckpt=gone.safetensors: no such file"),
         ("sample", ["guidance=autoguidance", "guidance.ckpt=gone"], "guidance.ckpt=gone: no such file"),
         ("train", ["data.path=gone"], "data.path=gone: no such folder"),
-        ("train", ["data.path=.", "data.heldout_path=gone"], "data.heldout_path=gone: no such folder"),
+        pytest.param(
+            "train",
+            ["data.path=.", "data.heldout_path=gone"],
+            "data.heldout_path=gone: no such folder",
+            marks=pytest.mark.slow,
+        ),
         ("train", ["data.path=.", "autoencoder_ckpt=gone"], "autoencoder_ckpt=gone: no such file"),
-        ("train", ["data.path=.", "conditioner_ckpt=gone"], "conditioner_ckpt=gone: no such file"),
-        ("train", ["data.path=.", "ckpt_path=gone.ckpt"], "ckpt_path=gone.ckpt: no such file"),
-        ("describe", ["autoencoder_ckpt=gone"], "autoencoder_ckpt=gone: no such file"),
+        pytest.param(
+            "train",
+            ["data.path=.", "conditioner_ckpt=gone"],
+            "conditioner_ckpt=gone: no such file",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "train", ["data.path=.", "ckpt_path=gone.ckpt"], "ckpt_path=gone.ckpt: no such file", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "describe", ["autoencoder_ckpt=gone"], "autoencoder_ckpt=gone: no such file", marks=pytest.mark.slow
+        ),
         ("evaluate", ["data.path=gone"], "data.path=gone: no such folder"),
         ("edit", ["method=sdedit", "image=gone.png", "target=x"], "image=gone.png: no such file"),
         ("edit", ["method=inpaint", "image=.", "mask=gone.png", "target=x"], "mask=gone.png: no such file"),
         ("sample", ["prompts=gone.txt"], "prompts=gone.txt: no such file"),
         ("import", ["path=gone"], "path=gone: no such file or folder"),
         ("export", ["ckpt=gone", "output=new"], "ckpt=gone: no such file"),
-        ("attention", ["prompt=x", "ckpt=gone"], "ckpt=gone: no such file"),
+        pytest.param("attention", ["prompt=x", "ckpt=gone"], "ckpt=gone: no such file", marks=pytest.mark.slow),
         ("train", ["data.path=.", "trainer.max_steps=-2"], "trainer.max_steps=-2: input should be greater"),
     ],
 )
@@ -54,7 +68,7 @@ def test_is_told(
     [
         ("sample", ["ckpt=shapes/unet", "output_dir=new"]),
         ("train", ["data.path=.", "ckpt_path=auto"]),
-        ("train", ["data.path=.", "ckpt_path=last"]),
+        pytest.param("train", ["data.path=.", "ckpt_path=last"], marks=pytest.mark.slow),
         ("train", ["data.path=.", "autoencoder_ckpt=shapes/dit"]),
         ("describe", ["data.path=gone"]),
         ("data", ["data.path=new"]),

@@ -131,7 +131,7 @@ def test_what_is_queued_runs_as_the_command_would(slurm: Path, body: Body) -> No
         (["cluster.gpus_per_task=-1", "sample"], "cluster.gpus_per_task=-1: give 0 or more"),
         (["smaple"], "unknown command 'smaple'; did you mean 'sample'?"),
         ([], "which command? write it behind"),
-        (["sample", "sed=1"], "unknown key 'sed'; did you mean 'seed'?"),
+        pytest.param(["sample", "sed=1"], "unknown key 'sed'; did you mean 'seed'?", marks=pytest.mark.slow),
         (["sample", "-m", "seed=1,2,-3"], "seed=-3: input should be greater than or equal to 0"),
         (["sample", "--cfg", "job"], "--cfg: is for commands that run here"),
         (["sample", "-m", "hydra/sweeper=optuna", "seed=choice(1,2)"], "hydra/sweeper: decides on its jobs"),

@@ -109,11 +109,15 @@ def test_jobs_that_differ_in_numbers_are_checked_whole_once(seeds: list[int]) ->
     ("words", "told"),
     [
         (["seed=0,1,-1"], "seed=-1: input should be greater than or equal to 0"),
-        (["seed=0,1,2.5"], "seed=2.5: this key takes a whole number"),
+        pytest.param(["seed=0,1,2.5"], "seed=2.5: this key takes a whole number", marks=pytest.mark.slow),
         (["guidance.scale=1,2,big"], "guidance.scale=big: this key takes a number"),
-        (["guidance.scale=1,2,inf"], "guidance.scale=inf: this key takes a finite number"),
+        pytest.param(
+            ["guidance.scale=1,2,inf"], "guidance.scale=inf: this key takes a finite number", marks=pytest.mark.slow
+        ),
         (["sampler=ddim,dimm", "seed=1,2"], "group 'sampler' has no option 'dimm'; did you mean 'ddim'?"),
-        (["n=4,5,0", "seed=1,2"], "n=0: input should be greater than or equal to 1"),
+        pytest.param(
+            ["n=4,5,0", "seed=1,2"], "n=0: input should be greater than or equal to 1", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_mistake_in_any_job_is_told_before_the_first_one_starts(

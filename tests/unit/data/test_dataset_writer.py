@@ -207,7 +207,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
     assert tars(tmp_path) == tars(dataset)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_kill_in_the_middle_leaves_whole_shards_only(long_dataset: Path, tmp_path: Path, workers: int) -> None:
     code = (
         "import sys; from pathlib import Path; from ldmlab.worlds.shapes.dataset import ShapesSource\n"

@@ -241,8 +241,14 @@ def uniform(rows: int, queries: int = 4, keys: int = 6, seed: int = 0) -> Tensor
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("by", [None, "step", "site"])
-@pytest.mark.parametrize("name", ["dit", "unet"])
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        *(("dit", by) for by in (None, "step", "site")),
+        *(pytest.param("unet", by, marks=pytest.mark.slow) for by in (None, "step")),
+        ("unet", "site"),
+    ],
+)
 def test_memory_is_that_of_the_means_and_one_sum(name: str, by: By | None, half: bool) -> None:
     made = model(name)
     _, few = drawn(made, grouping(by, STEPS, 1), half=half)

@@ -121,6 +121,7 @@ def test_each_picture_may_have_its_own_mask(small_model: LatentDiffusion) -> Non
 
 
 @pytest.mark.parametrize(("canvas", "place"), [([16, 24], "left"), ([22, 18], [3, 1]), ([40, 16], "bottom")])
+@pytest.mark.parametrize("each_model", ["dit", pytest.param("unet", marks=pytest.mark.slow)], indirect=True)
 def test_uncropping_keeps_the_picture_where_it_is_put(
     canvas: list[int], place: str | list[int], each_model: LatentDiffusion
 ) -> None:
