@@ -35,7 +35,7 @@ SMALLER = {
         "grid_every=1000",
     ),
     "sample": ("n=2", "sampler.steps=1"),
-    "evaluate": ("n=4", "sampler.steps=1"),
+    "evaluate": ("n=2", "sampler.steps=1"),
     "edit": ("n=1", "sampler.steps=2"),
     "benchmark": ("n=1", "sampler.steps=1"),
     "attention": ("n=1", "sampler.steps=1"),
@@ -44,7 +44,7 @@ SMALLER = {
 _DIT = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2", "sampler.steps=1")
 _AUTOENCODER = ("autoencoder.channels=8", "autoencoder.norm_groups=8")
 BESIDE = {
-    "callbacks=[default,evaluation]": ("callbacks.evaluation.n=4",),
+    "callbacks=[default,evaluation]": ("callbacks.evaluation.n=2",),
     "model=autoencoder": _AUTOENCODER,
     "autoencoder_ckpt=runs/": ("min_psnr=0",),
     "init_ckpt=runs/": ("min_psnr=0",),

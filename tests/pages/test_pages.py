@@ -37,7 +37,7 @@ def recipe(target: str) -> list[Line]:
 
 PAGES = {path.relative_to(ROOT).as_posix(): [*lines_of(path.read_text())] for path in TEXTS} | {DEMO: recipe("demo")}
 
-FIRST_READ = ("README.md", DEMO, "docs/training.md")
+FIRST_READ = ("README.md", DEMO)
 """Pages whose lines run with every `make test`; the others' do with `make test-slow`."""
 COMPOSED = ("experiment=published/dit_xl_2", "experiment=published/dit_s_2", "autoencoder=kl_f8", "dataset=openmoji")
 """Words of lines that are composed and checked, and not run: networks of published sizes at 256 px, 4,000 pictures."""

@@ -80,7 +80,7 @@ def test_unknown_key(key: str, ldmlab: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", ["nowhere.ckpt", "nowhere.safetensors"])
+@pytest.mark.parametrize("name", ["nowhere.ckpt", slow("nowhere.safetensors")])
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_missing_checkpoint(command: str, name: str, ldmlab: Command, tmp_path: Path) -> None:
     line = ldmlab(command, f"ckpt={tmp_path / name}", f"output_dir={tmp_path / 'run'}").refusal()
@@ -357,7 +357,7 @@ def test_values_that_do_not_fit(word: str, told: str, train: Command, shards: Pa
     [
         slow("backbone.heads=0", "heads=0"),
         ("grid_prompts=[]", "grid_prompts"),
-        (f"grid_prompts=[{'a red star ' * 40}]", "the model reads 64; shorten the prompt"),
+        slow(f"grid_prompts=[{'a red star ' * 40}]", "the model reads 64; shorten the prompt"),
         ("sampler.steps=2000", "sampler.steps=2000: choose between 1 and the 1000"),
         slow("conditioner=clip", "conditioner.weights"),
     ],
@@ -370,6 +370,7 @@ def test_what_could_not_be_drawn_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_not_overwritten(train: Command, shards: Path, autoencoder: Path) -> None:
     before = (autoencoder / "last.ckpt").read_bytes()
     line = train(shards, f"output_dir={autoencoder}").refusal()
@@ -377,12 +378,14 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(train: Command, shards: Pa
     assert (autoencoder / "last.ckpt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_resuming_with_a_part_more(train: Command, shards: Path, autoencoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(autoencoder, tmp_path / "run")
     line = train(shards, "ckpt_path=last", "trainer.max_steps=6", "discriminator=patch").refusal()
     assert f"ckpt={folder / 'last.ckpt'}: is of another architecture: it lacks 'discriminator." in line
 
 
+@pytest.mark.slow
 def test_resuming_on_other_data(train: Command, data: Path, autoencoder: Path, tmp_path: Path) -> None:
     shutil.copytree(autoencoder, tmp_path / "run")
     shard = data / "train/00000.tar"

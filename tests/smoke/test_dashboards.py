@@ -20,7 +20,7 @@ WORDS = (
     "logger.wandb.artifacts=[model,metrics]",
     "callbacks=[default,evaluation]",
     "callbacks.evaluation.every_n_steps=2",
-    "callbacks.evaluation.n=4",
+    "callbacks.evaluation.n=2",
     "grid_attention=true",
 )
 CURVES = {

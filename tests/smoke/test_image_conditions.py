@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,26 @@ TEXT = tuple(f"conditioner.text.{key}={value}" for key, value in (("width", 32),
 
 
 @pytest.fixture(scope="module")
-def trained(shards: Path, autoencoder: Path, ldmlab: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def words(shards: Path, autoencoder: Path) -> tuple[str, ...]:
+    """The training of a tiny inpainting model that reads text, but for its folder."""
+    paths = (f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    return ("train", "experiment=editing/inpainting", *SMALL, *TEXT, *paths)
+
+
+@pytest.fixture(scope="module")
+def trained(words: tuple[str, ...], ldmlab: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny inpainting model that reads text."""
     folder = tmp_path_factory.mktemp("runs") / "inpainting"
-    paths = (f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", f"output_dir={folder}")
-    done = ldmlab("train", "experiment=editing/inpainting", *SMALL, *TEXT, *paths)
-    assert done.code == 0, done.err
-    done = ldmlab(
-        "train", "experiment=editing/inpainting", *SMALL, *TEXT, *paths, "trainer.max_steps=3", "ckpt_path=last"
-    )
+    done = ldmlab(*words, f"output_dir={folder}")
     assert done.code == 0, done.err
     return folder
+
+
+@pytest.mark.slow
+def test_it_goes_on(words: tuple[str, ...], trained: Path, ldmlab: Command, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained, tmp_path / "run")
+    done = ldmlab(*words, f"output_dir={folder}", "trainer.max_steps=3", "ckpt_path=last")
+    assert done.code == 0, done.err
 
 
 @pytest.mark.slow
@@ -69,19 +79,18 @@ def test_evaluation_beside_the_naive_answer(trained: Path, shards: Path, ldmlab:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("asked", "told"),
     [
         (("sample", "a red star"), "this model draws from a picture; give it one: ldmlab edit method=image_to_image"),
         (("evaluate", "n=2", "pictures_per_caption=2"), "pictures_per_caption=2: this model draws from pictures"),
     ],
 )
-def test_refusals(words: tuple[str, ...], told: str, trained: Path, shards: Path, ldmlab: Command) -> None:
-    command, *rest = words
+def test_refusals(asked: tuple[str, ...], told: str, trained: Path, shards: Path, ldmlab: Command) -> None:
+    command, *rest = asked
     path = [f"data.path={shards}"] if command == "evaluate" else []
     assert told in ldmlab(command, *rest, *path, f"ckpt={trained / 'model.safetensors'}").refusal()
 
 
-def test_prompts_for_the_grid_are_refused(shards: Path, autoencoder: Path, ldmlab: Command, tmp_path: Path) -> None:
-    paths = (f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}", f"output_dir={tmp_path}")
-    done = ldmlab("train", "experiment=editing/inpainting", *SMALL, *TEXT, *paths, "grid_prompts=[a star]")
+def test_prompts_for_the_grid_are_refused(words: tuple[str, ...], ldmlab: Command, tmp_path: Path) -> None:
+    done = ldmlab(*words, f"output_dir={tmp_path}", "grid_prompts=[a star]")
     assert "grid_prompts: this model draws from pictures" in done.refusal()
