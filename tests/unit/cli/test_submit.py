@@ -126,7 +126,7 @@ def test_what_is_queued_runs_as_the_command_would(slurm: Path, body: Body) -> No
         (["cluster.partition=nope", "sample"], "cluster.partition=nope: SLURM refuses it (invalid partition specified: "
                                                "nope); there is debug, gpu"),
         (["cluster=gup", "sample"], "group 'cluster' has no option 'gup'; did you mean 'gpu'?"),
-        (["cluster.partion=gpu", "sample"], "unknown key 'cluster.partion'; did you mean 'cluster.partition'?"),
+        (["cluster.partitio=gpu", "sample"], "unknown key 'cluster.partitio'; did you mean 'cluster.partition'?"),
         (["cluster.time=soon", "sample"], "cluster.time=soon: give HOURS:MINUTES:SECONDS"),
         (["cluster.gpus_per_task=-1", "sample"], "cluster.gpus_per_task=-1: give 0 or more"),
         (["smaple"], "unknown command 'smaple'; did you mean 'sample'?"),
