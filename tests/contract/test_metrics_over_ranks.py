@@ -28,6 +28,8 @@ from ldmlab.worlds.shapes.captions import caption
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import random_scene
 
+from ..colours import Colours
+
 COUNT, BATCH = 13, 3
 """Five batches, which neither 2 nor 3 ranks share evenly."""
 FOLDER = Path(ldmlab.__file__).parent / "metrics"
@@ -44,22 +46,6 @@ def metric_classes() -> list[type[Metric]]:
 
 
 METRICS = metric_classes()
-
-
-class Colours:
-    """Features without a network: of each colour the mean and the deviation. Logits are the same, scaled up."""
-
-    name, suffix, weights_sha256 = "colours", "-c", ""
-
-    def to(self, device: Any) -> Colours:
-        return self
-
-    def features(self, images: Tensor) -> Tensor:
-        pixels = images.float().flatten(2) / 255
-        return torch.cat([pixels.mean(dim=2), pixels.std(dim=2)], dim=1)
-
-    def logits(self, features: Tensor) -> Tensor:
-        return 10 * features
 
 
 class Halved(nn.Module):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +12,7 @@ from rich.table import Table
 
 from ldmlab.cli.jobs_file import NAME, read_jobs
 from ldmlab.cli.submission import Queued, past_states, queue_states
-from ldmlab.studio.run_records import RunRecord, find_runs, natural, read_run
+from ldmlab.studio.run_records import RunRecord, find_runs, natural, read_run, subfolders
 from ldmlab.studio.run_table import named
 
 MOST_TROUBLES = 10
@@ -130,7 +128,5 @@ def _files(folder: Path, deep: int) -> Iterator[Path]:
     if (folder / NAME).is_file():
         yield folder
     if deep:
-        with suppress(OSError), os.scandir(folder) as entries:
-            below = [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
-            for path in below:
-                yield from _files(path, deep - 1)
+        for path in subfolders(folder):
+            yield from _files(path, deep - 1)

@@ -10,9 +10,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.metrics.base import Metric
-from ldmlab.metrics.images import require_uint8
+from ldmlab.metrics.scenes import looked_at
 from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES
-from ldmlab.worlds.shapes.verifier import Seen, look, match
+from ldmlab.worlds.shapes.verifier import Seen, match
 
 PREFIX = "confusion"
 OF_OBJECTS: Mapping[str, tuple[str, ...]] = {"shape": SHAPES, "colour": tuple(COLOURS), "size": tuple(SIZES)}
@@ -50,13 +50,8 @@ class SceneConfusion(Metric):
         Raises:
             ValueError: the images are not uint8 (B, 3, H, W), or not one entry an image is given.
         """
-        if asked is None:
-            return
-        require_uint8(images)
-        if len(asked) != len(images):
-            raise ValueError(f"asked has {len(asked)} entries for {len(images)} images; give one an image")
-        for image, wish in zip(images.permute(0, 2, 3, 1).cpu().numpy(), asked, strict=True):
-            for kind, want, got in _pairs(look(image), wish):
+        for scene, wish in looked_at(images, asked):
+            for kind, want, got in _pairs(scene, wish):
                 names = NAMES[kind]
                 getattr(self, kind)[names.index(want), names.index(got) if got in names else len(names)] += 1
 

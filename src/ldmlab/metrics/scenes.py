@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,10 +11,31 @@ from torch import Tensor
 
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.images import require_uint8
-from ldmlab.worlds.shapes.verifier import look, verify
+from ldmlab.worlds.shapes.verifier import Seen, look, verify
 
 ATTRIBUTES = ("count", "shape", "colour", "size", "place", "relation", "background", "caption")
 """What is scored, as `verify` names it; and whole captions, each right where every attribute that it asked for is."""
+
+
+def looked_at(
+    images: UInt8[Tensor, "B 3 H W"], asked: Sequence[Mapping[str, Any]] | None
+) -> Iterator[tuple[Seen, Mapping[str, Any]]]:
+    """What the verifier sees in each image, beside what its caption says; nothing where no scene was drawn.
+
+    Args:
+        images: what was drawn.
+        asked: what each image's caption says, as `ldmlab.worlds.shapes.captions.caption` returns it.
+
+    Raises:
+        ValueError: the images are not uint8 (B, 3, H, W), or not one entry an image is given.
+    """
+    if asked is None:
+        return
+    require_uint8(images)
+    if len(asked) != len(images):
+        raise ValueError(f"asked has {len(asked)} entries for {len(images)} images; give one an image")
+    for image, wish in zip(images.permute(0, 2, 3, 1).cpu().numpy(), asked, strict=True):
+        yield look(image), wish
 
 
 class SceneAccuracy(Metric):
@@ -43,13 +64,8 @@ class SceneAccuracy(Metric):
         Raises:
             ValueError: the images are not uint8 (B, 3, H, W), or not one entry an image is given.
         """
-        if asked is None:
-            return
-        require_uint8(images)
-        if len(asked) != len(images):
-            raise ValueError(f"asked has {len(asked)} entries for {len(images)} images; give one an image")
-        for image, wish in zip(images.permute(0, 2, 3, 1).cpu().numpy(), asked, strict=True):
-            found = verify(look(image), dict(wish))
+        for scene, wish in looked_at(images, asked):
+            found = verify(scene, dict(wish))
             found["caption"] = all(found.values())
             for name, is_right in found.items():
                 self.asked[ATTRIBUTES.index(name)] += 1

@@ -119,10 +119,15 @@ def _folders(folder: Path, deep: int) -> Iterator[Path]:
     if (folder / RECORD / "config.yaml").is_file():
         yield folder
     elif deep:
-        with suppress(OSError), os.scandir(folder) as entries:
-            below = [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
-            for path in below:
-                yield from _folders(path, deep - 1)
+        for path in subfolders(folder):
+            yield from _folders(path, deep - 1)
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, neither links nor hidden ones; none where it cannot be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
+    return []
 
 
 def _figures(folder: Path) -> dict[str, float]:

@@ -23,6 +23,8 @@ from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.models.latent_diffusion import LatentDiffusion
 
+from ...colours import Colours
+
 
 class Convolution(nn.Module):
     """The least backbone whose output depends on every input."""
@@ -34,22 +36,6 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, timesteps: Tensor, cond: Any, control: Any = None) -> Tensor:
         joined = x if cond.concat is None else torch.cat([x, cond.concat], dim=1)
         return self.layer(joined) + timesteps.view(-1, 1, 1, 1) / 1000
-
-
-class Channels:
-    """Features: the mean and the deviation of each colour. Logits: the same, scaled up."""
-
-    name, suffix, weights_sha256 = "channels", "-c", ""
-
-    def to(self, device: Any) -> Channels:
-        return self
-
-    def features(self, images: Tensor) -> Tensor:
-        pixels = images.float().flatten(2) / 255
-        return torch.cat([pixels.mean(dim=2), pixels.std(dim=2)], dim=1)
-
-    def logits(self, features: Tensor) -> Tensor:
-        return 10 * features
 
 
 @cache
@@ -69,8 +55,8 @@ def make_model() -> Callable[[str], LatentDiffusion]:
 
 
 @pytest.fixture
-def extractor() -> Channels:
-    return Channels()
+def extractor() -> Colours:
+    return Colours()
 
 
 @pytest.fixture
