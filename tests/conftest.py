@@ -34,7 +34,7 @@ from coverage import Coverage
 from filelock import FileLock
 from PIL import Image
 
-from ldmlab.data.dataset_writer import write_shards
+from ldmlab.data.writing.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
 from .forked import on_ranks as forked_ranks

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 
 PAGE = Path(__file__).parents[2] / "docs/architecture.md"
 FILES = dict(re.findall(r"```(?:python|yaml)\n# (\S+\.(?:py|yaml))\n(.*?)```", PAGE.read_text(), re.DOTALL))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ldmlab.data.dataset_writer import write_shards
+from ldmlab.data.writing.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
 from ..numerical.interop import public

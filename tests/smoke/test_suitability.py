@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.data.dataset_writer import write_shards
 from ldmlab.data.sample_source import Sample
+from ldmlab.data.writing.dataset_writer import write_shards
 
 Command = Callable[..., Any]
 Tiny = dict[str, tuple[str, ...]]

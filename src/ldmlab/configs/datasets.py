@@ -7,8 +7,8 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from ldmlab.data.dataset_writer import write_shards
 from ldmlab.data.folder_lock import folder_lock
+from ldmlab.data.writing.dataset_writer import write_shards
 from ldmlab.progress import progress
 
 

@@ -14,16 +14,16 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, fixed_loader
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
-from ldmlab.data.mirror_images import WithMirrorImages, flip_probability, warn_of_sides
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.needs import Needs
-from ldmlab.data.order_facts import Facts, order_facts, require_same_order
+from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, fixed_loader
+from ldmlab.data.order.mirror_images import WithMirrorImages, flip_probability, warn_of_sides
+from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.shard_dataset import ShardDataset, collate
-from ldmlab.data.shard_folder import Progress as ShardProgress
-from ldmlab.data.shard_folder import find_shards
+from ldmlab.data.shards.shard_folder import Progress as ShardProgress
+from ldmlab.data.shards.shard_folder import find_shards
 from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ldmlab.data.decode import decode_image
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.json_keys import columns_of
+from ldmlab.data.decoding.decode import decode_image
+from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.problems import Defect, Problem
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.models.latent_diffusion import LatentDiffusion

@@ -17,7 +17,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ldmlab.data.decode import WHITE, to_rgb
+from ldmlab.data.decoding.decode import WHITE, to_rgb
 from ldmlab.pictures.contact_sheet import from_pil
 from ldmlab.pictures.reading import BLACK, HALF, read_mask, read_picture
 

@@ -14,9 +14,9 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ldmlab.data.decode import WHITE, decode_rgb
-from ldmlab.data.png_chunks import pixels_alone
-from ldmlab.data.shard_scan import IMAGE_FORMATS
+from ldmlab.data.decoding.decode import WHITE, decode_rgb
+from ldmlab.data.decoding.png_chunks import pixels_alone
+from ldmlab.data.shards.shard_scan import IMAGE_FORMATS
 from ldmlab.files import read_regular
 
 MOST_PIXELS = 2**26

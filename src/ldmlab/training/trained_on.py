@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.files import read_regular
 from ldmlab.models.loading import Loaded

@@ -11,9 +11,9 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ldmlab.data.batch_order import GlobalBatches
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
+from ldmlab.data.order.batch_order import GlobalBatches
 
 SAMPLES, BATCH = 22, 4
 EPOCH = SAMPLES // BATCH
@@ -311,7 +311,7 @@ def test_samples_are_those_that_have_what_is_needed(tmp_path, write_tar, png):
 def test_the_data_is_not_hashed_anew_at_every_save(folder, tmp_path, monkeypatch):
     hashed = []
     sha256 = hashlib.sha256
-    monkeypatch.setattr("ldmlab.data.index.hashlib.sha256", lambda *data: hashed.append(1) or sha256(*data))
+    monkeypatch.setattr("ldmlab.data.index.shard_index.hashlib.sha256", lambda *data: hashed.append(1) or sha256(*data))
     _fit(Tiny(), _data(folder), epochs=1, callbacks=[SaveAt(tmp_path / f"{step}.ckpt", step) for step in range(1, 5)])
     assert len(hashed) == 1
 

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from ldmlab.data.decode import decode_image
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.decoding.decode import decode_image
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.shard_dataset import ShardDataset, collate, to_signed
-from ldmlab.data.shard_files import ShardFiles
+from ldmlab.data.shards.shard_files import ShardFiles
 
 
 def _encode(image, image_format="PNG", **options):

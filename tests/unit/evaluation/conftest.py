@@ -15,7 +15,7 @@ from ldmlab.autoencoders.kl import AutoencoderKL
 from ldmlab.conditioners.base import Conditioner
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.super_resolution import SuperResolution
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.parameterizations import Epsilon

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.evaluation.evaluate import evaluate, task_of

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ldmlab.data.decode import decode_image
+from ldmlab.data.decoding.decode import decode_image
 from ldmlab.pictures.reading import MOST_PIXELS, fit_mask, fit_picture, read_mask, read_picture
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.training.trained_on import heldout_reference, remembered, require_shapes, tell_of_seen
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from ldmlab.data.decode import decode_rgb
+from ldmlab.data.decoding.decode import decode_rgb
+from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES
 from ldmlab.data.picture_folder.captions import AUTO, read_captions
 from ldmlab.data.problems import Defect
 from ldmlab.data.sample_source import SPLITS, Encoded, Sample, UnusableError, check_split
-from ldmlab.data.sample_table import MOST_IMAGE_BYTES
-from ldmlab.data.shard_scan import IMAGE_FORMATS, MAX_PIXELS, check_image_header
+from ldmlab.data.shards.shard_scan import IMAGE_FORMATS, MAX_PIXELS, check_image_header
 from ldmlab.files import read_regular
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.data.dataset_writer import PROBLEMS, write_shards
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.picture_folder.source import PictureFolder
 from ldmlab.data.sample_source import SPLITS, Sample
 from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.data.writing.dataset_writer import PROBLEMS, write_shards
 
 
 def samples(source: PictureFolder) -> dict[str, Sample]:

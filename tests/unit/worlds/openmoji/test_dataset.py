@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ldmlab.data.dataset_writer import write_shards
 from ldmlab.data.sample_source import SPLITS
+from ldmlab.data.writing.dataset_writer import write_shards
 from ldmlab.worlds.openmoji.dataset import OpenMojiSource, named_emojis, render_emoji
 from ldmlab.worlds.openmoji.names import EmojiName, emoji_name
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ldmlab.data.problems import Defect, Problem
 
 if TYPE_CHECKING:
-    from ldmlab.data.index import ShardIndex
+    from ldmlab.data.index.shard_index import ShardIndex
 
 
 def with_keys(index: ShardIndex, keys: Collection[str]) -> ShardIndex:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from torch.utils.data import Dataset
 
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.shard_dataset import ImageSample, ShardDataset
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ import webdataset
 from PIL import Image
 
 import ldmlab
-from ldmlab.data.dataset_writer import write_shards
+from ldmlab.data.writing.dataset_writer import write_shards
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
 SOURCE = ShapesSource(image_size=16, train=70, heldout=25)
@@ -193,7 +193,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000))\n"
         "from pathlib import Path; from ldmlab.worlds.shapes.dataset import ShapesSource\n"
-        "from ldmlab.data.dataset_writer import write_shards\n"
+        "from ldmlab.data.writing.dataset_writer import write_shards\n"
         "try: write_shards(ShapesSource(image_size=16, train=70, heldout=25), Path(sys.argv[1]), 20, "
         f"workers={workers})\n"
         "except OSError as error: print(error.errno, error)\n"
@@ -211,7 +211,7 @@ def test_a_full_disk_leaves_whole_shards_only(dataset: Path, tmp_path: Path, wor
 def test_a_kill_in_the_middle_leaves_whole_shards_only(long_dataset: Path, tmp_path: Path, workers: int) -> None:
     code = (
         "import sys; from pathlib import Path; from ldmlab.worlds.shapes.dataset import ShapesSource\n"
-        "from ldmlab.data.dataset_writer import write_shards\n"
+        "from ldmlab.data.writing.dataset_writer import write_shards\n"
         "write_shards(ShapesSource(image_size=32, train=1800, heldout=0), Path(sys.argv[1]), 90, "
         f"workers={workers})\n"
     )

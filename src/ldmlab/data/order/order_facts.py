@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 
 Facts = dict[str, int | float | str]
 OF_THE_DATA = ("samples", "data", "labels")

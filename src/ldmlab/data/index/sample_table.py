@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data.labels import NONE
+from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.problems import Defect
-from ldmlab.data.text_column import TextColumn
+from ldmlab.data.shards.labels import NONE
 
 TEXTS = ("keys", "captions")
 FLAWS = tuple(Defect)

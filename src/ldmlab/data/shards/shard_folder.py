@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ldmlab.data import index_cache
+from ldmlab.data.index import index_cache
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.shard_scan import ShardScan, scan_shard
+from ldmlab.data.shards.shard_scan import ShardScan, scan_shard
 from ldmlab.files import read_text
 
 REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"

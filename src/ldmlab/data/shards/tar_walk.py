@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ldmlab.data.file_view import CHUNK, FileView
 from ldmlab.data.problems import Defect
+from ldmlab.data.shards.file_view import CHUNK, FileView
 
 BLOCK = 512
 RECORD = 20 * BLOCK

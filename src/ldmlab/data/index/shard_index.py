@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data import index_cache
-from ldmlab.data.fitness import fit_rows, flaws, why_nothing_fits
-from ldmlab.data.json_keys import with_keys
-from ldmlab.data.labels import NONE
+from ldmlab.data.index import index_cache
+from ldmlab.data.index.fitness import fit_rows, flaws, why_nothing_fits
+from ldmlab.data.index.json_keys import with_keys
+from ldmlab.data.index.sample_table import SampleTable
+from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
-from ldmlab.data.sample_table import SampleTable
-from ldmlab.data.shard_files import ShardFiles
-from ldmlab.data.shard_folder import REMEDY, Progress, find_shards, scan_shards
-from ldmlab.data.shard_scan import MAX_PIXELS, ShardScan
-from ldmlab.data.text_column import TextColumn
+from ldmlab.data.shards.labels import NONE
+from ldmlab.data.shards.shard_files import ShardFiles
+from ldmlab.data.shards.shard_folder import REMEDY, Progress, find_shards, scan_shards
+from ldmlab.data.shards.shard_scan import MAX_PIXELS, ShardScan
 
 log = logging.getLogger(__name__)
 

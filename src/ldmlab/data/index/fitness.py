@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data.labels import NONE
+from ldmlab.data.index.sample_table import FLAWS, SampleTable
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise
-from ldmlab.data.sample_table import FLAWS, SampleTable
-from ldmlab.data.shard_folder import REMEDY
+from ldmlab.data.shards.labels import NONE
+from ldmlab.data.shards.shard_folder import REMEDY
 
 
 def fit_rows(table: SampleTable, needs: Needs) -> NDArray[np.int64]:

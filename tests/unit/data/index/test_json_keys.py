@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.latent_cache import CachedLatents
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.latent_cache import CachedLatents
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect
 from ldmlab.data.shard_dataset import ShardDataset, collate

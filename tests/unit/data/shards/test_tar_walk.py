@@ -3,9 +3,9 @@ import time
 
 import pytest
 
-from ldmlab.data.file_view import FileView
 from ldmlab.data.problems import Defect
-from ldmlab.data.tar_walk import BLOCK, RECORD, Damage, Member, walk
+from ldmlab.data.shards.file_view import FileView
+from ldmlab.data.shards.tar_walk import BLOCK, RECORD, Damage, Member, walk
 
 NAMES = ["a.txt", "folder/b.txt", "x" * 150 + "/c.txt", "y" * 90 + "/" + "z" * 90 + ".txt", "mit-Umlaut-ä.txt"]
 

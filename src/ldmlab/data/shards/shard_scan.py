@@ -12,13 +12,13 @@ from typing import Any, BinaryIO
 
 from PIL import Image
 
-from ldmlab.data.file_view import CHUNK, FileView, SpanReader
-from ldmlab.data.labels import read_label
-from ldmlab.data.png_chunks import SIGNATURE, pixels_alone
+from ldmlab.data.decoding.png_chunks import SIGNATURE, pixels_alone
+from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, SampleRow, SampleTable
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, SampleRow, SampleTable
-from ldmlab.data.shard_files import OURS
-from ldmlab.data.tar_walk import Damage, Member, walk
+from ldmlab.data.shards.file_view import CHUNK, FileView, SpanReader
+from ldmlab.data.shards.labels import read_label
+from ldmlab.data.shards.shard_files import OURS
+from ldmlab.data.shards.tar_walk import Damage, Member, walk
 from ldmlab.files import kind_of, read_regular
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")

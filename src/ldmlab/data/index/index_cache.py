@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmlab.atomic import atomic_file
+from ldmlab.data.index.sample_table import TEXTS, SampleTable
+from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.sample_table import TEXTS, SampleTable
-from ldmlab.data.shard_scan import ShardScan, stats_path
-from ldmlab.data.text_column import TextColumn
+from ldmlab.data.shards.shard_scan import ShardScan, stats_path
 from ldmlab.files import open_regular
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ldmlab.data.png_chunks import pixels_alone
-from ldmlab.data.shard_scan import IMAGE_FORMATS
+from ldmlab.data.decoding.png_chunks import pixels_alone
+from ldmlab.data.shards.shard_scan import IMAGE_FORMATS
 
 WHITE = (255, 255, 255, 255)
 

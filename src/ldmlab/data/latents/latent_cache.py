@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ldmlab.atomic import atomic_file
-from ldmlab.data.batch_order import fixed_loader
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.json_keys import columns_of
-from ldmlab.data.mirror_images import WithMirrorImages
+from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.order.batch_order import fixed_loader
+from ldmlab.data.order.mirror_images import WithMirrorImages
 from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
 from ldmlab.ranks import ALONE, Ranks

@@ -7,9 +7,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 
-from ldmlab.data.batch_order import GlobalBatches, ResumableLoader
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.latent_cache import as_is, build_latent_cache
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.latent_cache import as_is, build_latent_cache
+from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader
 from ldmlab.data.shard_dataset import ShardDataset
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ldmlab.data import file_view, shard_folder
-from ldmlab.data.index import ShardIndex
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise, write_problems
-from ldmlab.data.shard_files import ShardFiles
-from ldmlab.data.shard_scan import scan_shard
-from ldmlab.data.tar_walk import BLOCK, Member, walk
+from ldmlab.data.shards import file_view, shard_folder
+from ldmlab.data.shards.shard_files import ShardFiles
+from ldmlab.data.shards.shard_scan import scan_shard
+from ldmlab.data.shards.tar_walk import BLOCK, Member, walk
 
 
 def _read_all(index):

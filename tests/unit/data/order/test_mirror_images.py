@@ -6,16 +6,16 @@ import pytest
 import torch
 
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.index import ShardIndex
-from ldmlab.data.latent_cache import build_latent_cache
-from ldmlab.data.mirror_images import WithMirrorImages
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.latent_cache import build_latent_cache
+from ldmlab.data.order.mirror_images import WithMirrorImages
 from ldmlab.data.shard_dataset import ShardDataset, collate
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """12 training and 4 held-out pictures whose halves differ."""
-    from ldmlab.data.dataset_writer import write_shards
+    from ldmlab.data.writing.dataset_writer import write_shards
     from ldmlab.worlds.shapes.dataset import ShapesSource
 
     root = tmp_path_factory.mktemp("data")

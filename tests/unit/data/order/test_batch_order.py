@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from ldmlab.data.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
+from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
 from ldmlab.ranks import Ranks
 
 pytest.importorskip("hypothesis", exc_type=ImportError)

@@ -1,0 +1,1 @@
+"""The index of all usable samples of a folder of shards."""

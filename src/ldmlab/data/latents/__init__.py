@@ -1,0 +1,1 @@
+"""Latents of a frozen autoencoder, kept on the disk."""

@@ -1,0 +1,1 @@
+"""Shards in the layout of img2dataset, written by any number of processes."""
