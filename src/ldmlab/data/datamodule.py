@@ -19,7 +19,7 @@ from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, fixed_loader
-from ldmlab.data.order.mirror_images import WithMirrorImages, flip_probability, warn_of_sides
+from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.data.shards.shard_folder import Progress as ShardProgress
@@ -133,14 +133,24 @@ class ShardDataModule(LightningDataModule):
             keep_images: batches have `images` beside `moments`.
             ranks: the place of this process among those of the run, which share the work.
         """
-        splits = {"train": self._seen_in_training()}
+        splits = {"train": self.train_set}
         if self.heldout_path.is_dir():
             splits["heldout"] = self.heldout_set
         for split, dataset in splits.items():
-            size = f"{self.image_size}-mirrored" if isinstance(dataset, WithMirrorImages) else self.image_size
+            mirrored = split == "train" and self.flip > 0
+            size = f"{self.image_size}-mirrored" if mirrored else self.image_size
             path = (folder or dataset.index.root) / f"latents-{split}-{size}-{fingerprint[:12]}.safetensors"
             self._latents[split] = build_latent_cache(
-                dataset, moments, path, fingerprint, batch_size, self.num_workers, progress, keep_images, ranks
+                dataset,
+                moments,
+                path,
+                fingerprint,
+                batch_size,
+                self.num_workers,
+                progress,
+                keep_images,
+                ranks,
+                mirrored,
             )
 
     def train_dataloader(self) -> ResumableLoader:
@@ -149,8 +159,7 @@ class ShardDataModule(LightningDataModule):
         if latents := self._latents.get("train"):
             workers = self.num_workers if latents.images is not None else 0
             return ResumableLoader(latents, self._batches(), as_is, workers, self._pin_memory(), finished)
-        seen = self._seen_in_training()
-        return ResumableLoader(seen, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
+        return ResumableLoader(self.train_set, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the first `val_samples` held-out samples in order; nothing where there are no held-out shards."""
@@ -195,9 +204,6 @@ class ShardDataModule(LightningDataModule):
 
     def _read(self, folder: Path) -> ShardDataset:
         return ShardDataset(ShardIndex.build(folder, needs=self.needs, progress=self.progress), self.image_size)
-
-    def _seen_in_training(self) -> ShardDataset | WithMirrorImages:
-        return WithMirrorImages(self.train_set) if self.flip else self.train_set
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()

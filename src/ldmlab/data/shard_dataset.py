@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.order.views import View, as_view
 from ldmlab.data.problems import Defect, Problem
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class ImageBatch(ConditionColumns):
 
 
 class ShardDataset(Dataset[ImageSample]):
-    """Map-style dataset over the usable samples of a folder of tars.
+    """Map-style dataset over the usable samples of a folder of tars, by row or by view.
 
     An image whose pixels cannot be decoded is replaced by another sample (image, caption and all) that depends on
     its number alone, so that batches stay full and the order stays the same; its key is logged once and counted over
@@ -79,11 +80,12 @@ class ShardDataset(Dataset[ImageSample]):
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, row: int) -> ImageSample:
-        """Return sample `row`, or its replacement. ValueError where replacement after replacement is corrupt too."""
+    def __getitem__(self, sample: int | View) -> ImageSample:
+        """Return a sample, or its replacement. ValueError where replacement after replacement is corrupt too."""
+        view = as_view(sample)
         for attempt in range(MAX_REPLACEMENTS):
-            candidate = row if attempt == 0 else _another(row, attempt, len(self))
-            pixels = self._pixels(candidate)
+            candidate = view.row if attempt == 0 else _another(view.row, attempt, len(self))
+            pixels = self._pixels(view._replace(row=candidate))
             if pixels is not None:
                 meta = self.index.meta(candidate, self.files)
                 return ImageSample(
@@ -108,18 +110,19 @@ class ShardDataset(Dataset[ImageSample]):
         entry = self.index[row]
         return Problem(Defect.UNDECODABLE_IMAGE, self.index.shards[entry.shard], entry.key)
 
-    def _pixels(self, row: int) -> NDArray[np.uint8] | None:
+    def _pixels(self, view: View) -> NDArray[np.uint8] | None:
         """Return the pixels (H, W, 3), or None where they are corrupt."""
-        if self._corrupt[row]:
+        if self._corrupt[view.row]:
             return None
-        entry = self.index[row]
+        entry = self.index[view.row]
         payload = self.files.read(entry.shard, entry.image.offset, entry.image.size)
         try:
-            return decode_image(payload, self.image_size)
+            pixels = decode_image(payload, view.size or self.image_size, view.down, view.across)
         except Exception as error:  # a codec raises whatever it likes on damaged bytes
-            self._corrupt[row] = True
-            log.warning("%s in %s: skipped (%s)", self._problem(row), self.index.root, error)
+            self._corrupt[view.row] = True
+            log.warning("%s in %s: skipped (%s)", self._problem(view.row), self.index.root, error)
             return None
+        return np.ascontiguousarray(pixels[:, ::-1]) if view.mirrored else pixels
 
 
 def to_signed(pixels: NDArray[np.uint8]) -> Float[Tensor, "3 H W"]:

@@ -89,7 +89,7 @@ def _fit(model, data, ckpt_path=None, epochs=3, callbacks=(), **options):
 
 def _stream(count):
     batches = GlobalBatches(SAMPLES, BATCH, seed=3)
-    return [batches.batch(number) for number in range(count)]
+    return [[view.row for view in batches.batch(number)] for number in range(count)]
 
 
 @pytest.mark.parametrize(

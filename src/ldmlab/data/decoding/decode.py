@@ -16,17 +16,26 @@ from ldmlab.data.shards.shard_scan import IMAGE_FORMATS
 WHITE = (255, 255, 255, 255)
 
 
-def decode_image(payload: bytes, size: int) -> NDArray[np.uint8]:
-    """Decode JPEG, PNG or WebP to (size, size, 3): upright, on white where transparent, centre-cropped, antialiased.
+def decode_image(
+    payload: bytes, size: int | tuple[int, int], down: float = 0.5, across: float = 0.5
+) -> NDArray[np.uint8]:
+    """Decode JPEG, PNG or WebP to (H, W, 3): upright, on white where transparent, cropped, antialiased.
 
     16-bit grey is scaled, not clipped. CMYK and palettes become RGB. An image of the right size is not resampled.
+
+    Args:
+        payload: the file's bytes.
+        size: (height, width) in pixels; one number for a square.
+        down: where the crop lies, from 0 (top) to 1 (bottom) of the room there is; 0.5 is the centre.
+        across: as `down`, from 0 (left) to 1 (right).
 
     Raises:
         Exception: whatever the codec raises on damaged bytes.
     """
     rgb = decode_rgb(payload)
-    if rgb.size != (size, size):
-        rgb = ImageOps.fit(rgb, (size, size), Image.Resampling.BICUBIC)
+    height, width = (size, size) if isinstance(size, int) else size
+    if rgb.size != (width, height):
+        rgb = ImageOps.fit(rgb, (width, height), Image.Resampling.BICUBIC, centering=(across, down))
     return np.array(rgb)
 
 

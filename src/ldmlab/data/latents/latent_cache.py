@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NotRequired
@@ -19,7 +19,7 @@ from ldmlab.atomic import atomic_file
 from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.batch_order import fixed_loader
-from ldmlab.data.order.mirror_images import WithMirrorImages
+from ldmlab.data.order.views import View, as_view
 from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular
 from ldmlab.ranks import ALONE, Ranks
@@ -55,7 +55,7 @@ class CachedLatents(Dataset[LatentBatch]):
         index: ShardIndex,
         moments: Float[Tensor, "N C2 H W"],
         rows: Tensor,
-        images: ShardDataset | WithMirrorImages | None = None,
+        images: ShardDataset | None = None,
     ) -> None:
         self.index = index
         self.moments = moments
@@ -66,12 +66,14 @@ class CachedLatents(Dataset[LatentBatch]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, number: int) -> LatentBatch:
+    def __getitem__(self, sample: int | View) -> LatentBatch:
         """Return a batch of one."""
-        return self.__getitems__([number])
+        return self.__getitems__([sample])
 
-    def __getitems__(self, numbers: list[int]) -> LatentBatch:
+    def __getitems__(self, samples: Sequence[int | View]) -> LatentBatch:
         """Return a batch, float32; this is what a DataLoader's fetcher calls."""
+        views = [as_view(sample) for sample in samples]
+        numbers = [view.row + view.mirrored * len(self.index) for view in views]
         rows = [self.rows[number] for number in numbers]
         batch = LatentBatch(
             moments=self.moments[numbers].float(),
@@ -80,8 +82,8 @@ class CachedLatents(Dataset[LatentBatch]):
             meta=[self.index.meta(row, self.files) for row in rows],
         )
         if self.images is not None:
-            first = [number - number % len(self.index) for number in numbers]  # of the images, or of the mirror images
-            batch["images"] = torch.stack([self.images[a + row]["image"] for a, row in zip(first, rows, strict=True)])
+            seen = [view._replace(row=row) for view, row in zip(views, rows, strict=True)]
+            batch["images"] = torch.stack([self.images[view]["image"] for view in seen])
         captions, labels = [self.index.captions[row] for row in rows], [self.index.label(row) for row in rows]
         columns = [columns_of(meta, self.index.needs.json) for meta in batch["meta"]]
         add_conditions(batch, captions, labels, columns)
@@ -94,7 +96,7 @@ def as_is(batch: LatentBatch) -> LatentBatch:
 
 
 def build_latent_cache(
-    dataset: ShardDataset | WithMirrorImages,
+    dataset: ShardDataset,
     moments: Moments,
     path: Path,
     fingerprint: str,
@@ -103,6 +105,7 @@ def build_latent_cache(
     progress: Progress = iter,
     keep_images: bool = False,
     ranks: Ranks = ALONE,
+    mirrored: bool = False,
 ) -> CachedLatents:
     """Load the moments of a dataset from `path`, or compute and store them there.
 
@@ -121,23 +124,26 @@ def build_latent_cache(
         progress: wraps the iteration over the batches, as a progress bar does.
         keep_images: give the images too.
         ranks: the place of this process among those that build the same cache together.
+        mirrored: hold the mirror images too.
 
     Raises:
         ValueError: the moments are not finite in float16.
     """
     facts = {"data": dataset.index.fingerprint, "size": str(dataset.image_size), "autoencoder": fingerprint}
-    if isinstance(dataset, WithMirrorImages):
+    views = [View(row) for row in range(len(dataset))]
+    if mirrored:
         facts["mirrored"] = "true"
-    stored = _load(path, facts, len(dataset), len(dataset.index))
+        views += [View(row, mirrored=True) for row in range(len(dataset))]
+    stored = _load(path, facts, len(views), len(dataset))
     tensors = stored if all(ranks.gather(stored is not None)) else None
     if tensors is None:
-        batches = [range(first, min(first + batch_size, len(dataset))) for first in range(0, len(dataset), batch_size)]
+        batches = [views[first : first + batch_size] for first in range(0, len(views), batch_size)]
         own = list(chain.from_iterable(ranks.share(batches)))
         loader = fixed_loader(dataset, collate, batch_size, num_workers, pin_memory=False, rows=own)
         tensors = _encode(progress(loader), moments, ranks)
         if ranks.is_first:
             _store(path, tensors, facts)
-    replaced = int((tensors["rows"] != torch.arange(len(dataset)) % len(dataset.index)).sum())
+    replaced = int((tensors["rows"] != torch.arange(len(views)) % len(dataset)).sum())
     if replaced:
         log.warning("%s: %d of its images are corrupt and replaced by others", dataset.index.root, replaced)
     both = torch.cat([tensors["mean"], tensors["std"]], 1)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
+from ldmlab.data.order.views import View
 from ldmlab.ranks import ALONE, Ranks
 
 BLOCK = 64
@@ -42,7 +43,7 @@ def epoch_flips(size: int, seed: int, epoch: int, probability: float) -> NDArray
     return (words >> np.uint64(11)) * 2.0**-53 < probability
 
 
-class GlobalBatches(Sampler[list[int]]):
+class GlobalBatches(Sampler[list[View]]):
     """Batch sampler over an endless run of epochs; one iteration gives the next `len(self)` batches from `start`.
 
     An epoch is size // batch_size full batches; the samples left over differ from epoch to epoch.
@@ -53,7 +54,7 @@ class GlobalBatches(Sampler[list[int]]):
         seed: chooses the order, 0 or more.
         rank: this process, of `world` processes.
         start: number of the next global batch, counted from the begin of the run: the whole state.
-        flip: probability that a sample is mirrored, which number `size` + i says of sample i.
+        flip: probability that a sample is mirrored.
         only: the run repeats its first so many batches; None for all of each epoch.
     """
 
@@ -84,24 +85,25 @@ class GlobalBatches(Sampler[list[int]]):
         self.only = only
         self._epoch = -1
         self._order = np.empty(0, np.int64)
+        self._flips = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
         """Return the batches of an epoch."""
         return self.size // self.batch_size
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[View]]:
         return (self.batch(number) for number in range(self.start, self.start + len(self)))
 
-    def batch(self, number: int) -> list[int]:
-        """Return this rank's samples of global batch `number`."""
+    def batch(self, number: int) -> list[View]:
+        """Return this rank's samples of global batch `number`, as they are to be seen."""
         epoch, place = divmod(number if self.only is None else number % self.only, len(self))
         if epoch != self._epoch:
             self._epoch, self._order = epoch, epoch_order(self.size, self.seed, epoch)
-            if self.flip:
-                self._order = self._order + self.size * epoch_flips(self.size, self.seed, epoch, self.flip)
+            self._flips = epoch_flips(self.size, self.seed, epoch, self.flip)
         share = self.batch_size // self.world
         first = place * self.batch_size + self.rank * share
-        return self._order[first : first + share].tolist()
+        places = slice(first, first + share)
+        return [*map(View, self._order[places].tolist(), self._flips[places].tolist())]
 
 
 class ResumableLoader(DataLoader[Any]):
@@ -176,7 +178,7 @@ def fixed_loader(
     batch_size: int,
     num_workers: int,
     pin_memory: bool,
-    rows: Sequence[int] | None = None,
+    rows: Sequence[int | View] | None = None,
     ranks: Ranks = ALONE,
 ) -> FixedLoader:
     """Return a loader in the dataset's order, once through, that leaves the global random state alone.
@@ -187,7 +189,7 @@ def fixed_loader(
         batch_size: samples in a batch of this process.
         num_workers: processes that read.
         pin_memory: for a GPU.
-        rows: the samples; all if not given.
+        rows: the samples, as rows or views; all if not given.
         ranks: of which each has every `world`-th sample, and equally many: where they do not come out even, one that is
             short of a sample repeats one as a filler, which is not to be counted.
     """
@@ -195,7 +197,7 @@ def fixed_loader(
     own = list(ranks.share(rows))
     fillers = -(-len(rows) // ranks.world) - len(own)
     loader = FixedLoader(
-        Subset(dataset, own + list(rows[:fillers])),
+        Subset(dataset, own + list(rows[:fillers])),  # type: ignore[arg-type]  # views are for the dataset to read
         batch_size=batch_size,
         collate_fn=collate_fn,
         num_workers=num_workers,

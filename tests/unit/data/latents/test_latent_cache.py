@@ -194,7 +194,7 @@ def test_loader_fetches_whole_batches(dataset, tmp_path, workers):
     cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae")
     batches = GlobalBatches(10, 4, seed=1)
     keys = [batch["keys"] for batch in ResumableLoader(cached, batches, as_is, workers)]
-    assert keys == [[f"{row:09d}" for row in GlobalBatches(10, 4, seed=1).batch(n)] for n in range(2)]
+    assert keys == [[f"{view.row:09d}" for view in GlobalBatches(10, 4, seed=1).batch(n)] for n in range(2)]
     ordered = DataLoader(torch.utils.data.Subset(cached, range(5)), 3, collate_fn=as_is)
     assert [len(batch["keys"]) for batch in ordered] == [3, 2]
 

@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
+from ldmlab.data.order.views import as_view
 from ldmlab.ranks import Ranks
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
@@ -21,8 +22,8 @@ class Numbers(Dataset):
     def __len__(self):
         return self.size
 
-    def __getitem__(self, row):
-        return row
+    def __getitem__(self, sample):
+        return as_view(sample).row
 
 
 def _loader(size, batch_size, workers=0, start=0, seed=0, finished=None):
@@ -33,7 +34,11 @@ def _loader(size, batch_size, workers=0, start=0, seed=0, finished=None):
 
 def _stream(size, batch_size, count, seed=0):
     batches = GlobalBatches(size, batch_size, seed)
-    return [batches.batch(number) for number in range(count)]
+    return [_rows(batches.batch(number)) for number in range(count)]
+
+
+def _rows(views):
+    return [view.row for view in views]
 
 
 @given(st.integers(1, 700), st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 40), st.integers(1, 9))
@@ -75,7 +80,7 @@ def test_any_ranks_and_any_stop_give_the_same_global_order(size, share, world, s
     whole = _stream(size, batch_size, stop + length, seed)
     ranks = [GlobalBatches(size, batch_size, seed, rank, world, start=stop) for rank in range(world)]
     assert {len(rank) for rank in ranks} == {length}
-    resumed = [list(itertools.chain(*parts)) for parts in zip(*ranks, strict=True)]
+    resumed = [_rows(itertools.chain(*parts)) for parts in zip(*ranks, strict=True)]
     assert resumed == whole[stop:]
 
 
@@ -148,14 +153,14 @@ def test_impossible_batches_are_refused(arguments, words):
 def test_flips_belong_to_places_in_the_run_and_leave_the_order_alone():
     plain = [GlobalBatches(22, 4, seed=3).batch(n) for n in range(40)]
     flipped = [GlobalBatches(22, 4, seed=3, flip=0.5).batch(n) for n in range(40)]
-    assert [[row % 22 for row in batch] for batch in flipped] == plain
+    assert [[view._replace(mirrored=False) for view in batch] for batch in flipped] == plain
     late = GlobalBatches(22, 4, seed=3, start=17, flip=0.5)
     assert list(late) == flipped[17 : 17 + len(late)]
     halves = [GlobalBatches(22, 4, seed=3, rank=rank, world=2, flip=0.5).batch(9) for rank in (0, 1)]
     assert halves[0] + halves[1] == flipped[9]
-    share = sum(row >= 22 for batch in flipped for row in batch) / 160
+    share = sum(view.mirrored for batch in flipped for view in batch) / 160
     assert 0.35 < share < 0.65
-    assert all(row >= 22 for row in GlobalBatches(22, 4, flip=1.0).batch(0))
+    assert all(view.mirrored for view in GlobalBatches(22, 4, flip=1.0).batch(0))
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])

@@ -8,7 +8,7 @@ import torch
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.latent_cache import build_latent_cache
-from ldmlab.data.order.mirror_images import WithMirrorImages
+from ldmlab.data.order.views import View
 from ldmlab.data.shard_dataset import ShardDataset, collate
 
 
@@ -37,22 +37,19 @@ def encode(images):
     return images, images.abs() + 0.5
 
 
-def test_the_second_half_mirrors_the_first(dataset):
-    both = WithMirrorImages(dataset)
-    assert len(both) == 24
-    plain, mirrored = collate([both[5]]), collate([both[17]])
+def test_a_mirror_image_is_the_same_sample_seen_otherwise(dataset):
+    plain, mirrored = collate([dataset[View(5)]]), collate([dataset[View(5, mirrored=True)]])
     assert torch.equal(mirrored["images"], plain["images"].flip(-1))
     assert not torch.equal(mirrored["images"], plain["images"])
     assert all(mirrored[key] == plain[key] for key in ("captions", "keys", "rows", "meta"))
-    assert torch.equal(both[5]["image"], dataset[5]["image"])
+    assert torch.equal(dataset[View(5)]["image"], dataset[5]["image"])
 
 
 def test_latents_of_both_are_cached(dataset, tmp_path):
     path = tmp_path / "l.safetensors"
-    both = WithMirrorImages(dataset)
     for _ in range(2):  # the second time from the file
-        cached = build_latent_cache(both, encode, path, "ae", keep_images=True)
-        batch = cached.__getitems__([3, 15])
+        cached = build_latent_cache(dataset, encode, path, "ae", keep_images=True, mirrored=True)
+        batch = cached.__getitems__([View(3), View(3, mirrored=True)])
         assert batch["rows"] == [3, 3]
         assert torch.equal(batch["images"][0].flip(-1), batch["images"][1])
         assert torch.equal(batch["moments"][:, :3], batch["images"].half().float())
