@@ -55,7 +55,7 @@ def evaluate_from(
     folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
     heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell)
     notes: list[str] = []
-    tell_of_seen(loaded, heldout.dataset.index, notes.append)
+    tell_of_seen(loaded, folder, heldout.dataset.fingerprint, notes.append)
     return evaluate_loaded(
         loaded,
         heldout,

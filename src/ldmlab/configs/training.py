@@ -11,8 +11,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.configs.build import from_user, resolved
-from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.needs import Needs
+from ldmlab.data.training_data import TrainingData
 from ldmlab.models.build import DIFFUSION_GROUPS
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL, is_shipped
@@ -52,10 +52,10 @@ def train_from(cfg: DictConfig) -> float | None:
         start = find_start(folder, cfg.ckpt_path)
         trainer = build_trainer(cfg)
         seed_everything(cfg.seed)
-        data: ShardDataModule = instantiate(cfg.data, seed=cfg.seed)
+        data: TrainingData = instantiate(cfg.data, seed=cfg.seed)
         data.progress = partial(track, what="reading shards")
         data.allow_other_data = cfg.allow_other_data
-        data.require_shards()
+        data.require_source()
         origin = None if cfg.get("adapter") else read_origin(cfg.init_ckpt)
         beginning = Beginning(start, origin, from_user)
         module = build_training(cfg, data, beginning)
@@ -92,7 +92,7 @@ def instances(cfg: DictConfig, group: str) -> list[Any]:
     return made
 
 
-def build_training(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:
+def build_training(cfg: DictConfig, data: TrainingData, beginning: Beginning) -> Training:
     """What is trained, which tells its data what it needs of them."""
     return (_autoencoder if cfg.model.name == "autoencoder" else _latent_diffusion)(cfg, data, beginning)
 
@@ -117,7 +117,7 @@ def build_learning_rate(section: Mapping[str, Any]) -> LearningRate:
     return LearningRate(instantiate(own, _partial_=True, _convert_="all"), **when)
 
 
-def _autoencoder(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:
+def _autoencoder(cfg: DictConfig, data: TrainingData, beginning: Beginning) -> Training:
     data.needs = Needs(captions=False)
     autoencoder, config = autoencoder_to_train(resolved(cfg.autoencoder), cfg.data.image_size, beginning)
     training: Training = instantiate(cfg.training, _partial_=True)(
@@ -132,7 +132,7 @@ def _autoencoder(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -
     return training
 
 
-def _latent_diffusion(cfg: DictConfig, data: ShardDataModule, beginning: Beginning) -> Training:
+def _latent_diffusion(cfg: DictConfig, data: TrainingData, beginning: Beginning) -> Training:
     model, config = (_adapted if cfg.get("adapter") else _whole)(cfg, beginning)
     data.needs = Needs.of(model.conditioner.reads, model.conditioner.classes)
     training: Training = instantiate(cfg.training, _partial_=True)(

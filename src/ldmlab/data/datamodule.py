@@ -8,28 +8,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
-from ldmlab.data.needs import Needs
 from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, fixed_loader
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
+from ldmlab.data.problems import PROBLEMS, Problem, write_problems
 from ldmlab.data.shard_dataset import ShardDataset, collate
-from ldmlab.data.shards.shard_folder import Progress as ShardProgress
 from ldmlab.data.shards.shard_folder import find_shards
+from ldmlab.data.training_data import TrainingData
 from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
 
-class ShardDataModule(LightningDataModule):
+class ShardDataModule(TrainingData):
     """Loads a folder of shards; the Trainer needs `use_distributed_sampler=False`.
 
     Training goes on from a checkpoint at exactly the next batch, in mid-epoch too: the state is the number of
@@ -46,10 +44,6 @@ class ShardDataModule(LightningDataModule):
         flip: probability that a training sample is mirrored, left for right; True is 0.5. The place of a sample in the
             run decides, so a resumed run flips as it would have.
 
-    Attributes:
-        needs: what every sample must have; to be set before the first is read.
-        progress: wraps the iteration over shards that are indexed, as a progress bar does.
-        allow_other_data: go on from a checkpoint although the samples are no longer the same.
     """
 
     def __init__(
@@ -63,21 +57,13 @@ class ShardDataModule(LightningDataModule):
         heldout_path: str | Path | None = None,
         flip: bool | float = False,
     ) -> None:
-        super().__init__()
-        for name, value, least in (("num_workers", num_workers, 0), ("val_samples", val_samples, 0), ("seed", seed, 0)):
-            if value < least:
-                raise ValueError(f"{name}={value} is too small: give {least} or more")
+        super().__init__(batch_size, image_size, num_workers, seed)
+        if val_samples < 0:
+            raise ValueError(f"val_samples={val_samples} is too small: give 0 or more")
         self.path = Path(path)
-        self.batch_size = batch_size
-        self.image_size = image_size
-        self.num_workers = num_workers
-        self.seed = seed
         self.val_samples = val_samples
         self.heldout_path = heldout_folder(path, heldout_path)
         self.flip = flip_probability(flip)
-        self.needs = Needs()
-        self.progress: ShardProgress = iter
-        self.allow_other_data = False
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -91,14 +77,46 @@ class ShardDataModule(LightningDataModule):
         """The held-out images. ValueError where there are none."""
         return self._read(require_heldout(self.heldout_path))
 
-    def require_shares(self, world: int) -> None:
-        """Raise ValueError where so many processes do not divide a batch."""
-        if self.batch_size % world:
-            raise ValueError(
-                f"data.batch_size={self.batch_size}: {world} processes do not divide it; give a multiple of {world}"
-            )
+    @property
+    def location(self) -> str:
+        """The folder."""
+        return str(self.path)
 
-    def require_shards(self) -> None:
+    @property
+    def overrides(self) -> str:
+        """The folder and the size of its images."""
+        return f"data.path={self.path} data.image_size={self.image_size}"
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the index of the training samples."""
+        return self.train_set.fingerprint
+
+    @property
+    def has_heldout(self) -> bool:
+        """Whether there is a folder of them."""
+        return self.heldout_path.is_dir()
+
+    @property
+    def captions(self) -> TextColumn:
+        """Those of all training samples."""
+        return self.train_set.index.captions
+
+    def summary(self) -> str:
+        """How many samples there are; problems are told where they are found."""
+        return "" if self.train_set.index.problems else self.train_set.index.summary()
+
+    def write_problems(self, folder: Path, ranks: Ranks = ALONE) -> None:
+        """Name every problem of the index in a table in a folder, where there are any."""
+        if (problems := self.train_set.index.problems) and ranks.is_first:
+            write_problems(folder / PROBLEMS, problems)
+            log.info("every problem of the data is named in %s", folder / PROBLEMS)
+
+    def replaced(self) -> list[Problem]:
+        """Images that could not be decoded, in whose place others were shown."""
+        return self.train_set.corrupt
+
+    def require_source(self) -> None:
         """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""
         find_shards(train_folder(self.path))
 
@@ -108,8 +126,8 @@ class ShardDataModule(LightningDataModule):
         if stage == TrainerFn.FITTING:
             self._batches()
             if self.flip and self.needs.captions:
-                warn_of_sides(self.train_set.index.captions, self.flip)
-        if stage != TrainerFn.FITTING or self.heldout_path.is_dir():
+                warn_of_sides(self.captions, self.flip)
+        if stage != TrainerFn.FITTING or self.has_heldout:
             self.heldout_set  # noqa: B018
 
     def use_latents(
@@ -134,7 +152,7 @@ class ShardDataModule(LightningDataModule):
             ranks: the place of this process among those of the run, which share the work.
         """
         splits = {"train": self.train_set}
-        if self.heldout_path.is_dir():
+        if self.has_heldout:
             splits["heldout"] = self.heldout_set
         for split, dataset in splits.items():
             mirrored = split == "train" and self.flip > 0
@@ -163,7 +181,7 @@ class ShardDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Return the first `val_samples` held-out samples in order; nothing where there are no held-out shards."""
-        if not self.val_samples or not self.heldout_path.is_dir():
+        if not self.val_samples or not self.has_heldout:
             return []
         if latents := self._latents.get("heldout"):
             return self._validation_loader(latents, as_is, 0)
@@ -174,10 +192,6 @@ class ShardDataModule(LightningDataModule):
         rank, world = self._rank_and_world()
         rows = range(rank, len(self.heldout_set), world)
         return fixed_loader(self.heldout_set, collate, self._share_size(), self.num_workers, self._pin_memory(), rows)
-
-    def state_dict(self) -> Facts:
-        """Return the number of finished training batches, and what they depend on."""
-        return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the finished batches. ValueError as in `require_same_order`."""
@@ -197,10 +211,6 @@ class ShardDataModule(LightningDataModule):
             ValueError: what has changed.
         """
         return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
-
-    def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
-        """Move the tensors; captions, keys and json stay as they are."""
-        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
     def _read(self, folder: Path) -> ShardDataset:
         return ShardDataset(ShardIndex.build(folder, needs=self.needs, progress=self.progress), self.image_size)
@@ -222,22 +232,6 @@ class ShardDataModule(LightningDataModule):
         rows, ranks = range(min(self.val_samples, len(self.heldout_set))), Ranks(*self._rank_and_world())
         return fixed_loader(dataset, collate_fn, self._share_size(), num_workers, self._pin_memory(), rows, ranks)
 
-    def _share_size(self) -> int:
-        return max(1, self.batch_size // self._rank_and_world()[1])
-
     def _order_facts(self) -> Facts:
         classes = self.needs.classes is not None
         return order_facts(self.train_set.index, self.batch_size, self.seed, self.flip, classes)
-
-    def _fitting(self) -> bool:
-        return self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-
-    def _finished(self) -> int:
-        trainer: Any = self.trainer
-        return int(trainer.fit_loop.epoch_loop.batch_progress.total.processed)
-
-    def _rank_and_world(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-    def _pin_memory(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

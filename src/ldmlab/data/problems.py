@@ -12,6 +12,9 @@ from pathlib import Path
 
 from ldmlab.atomic import atomic_file
 
+PROBLEMS = "data_problems.csv"
+"""The table of what is wrong with the data of a folder or a run."""
+
 
 class Defect(StrEnum):
     """Kinds of problems: of a sample, which is dropped unless the value's comment says otherwise, or of a shard."""

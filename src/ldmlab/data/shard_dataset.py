@@ -102,6 +102,11 @@ class ShardDataset(Dataset[ImageSample]):
         )
 
     @property
+    def fingerprint(self) -> str:
+        """Which samples these are, in which order."""
+        return self.index.fingerprint
+
+    @property
     def corrupt(self) -> list[Problem]:
         """The samples found corrupt so far, by this process or its workers."""
         return [self._problem(row) for row in self._corrupt.nonzero().flatten().tolist()]

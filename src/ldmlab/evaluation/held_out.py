@@ -11,6 +11,7 @@ from typing import Any
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
+from ldmlab.data.samples import Samples
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.progress import track
@@ -31,7 +32,7 @@ class HeldOut:
         batch_size: samples at a time.
     """
 
-    dataset: ShardDataset
+    dataset: Samples
     n: int
     seed: int = 0
     batch_size: int = 32

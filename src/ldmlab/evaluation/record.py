@@ -67,7 +67,7 @@ def evaluate_loaded(
         seed=heldout.seed,
         extractor=extractor.name,
         extractor_sha256=extractor.weights_sha256,
-        reference_fingerprint=heldout.dataset.index.fingerprint,
+        reference_fingerprint=heldout.dataset.fingerprint,
         n_reference=heldout.n,
         **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.training_data import TrainingData
 from ldmlab.models.build import OBJECTIVE
 from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
 from ldmlab.models.component import with_defaults
@@ -134,7 +134,7 @@ def _read(path: Path, own: bool) -> Start:
     return Start(path, content, own)
 
 
-def require_same_run(module: Training, data: ShardDataModule, start: Start, steps: int) -> None:
+def require_same_run(module: Training, data: TrainingData, start: Start, steps: int) -> None:
     """Refuse a run that could not go on from its checkpoint as the one before would have.
 
     Args:
@@ -160,9 +160,21 @@ def require_same_run(module: Training, data: ShardDataModule, start: Start, step
         _take_conditioner(module, state, path)
     require_same_stepping(module, start.content, path, steps)
     try:
-        data.require_same_order(start.content.get("ShardDataModule", {}))
+        data.require_same_order(_state_of(data, start))
     except ValueError as error:
         raise ValueError(f"ckpt_path={path}: {error}") from error
+
+
+def _state_of(data: TrainingData, start: Start) -> Mapping[str, Any]:
+    """What a checkpoint remembers of data of this kind, where Lightning keeps it."""
+    kind = type(data).__qualname__
+    if kind not in start.content:
+        raise ValueError(
+            f"was trained on data of another kind than this run's {data.location}; give the same data=, or begin from "
+            f"its weights by init_ckpt={start.path}"
+        )
+    state: Mapping[str, Any] = start.content[kind]
+    return state
 
 
 def _up_to_date(stored: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from ldmlab.compiling import compile_networks, worth_compiling
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.problems import summarise, write_problems
+from ldmlab.data.problems import summarise
+from ldmlab.data.training_data import TrainingData
 from ldmlab.models.fingerprint import state_sha256
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL
@@ -48,7 +49,6 @@ from ldmlab.training.trainer import limit_to_epochs, require_what_training_takes
 from ldmlab.training.wandb_run import wandb_finished
 
 log = logging.getLogger(__name__)
-PROBLEMS = "data_problems.csv"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Run:
         export: what it leaves in its folder.
         start: where it goes on; None where it begins.
         compile: the networks; "auto" where that pays, see `ldmlab.compiling.worth_compiling`.
-        cache_latents: encode every picture once, before training. For diffusion models, as are the next three.
+        cache_latents: encode every picture once, before training, where the data are shards. For diffusion models, as
+            are the next three.
         autoencoder: the name of the checkpoint of the autoencoder.
         min_psnr: in dB, that the autoencoder has to reach on the run's own pictures; 0 allows any.
         words_from: where the prompt model comes from, as KEY=VALUE; None where it is new.
@@ -83,7 +84,7 @@ class Run:
         return self.export.folder
 
 
-def train(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run) -> float | None:
+def train(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) -> float | None:
     """Train, and export the averaged weights as `model.safetensors` at the end. What is cheap to refuse comes first.
 
     Args:
@@ -124,7 +125,7 @@ def telling_how_to_go_on(folder: Path) -> Iterator[None]:
         raise stop if stop.rest else Stopped(stop.number, last_good(folder, "give the same command again")) from None
 
 
-def _refuse(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run) -> None:
+def _refuse(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) -> None:
     """What could not be trained, or not as it should."""
     require_what_training_takes(trainer, module)
     data.require_shares(trainer.world_size)
@@ -132,12 +133,12 @@ def _refuse(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Ru
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
     limit_to_epochs(trainer, data.epoch_batches)
     module.new_schedulers(module.new_optimizers(), run_length(trainer))  # refuses a run that is too short for them
-    if not data.train_set.index.problems:  # which are told where they are found
-        log.info(data.train_set.index.summary())
+    if summary := data.summary():
+        log.info(summary)
     if run.start is not None:
         require_same_run(module, data, run.start, run_length(trainer))
     elif isinstance(module, LatentDiffusionTraining):  # a run that goes on did so when it began
-        module.model.conditioner.prepare(data.train_set.index.captions)
+        module.model.conditioner.prepare(data.captions)
         require_suitable(module.model, data, trainer.strategy.root_device, run.autoencoder, run.min_psnr)
         if run.words_from is not None:
             tell_of_foreign_words(run.words_from, module.model, data)
@@ -156,19 +157,20 @@ def _has_ended(trainer: L.Trainer, run: Run, start: Start) -> bool:
     return True
 
 
-def _train(module: Training, data: ShardDataModule, trainer: L.Trainer, run: Run, start: Start | None) -> None:
+def _train(module: Training, data: TrainingData, trainer: L.Trainer, run: Run, start: Start | None) -> None:
     begun = start.steps if start else 0
-    precision = _ready(module, trainer, run, trainer.max_steps - begun)
+    cached = run.cache_latents and isinstance(data, ShardDataModule)
+    precision = _ready(module, trainer, run, trainer.max_steps - begun, cached)
     with wandb_finished():
         with precision.arithmetic():
             _fit(trainer, module, data, run, start)
         _leave(trainer, data, run, start)
 
 
-def _leave(trainer: L.Trainer, data: ShardDataModule, run: Run, start: Start | None) -> None:
+def _leave(trainer: L.Trainer, data: TrainingData, run: Run, start: Start | None) -> None:
     """What comes after the last step."""
-    if data.train_set.corrupt:
-        log.warning("replaced in training: %s", summarise(data.train_set.corrupt))
+    if replaced := data.replaced():
+        log.warning("replaced in training: %s", summarise(replaced))
     if is_dev_run(trainer):
         print(f"fast_dev_run: {trainer.global_step} step(s) of training and validation went well; nothing is saved")
     elif trainer.is_global_zero:
@@ -178,13 +180,13 @@ def _leave(trainer: L.Trainer, data: ShardDataModule, run: Run, start: Start | N
         end_record(trainer, run.folder)
 
 
-def _ready(module: Training, trainer: L.Trainer, run: Run, steps: int) -> Precision:
+def _ready(module: Training, trainer: L.Trainer, run: Run, steps: int, cached: bool) -> Precision:
     """Lay out and compile the networks of a run with so many steps left, and say what it computes in."""
     precision = numbers_of(trainer)
     log.info("computes in %s: %s", precision.name, precision.why)
     lay_out(module, precision)
     if worth_compiling(run.compile, trainer.strategy.root_device, steps):
-        compile_networks(_called_in_each_step(module, run.cache_latents, isinstance(trainer.strategy, FSDP2)))
+        compile_networks(_called_in_each_step(module, cached, isinstance(trainer.strategy, FSDP2)))
     return precision
 
 
@@ -197,7 +199,7 @@ def _called_in_each_step(module: Training, cached: bool, shared: bool) -> list[n
     return [module.autoencoder] if isinstance(module, AutoencoderTraining) else []
 
 
-def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, start: Start | None) -> None:
+def _fit(trainer: L.Trainer, module: Training, data: TrainingData, run: Run, start: Start | None) -> None:
     try:
         _prepare(trainer, module, data, run, join_ranks(trainer))
         with STOP.deferred():
@@ -215,17 +217,16 @@ def _fit(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, 
         raise ValueError(str(error)) from error
 
 
-def _prepare(trainer: L.Trainer, module: Training, data: ShardDataModule, run: Run, ranks: Ranks) -> None:
+def _prepare(trainer: L.Trainer, module: Training, data: TrainingData, run: Run, ranks: Ranks) -> None:
     """What comes before the first step: what takes long comes last."""
     for callback in _callbacks(trainer):
         if isinstance(callback, PictureGrid | Evaluation):
             callback.prepare(trainer, module, data)
     begin_record(trainer, run.folder, run.settings)
-    if isinstance(module, LatentDiffusionTraining) and run.cache_latents and not is_dev_run(trainer):
+    caches = run.cache_latents and not is_dev_run(trainer)
+    if isinstance(module, LatentDiffusionTraining) and isinstance(data, ShardDataModule) and caches:
         _cache_latents(data, module.model, trainer.strategy.root_device, ranks)
-    if (problems := data.train_set.index.problems) and ranks.is_first:
-        write_problems(run.folder / PROBLEMS, problems)
-        log.info("every problem of the data is named in %s", run.folder / PROBLEMS)
+    data.write_problems(run.folder, ranks)
 
 
 def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.device, ranks: Ranks) -> None:

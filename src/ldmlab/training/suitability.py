@@ -14,8 +14,8 @@ from ldmlab.adapters.base import adapter_parameters
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.text import TextTransformer
 from ldmlab.conditioners.tokenizer import fit_tokenizer, token_counts
-from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.data.samples import Samples
+from ldmlab.data.training_data import TrainingData
 from ldmlab.models.latent_diffusion import LatentDiffusion
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Suitability:
 
 
 @torch.no_grad()
-def suitability(autoencoder: Autoencoder, dataset: ShardDataset, pictures: int = PICTURES) -> Suitability:
+def suitability(autoencoder: Autoencoder, dataset: Samples, pictures: int = PICTURES) -> Suitability:
     """Reconstruct pictures that are spread evenly over a dataset. Nothing is drawn at random, so it leaves no trace.
 
     Args:
@@ -70,7 +70,7 @@ def _psnr(squared_error: float) -> float:
 
 
 def require_suitable(
-    model: LatentDiffusion, data: ShardDataModule, device: torch.device, autoencoder: str, least: float
+    model: LatentDiffusion, data: TrainingData, device: torch.device, autoencoder: str, least: float
 ) -> None:
     """Measure a model's autoencoder on a run's own pictures, and say how it does.
 
@@ -90,8 +90,7 @@ def require_suitable(
     log.info("autoencoder of %s: %s, latents of standard deviation %.2f", autoencoder, quality, found.latent_std)
     if least > 0 and not found.psnr >= least:
         train_one = (
-            f"train one on them (ldmlab train model=autoencoder data.path={data.path} data.image_size="
-            f"{data.image_size}) and give it as autoencoder_ckpt=PATH"
+            f"train one on them (ldmlab train model=autoencoder {data.overrides}) and give it as autoencoder_ckpt=PATH"
         )
         mend = "adapt a model of such pictures" if adapter_parameters(model) else train_one
         raise ValueError(
@@ -100,7 +99,7 @@ def require_suitable(
         )
 
 
-def tell_of_foreign_words(origin: str, model: LatentDiffusion, data: ShardDataModule) -> None:
+def tell_of_foreign_words(origin: str, model: LatentDiffusion, data: TrainingData) -> None:
     """Warn where the tokenizer that came with the prompt model was made for captions of another kind.
 
     Args:
@@ -111,7 +110,7 @@ def tell_of_foreign_words(origin: str, model: LatentDiffusion, data: ShardDataMo
     conditioner = getattr(model.conditioner, "text", model.conditioner)
     if not isinstance(conditioner, TextTransformer) or conditioner.tokenizer is None:
         return
-    captions = list(islice(data.train_set.index.captions, CAPTIONS))
+    captions = list(islice(data.captions, CAPTIONS))
     own = fit_tokenizer(captions, conditioner.vocabulary)
     theirs, ours = (
         sum(token_counts(tokenizer, captions)) / len(captions) for tokenizer in (conditioner.tokenizer, own)

@@ -18,7 +18,7 @@ from ldmlab.progress import track
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
 if TYPE_CHECKING:
-    from ldmlab.data.datamodule import ShardDataModule  # imports Lightning
+    from ldmlab.data.training_data import TrainingData  # imports Lightning
 
 Tell = Callable[[str], None]
 
@@ -27,15 +27,16 @@ SHAPES = "data/shapes"
 MOST_BYTES = 2**20
 
 
-def remembered(settings: Mapping[str, Any], data: ShardDataModule) -> dict[str, Any]:
+def remembered(settings: Mapping[str, Any], data: TrainingData) -> dict[str, Any]:
     """What a run's checkpoints remember of its data, see `Checkpoint`: the settings as they were given, and facts.
 
     Args:
-        settings: "path", "heldout_path" and "image_size" as the user gave them.
+        settings: "image_size", and "path" and "heldout_path" where there are any, as the user gave them.
         data: what was made of them.
     """
-    given = {key: settings[key] for key in ("path", "heldout_path", "image_size")}
-    return {**given, "dataset": _dataset_name(data.path), "fingerprint": data.train_set.index.fingerprint}
+    path = settings.get("path") or data.location
+    given = {"path": path, "heldout_path": settings.get("heldout_path"), "image_size": settings["image_size"]}
+    return {**given, "dataset": _dataset_name(Path(path)), "fingerprint": data.fingerprint}
 
 
 def heldout_reference(
@@ -83,11 +84,11 @@ def heldout_reference(
     return require_heldout(heldout_folder(known_path))
 
 
-def tell_of_seen(loaded: Loaded[Any], index: ShardIndex, tell: Tell) -> None:
-    """Say so where a model is measured on its own training samples."""
+def tell_of_seen(loaded: Loaded[Any], folder: Path, fingerprint: str, tell: Tell) -> None:
+    """Say so where a model is measured on its own training samples, in a folder of tars."""
     data = loaded.checkpoint.data
-    if data is not None and data["fingerprint"] == index.fingerprint:
-        tell(f"{index.root}: these are the samples that {loaded.path} was trained on, not held-out ones")
+    if data is not None and data["fingerprint"] == fingerprint:
+        tell(f"{folder}: these are the samples that {loaded.path} was trained on, not held-out ones")
 
 
 def require_shapes(ckpt: str | None, loaded: Loaded[Any]) -> None:

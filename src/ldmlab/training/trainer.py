@@ -142,16 +142,24 @@ def _require_shareable(trainer: L.Trainer, module: Training) -> None:
         )
 
 
-def limit_to_epochs(trainer: L.Trainer, batches: int) -> None:
+def limit_to_epochs(trainer: L.Trainer, batches: int | None) -> None:
     """Let a run of so many epochs be one of so many steps, which learning rates, progress and checkpoints go by.
 
     Args:
         trainer: with `max_epochs`, or without.
-        batches: that the data give in an epoch.
+        batches: that the data give in an epoch; None where that is not known.
+
+    Raises:
+        ValueError: it is not known, and epochs are asked for.
     """
     epochs, limit = trainer.max_epochs, trainer.limit_train_batches
     if epochs is None or epochs < 0:
         return
+    if batches is None:
+        raise ValueError(
+            f"trainer.max_epochs={epochs}: how long an epoch of a stream is is not known; give its samples by "
+            "data.samples=, or the length of the run by trainer.max_steps="
+        )
     used = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     steps = epochs * ceil(used / trainer.accumulate_grad_batches)
     trainer.fit_loop.epoch_loop.max_steps = steps if trainer.max_steps < 0 else min(steps, trainer.max_steps)

@@ -318,7 +318,7 @@ def test_the_data_is_not_hashed_anew_at_every_save(folder, tmp_path, monkeypatch
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path / 'none'} does not exist: write shards with `ldmlab data"):
-        _data(tmp_path / "none").require_shards()
+        _data(tmp_path / "none").require_source()
 
 
 if __name__ == "__main__":

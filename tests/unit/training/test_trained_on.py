@@ -114,7 +114,7 @@ def test_training_samples_are_told_from_held_out_ones(shards: Path) -> None:
     told: list[str] = []
     mine = model(facts(shards, train.fingerprint))
     for index in (heldout, train):
-        tell_of_seen(mine, index, told.append)
+        tell_of_seen(mine, index.root, index.fingerprint, told.append)
     assert told == [
         f"{shards / 'train'}: these are the samples that mine.safetensors was trained on, not held-out ones"
     ]

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
-from ldmlab.data.problems import Defect, Problem, summarise, write_problems
+from ldmlab.data.problems import PROBLEMS, Defect, Problem, summarise, write_problems
 from ldmlab.data.sample_source import SPLITS, SampleSource, UnusableError
 from ldmlab.data.writing.shard_writer import ShardWriter, encode_image, fingerprint
 from ldmlab.files import read_text
 
-PROBLEMS = "data_problems.csv"
 Job = tuple[str, int]
 Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], object]]]
 

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 
 from ldmlab.conditioners.image import ImageConditioner
-from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.training_data import TrainingData
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.fitting import fit_guidance
 from ldmlab.evaluation.evaluate import task_of
@@ -97,7 +97,7 @@ class Evaluation(L.Callback):
         Raises:
             ValueError: there are no held-out samples, or the sampler or the guidance does not go with the model.
         """
-        if not isinstance(data, ShardDataModule) or not data.heldout_path.is_dir():
+        if not isinstance(data, TrainingData) or not data.has_heldout:
             raise ValueError("callbacks.evaluation: there are no held-out samples to measure; take it away")
         if isinstance(module, LatentDiffusionTraining):
             self.sampler.check(module.model.denoiser)

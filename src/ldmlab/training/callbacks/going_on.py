@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning as L
 from torch import Tensor
 
-from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.training_data import TrainingData
 from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.csv_log import TableLogger
@@ -25,9 +25,9 @@ class GoingOn(L.Callback):
             _validate(trainer)
 
 
-def finish(trainer: L.Trainer, module: L.LightningModule, data: ShardDataModule) -> None:
+def finish(trainer: L.Trainer, module: L.LightningModule, data: TrainingData) -> None:
     """Do again what follows the last step, with a run that has been restored there: validation, and pictures."""
-    if validation_is_due(trainer) and data.heldout_path.is_dir():
+    if validation_is_due(trainer) and data.has_heldout:
         trainer.validate(module, data, verbose=False)
     module.to(trainer.strategy.root_device)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ from typing import Any
 import lightning as L
 
 from ldmlab.conditioners.image import ImageConditioner, complete_each
-from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.shard_dataset import ImageBatch, collate
+from ldmlab.data.training_data import TrainingData
 from ldmlab.drawing.conditions import read_of
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.fitting import fit_guidance
@@ -69,7 +69,7 @@ class Pictures(PictureGrid):
             ValueError: prompts that the model cannot draw, or maps of words where there are none; or data and training
                 that are none of ldmlab's.
         """
-        if not isinstance(data, ShardDataModule):
+        if not isinstance(data, TrainingData):
             raise ValueError(
                 f"callbacks.grids: shows samples of shards, and these are a {type(data).__name__}'s; take it away by "
                 "~callbacks.grids"
@@ -88,7 +88,7 @@ class Pictures(PictureGrid):
         self,
         module: LatentDiffusionTraining,
         conditioner: ImageConditioner,
-        data: ShardDataModule,
+        data: TrainingData,
         precision: Precision,
     ) -> None:
         """Held-out pictures."""
@@ -102,7 +102,7 @@ class Pictures(PictureGrid):
         drawing.check(module.model, batch)
         self.draw, self.columns = task_drawer(module, conditioner, drawing, batch), 3
 
-    def _sample(self, module: LatentDiffusionTraining, data: ShardDataModule, precision: Precision) -> None:
+    def _sample(self, module: LatentDiffusionTraining, data: TrainingData, precision: Precision) -> None:
         model = module.model
         if self.prompts is None:
             batch: Mapping[str, Any] = _first_samples(data, SAMPLES)
@@ -127,6 +127,6 @@ def _titles(batch: Mapping[str, Any]) -> list[str]:
     return batch.get("captions") or [f"class {label}" for label in batch.get("labels", ())] or batch["keys"]
 
 
-def _first_samples(data: ShardDataModule, count: int) -> ImageBatch:
-    source = data.heldout_set if data.heldout_path.is_dir() else data.train_set
+def _first_samples(data: TrainingData, count: int) -> ImageBatch:
+    source = data.heldout_set if data.has_heldout else data.train_set
     return collate([source[i] for i in range(min(count, len(source)))])
