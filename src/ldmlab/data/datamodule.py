@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset
@@ -15,8 +15,10 @@ from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
-from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, fixed_loader
+from ldmlab.data.order.batch_order import GlobalBatches
+from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
+from ldmlab.data.order.loaders import ResumableLoader, fixed_loader
 from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.problems import PROBLEMS, Problem, write_problems
 from ldmlab.data.shard_dataset import ShardDataset, collate
@@ -43,7 +45,7 @@ class ShardDataModule(TrainingData):
         heldout_path: folder of held-out tars; by default `path/heldout` where it exists.
         flip: probability that a training sample is mirrored, left for right; True is 0.5. The place of a sample in the
             run decides, so a resumed run flips as it would have.
-
+        crop: "center", or "random": somewhere else in each epoch, as the place of a sample in the run decides.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class ShardDataModule(TrainingData):
         val_samples: int = 256,
         heldout_path: str | Path | None = None,
         flip: bool | float = False,
+        crop: Literal["center", "random"] = "center",
     ) -> None:
         super().__init__(batch_size, image_size, num_workers, seed)
         if val_samples < 0:
@@ -64,6 +67,7 @@ class ShardDataModule(TrainingData):
         self.val_samples = val_samples
         self.heldout_path = heldout_folder(path, heldout_path)
         self.flip = flip_probability(flip)
+        self.crop = require_crop(crop)
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -151,6 +155,8 @@ class ShardDataModule(TrainingData):
             keep_images: batches have `images` beside `moments`.
             ranks: the place of this process among those of the run, which share the work.
         """
+        if self.crop == "random":
+            raise ValueError("data.crop=random: cached latents are of one crop each; train with cache_latents=false")
         splits = {"train": self.train_set}
         if self.has_heldout:
             splits["heldout"] = self.heldout_set
@@ -217,7 +223,10 @@ class ShardDataModule(TrainingData):
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
-        batches = GlobalBatches(len(self.train_set), self.batch_size, self.seed, rank, world, self._start, self.flip)
+        size, random_crops = len(self.train_set), self.crop == "random"
+        batches = GlobalBatches(
+            size, self.batch_size, self.seed, rank, world, self._start, self.flip, random_crops=random_crops
+        )
         if overfit := getattr(self.trainer, "overfit_batches", 0):  # the same ones in each epoch
             batches.only = max(1, overfit if isinstance(overfit, int) else int(len(batches) * overfit))
         return batches
@@ -234,4 +243,4 @@ class ShardDataModule(TrainingData):
 
     def _order_facts(self) -> Facts:
         classes = self.needs.classes is not None
-        return order_facts(self.train_set.index, self.batch_size, self.seed, self.flip, classes)
+        return order_facts(self.train_set.index, self.batch_size, self.seed, self.flip, classes, self.crop)

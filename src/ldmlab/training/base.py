@@ -166,5 +166,5 @@ class Training(L.LightningModule):
 
 
 def counted(batch: Mapping[str, Any], count: int) -> int:
-    """How many of a batch's `count` samples are no fillers, see `ldmlab.data.order.batch_order.FixedLoader`."""
+    """How many of a batch's `count` samples are no fillers, see `ldmlab.data.order.loaders.FixedLoader`."""
     return count - int(batch.get("fillers", 0))

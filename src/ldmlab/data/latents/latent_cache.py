@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from ldmlab.atomic import atomic_file
 from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.order.batch_order import fixed_loader
+from ldmlab.data.order.loaders import fixed_loader
 from ldmlab.data.order.views import View, as_view
 from ldmlab.data.shard_dataset import ConditionColumns, ImageBatch, ShardDataset, add_conditions, collate
 from ldmlab.files import open_regular

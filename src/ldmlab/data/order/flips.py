@@ -1,4 +1,4 @@
-"""Pictures that are mirrored in training, left for right: how often, and which words of captions that makes wrong."""
+"""Pictures that are mirrored in training, left for right: which, and which words of captions that makes wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import logging
 import re
 from collections.abc import Iterable
 from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ldmlab.data.order.random_words import random_words, uniform
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +23,19 @@ def flip_probability(flip: bool | float) -> float:
     if not 0 <= flip <= 1:
         raise ValueError(f"data.flip={flip} is no probability; give true, false, or a number from 0 to 1")
     return 0.5 if flip is True else float(flip)
+
+
+def flips(seed: int, epoch: int, start: int, count: int, probability: float) -> NDArray[np.bool_]:
+    """Return which places of an epoch's order show a mirror image, with bits of their own.
+
+    Args:
+        seed: from 0 to 2^64 - 1.
+        epoch: from 0.
+        start: the first place.
+        count: how many places.
+        probability: of a mirror image.
+    """
+    return uniform(random_words(seed, 2**64 - 1 - epoch, start, count)) < probability
 
 
 def warn_of_sides(captions: Iterable[str], probability: float) -> None:

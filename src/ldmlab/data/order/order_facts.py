@@ -12,7 +12,9 @@ OF_THE_DATA = ("samples", "data", "labels")
 """Those that the samples decide."""
 
 
-def order_facts(index: ShardIndex, batch_size: int, seed: int, flip: float, labels: bool) -> Facts:
+def order_facts(
+    index: ShardIndex, batch_size: int, seed: int, flip: float, labels: bool, crop: str = "center"
+) -> Facts:
     """Return what decides which samples batch k holds, and how they look.
 
     Args:
@@ -21,9 +23,10 @@ def order_facts(index: ShardIndex, batch_size: int, seed: int, flip: float, labe
         seed: of the order.
         flip: probability that a sample is mirrored.
         labels: whether labels are read.
+        crop: where pictures are cropped.
     """
     facts: Facts = {"batch_size": batch_size, "samples": len(index), "seed": seed}
-    facts |= {"data": index.fingerprint, "flip": flip}
+    facts |= {"data": index.fingerprint, "flip": flip, "crop": crop}
     return facts | ({"labels": index.labels_sha256} if labels else {})
 
 
@@ -44,7 +47,7 @@ def require_same_order(facts: Facts, saved: Mapping[str, Any], allow_other_data:
         ValueError: what has changed.
     """
     known = facts.keys() - ({"labels"} - saved.keys())  # which older checkpoints do not hold
-    saved = {"flip": 0.0, **saved}  # nor this, since they could not be trained otherwise
+    saved = {"flip": 0.0, "crop": "center", **saved}  # nor these, since they could not be trained otherwise
     changed = [name for name, value in facts.items() if name in known and saved.get(name) != value]
     others = bool(changed) and {*changed} <= {*OF_THE_DATA}
     if changed and not (others and allow_other_data):

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.latent_cache import as_is, build_latent_cache
-from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader
+from ldmlab.data.order.batch_order import GlobalBatches
+from ldmlab.data.order.loaders import ResumableLoader
 from ldmlab.data.shard_dataset import ShardDataset
 
 

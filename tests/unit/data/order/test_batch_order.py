@@ -1,35 +1,14 @@
 import itertools
 
-import numpy as np
 import pytest
-import torch
-from torch.utils.data import Dataset
 
-from ldmlab.data.order.batch_order import GlobalBatches, ResumableLoader, epoch_flips, epoch_order, fixed_loader
-from ldmlab.data.order.views import as_view
-from ldmlab.ranks import Ranks
+from ldmlab.data.order import crops, epoch_order, flips
+from ldmlab.data.order.batch_order import GlobalBatches
 
 pytest.importorskip("hypothesis", exc_type=ImportError)
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-
-class Numbers(Dataset):
-    def __init__(self, size):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, sample):
-        return as_view(sample).row
-
-
-def _loader(size, batch_size, workers=0, start=0, seed=0, finished=None):
-    return ResumableLoader(
-        Numbers(size), GlobalBatches(size, batch_size, seed, start=start), list, workers, finished=finished
-    )
 
 
 def _stream(size, batch_size, count, seed=0):
@@ -39,36 +18,6 @@ def _stream(size, batch_size, count, seed=0):
 
 def _rows(views):
     return [view.row for view in views]
-
-
-@given(st.integers(1, 700), st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(1, 40), st.integers(1, 9))
-def test_order_is_a_permutation_and_repeats(size, seed, epoch, block, blocks):
-    order = epoch_order(size, seed, epoch, block, block * blocks)
-    assert sorted(order) == list(range(size))
-    assert (order == epoch_order(size, seed, epoch, block, block * blocks)).all()
-
-
-def test_order_is_the_same_on_every_machine_and_version():
-    assert epoch_order(8, 3, 5).tolist() == [5, 1, 0, 2, 3, 6, 7, 4]
-
-
-def test_order_depends_on_seed_and_epoch():
-    orders = {tuple(epoch_order(100, seed, epoch)) for seed in range(4) for epoch in range(4)}
-    assert len(orders) == 16
-
-
-def test_order_is_uniform_within_a_window():
-    firsts = np.array([epoch_order(10, 0, epoch) for epoch in range(4000)])
-    counts = np.array([np.bincount(column, minlength=10) for column in firsts.T])
-    assert abs(counts - 400).max() < 5 * np.sqrt(400)
-
-
-def test_reads_stay_local():
-    size, block, window = 64_000, 64, 640
-    order = epoch_order(size, 0, 0, block, window)
-    touched = [len(set(order[at : at + window] // block)) for at in range(0, size, window)]
-    assert max(touched) == window // block
-    assert abs(np.corrcoef(order, np.arange(size))[0, 1]) < 0.1, "the blocks themselves are permuted"
 
 
 @given(st.integers(1, 90), st.integers(1, 6), st.sampled_from([1, 2, 3]), st.integers(0, 12), st.integers(0, 2**32))
@@ -90,52 +39,6 @@ def test_every_sample_once_an_epoch():
         assert sorted(itertools.chain(*batches)) == list(range(100))
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
-@pytest.mark.parametrize("stop", [0, 3, 7, 12])
-def test_loader_resumes_exactly_with_any_workers(workers, stop):
-    size, batch_size = 31, 4
-    first = _loader(size, batch_size)
-    seen = []
-    while len(seen) < stop:
-        for batch in first:
-            seen.append(batch)
-            if len(seen) == stop:
-                break
-    second = _loader(size, batch_size, workers)
-    second.load_state_dict(first.state_dict())
-    seen += [*second, *second]
-    assert seen == _stream(size, batch_size, stop + 14)
-
-
-def test_state_counts_what_was_handed_out_not_what_was_prefetched():
-    loader = _loader(40, 4, workers=2)
-    iterator = iter(loader)
-    next(iterator)
-    assert loader.state_dict() == {"batches": 1}
-    assert _loader(40, 4, finished=lambda: 5).state_dict() == {"batches": 5}
-
-
-def test_abandoned_epoch_goes_on_with_the_next_batch():
-    loader = _loader(40, 4, workers=2)
-    seen = []
-    for _ in range(4):
-        seen += itertools.islice(loader, 3)
-    assert seen == _stream(40, 4, 12)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loaders_leave_the_global_random_state_alone(workers):
-    torch.manual_seed(0)
-    before = torch.get_rng_state()
-    list(_loader(12, 4, workers))
-    list(fixed_loader(Numbers(12), list, 4, workers, pin_memory=False))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_fixed_loader_keeps_order_and_the_last_short_batch():
-    assert list(fixed_loader(Numbers(5), list, 2, 2, pin_memory=False)) == [[0, 1], [2, 3], [4]]
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -150,37 +53,43 @@ def test_impossible_batches_are_refused(arguments, words):
         GlobalBatches(**arguments)
 
 
-def test_flips_belong_to_places_in_the_run_and_leave_the_order_alone():
+@pytest.mark.parametrize("options", [{"flip": 0.5}, {"random_crops": True}, {"flip": 0.25, "random_crops": True}])
+def test_how_a_sample_is_seen_belongs_to_places_in_the_run_and_leaves_the_order_alone(options):
     plain = [GlobalBatches(22, 4, seed=3).batch(n) for n in range(40)]
+    seen = [GlobalBatches(22, 4, seed=3, **options).batch(n) for n in range(40)]
+    assert [_rows(batch) for batch in seen] == [_rows(batch) for batch in plain]
+    assert seen != plain
+    late = GlobalBatches(22, 4, seed=3, start=17, **options)
+    assert list(late) == seen[17 : 17 + len(late)]
+    halves = [GlobalBatches(22, 4, seed=3, rank=rank, world=2, **options).batch(9) for rank in (0, 1)]
+    assert halves[0] + halves[1] == seen[9]
+
+
+def test_flips_and_crops_are_of_places_and_not_of_each_other():
+    both = [GlobalBatches(22, 4, seed=3, flip=0.5, random_crops=True).batch(n) for n in range(40)]
     flipped = [GlobalBatches(22, 4, seed=3, flip=0.5).batch(n) for n in range(40)]
-    assert [[view._replace(mirrored=False) for view in batch] for batch in flipped] == plain
-    late = GlobalBatches(22, 4, seed=3, start=17, flip=0.5)
-    assert list(late) == flipped[17 : 17 + len(late)]
-    halves = [GlobalBatches(22, 4, seed=3, rank=rank, world=2, flip=0.5).batch(9) for rank in (0, 1)]
-    assert halves[0] + halves[1] == flipped[9]
-    share = sum(view.mirrored for batch in flipped for view in batch) / 160
-    assert 0.35 < share < 0.65
+    cropped = [GlobalBatches(22, 4, seed=3, random_crops=True).batch(n) for n in range(40)]
+    assert [[v._replace(down=0.5, across=0.5) for v in batch] for batch in both] == flipped
+    assert [[v._replace(mirrored=False) for v in batch] for batch in both] == cropped
+    assert 0.35 < sum(view.mirrored for view in itertools.chain(*flipped)) / 160 < 0.65
+    assert len({(view.down, view.across) for view in itertools.chain(*cropped)}) == 160
     assert all(view.mirrored for view in GlobalBatches(22, 4, flip=1.0).batch(0))
 
 
-@pytest.mark.parametrize("probability", [0.0, 0.25, 1.0])
-def test_as_many_are_flipped_as_are_asked_for(probability):
-    flips = [epoch_flips(4000, seed, epoch, probability) for seed in (0, 1) for epoch in (0, 1)]
-    assert all(abs(each.mean() - probability) < 0.03 for each in flips)
-    assert probability in (0, 1) or not any((flips[0] == other).all() for other in flips[1:])
+def test_the_first_batch_after_a_resume_costs_the_same_wherever_it_is(monkeypatch):
+    drawn = []
+    words = epoch_order.random_words
 
+    def counted(seed, number, start, count, stream=0):
+        drawn.append(count)
+        return words(seed, number, start, count, stream)
 
-def test_ranks_have_equally_many_batches_and_fill_the_last_one_up():
-    loaders = [fixed_loader(Samples(7), collated, 2, 0, False, None, Ranks(rank, 3)) for rank in range(3)]
-    found = [[(batch["numbers"], batch.get("fillers", 0)) for batch in loader] for loader in loaders]
-    assert found == [[([0, 3], 0), ([6], 0)], [([1, 4], 0), ([0], 1)], [([2, 5], 0), ([0], 1)]]
-    few = fixed_loader(Samples(2), collated, 2, 0, False, None, Ranks(2, 3))
-    assert [(batch["numbers"], batch["fillers"]) for batch in few] == [([0], 1)]
-
-
-class Samples(Numbers):
-    """A dataset of its own numbers, which `collated` makes batches of as those of shards are: dicts."""
-
-
-def collated(numbers):
-    return {"numbers": list(numbers)}
+    for module in (epoch_order, flips, crops):
+        monkeypatch.setattr(module, "random_words", counted)
+    costs = []
+    for start in (0, 1, 1953, 3905, 39_000, 3_900_001):  # of a million samples, and of a thousand epochs of them
+        drawn.clear()
+        batch = next(iter(GlobalBatches(1_000_000, 256, start=start, flip=0.5, random_crops=True)))
+        assert len({view.row for view in batch}) == 256
+        costs.append(sum(drawn))
+    assert max(costs) <= 2 * 4096 + 3 * 256, "words of the windows that the batch lies in, and of its own places"

@@ -1,0 +1,117 @@
+"""DataLoaders: the endless one of training, which goes on from any batch, and one that goes through its data once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ldmlab.data.order.batch_order import GlobalBatches
+from ldmlab.data.order.views import View
+from ldmlab.ranks import ALONE, Ranks
+
+
+class ResumableLoader(DataLoader[Any]):
+    """DataLoader over `GlobalBatches` that counts the batches handed out, not those its workers prefetch.
+
+    Every iteration goes on where the last one stopped. The order never touches the global random state.
+
+    Args:
+        finished: where given, counts the finished batches for `state_dict` in place of those handed out. A trainer
+            that dies within a batch has been handed it, but has not finished it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        batches: GlobalBatches,
+        collate_fn: Callable[[Any], Any],
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        finished: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=collate_fn,
+            num_workers=num_workers,
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator().manual_seed(batches.seed),
+            worker_init_fn=leave_signals,
+        )
+        self.batches = batches
+        self.finished = finished
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # a generator, as counting needs
+        for batch in super().__iter__():
+            self.batches.start += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the number of the next batch of the run."""
+        return {"batches": self.finished() if self.finished else self.batches.start}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a batch of the run; takes effect at the next iteration."""
+        self.batches.start = state["batches"]
+
+
+def leave_signals(worker: int) -> None:
+    """Let a worker go on where a signal reaches all processes of a run: its parent decides when it has read enough."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda *_: None)
+
+
+class FixedLoader(DataLoader[Any]):
+    """DataLoader whose last batch says how many samples at its end are there to fill it up alone.
+
+    Attributes:
+        fillers: how many; where there are any, they are `batch["fillers"]` of the last batch.
+    """
+
+    fillers = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        for number, batch in enumerate(super().__iter__(), 1):
+            yield {**batch, "fillers": self.fillers} if self.fillers and number == len(self) else batch
+
+
+def fixed_loader(
+    dataset: Dataset[Any],
+    collate_fn: Callable[[Any], Any],
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool,
+    rows: Sequence[int | View] | None = None,
+    ranks: Ranks = ALONE,
+) -> FixedLoader:
+    """Return a loader in the dataset's order, once through, that leaves the global random state alone.
+
+    Args:
+        dataset: a sample a number.
+        collate_fn: makes a batch of samples.
+        batch_size: samples in a batch of this process.
+        num_workers: processes that read.
+        pin_memory: for a GPU.
+        rows: the samples, as rows or views; all if not given.
+        ranks: of which each has every `world`-th sample, and equally many: where they do not come out even, one that is
+            short of a sample repeats one as a filler, which is not to be counted.
+    """
+    rows = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
+    own = list(ranks.share(rows))
+    fillers = -(-len(rows) // ranks.world) - len(own)
+    loader = FixedLoader(
+        Subset(dataset, own + list(rows[:fillers])),  # type: ignore[arg-type]  # views are for the dataset to read
+        batch_size=batch_size,
+        collate_fn=collate_fn,
+        num_workers=num_workers,
+        pin_memory=pin_memory,
+        generator=torch.Generator().manual_seed(0),
+        worker_init_fn=leave_signals,
+    )
+    loader.fillers = fillers
+    return loader
