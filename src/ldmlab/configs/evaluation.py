@@ -53,7 +53,8 @@ def evaluate_from(
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
     needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
     folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
-    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell)
+    scaled = bool((loaded.checkpoint.data or {}).get("scaled_decoding"))
+    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell, scaled)
     notes: list[str] = []
     tell_of_seen(loaded, folder, heldout.dataset.fingerprint, notes.append)
     return evaluate_loaded(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset
 
+from ldmlab.data.decoding.decoders import DecoderName, decoder_of
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.index.text_column import TextColumn
@@ -46,6 +47,9 @@ class ShardDataModule(TrainingData):
         flip: probability that a training sample is mirrored, left for right; True is 0.5. The place of a sample in the
             run decides, so a resumed run flips as it would have.
         crop: "center", or "random": somewhere else in each epoch, as the place of a sample in the run decides.
+        decoder: of the images, see `decoder_of`.
+        scaled_decoding: decode JPEG at 1/2, 1/4 or 1/8 where the image is that much larger than needed: quicker, with
+            other pixels.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class ShardDataModule(TrainingData):
         heldout_path: str | Path | None = None,
         flip: bool | float = False,
         crop: Literal["center", "random"] = "center",
+        decoder: DecoderName = "auto",
+        scaled_decoding: bool = False,
     ) -> None:
-        super().__init__(batch_size, image_size, num_workers, seed)
+        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding))
         if val_samples < 0:
             raise ValueError(f"val_samples={val_samples} is too small: give 0 or more")
         self.path = Path(path)
@@ -219,7 +225,8 @@ class ShardDataModule(TrainingData):
         return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
 
     def _read(self, folder: Path) -> ShardDataset:
-        return ShardDataset(ShardIndex.build(folder, needs=self.needs, progress=self.progress), self.image_size)
+        index = ShardIndex.build(folder, needs=self.needs, progress=self.progress)
+        return ShardDataset(index, self.image_size, self.decoder)
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
@@ -242,5 +249,6 @@ class ShardDataModule(TrainingData):
         return fixed_loader(dataset, collate_fn, self._share_size(), num_workers, self._pin_memory(), rows, ranks)
 
     def _order_facts(self) -> Facts:
-        classes = self.needs.classes is not None
-        return order_facts(self.train_set.index, self.batch_size, self.seed, self.flip, classes, self.crop)
+        index, classes = self.train_set.index, self.needs.classes is not None
+        facts = order_facts(index, self.batch_size, self.seed, self.flip, classes, self.crop)
+        return {**facts, **self.decoder.facts}

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ldmlab.data.decoding.decode import decode_image
+from ldmlab.data.decoding.decoders import Decoder, decoder_of
 from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.views import View, as_view
@@ -67,13 +68,15 @@ class ShardDataset(Dataset[ImageSample]):
     Args:
         index: the offset table.
         image_size: side of the square images in pixels; others are scaled and cropped in the centre.
+        decoder: of the images; the quickest if not given.
     """
 
-    def __init__(self, index: ShardIndex, image_size: int) -> None:
+    def __init__(self, index: ShardIndex, image_size: int, decoder: Decoder | None = None) -> None:
         if image_size < 1:
             raise ValueError(f"image_size={image_size} must be at least 1: change it")
         self.index = index
         self.image_size = image_size
+        self.decoder = decoder or decoder_of()
         self.files = index.files()
         self._corrupt = torch.zeros(len(index), dtype=torch.bool).share_memory_()
 
@@ -122,12 +125,12 @@ class ShardDataset(Dataset[ImageSample]):
         entry = self.index[view.row]
         payload = self.files.read(entry.shard, entry.image.offset, entry.image.size)
         try:
-            pixels = decode_image(payload, view.size or self.image_size, view.down, view.across)
+            pixels = decode_image(payload, view.size or self.image_size, view.down, view.across, self.decoder)
         except Exception as error:  # a codec raises whatever it likes on damaged bytes
             self._corrupt[view.row] = True
             log.warning("%s in %s: skipped (%s)", self._problem(view.row), self.index.root, error)
             return None
-        return np.ascontiguousarray(pixels[:, ::-1]) if view.mirrored else pixels
+        return pixels[:, ::-1].copy(order="K") if view.mirrored else pixels
 
 
 def to_signed(pixels: NDArray[np.uint8]) -> Float[Tensor, "3 H W"]:

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
+from ldmlab.data.decoding.decoders import Decoder, decoder_of
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.order_facts import Facts
 from ldmlab.data.problems import Problem
@@ -28,6 +29,7 @@ class TrainingData(LightningDataModule, ABC):
         image_size: side of the images in pixels.
         num_workers: processes a rank that decode images; 0 decodes in the training process.
         seed: chooses the order of the training samples.
+        decoder: of the images; the quickest if not given.
 
     Attributes:
         needs: what every sample must have; to be set before the first is read.
@@ -35,7 +37,9 @@ class TrainingData(LightningDataModule, ABC):
         allow_other_data: go on from a checkpoint although the samples are no longer the same.
     """
 
-    def __init__(self, batch_size: int, image_size: int, num_workers: int, seed: int) -> None:
+    def __init__(
+        self, batch_size: int, image_size: int, num_workers: int, seed: int, decoder: Decoder | None = None
+    ) -> None:
         super().__init__()
         for name, value, least in (("num_workers", num_workers, 0), ("seed", seed, 0)):
             if value < least:
@@ -44,6 +48,7 @@ class TrainingData(LightningDataModule, ABC):
         self.image_size = image_size
         self.num_workers = num_workers
         self.seed = seed
+        self.decoder = decoder or decoder_of()
         self.needs = Needs()
         self.progress: Progress = iter
         self.allow_other_data = False

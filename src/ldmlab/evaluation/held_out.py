@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.data.decoding.decoders import decoder_of
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.samples import Samples
@@ -51,7 +52,14 @@ class HeldOut:
 
 
 def held_out(
-    folder: Path, needs: Needs, image_size: int, n: int, seed: int = 0, batch_size: int = 32, tell: Tell = print
+    folder: Path,
+    needs: Needs,
+    image_size: int,
+    n: int,
+    seed: int = 0,
+    batch_size: int = 32,
+    tell: Tell = print,
+    scaled_decoding: bool = False,
 ) -> HeldOut:
     """The first n samples in a folder of held-out tars, or all of them where there are fewer.
 
@@ -63,6 +71,7 @@ def held_out(
         seed: see `HeldOut`.
         batch_size: see `HeldOut`.
         tell: is told where there are fewer.
+        scaled_decoding: decode JPEG as such a run does, see `ShardDataModule`.
 
     Raises:
         ValueError: there are fewer than 2.
@@ -73,7 +82,7 @@ def held_out(
         raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")
     if found < n:
         tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
-    return HeldOut(ShardDataset(index, image_size), found, seed, batch_size)
+    return HeldOut(ShardDataset(index, image_size, decoder_of(scaled=scaled_decoding)), found, seed, batch_size)
 
 
 def needs_of(model: LatentDiffusion | Autoencoder) -> Needs:

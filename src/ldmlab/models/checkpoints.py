@@ -34,8 +34,8 @@ class Checkpoint:
         ema: whether they are averaged.
         sha256: of the file.
         data: what it was trained on: "path", "heldout_path" (None for that of `path`), "image_size", "dataset" (the
-            name of what `ldmlab data` wrote there, if it did), and "fingerprint" of the training split (None where it
-            is not known); None where the file does not say.
+            name of what `ldmlab data` wrote there, if it did), "fingerprint" of the training split (None where it is
+            not known), and "scaled_decoding" where its JPEG were decoded so; None where the file does not say.
     """
 
     config: dict[str, Any]
@@ -121,6 +121,7 @@ def _facts(data: Any) -> dict[str, Any] | None:
     if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in kinds.items()):
         return None
     facts = {key: data.get(key) for key in kinds}
+    facts |= {key: True for key in ("scaled_decoding",) if data.get(key) is True}
     words = [value for value in facts.values() if isinstance(value, str)]
     return facts if all(len(word) <= LONGEST and word.isprintable() for word in words) else None
 

@@ -11,10 +11,11 @@ from io import BytesIO
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ldmlab.data.decoding.decode import WHITE, decode_rgb
+from ldmlab.data.decoding.fit import crop, fit
 from ldmlab.data.decoding.png_chunks import pixels_alone
 from ldmlab.data.shards.shard_scan import IMAGE_FORMATS
 from ldmlab.files import read_regular
@@ -68,16 +69,16 @@ def fit_picture(picture: UInt8[Tensor, "3 H W"], size: int) -> UInt8[Tensor, "3 
     """Centre-cropped and resampled as the training data are; as it is where it has that size."""
     if picture.shape[-2:] == (size, size):
         return picture
-    image = Image.fromarray(picture.permute(1, 2, 0).numpy())
-    return _pixels(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
+    fitted = fit(picture.permute(1, 2, 0).numpy(), (size, size))
+    return torch.from_numpy(fitted).permute(2, 0, 1).contiguous()
 
 
 def fit_mask(mask: Bool[Tensor, "H W"], size: int) -> Bool[Tensor, "size size"]:
     """A mask cropped and scaled as `fit_picture` does the picture under it; True where any part of a pixel is."""
     if mask.shape == (size, size):
         return mask
-    image = Image.fromarray(mask.numpy().astype(np.uint8) * 255)
-    return torch.from_numpy(np.array(ImageOps.fit(image, (size, size), Image.Resampling.BOX)) > 0)
+    image = Image.fromarray(crop(mask.numpy().astype(np.uint8) * 255, (size, size)))
+    return torch.from_numpy(np.array(image.resize((size, size), Image.Resampling.BOX)) > 0)
 
 
 def _read(path: str, key: str, background: tuple[int, int, int, int]) -> Image.Image:

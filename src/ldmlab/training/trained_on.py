@@ -36,7 +36,8 @@ def remembered(settings: Mapping[str, Any], data: TrainingData) -> dict[str, Any
     """
     path = settings.get("path") or data.location
     given = {"path": path, "heldout_path": settings.get("heldout_path"), "image_size": settings["image_size"]}
-    return {**given, "dataset": _dataset_name(Path(path)), "fingerprint": data.fingerprint}
+    scaled = {"scaled_decoding": True} if data.decoder.scaled else {}
+    return {**given, "dataset": _dataset_name(Path(path)), "fingerprint": data.fingerprint, **scaled}
 
 
 def heldout_reference(

@@ -46,8 +46,8 @@ def require_same_order(facts: Facts, saved: Mapping[str, Any], allow_other_data:
     Raises:
         ValueError: what has changed.
     """
-    known = facts.keys() - ({"labels"} - saved.keys())  # which older checkpoints do not hold
-    saved = {"flip": 0.0, "crop": "center", **saved}  # nor these, since they could not be trained otherwise
+    known = facts.keys() - ({"labels", "decoder"} - saved.keys())  # which older checkpoints do not hold
+    saved = {"flip": 0.0, "crop": "center", "scaled_decoding": False, **saved}  # nor these: there was no other way
     changed = [name for name, value in facts.items() if name in known and saved.get(name) != value]
     others = bool(changed) and {*changed} <= {*OF_THE_DATA}
     if changed and not (others and allow_other_data):
