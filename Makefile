@@ -13,7 +13,7 @@ COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 SECTIONS ?= all
 
-.PHONY: help demo test lint format test-slow test-ranks test-slurm bench bench-gpu gpu clean
+.PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -52,6 +52,15 @@ demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics f
 	@echo "metrics:          $(DEMO)/evaluation/autoencoder/metrics.json"
 	@echo "                  $(DEMO)/evaluation/dit/metrics.json"
 
+laion: .venv-laion/bin/img2dataset ## img2dataset in .venv-laion, where `ldmlab data dataset=laion` finds it
+
+.venv-laion/bin/img2dataset: .venv/run
+	@echo "building .venv-laion ..."
+	@$(PIP_INSTALL) -e '.[laion]'
+	@test -x .venv-laion/bin/python || $(PYTHON) -m venv .venv-laion
+	@.venv-laion/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+		'img2dataset==1.47.0' 'standard-imghdr; python_version >= "3.13"'
+
 test: .venv/dev ## all tests but the slow ones and those for a GPU, and the coverage of the core
 	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --dist worksteal --cov=ldmlab --cov-report=
 	$(BIN)/coverage report --fail-under=90 --include="$(COVERED)"
@@ -83,5 +92,5 @@ format: .venv/dev ## let ruff rewrite the files
 	$(BIN)/ruff format
 
 clean: ## take away .venv, runs and caches
-	rm -rf .venv runs build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-laion runs build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -44,7 +44,7 @@ OUTSIDE: dict[str, set[str]] = {
 
 USED_WHERE_NEEDED = {
     *("diffusers", "matplotlib", "open_clip", "scipy", "timm", "torchmetrics", "torchvision", "transformers"),
-    *("wandb", "xformers"),
+    *("datasets", "pyarrow", "wandb", "xformers"),
 }
 """Packages that take long to import, and that only some runs need: imported inside functions."""
 WITHOUT_THEIR_ROOT = {"metrics/base.py": {"torchmetrics"}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -86,6 +87,21 @@ class SampleSource(Protocol):
 
         Raises:
             UnusableError: there is none.
+        """
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A dataset whose shards another program brings."""
+
+    def fetch(self, root: Path, shard_size: int, workers: int, progress: Any) -> object:
+        """Bring what is not there yet into a folder; what is returned tells of it, as text.
+
+        Args:
+            root: folder of the dataset.
+            shard_size: samples a shard.
+            workers: processes.
+            progress: as of `write_shards`.
         """
 
 

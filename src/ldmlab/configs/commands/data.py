@@ -18,6 +18,12 @@ class DataKeys(Keys):
     data: ShardFolder
     shard_size: Count
     workers: Count
+    urls: PathText | None = None
 
 
-CHECKS = Checks(keys=DataKeys, writes=("data.path",))
+NO_LIST = "no such file; give a list of URLs, or a folder of such files"
+CHECKS = Checks(
+    keys=DataKeys,
+    reads={"urls": NO_LIST, "dataset.urls": NO_LIST, "dataset.heldout_urls": NO_LIST},
+    writes=("data.path",),
+)

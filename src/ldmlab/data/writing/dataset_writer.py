@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import os
 import signal
@@ -20,8 +19,8 @@ from typing import Any
 from ldmlab.atomic import write_json
 from ldmlab.data.problems import PROBLEMS, Defect, Problem, summarise, write_problems
 from ldmlab.data.sample_source import SPLITS, SampleSource, UnusableError
+from ldmlab.data.writing.claim import DATASET, claim
 from ldmlab.data.writing.shard_writer import ShardWriter, encode_image, fingerprint
-from ldmlab.files import read_text
 
 Job = tuple[str, int]
 Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], object]]]
@@ -78,7 +77,7 @@ def write_shards(
     writer = ShardWriter(source, root, shard_size)
     counts = {split: source.count(split) for split in SPLITS if source.count(split)}
     _check_source(source, counts)
-    _claim(writer, counts)
+    claim(root, counts, _description(writer, counts))
     stats = {(s, n): writer.stats(s, n) for s in counts for n in range(writer.shards(s))}
     kept = {job: found for job, found in stats.items() if found is not None}
     jobs = [job for job in stats if job not in kept]
@@ -89,7 +88,7 @@ def write_shards(
         write_problems(root / PROBLEMS, problems)
     counts = {split: sum(done[job]["successes"] for job in done if job[0] == split) for split in counts}
     summary = {"complete": True, "sha256": _hash(done)}
-    write_json(root / "dataset.json", _description(writer, counts) | summary)
+    write_json(root / DATASET, _description(writer, counts) | summary)
     seconds = time.perf_counter() - start
     return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size), problems)
 
@@ -119,28 +118,6 @@ def _problems(stats: dict[Job, dict[str, Any]]) -> Iterator[Problem]:
     for split, shard in sorted(stats):
         for defect, name, detail in stats[split, shard].get("unusable", ()):
             yield Problem(Defect(defect), f"{split}/{shard:05d}.tar", name, detail)
-
-
-def _claim(writer: ShardWriter, counts: dict[str, int]) -> None:
-    """Make the folders and mark them as ours, or refuse a folder that holds something else."""
-    root, path = writer.root, writer.root / "dataset.json"
-    advice = "choose another folder, or delete this one to write it anew"
-    if os.path.lexists(path):
-        if _read_fingerprint(path) != fingerprint(writer.source, writer.shard_size):
-            raise ValueError(f"{root} holds a dataset of another configuration (see {path}); {advice}")
-    elif any(tar for split in SPLITS for tar in (root / split).glob("*.tar")):
-        raise ValueError(f"{root} holds shards but no dataset.json, so they are not ours to replace; {advice}")
-    for split in counts:
-        (root / split).mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        write_json(path, _description(writer, counts) | {"complete": False})
-
-
-def _read_fingerprint(path: Path) -> str | None:
-    try:
-        return str(json.loads(read_text(path))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
 
 
 def _description(writer: ShardWriter, counts: dict[str, int]) -> dict[str, Any]:

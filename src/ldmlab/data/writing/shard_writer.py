@@ -27,6 +27,7 @@ from PIL import Image
 
 from ldmlab.atomic import atomic_file, write_json
 from ldmlab.data.sample_source import Encoded, Sample, SampleSource, UnusableError
+from ldmlab.data.writing.claim import digest_of
 from ldmlab.files import read_text
 
 LAYOUT_VERSION = 1
@@ -49,7 +50,7 @@ def encode_image(image: Image.Image, image_format: str) -> bytes:
 def fingerprint(source: SampleSource, shard_size: int) -> str:
     """Hash everything that decides the bytes of the shards."""
     facts = {"layout": LAYOUT_VERSION, "name": source.name, "config": source.config(), "shard_size": shard_size}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return digest_of(facts)
 
 
 @dataclass(frozen=True)
