@@ -12,8 +12,9 @@ WORKERS ?= auto
 COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 SECTIONS ?= all
+OTHERS := .venv-bench-data
 
-.PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu gpu clean
+.PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu bench-data gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,6 +34,17 @@ help: ## this list
 .venv/bench: .venv/run
 	@echo "adding diffusers to measure against ..."
 	@$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+$(OTHERS)/ready: .venv/dev tests/bench/data_bench/requirements.txt
+	@echo "building $(OTHERS) with other loaders to measure against, which sees what is in .venv ..."
+	@rm -rf $(OTHERS)
+	@$(BIN)/python -m venv $(OTHERS)
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$($(OTHERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ldmlab.pth"
+	@while read package; do $(OTHERS)/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+		"$$package" || echo "$$package cannot be installed here, and is left out"; \
+		done < tests/bench/data_bench/requirements.txt
 	@touch $@
 
 demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics from nothing
@@ -81,6 +93,10 @@ bench: .venv/dev ## what networks, editing and start-up cost on a CPU, as ratios
 bench-gpu: .venv/bench ## the same on a GPU, beside diffusers, into docs/performance.md (SECTIONS=drawing,training)
 	PYTHONPATH=tests/bench $(BIN)/python -m side_by_side --sections $(SECTIONS) --page docs/performance.md
 
+bench-data: $(OTHERS)/ready ## what reading data costs, beside other loaders, into docs/performance.md (SECTIONS=loaders,order)
+	OMP_NUM_THREADS=1 PYTHONPATH=src:tests/bench $(OTHERS)/bin/python -m data_bench --sections $(SECTIONS) \
+		--page docs/performance.md
+
 gpu: .venv/dev ## the tests that need a GPU
 	$(PYTEST) -m gpu
 
@@ -92,5 +108,5 @@ format: .venv/dev ## let ruff rewrite the files
 	$(BIN)/ruff format
 
 clean: ## take away .venv, runs and caches
-	rm -rf .venv .venv-laion runs build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-laion $(OTHERS) runs build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

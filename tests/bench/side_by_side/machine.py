@@ -20,7 +20,7 @@ def description(device: torch.device, commit: str | None = None) -> dict[str, st
         "day": f"{datetime.now(UTC):%Y-%m-%d}",
         "torch": torch.__version__,
         "diffusers": _version("diffusers"),
-        "commit": commit or _commit(),
+        "commit": commit or checkout(),
     }
 
 
@@ -51,7 +51,7 @@ def _version(package: str) -> str:
         return "missing"
 
 
-def _commit() -> str:
+def checkout() -> str:
     """Of the checkout, with a plus where files differ from it; "unknown" outside one."""
     try:
         found = subprocess.run(

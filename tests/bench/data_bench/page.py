@@ -1,0 +1,36 @@
+"""What was measured, in a page of the docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data_bench import SECTIONS
+
+BEGIN, END = "<!-- bench-data: what follows is written by `make bench-data` -->", "<!-- bench-data: end -->"
+
+
+def markdown(out: Path) -> str:
+    """What each section wrote last, under its heading."""
+    texts = {heading: out / f"{name}.md" for name, heading in SECTIONS.items()}
+    return "\n\n".join(
+        f"### {heading}\n\n{path.read_text().strip()}" for heading, path in texts.items() if path.exists()
+    )
+
+
+def write_into(page: Path, out: Path) -> None:
+    """Put it between the two marks of a page.
+
+    Raises:
+        ValueError: the page has no such marks.
+    """
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{page}: has no place for the tables; write the lines '{BEGIN}' and '{END}' there")
+    page.write_text(f"{before}{BEGIN}\n\n{markdown(out)}\n\n{END}{after}")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
