@@ -16,6 +16,7 @@ from ldmlab.cli.command import Words, find
 from ldmlab.cli.queue_words import for_launcher, split
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError
+from ldmlab.configs.filters import with_expressions
 from ldmlab.configs.keys import verbatim
 from ldmlab.configs.quoting import quoted
 from ldmlab.configs.suggest import nearest
@@ -80,7 +81,7 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     overrides = [word for word in parsed.overrides if _OVERRIDE.match(word)]
     if not parsed.multirun:
         overrides = [_quoted_as_whole(override, verbatim(own.keys)) for override in overrides]
-    overrides = for_launcher([_at_home(override) for override in overrides])
+    overrides = for_launcher([_at_home(override) for override in with_expressions(overrides)])
     if own.words is not None and own.words.several:
         _refuse_word_with_equals(command, own.words, overrides)
     if words and own.words is not None:

@@ -10,7 +10,9 @@ from omegaconf import DictConfig
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.configs.build import build_drawing, build_metrics, resolved
+from ldmlab.configs.filters import build_filter
 from ldmlab.configs.unread import refuse_choices
+from ldmlab.data.filters.filter import Filter
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import reads_latents, task_of
 from ldmlab.evaluation.held_out import held_out, needs_of
@@ -21,7 +23,7 @@ from ldmlab.metrics.manifest import sampling_fields
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
 from ldmlab.precision import pick_precision
-from ldmlab.training.trained_on import heldout_reference, tell_of_seen
+from ldmlab.training.trained_on import heldout_reference, remembered_filter, tell_of_seen
 
 AnyLoaded = Loaded[LatentDiffusion] | Loaded[Autoencoder]
 
@@ -54,7 +56,8 @@ def evaluate_from(
     needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
     folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
     scaled = bool((loaded.checkpoint.data or {}).get("scaled_decoding"))
-    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell, scaled)
+    filter = _filter(cfg, loaded)
+    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell, scaled, filter)
     notes: list[str] = []
     tell_of_seen(loaded, folder, heldout.dataset.fingerprint, notes.append)
     return evaluate_loaded(
@@ -72,6 +75,12 @@ def evaluate_from(
         shares=shares,
         tell=tell,
     )
+
+
+def _filter(cfg: DictConfig, loaded: AnyLoaded) -> Filter | None:
+    """That of the config; where it chooses none and names no data, the one that the model was trained with."""
+    is_remembered = cfg.get("filter") is None and cfg.data.path is None and cfg.data.heldout_path is None
+    return remembered_filter(loaded) if is_remembered else build_filter(cfg)
 
 
 def _drawing(cfg: DictConfig, loaded: AnyLoaded, metrics: Iterable[Metric], chosen: Iterable[str]) -> Drawing | None:

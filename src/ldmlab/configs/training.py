@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.configs.build import from_user, resolved
+from ldmlab.configs.filters import build_filter
 from ldmlab.data.needs import Needs
 from ldmlab.data.training_data import TrainingData
 from ldmlab.models.build import DIFFUSION_GROUPS
@@ -52,7 +53,7 @@ def train_from(cfg: DictConfig) -> float | None:
         start = find_start(folder, cfg.ckpt_path)
         trainer = build_trainer(cfg)
         seed_everything(cfg.seed)
-        data: TrainingData = instantiate(cfg.data, seed=cfg.seed)
+        data: TrainingData = instantiate(cfg.data, _partial_=True)(seed=cfg.seed, filter=build_filter(cfg))
         data.progress = partial(track, what="reading shards")
         data.allow_other_data = cfg.allow_other_data
         data.require_source()

@@ -12,6 +12,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.decoding.decoders import DecoderName, decoder_of
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.filters.selecting import taken
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.index.text_column import TextColumn
@@ -50,6 +52,8 @@ class ShardDataModule(TrainingData):
         decoder: of the images, see `decoder_of`.
         scaled_decoding: decode JPEG at 1/2, 1/4 or 1/8 where the image is that much larger than needed: quicker, with
             other pixels.
+        filter: which samples of `path` are taken, for training and validation; None for all. Those in `heldout_path`
+            are taken as they are.
     """
 
     def __init__(
@@ -65,8 +69,9 @@ class ShardDataModule(TrainingData):
         crop: Literal["center", "random"] = "center",
         decoder: DecoderName = "auto",
         scaled_decoding: bool = False,
+        filter: Filter | None = None,
     ) -> None:
-        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding))
+        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding), filter)
         if val_samples < 0:
             raise ValueError(f"val_samples={val_samples} is too small: give 0 or more")
         self.path = Path(path)
@@ -80,12 +85,13 @@ class ShardDataModule(TrainingData):
     @cached_property
     def train_set(self) -> ShardDataset:
         """The training images. ValueError where there are none."""
-        return self._read(train_folder(self.path))
+        return self._read(train_folder(self.path), self.filter)
 
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
-        return self._read(require_heldout(self.heldout_path))
+        is_own = self.heldout_path == heldout_folder(self.path)
+        return self._read(require_heldout(self.heldout_path), self.filter if is_own else None)
 
     @property
     def location(self) -> str:
@@ -94,8 +100,9 @@ class ShardDataModule(TrainingData):
 
     @property
     def overrides(self) -> str:
-        """The folder and the size of its images."""
-        return f"data.path={self.path} data.image_size={self.image_size}"
+        """The folder, the size of its images, and the filter."""
+        data = f"data.path={self.path} data.image_size={self.image_size}"
+        return data if self.filter is None else f"{data} {self.filter.overrides}"
 
     @property
     def fingerprint(self) -> str:
@@ -224,8 +231,9 @@ class ShardDataModule(TrainingData):
         """
         return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
 
-    def _read(self, folder: Path) -> ShardDataset:
+    def _read(self, folder: Path, filter: Filter | None) -> ShardDataset:
         index = ShardIndex.build(folder, needs=self.needs, progress=self.progress)
+        index = index if filter is None else taken(index, filter)
         return ShardDataset(index, self.image_size, self.decoder)
 
     def _batches(self) -> GlobalBatches:
@@ -250,5 +258,5 @@ class ShardDataModule(TrainingData):
 
     def _order_facts(self) -> Facts:
         index, classes = self.train_set.index, self.needs.classes is not None
-        facts = order_facts(index, self.batch_size, self.seed, self.flip, classes, self.crop)
+        facts = order_facts(index, self.batch_size, self.seed, self.flip, classes, self.crop, self.filter)
         return {**facts, **self.decoder.facts}

@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from ldmlab.data.decoding.decoders import Decoder, decoder_of
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.order_facts import Facts
 from ldmlab.data.problems import Problem
@@ -30,6 +31,7 @@ class TrainingData(LightningDataModule, ABC):
         num_workers: processes a rank that decode images; 0 decodes in the training process.
         seed: chooses the order of the training samples.
         decoder: of the images; the quickest if not given.
+        filter: which samples are taken; None for all.
 
     Attributes:
         needs: what every sample must have; to be set before the first is read.
@@ -38,7 +40,13 @@ class TrainingData(LightningDataModule, ABC):
     """
 
     def __init__(
-        self, batch_size: int, image_size: int, num_workers: int, seed: int, decoder: Decoder | None = None
+        self,
+        batch_size: int,
+        image_size: int,
+        num_workers: int,
+        seed: int,
+        decoder: Decoder | None = None,
+        filter: Filter | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (("num_workers", num_workers, 0), ("seed", seed, 0)):
@@ -49,6 +57,7 @@ class TrainingData(LightningDataModule, ABC):
         self.num_workers = num_workers
         self.seed = seed
         self.decoder = decoder or decoder_of()
+        self.filter = filter
         self.needs = Needs()
         self.progress: Progress = iter
         self.allow_other_data = False

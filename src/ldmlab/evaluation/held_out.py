@@ -10,6 +10,8 @@ from typing import Any
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.data.decoding.decoders import decoder_of
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.filters.selecting import taken
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.samples import Samples
@@ -60,6 +62,7 @@ def held_out(
     batch_size: int = 32,
     tell: Tell = print,
     scaled_decoding: bool = False,
+    filter: Filter | None = None,
 ) -> HeldOut:
     """The first n samples in a folder of held-out tars, or all of them where there are fewer.
 
@@ -72,11 +75,13 @@ def held_out(
         batch_size: see `HeldOut`.
         tell: is told where there are fewer.
         scaled_decoding: decode JPEG as such a run does, see `ShardDataModule`.
+        filter: which samples of the folder count; None for all.
 
     Raises:
         ValueError: there are fewer than 2.
     """
     index = ShardIndex.build(folder, needs=needs, progress=partial(track, what="reading shards"))
+    index = index if filter is None else taken(index, filter)
     found = min(n, len(index))
     if found < 2:
         raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")

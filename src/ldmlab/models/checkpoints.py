@@ -22,6 +22,8 @@ from ldmlab.torch_file import read_torch, require_tensors
 FORMAT = "ldmlab"
 UNSEALED = {"format", "config", "ema"}
 """The metadata of files from before there was a digest."""
+OF_A_FILTER = ("filter", "missing")
+"""What `Checkpoint.data` has where a filter has chosen the samples."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Checkpoint:
         sha256: of the file.
         data: what it was trained on: "path", "heldout_path" (None for that of `path`), "image_size", "dataset" (the
             name of what `ldmlab data` wrote there, if it did), "fingerprint" of the training split (None where it is
-            not known), and "scaled_decoding" where its JPEG were decoded so; None where the file does not say.
+            not known), "scaled_decoding" where its JPEG were decoded so, "filter" and "missing" where a `Filter` has
+            chosen its samples; None where the file does not say.
     """
 
     config: dict[str, Any]
@@ -117,10 +120,10 @@ def _read_training(path: Path, ema: bool) -> Checkpoint:
 def _facts(data: Any) -> dict[str, Any] | None:
     """What a file says of its data, if that is what it should be: a stranger's may say anything."""
     kinds = {"path": str, "heldout_path": str | None, "image_size": int}
-    kinds |= dict.fromkeys(("dataset", "fingerprint"), str | None)
+    kinds |= dict.fromkeys(("dataset", "fingerprint", *OF_A_FILTER), str | None)
     if not isinstance(data, dict) or not all(isinstance(data.get(key), kind) for key, kind in kinds.items()):
         return None
-    facts = {key: data.get(key) for key in kinds}
+    facts = {key: data.get(key) for key in kinds if key not in OF_A_FILTER or data.get(key) is not None}
     facts |= {key: True for key in ("scaled_decoding",) if data.get(key) is True}
     words = [value for value in facts.values() if isinstance(value, str)]
     return facts if all(len(word) <= LONGEST and word.isprintable() for word in words) else None

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.filters.selecting import taken
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
@@ -37,7 +39,20 @@ def remembered(settings: Mapping[str, Any], data: TrainingData) -> dict[str, Any
     path = settings.get("path") or data.location
     given = {"path": path, "heldout_path": settings.get("heldout_path"), "image_size": settings["image_size"]}
     scaled = {"scaled_decoding": True} if data.decoder.scaled else {}
-    return {**given, "dataset": _dataset_name(Path(path)), "fingerprint": data.fingerprint, **scaled}
+    chosen = data.filter.plain() if data.filter else {}
+    return {**given, "dataset": _dataset_name(Path(path)), "fingerprint": data.fingerprint, **scaled, **chosen}
+
+
+def remembered_filter(loaded: Loaded[Any]) -> Filter | None:
+    """Which samples of its data a model was trained on; None for all.
+
+    Raises:
+        ValueError: the file says something else.
+    """
+    data = loaded.checkpoint.data
+    if data is None or data.get("filter") is None:
+        return None
+    return Filter(data["filter"], data.get("missing") or "drop")
 
 
 def heldout_reference(
@@ -79,7 +94,8 @@ def heldout_reference(
         raise ValueError(
             f"{known}, beside held-out samples in {heldout}; give data.heldout_path= to measure it on those"
         )
-    if data["fingerprint"] is None or data["fingerprint"] != _fingerprint(train_folder(known_path), needs):
+    now = _fingerprint(train_folder(known_path), needs, remembered_filter(loaded))
+    if data["fingerprint"] is None or data["fingerprint"] != now:
         raise ValueError(f"{known}, which does not hold the samples of then; {give}")
     tell(f"data.path={known_path}: what {loaded.path} was trained on")
     return require_heldout(heldout_folder(known_path))
@@ -108,10 +124,11 @@ def require_shapes(ckpt: str | None, loaded: Loaded[Any]) -> None:
     )
 
 
-def _fingerprint(folder: Path, needs: Needs) -> str | None:
+def _fingerprint(folder: Path, needs: Needs, filter: Filter | None) -> str | None:
     try:
         reading = partial(track, what="reading shards")
-        return ShardIndex.build(folder, store=False, needs=needs, progress=reading).fingerprint
+        index = ShardIndex.build(folder, store=False, needs=needs, progress=reading)
+        return (index if filter is None else taken(index, filter)).fingerprint
     except ValueError:
         return None
 

@@ -235,9 +235,11 @@ def test_a_model_remembers_its_data(exported: Path, tmp_path: Path) -> None:
     assert read_checkpoint(exported).data == DATA
     path = tmp_path / "a.ckpt"
     older = {name: value for name, value in DATA.items() if name != "dataset"}
-    changes = {"image_size": "64"}, {"dataset": 5}, {"path": "a\x1b[2J"}, {"path": "a" * 5000}
+    changes = {"image_size": "64"}, {"dataset": 5}, {"filter": {}}, {"path": "a\x1b[2J"}, {"path": "a" * 5000}
     wrong = [None, "data/mine", *({**DATA, **change} for change in changes)]
-    for data, told in ((DATA, DATA), (older, {**DATA, "dataset": None}), *((each, None) for each in wrong)):
+    filtered = {**DATA, "filter": "aesthetic > 5", "missing": "drop"}
+    right = ((DATA, DATA), (older, {**DATA, "dataset": None}), (filtered, filtered))
+    for data, told in (*right, *((each, None) for each in wrong)):
         torch.save({**CONTENT, "data": data}, path)
         assert read_checkpoint(path).data == told
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
-from ldmlab.training.trained_on import heldout_reference, remembered, require_shapes, tell_of_seen
+from ldmlab.training.trained_on import heldout_reference, remembered, remembered_filter, require_shapes, tell_of_seen
 
 NEEDS = Needs()
 
@@ -152,3 +153,18 @@ def test_a_run_remembers_its_data(shards: Path, tmp_path: Path) -> None:
     for broken in ("[" * 10_000, "[]", "{}", '{"name": 5}'):
         (tmp_path / "dataset.json").write_text(broken)
         assert remembered(settings, data)["dataset"] is None
+
+
+def test_a_run_remembers_its_filter(shards: Path, reference: Reference) -> None:
+    """So that what it was trained on is found again, and filtered as it was."""
+    taken_alone = Filter("words(caption) > 3", "keep")
+    data = ShardDataModule(shards, batch_size=1, image_size=16, filter=taken_alone)
+    facts = remembered({"path": str(shards), "heldout_path": None, "image_size": 16}, data)
+    assert 0 < len(data.train_set) < len(ShardIndex.build(shards / "train"))
+    assert remembered_filter(model(facts)) == taken_alone
+    assert reference(facts)[0] == shards / "heldout"
+    with pytest.raises(ValueError, match="does not hold the samples of then"):
+        reference({**facts, "filter": "words(caption) > 2"})
+    assert remembered_filter(model(None)) is None
+    with pytest.raises(ValueError, match="filter=aesthetic >: is no expression"):
+        remembered_filter(model({**facts, "filter": "aesthetic >"}))

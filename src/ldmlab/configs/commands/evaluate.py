@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
+from ldmlab.configs.filters import require_filter
 from ldmlab.configs.keys import Count, Keys, ManyKeys, PathText
 
 
@@ -40,4 +41,5 @@ CHECKS = Checks(
         "data.path": NO_SHARDS,
         "data.heldout_path": "no such folder; give one of tars, or null for data.path/heldout",
     },
+    check=require_filter,
 )

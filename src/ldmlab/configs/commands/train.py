@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, Field
 
 from ldmlab.configs.checks import NO_SHARDS, Checks, Rule, setting
+from ldmlab.configs.filters import require_filter
 from ldmlab.configs.keys import Compile, Count, Keys, PathText, Precision, Seed
 from ldmlab.configs.login import require_login
 
@@ -79,6 +80,13 @@ RULES = (
         "this autoencoder has a codebook in place of that term",
     ),
 )
+
+
+def _look_further(config: DictConfig) -> None:
+    require_login(config)
+    require_filter(config)
+
+
 OPTIONAL = ("callbacks", "logger")
 CHECKS = Checks(
     keys=TrainKeys,
@@ -88,5 +96,5 @@ CHECKS = Checks(
         "data.path": NO_SHARDS,
         "data.heldout_path": "no such folder; give one of tars, or null for path/heldout",
     },
-    check=require_login,
+    check=_look_further,
 )

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.index.shard_index import ShardIndex
 
 Facts = dict[str, int | float | str]
-OF_THE_DATA = ("samples", "data", "labels")
+OF_THE_DATA = ("filter", "samples", "data", "labels")
 """Those that the samples decide."""
+ALL = "none"
+"""The filter that takes all samples."""
+FORMERLY: Facts = {"flip": 0.0, "crop": "center", "scaled_decoding": False, "filter": ALL}
+"""What older checkpoints do not hold, since there was no other way."""
 
 
 def order_facts(
-    index: ShardIndex, batch_size: int, seed: int, flip: float, labels: bool, crop: str = "center"
+    index: ShardIndex,
+    batch_size: int,
+    seed: int,
+    flip: float,
+    labels: bool,
+    crop: str = "center",
+    filter: Filter | None = None,
 ) -> Facts:
     """Return what decides which samples batch k holds, and how they look.
 
@@ -24,8 +35,9 @@ def order_facts(
         flip: probability that a sample is mirrored.
         labels: whether labels are read.
         crop: where pictures are cropped.
+        filter: that has chosen the samples; None for all.
     """
-    facts: Facts = {"batch_size": batch_size, "samples": len(index), "seed": seed}
+    facts: Facts = {"batch_size": batch_size, "filter": str(filter or ALL), "samples": len(index), "seed": seed}
     facts |= {"data": index.fingerprint, "flip": flip, "crop": crop}
     return facts | ({"labels": index.labels_sha256} if labels else {})
 
@@ -47,7 +59,7 @@ def require_same_order(facts: Facts, saved: Mapping[str, Any], allow_other_data:
         ValueError: what has changed.
     """
     known = facts.keys() - ({"labels", "decoder"} - saved.keys())  # which older checkpoints do not hold
-    saved = {"flip": 0.0, "crop": "center", "scaled_decoding": False, **saved}  # nor these: there was no other way
+    saved = {**FORMERLY, **saved}
     changed = [name for name, value in facts.items() if name in known and saved.get(name) != value]
     others = bool(changed) and {*changed} <= {*OF_THE_DATA}
     if changed and not (others and allow_other_data):

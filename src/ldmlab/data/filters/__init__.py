@@ -1,0 +1,1 @@
+"""Which samples of a data set are trained on: expressions over what is known of each."""

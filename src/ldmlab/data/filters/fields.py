@@ -1,0 +1,87 @@
+"""The words of an expression: fields, functions, and what else a data set may call a field."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from difflib import get_close_matches
+
+CAPTION, ASPECT = "caption", "aspect"
+WIDTH, HEIGHT = "image_width", "image_height"
+OWN = (CAPTION, ASPECT, WIDTH, HEIGHT)
+"""What every sample has, whatever its json says."""
+ALIASES = (
+    ("aesthetic", "aesthetic_score", "AESTHETIC_SCORE", "aesthetic_score_laion_v2"),
+    ("language", "LANGUAGE"),
+    ("similarity", "SIMILARITY", "clip_similarity"),
+    ("punsafe", "PUNSAFE"),
+    ("pwatermark", "PWATERMARK"),
+    ("nsfw", "NSFW"),
+    ("license", "LICENSE"),
+    ("hash", "HASH"),
+    ("original_width", "WIDTH"),
+    ("original_height", "HEIGHT"),
+    ("width", WIDTH),
+    ("height", HEIGHT),
+)
+"""Names of one and the same thing, in the lists of URLs that LAION and COYO have published and in what img2dataset
+writes. `WIDTH` of a list is that of the original picture, `width` of the json that of the picture as it is stored."""
+
+
+class ExpressionError(ValueError):
+    """What is wrong with an expression, without the expression."""
+
+
+def field_name(node: ast.expr) -> str | None:
+    """The field that a node stands for: a name, or `field("any name")`; None where it stands for none."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if called(node) == "field":
+        assert isinstance(node, ast.Call)
+        first = node.args[0] if len(node.args) == 1 and not node.keywords else None
+        if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+            raise ExpressionError(f"""'{ast.unparse(node)}': takes a name in quotes, as field("image.width")""")
+        return first.value
+    return None
+
+
+def called(node: ast.expr) -> str | None:
+    """The function that a node calls; None where it calls none by name."""
+    return node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+
+
+def only_argument(node: ast.expr) -> ast.expr:
+    """What a function of one argument is called with."""
+    assert isinstance(node, ast.Call)
+    if len(node.args) != 1 or node.keywords:
+        raise ExpressionError(f"'{ast.unparse(node)}': {called(node)}() takes one value")
+    return node.args[0]
+
+
+def fields_in(tree: ast.expr) -> Iterator[str]:
+    """The fields that an expression reads, each as often as it does."""
+    functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr) and id(node) not in functions and (name := field_name(node)) is not None:
+            yield name
+
+
+def sources_of(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """The fields of a data set that hold what an expression calls `name`, the nearest first; none where none does.
+
+    Args:
+        name: as the expression has it.
+        known: the fields that there are.
+    """
+    names = next((group for group in ALIASES if name in group), ())
+    return tuple(each for each in dict.fromkeys((name, *names)) if each in known)
+
+
+def instead_of(name: str, known: Collection[str]) -> str:
+    """The end of a line about a field that is not there: the nearest one, or those that there are."""
+    near = get_close_matches(name.lower(), {each.lower() for each in known}, 1)
+    meant = next((each for each in sorted(known) if near and each.lower() == near[0]), None)
+    if meant is not None:
+        return f"did you mean '{meant}'?"
+    shown = sorted(known)
+    return f"there are {', '.join(shown[:20])}{' and more' if len(shown) > 20 else ''}"
