@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,6 @@ from ldmlab.data.filters.filter import Filter
 from ldmlab.data.filters.selecting import taken
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
 from ldmlab.data.order.batch_order import GlobalBatches
 from ldmlab.data.order.crops import require_crop
@@ -115,7 +114,7 @@ class ShardDataModule(TrainingData):
         return self.heldout_path.is_dir()
 
     @property
-    def captions(self) -> TextColumn:
+    def captions(self) -> Sequence[str]:
         """Those of all training samples."""
         return self.train_set.index.captions
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from ldmlab.atomic import atomic_file
 
@@ -51,6 +51,11 @@ class Defect(StrEnum):
 
     MISSING_KEY = "json without a key that is read"
 
+    CHANGED_IMAGE = "image whose checksum is not as it was indexed"
+    UNDECODABLE_PIXELS = "image whose pixels cannot be decoded"  # kept: replaced where it is read
+    MISSING_SAMPLE = "sample of the parquet that the shard lacks"
+    OTHER_PARQUET = "parquet that cannot be compared"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -74,24 +79,53 @@ class Problem:
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # names come from strangers
 
 
+class Tally(NamedTuple):
+    """How often a kind of problem was found, and the first place."""
+
+    times: int
+    first: Problem
+
+
+def tally(problems: Iterable[Problem]) -> dict[Defect, Tally]:
+    """Count each kind, in the order in which they are met."""
+    tallies: dict[Defect, Tally] = {}
+    for problem in problems:
+        count, first = tallies.get(problem.defect, (0, problem))
+        tallies[problem.defect] = Tally(count + 1, first)
+    return tallies
+
+
+def added(tallies: Iterable[Mapping[Defect, Tally]]) -> dict[Defect, Tally]:
+    """The counts of several parts together, in their order."""
+    total: dict[Defect, Tally] = {}
+    for part in tallies:
+        for defect, (count, first) in part.items():
+            before, earliest = total.get(defect, (0, first))
+            total[defect] = Tally(before + count, earliest)
+    return total
+
+
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:
-    """Write each as a row of a csv table, atomically."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("problem", "shard", "key", "detail"))
-    rows.writerows((str(each.defect), each.shard, each.key, each.detail) for each in problems)
+    """Write each as a row of a csv table, atomically, one after the other."""
     with atomic_file(path) as file:
-        file.write(text.getvalue().encode())
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("problem", "shard", "key", "detail"))
+        rows.writerows((str(each.defect), each.shard, each.key, each.detail) for each in problems)
+        text.flush()
+        text.detach()
 
 
 def summarise(problems: Iterable[Problem]) -> str:
     """Return one line: each kind with its count and its first place; "no problems" where there are none."""
-    first: dict[Defect, Problem] = {}
-    counts: Counter[Defect] = Counter()
-    for problem in problems:
-        counts[problem.defect] += 1
-        first.setdefault(problem.defect, problem)
-    if not counts:
+    return told(tally(problems))
+
+
+def told(tallies: Mapping[Defect, Tally]) -> str:
+    """The line of `summarise` for what was counted."""
+    if not tallies:
         return "no problems"
-    kinds = ", ".join(f"{count} {defect} (first: {first[defect]})" for defect, count in counts.most_common())
-    return f"{counts.total()} problem{'s' if counts.total() > 1 else ''}: {kinds}"
+    total = sum(each.times for each in tallies.values())
+    frequent = sorted(tallies.items(), key=lambda item: -item[1].times)
+    kinds = ", ".join(f"{count} {defect} (first: {first})" for defect, (count, first) in frequent)
+    return f"{total} problem{'s' if total > 1 else ''}: {kinds}"

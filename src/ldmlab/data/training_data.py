@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ldmlab.data.decoding.decoders import Decoder, decoder_of
 from ldmlab.data.filters.filter import Filter
+from ldmlab.data.index.scanning import Progress
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.order_facts import Facts
 from ldmlab.data.problems import Problem
 from ldmlab.data.samples import Samples, Texts
-from ldmlab.data.shards.shard_folder import Progress
 from ldmlab.ranks import ALONE, Ranks
 
 

@@ -1,4 +1,3 @@
-import hashlib
 import itertools
 import json
 import os
@@ -12,6 +11,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.index import selection
+from ldmlab.data.index.fingerprints import fingerprint
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.batch_order import GlobalBatches
 
@@ -310,10 +311,14 @@ def test_samples_are_those_that_have_what_is_needed(tmp_path, write_tar, png):
 
 def test_the_data_is_not_hashed_anew_at_every_save(folder, tmp_path, monkeypatch):
     hashed = []
-    sha256 = hashlib.sha256
-    monkeypatch.setattr("ldmlab.data.index.shard_index.hashlib.sha256", lambda *data: hashed.append(1) or sha256(*data))
-    _fit(Tiny(), _data(folder), epochs=1, callbacks=[SaveAt(tmp_path / f"{step}.ckpt", step) for step in range(1, 5)])
-    assert len(hashed) == 1
+    monkeypatch.setattr(selection, "fingerprint", lambda *data: hashed.append(1) or fingerprint(*data))
+    data = _data(folder)
+    assert data.fingerprint
+    once = len(hashed)
+    _fit(Tiny(), data, epochs=1, callbacks=[SaveAt(tmp_path / f"{step}.ckpt", step) for step in range(1, 5)])
+    assert len(hashed) == once <= 1
+    assert _data(folder).fingerprint == data.fingerprint
+    assert len(hashed) == once, "it is stored"
 
 
 def test_missing_folder_is_named(tmp_path):

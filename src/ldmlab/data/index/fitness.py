@@ -1,61 +1,117 @@
-"""Which samples of a table have what is read of them, and what is wrong with the others."""
+"""Which of the scanned samples have what is read of them, and what is wrong with the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data.index.sample_table import FLAWS, SampleTable
+from ldmlab.data.index.columns import Columns
+from ldmlab.data.index.field_column import Kind
+from ldmlab.data.index.findings import Part
+from ldmlab.data.index.selection import Selection, Told, select
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Defect, Problem, summarise
+from ldmlab.data.problems import Defect, Problem, Tally, tally, told
 from ldmlab.data.shards.labels import NONE
 from ldmlab.data.shards.shard_folder import REMEDY
 
 
-def fit_rows(table: SampleTable, needs: Needs) -> NDArray[np.int64]:
-    """Return the rows of the samples that have what is needed."""
-    fit = np.ones(len(table), np.bool)
-    if needs.captions:
-        fit &= np.diff(table.captions.ends, prepend=0) > 0
-    if needs.classes is not None:
-        fit &= (table.labels != NONE) & (table.labels < needs.classes)
-    return np.flatnonzero(fit)
+@dataclass(frozen=True)
+class Fitness:
+    """What is needed of samples, held against their columns chunk by chunk.
 
-
-def flaws(table: SampleTable, shards: NDArray[np.int64], names: Sequence[str], needs: Needs) -> Iterator[Problem]:
-    """Yield what is wrong with captions and labels, where they are needed.
-
-    Args:
-        table: of all samples.
-        shards: (N,) the number of each sample's shard.
-        names: of the shards.
+    Attributes:
+        columns: of all scanned samples.
         needs: what every sample must have.
     """
 
-    def problem(row: int, defect: Defect, detail: str = "") -> Problem:
-        return Problem(defect, names[shards[row]], table.keys[row], detail)
+    columns: Columns
+    needs: Needs
 
-    for needed, found in ((needs.captions, table.caption_flaws), (needs.classes is not None, table.label_flaws)):
-        for row in np.flatnonzero(found).tolist() if needed else ():
-            yield problem(row, FLAWS[found[row] - 1])
-    if needs.classes is not None:
-        for row in np.flatnonzero(table.labels >= needs.classes).tolist():
-            yield problem(row, Defect.NO_CLASS, f"label {table.labels[row]} of {needs.classes} classes")
+    def select(self, store: bool = True) -> Selection:
+        """The samples that have what is needed."""
+        needs = self.needs
+        recipe = json.dumps(["needs", needs.captions, needs.classes, sorted(needs.json)])
+        return select(self.columns, recipe, self.mask, Told(lambda: tally(self.flaws())), store)
+
+    def part(self, selection: Selection) -> Part:
+        """What is wrong with the samples that are not among these, and what is told of others."""
+        return Part(selection.tallies, self.flaws)
+
+    def mask(self, start: int, stop: int) -> NDArray[np.bool]:
+        """Which of the samples from `start` to `stop` have what is needed (stop - start,)."""
+        fit = self._has_caption_and_label(start, stop)
+        for key in self.needs.json:
+            fit &= self._has(key, start, stop)
+        return fit
+
+    def flaws(self) -> Iterator[Problem]:
+        """Yield what is wrong with captions, labels and json, where they are needed."""
+        for needed, name in ((self.needs.captions, "caption_flaws"), (self.needs.classes is not None, "label_flaws")):
+            if needed:
+                yield from (self.columns.problem(row, self.columns.flaw(name, row)) for row in self._flawed(name))
+        yield from self._of_no_class()
+        if self.needs.json:
+            yield from self._without_key()
+
+    def _has_caption_and_label(self, start: int, stop: int) -> NDArray[np.bool]:
+        fit = np.ones(stop - start, np.bool)
+        if self.needs.captions:
+            fit &= self.columns.captions.lengths(start, stop) > 0
+        if self.needs.classes is not None:
+            labels = self.columns.numbers["labels"][start:stop]
+            fit &= (labels > NONE) & (labels < self.needs.classes)
+        return fit
+
+    def _has(self, key: str, start: int, stop: int) -> NDArray[np.bool]:
+        column = self.columns.fields.get(key)
+        return np.zeros(stop - start, np.bool) if column is None else column.kinds[start:stop] != Kind.MISSING
+
+    def _flawed(self, name: str) -> Iterator[int]:
+        for start, stop in self.columns.chunks():
+            yield from (start + np.flatnonzero(self.columns.numbers[name][start:stop])).tolist()
+
+    def _of_no_class(self) -> Iterator[Problem]:
+        classes = self.needs.classes
+        for start, stop in self.columns.chunks() if classes is not None else ():
+            labels = self.columns.numbers["labels"][start:stop]
+            for place in np.flatnonzero(labels >= classes).tolist():
+                detail = f"label {labels[place]} of {classes} classes"
+                yield self.columns.problem(start + place, Defect.NO_CLASS, detail)
+
+    def _without_key(self) -> Iterator[Problem]:
+        keys = sorted(self.needs.json)
+        for start, stop in self.columns.chunks():
+            has = np.array([self._has(key, start, stop) for key in keys])
+            for place in np.flatnonzero(self._has_caption_and_label(start, stop) & ~has.all(axis=0)).tolist():
+                lacking = keys[int(np.argmin(has[:, place]))]
+                yield self.columns.problem(start + place, Defect.MISSING_KEY, lacking)
 
 
-def why_nothing_fits(root: Path, table: SampleTable, problems: Sequence[Problem], needs: Needs) -> str:
+def why_nothing_fits(columns: Columns, needs: Needs, tallies: dict[Defect, Tally]) -> str:
     """Return what to do about a folder of which no sample fits."""
-    if needs.captions and (table.caption_flaws == FLAWS.index(Defect.MISSING_CAPTION) + 1).all():
+    root = columns.root
+    if needs.captions and _count(tallies, Defect.MISSING_CAPTION) == len(columns):
         return (
             f"the shards in {root} have no captions (KEY.txt beside KEY.jpg): {REMEDY}; or choose a conditioner that"
             " reads none, such as class_label or none"
         )
-    if needs.classes is not None and (table.label_flaws == FLAWS.index(Defect.MISSING_LABEL) + 1).all():
+    if needs.classes is not None and _count(tallies, Defect.MISSING_LABEL) == len(columns):
         return (
             f"the shards in {root} have no labels (KEY.cls, or `label` in KEY.json, with the number of the class): add"
             " them, or choose another conditioner"
         )
-    return f"the shards in {root} have no usable sample ({summarise(problems)}): {REMEDY}"
+    if Defect.MISSING_KEY in tallies:
+        key = tallies[Defect.MISSING_KEY].first.detail
+        return (
+            f"the shards in {root} have no '{key}', in KEY.json: add it, or choose "
+            "what reads no such key (a key of a batch that is neither captions, labels nor images is one of the json)"
+        )
+    return f"the shards in {root} have no usable sample ({told(tallies)}): {REMEDY}"
+
+
+def _count(tallies: dict[Defect, Tally], defect: Defect) -> int:
+    return tallies[defect].times if defect in tallies else 0

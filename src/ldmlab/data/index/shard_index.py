@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,66 +13,43 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.data.index import index_cache
-from ldmlab.data.index.fitness import fit_rows, flaws, why_nothing_fits
-from ldmlab.data.index.json_keys import with_keys
-from ldmlab.data.index.sample_table import SampleTable
-from ldmlab.data.index.text_column import TextColumn
+from ldmlab.data.index.building import Building
+from ldmlab.data.index.columns import Columns
+from ldmlab.data.index.entry import Entry, Span, Texts
+from ldmlab.data.index.fields import Fields
+from ldmlab.data.index.findings import Findings, Part
+from ldmlab.data.index.fitness import Fitness, why_nothing_fits
+from ldmlab.data.index.scanning import Progress
+from ldmlab.data.index.selection import NOTHING, Mask, Rows, Selection, Told, of_rows, select
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Defect, Problem, summarise
+from ldmlab.data.problems import Defect, Problem, told
 from ldmlab.data.shards.labels import NONE
 from ldmlab.data.shards.shard_files import ShardFiles
-from ldmlab.data.shards.shard_folder import REMEDY, Progress, find_shards, scan_shards
-from ldmlab.data.shards.shard_scan import MAX_PIXELS, ShardScan
+from ldmlab.data.shards.shard_folder import REMEDY, find_shards
+from ldmlab.data.shards.shard_scan import MAX_PIXELS, SHALLOW, Depth
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`size` bytes from byte `offset` of a shard."""
-
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A usable sample: its key, caption ("" for none) and label, and where in shard number `shard` its parts lie."""
-
-    shard: int
-    key: str
-    caption: str
-    label: int | None
-    image: Span
-    meta: Span | None
 
 
 @dataclass(frozen=True)
 class ShardIndex:
     """All usable samples of a folder of tars, in the order of shard names and of samples within a shard.
 
+    It holds no list that grows with the samples: columns and rows are mapped from files, where they could be stored.
+
     Attributes:
         root: the folder.
-        shards: file names of the tars that hold samples; `sizes` are their bytes, `times` when they were written (ns).
-        spans: (N, 5) of shard number, image offset, image bytes, json offset, json bytes (-1, 0 without a json).
-        keys: of WebDataset: the members' name up to the first dot; unique within a shard.
-        captions: the stripped text of KEY.txt, "" for none.
-        labels: (N,) KEY.cls or `label` in KEY.json, -1 for none.
-        problems: what was found to be wrong, sample by sample and shard by shard.
+        columns: what was found of all samples whose picture can be read.
+        selection: which of them the index holds.
         needs: what every sample has.
+        found: what was found to be wrong, in parts.
     """
 
     root: Path
-    shards: tuple[str, ...]
-    sizes: tuple[int, ...]
-    times: tuple[int, ...]
-    spans: NDArray[np.int64]
-    keys: TextColumn
-    captions: TextColumn
-    labels: NDArray[np.int64]
-    problems: tuple[Problem, ...]
-    needs: Needs
+    columns: Columns
+    selection: Selection
+    needs: Needs = Needs()  # noqa: RUF009 - frozen
+    found: tuple[Part, ...] = field(default=(), repr=False)
 
     @staticmethod
     def build(
@@ -84,6 +60,9 @@ class ShardIndex:
         max_pixels: int = MAX_PIXELS,
         needs: Needs = Needs(),  # noqa: B008 - frozen
         progress: Progress = iter,
+        workers: int = 1,
+        depth: Depth = SHALLOW,
+        on_bad_shard: str = "skip",
     ) -> ShardIndex:
         """Index a folder of `*.tar`; shards that have not changed since the index was stored are not read again.
 
@@ -91,85 +70,119 @@ class ShardIndex:
 
         Args:
             root: the folder; the tars directly in it are read, in the order of their names.
-            cache: keep the scans in `.ldmlab_index.npz` in the folder (silently not, where it is read-only).
-            store: false to take those that are kept there, and write nothing.
+            cache: keep what is found in `.ldmlab_index/` in the folder, or in the user's cache where it is read-only.
+            store: false to take what is kept there, and write nothing.
             keep: a filter on a sample's json (an empty dict where it has none).
             max_pixels: larger images are dropped unseen.
             needs: what every sample must have.
             progress: wraps the iteration over the shards that are read, as a progress bar does.
+            workers: processes that read shards; with more than one they are spawned, so a script needs its `__name__`
+                guard.
+            depth: what is looked at beside headers, captions and json.
+            on_bad_shard: "skip" names a shard that is truncated, empty or unreadable, "stop" refuses the folder.
 
         Raises:
-            ValueError: no folder, no tars, or not one usable sample.
+            ValueError: no folder, no tars, or not one usable sample; a bad shard that is to stop it.
         """
         root = Path(root)
         paths, problems = find_shards(root)
-        scans = scan_shards(root, paths, max_pixels, cache, store, progress)
-        index = _assemble(root, scans, problems, needs)
-        index = with_keys(index, needs.json) if needs.json else index
+        building = Building(cache, store, max_pixels, depth, workers, on_bad_shard, progress)
+        building.require_good(root, Findings([Findings.of(problems)]).tallies)
+        columns = building.columns(root, paths)
+        index = _fit(columns, needs, (columns.problems(), Findings.of(problems)), cache and store)
         if index.problems:
             log.warning("%s: %s", root, index.summary())
         return index if keep is None else index.filter(keep)
 
     def __len__(self) -> int:
-        return len(self.spans)
+        return len(self.columns) if self.rows is None else len(self.rows)
 
     def __getitem__(self, row: int) -> Entry:
-        """Return sample `row`, 0 <= row < N."""
-        shard, image, image_size, meta, meta_size = map(int, self.spans[row])
+        """Return sample `row`, 0 <= row < N. ValueError where the stored index is not that of these shards."""
+        shard, image, image_size, meta, meta_size = self.columns.span(self._scanned(row))
         span = Span(meta, meta_size) if meta >= 0 else None
         return Entry(shard, self.keys[row], self.captions[row], self.label(row), Span(image, image_size), span)
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[row] for row in range(len(self)))
 
+    @property
+    def rows(self) -> Rows:
+        """(N,) the numbers of the samples among all that were scanned, which `fields` has; None for all of these."""
+        return self.selection.rows
+
+    @property
+    def shards(self) -> tuple[str, ...]:
+        """File names of the tars that hold samples."""
+        return self.columns.names
+
     @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Of the tars, in bytes."""
+        return tuple(shard.size for shard in self.columns.shards)
+
+    @property
+    def keys(self) -> Texts:
+        """Of WebDataset: the members' name up to the first dot; unique within a shard."""
+        return Texts(self.columns.keys, self.rows)
+
+    @property
+    def captions(self) -> Texts:
+        """The stripped text of KEY.txt, "" for none."""
+        return Texts(self.columns.captions, self.rows)
+
+    @property
+    def fields(self) -> Fields:
+        """The keys of the json of all scanned samples, as columns."""
+        return Fields(self.columns)
+
+    @cached_property
+    def problems(self) -> Findings:
+        """What was found to be wrong, sample by sample and shard by shard; read one by one from where it is stored."""
+        return Findings(self.found)
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over the shards' names and sizes, and where the usable samples lie, their keys and captions.
 
         For manifests and caches. Pixels are not read: they show in the sizes of the compressed images.
         """
-        digest = hashlib.sha256(json.dumps([self.shards, self.sizes]).encode())
-        for part in (self.spans, self.keys.ends, self.keys.blob, self.captions.ends, self.captions.blob):
-            digest.update(part.tobytes())
-        return digest.hexdigest()
+        return self.selection.fingerprint
 
-    @cached_property
+    @property
     def labels_sha256(self) -> str:
         """SHA-256 of the labels of the usable samples, in order."""
-        return hashlib.sha256(self.labels.tobytes()).hexdigest()
+        return self.selection.labels_sha256
 
     def count(self, defect: Defect) -> int:
         """Return how often a kind of problem was found."""
-        return sum(problem.defect is defect for problem in self.problems)
+        return self.problems.tallies[defect].times if defect in self.problems.tallies else 0
 
     def summary(self) -> str:
         """Return one line: samples, shards, and each kind of problem with its count and first place."""
         shards = f"{len(self.shards)} shard{'s' if len(self.shards) > 1 else ''}"
-        return f"{len(self)} samples in {shards}, {summarise(self.problems)}"
+        return f"{len(self)} samples in {shards}, {told(self.problems.tallies)}"
 
     def files(self) -> ShardFiles:
         """Return the shards to read from, as they were when they were indexed."""
-        return ShardFiles(self.root, self.shards, tuple(zip(self.sizes, self.times, strict=True)))
+        return self.columns.files()
 
     def label(self, row: int) -> int | None:
         """Return a sample's class number; None where it has none."""
-        label = int(self.labels[row])
+        label = self.columns.label(self._scanned(row))
         return None if label == NONE else label
+
+    def checksum(self, row: int) -> int | None:
+        """Return the crc32 of a sample's image; None where the audit did not compute it."""
+        return self.columns.checksum(self._scanned(row))
 
     def meta(self, row: int, files: ShardFiles) -> dict[str, Any]:
         """Read a sample's json; an empty dict where it has none. ValueError where it is not as it was indexed."""
-        shard, _, _, offset, size = map(int, self.spans[row])
-        if offset < 0:
-            return {}
-        payload = files.read(shard, offset, size)
-        try:
-            content = json.loads(payload)
-        except (ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict):
-            where = f"{self.root / self.shards[shard]}: the json of {self.keys[row]} is not where the index has it"
-            raise ValueError(f"{where}: delete {index_cache.NAME} in that folder")
-        return content
+        return self.columns.meta(self._scanned(row), files)
+
+    def problem(self, row: int, defect: Defect, detail: str = "") -> Problem:
+        """Something that is wrong with a sample."""
+        return self.columns.problem(self._scanned(row), defect, detail)
 
     def filter(self, keep: Callable[[dict[str, Any]], bool]) -> ShardIndex:
         """Return the samples whose json passes. ValueError where none does."""
@@ -181,37 +194,50 @@ class ShardIndex:
 
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> ShardIndex:
         """Return some of the samples, in the order given."""
-        rows = np.asarray(rows, np.int64)
-        return replace(
-            self,
-            spans=self.spans[rows],
-            keys=self.keys.select(rows),
-            captions=self.captions.select(rows),
-            labels=self.labels[rows],
+        chosen = np.asarray(rows, np.int64)
+        return replace(self, selection=of_rows(self.columns, chosen if self.rows is None else self.rows[chosen]))
+
+    def holds(self, start: int, stop: int) -> NDArray[np.bool]:
+        """Which of the scanned samples from `start` to `stop` are among the index's (stop - start,)."""
+        if self.rows is None:
+            return np.ones(stop - start, np.bool)
+        held = np.zeros(stop - start, np.bool)
+        first, last = np.searchsorted(self.rows, [start, stop])
+        held[self.rows[first:last] - start] = True
+        return held
+
+    def where(self, recipe: str, mask: Mask, note: Callable[[], Any] = NOTHING.note, store: bool = True) -> ShardIndex:
+        """Return the samples that a mask over the scanned ones keeps; which they are is stored beside the columns.
+
+        Args:
+            recipe: what decides the mask, as a text: the same one is not computed again.
+            mask: (start, stop) -> which of the scanned samples from `start` to `stop` are kept (stop - start,).
+            note: what else to keep, as plain JSON, asked for after the mask: `selection.note` of what is returned.
+            store: keep it, where the index is kept.
+        """
+
+        def both(start: int, stop: int) -> NDArray[np.bool]:
+            return mask(start, stop) & self.holds(start, stop)
+
+        recipes = json.dumps([self.selection.recipe, recipe])
+        return replace(self, selection=select(self.columns, recipes, both, Told(note=note), store))
+
+    def _scanned(self, row: int) -> int:
+        """The number of a sample among all that were scanned."""
+        scanned = int(row if self.rows is None else self.rows[row])
+        if not 0 <= scanned < len(self.columns):
+            raise ValueError(self.columns.unfit(0, f"sample {row}"))
+        return scanned
+
+
+def _fit(columns: Columns, needs: Needs, found: tuple[Part, ...], store: bool) -> ShardIndex:
+    if not len(columns):
+        raise ValueError(
+            f"the shards in {columns.root} have no usable sample ({told(Findings(found).tallies)}): {REMEDY}"
         )
-
-
-def _assemble(root: Path, scans: Mapping[Path, ShardScan], problems: list[Problem], needs: Needs) -> ShardIndex:
-    problems = [problem for scan in scans.values() for problem in scan.problems] + problems
-    usable = {path: scan.table for path, scan in scans.items() if len(scan.table)}
-    if not usable:
-        raise ValueError(f"the shards in {root} have no usable sample ({summarise(problems)}): {REMEDY}")
-    table = SampleTable.joined(list(usable.values()))
-    shards = np.repeat(np.arange(len(usable)), [len(each) for each in usable.values()])
-    names = tuple(path.name for path in usable)
-    index = ShardIndex(
-        root=root,
-        shards=names,
-        sizes=tuple(scans[path].size for path in usable),
-        times=tuple(scans[path].time for path in usable),
-        spans=np.column_stack([shards, table.spans]),
-        keys=table.keys,
-        captions=table.captions,
-        labels=table.labels,
-        problems=(*problems, *flaws(table, shards, names, needs)),
-        needs=needs,
-    )
-    rows = fit_rows(table, needs)
-    if not len(rows):
-        raise ValueError(why_nothing_fits(root, table, index.problems, needs))
-    return index if len(rows) == len(index) else index.select(rows)
+    fitness = Fitness(columns, needs)
+    selection = fitness.select(store)
+    index = ShardIndex(columns.root, columns, selection, needs, (*found, fitness.part(selection)))
+    if not len(index):
+        raise ValueError(why_nothing_fits(columns, needs, index.problems.tallies))
+    return index

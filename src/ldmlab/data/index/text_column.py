@@ -1,8 +1,8 @@
-"""Many strings in two arrays: no Python object a string, so that worker processes share the memory."""
+"""Many strings in two arrays: no Python object a string, so that processes share the memory, or map it from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,38 +22,32 @@ class TextColumn:
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         return TextColumn(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum(lengths))
 
-    @staticmethod
-    def joined(columns: Sequence[TextColumn]) -> TextColumn:
-        """Return one column after the other; at least one."""
-        starts = np.cumsum([0, *(len(column.blob) for column in columns)])
-        ends = [column.ends + start for column, start in zip(columns, starts, strict=False)]
-        return TextColumn(np.concatenate([column.blob for column in columns]), np.concatenate(ends))
-
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, index: int) -> str:
-        """Return string `index`, from 0."""
-        start = self.ends[index - 1] if index else 0
-        return self.blob[start : self.ends[index]].tobytes().decode()
+        """Return string `index`, from 0. ValueError where a stored column does not hold together there."""
+        start, end = int(self.ends[index - 1]) if index else 0, int(self.ends[index])
+        if not 0 <= start <= end <= len(self.blob):
+            raise ValueError("strings that do not fill their text")
+        return self.blob[start:end].tobytes().decode()
 
     def __iter__(self) -> Iterator[str]:
         return (self[index] for index in range(len(self)))
 
-    def part(self, start: int, stop: int) -> TextColumn:
-        """Return strings `start` to `stop`, without copying them."""
-        first = int(self.ends[start - 1]) if start else 0
-        last = int(self.ends[stop - 1]) if stop else 0
-        return TextColumn(self.blob[first:last], self.ends[start:stop] - first)
+    def lengths(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Bytes of strings `start` to `stop`."""
+        first = self.ends[start - 1] if start else 0
+        return np.diff(self.ends[start:stop], prepend=first)
 
-    def select(self, rows: Sequence[int] | NDArray[np.int64]) -> TextColumn:
-        """Return the strings of some rows."""
-        rows = np.asarray(rows, np.int64)
-        bounds = np.concatenate([[0], self.ends])
-        starts, ends = bounds[rows], bounds[rows + 1]
-        text = memoryview(self.blob.tobytes())
-        parts = (text[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True))
-        return TextColumn(np.frombuffer(b"".join(parts), np.uint8), np.cumsum(ends - starts))
+    def bytes_of(self, rows: NDArray[np.int64]) -> bytes:
+        """The texts of some strings, one after the other."""
+        if len(rows) and (np.diff(rows) == 1).all():
+            first, last = int(rows[0]), int(rows[-1])
+            return self.blob[int(self.ends[first - 1]) if first else 0 : int(self.ends[last])].tobytes()
+        starts = np.where(rows > 0, self.ends[rows - 1], 0)
+        spans = zip(starts.tolist(), self.ends[rows].tolist(), strict=True)
+        return b"".join(self.blob[start:end].tobytes() for start, end in spans)
 
     def check(self) -> None:
         """Raise ValueError unless blob and ends belong together and hold utf-8."""

@@ -1,21 +1,17 @@
-"""A folder's shards: which files they are, and what a scan found in each."""
+"""A folder's shards: which files they are, and what their names say."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ldmlab.data.index import index_cache
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.shards.shard_scan import ShardScan, scan_shard
 from ldmlab.files import read_text
 
 REMEDY = "write shards with `ldmlab data dataset=shapes`, or give a folder of img2dataset tars"
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TAR, STATS, DATASET = ".tar", "_stats.json", "dataset.json"
-Progress = Callable[[Sequence[Path]], Iterable[Path]]
 
 
 def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
@@ -53,31 +49,3 @@ def _planned(split: Path) -> int | None:
         return -(-int(facts["counts"][split.name]) // int(facts["shard_size"]))
     except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
-
-
-def scan_shards(
-    root: Path, paths: list[Path], max_pixels: int, cache: bool, store: bool, progress: Progress
-) -> dict[Path, ShardScan]:
-    """Return the scan of each shard, as stored or made anew; those made before an error or Ctrl-C are stored, too.
-
-    Args:
-        root: the folder, in which the scans are kept.
-        paths: its shards.
-        max_pixels: larger images are dropped unseen.
-        cache: take what is stored.
-        store: store what is new.
-        progress: wraps the iteration over the shards that are read.
-    """
-    stored = index_cache.load(root) if cache else {}
-    stamps = {path: index_cache.stamp(path, max_pixels) for path in paths}
-    scans = {path: stored[stamp] for path, stamp in stamps.items() if stamp in stored}
-    missing = [path for path in paths if path not in scans]
-    try:
-        for path in progress(missing) if missing else ():
-            scans[path] = scan_shard(path, max_pixels)
-    finally:
-        lasting = {stamp: scans[path] for path, stamp in stamps.items() if path in scans and stamp is not None}
-        lasting = {stamp: scan for stamp, scan in lasting.items() if scan.lasting}
-        if cache and store and lasting.keys() - stored.keys():
-            index_cache.save(root, lasting)
-    return {path: scans[path] for path in paths}

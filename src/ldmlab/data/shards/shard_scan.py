@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
-from contextlib import suppress
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from PIL import Image
-
-from ldmlab.data.decoding.png_chunks import SIGNATURE, pixels_alone
-from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES, SampleRow, SampleTable
+from ldmlab.data.index.field_column import short
+from ldmlab.data.index.fields import SIDES, parse
+from ldmlab.data.index.sample_table import MOST_JSON_BYTES, SampleRow, SampleTable
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.shards.file_view import CHUNK, FileView, SpanReader
+from ldmlab.data.shards.file_view import FileView
+from ldmlab.data.shards.image_header import IMAGE_FORMATS, check_image, check_image_header
 from ldmlab.data.shards.labels import read_label
+from ldmlab.data.shards.parquet import compare_with_parquet
 from ldmlab.data.shards.shard_files import OURS
 from ldmlab.data.shards.tar_walk import Damage, Member, walk
-from ldmlab.files import kind_of, read_regular
+from ldmlab.data.shards.unusable import what_else, why_unreadable
+from ldmlab.files import read_regular
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
+__all__ = ["IMAGE_FORMATS", "MAX_PIXELS", "Depth", "ShardScan", "check_image_header", "scan_shard", "stats_path"]
+
 PARTS = {
     **dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image"),
     "txt": "caption",
@@ -33,28 +37,43 @@ MAX_PIXELS = 2**26
 MOST_TEXT_BYTES = 2**16
 MOST_LABEL_BYTES = 64
 MOST_STATS_BYTES = 2**20
-HEADER = 4096
-"""Bytes of an image that are read at once."""
-STARTS = {
-    b"\x1f\x8b": "compressed by gzip: unpack it",
-    b"BZh": "compressed by bzip2: unpack it",
-    b"\xfd7zXZ\x00": "compressed by xz: unpack it",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it",
-    b"PK\x03\x04": "a zip archive: unpack it, and pack it as tar",
-    b"version ": "a pointer of Git LFS: fetch the file with `git lfs pull`",
-    b"<": "a web page, such as a download that was refused: fetch it again",
-}
+
+
+class Depth(NamedTuple):
+    """What a scan looks at beside the headers, captions and json.
+
+    Attributes:
+        checksums: the crc32 of every image's bytes is computed.
+        decode: every image is decoded.
+        parquet: the samples are compared with those that img2dataset's parquet beside the shard names.
+    """
+
+    checksums: bool = False
+    decode: bool = False
+    parquet: bool = False
+
+    def covers(self, other: Depth) -> bool:
+        """Whether all is looked at that `other` asks for."""
+        return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
+
+    def with_(self, other: Depth) -> Depth:
+        """What either asks for."""
+        return Depth(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+SHALLOW = Depth()
 
 
 @dataclass(slots=True)
 class ShardScan:
-    """What was found in one shard without decoding a pixel.
+    """What was found in one shard.
 
     Attributes:
         table: its samples in file order.
         problems: what is wrong with it.
         size: of the file in bytes, and `time` when it was written (ns).
         lasting: only another file could give another scan.
+        depth: what was looked at.
     """
 
     table: SampleTable
@@ -62,15 +81,16 @@ class ShardScan:
     size: int = 0
     time: int = 0
     lasting: bool = True
+    depth: Depth = SHALLOW
 
 
-def scan_shard(path: Path, max_pixels: int = MAX_PIXELS) -> ShardScan:
+def scan_shard(path: Path, max_pixels: int = MAX_PIXELS, depth: Depth = SHALLOW) -> ShardScan:
     """Walk a tar, join its members by key (adjacent or not), and check each sample; whatever is wrong is named.
 
     Raises:
         OSError: the process has too many files open, or no memory.
     """
-    scan = _Scan(path.name, max_pixels)
+    scan = _Scan(path.name, max_pixels, depth)
     try:
         with warnings.catch_warnings(action="ignore"), FileView(path) as data:
             scan.read(data)
@@ -78,13 +98,15 @@ def scan_shard(path: Path, max_pixels: int = MAX_PIXELS) -> ShardScan:
     except OSError as error:
         if error.errno in OURS:
             raise
-        problem = Problem(Defect.UNREADABLE_SHARD, path.name, detail=_why(error, path))
-        return ShardScan(SampleTable.of([]), [problem], lasting=False)
+        problem = Problem(Defect.UNREADABLE_SHARD, path.name, detail=why_unreadable(error, path))
+        return ShardScan(SampleTable.of([]), [problem], lasting=False, depth=depth)
     rows = [row for key, sample in scan.samples.items() if (row := scan.check(key, sample)) is not None]
     found = sum("image" in sample for sample in scan.samples.values())
     if count is not None and count != found and scan.samples:
         scan.report(Defect.OTHER_COUNT, detail=f"{found} images of {count}")
-    return ShardScan(SampleTable.of(rows), scan.problems, len(data), data.time)
+    if depth.parquet:
+        scan.problems += compare_with_parquet(path, {key for key, sample in scan.samples.items() if "image" in sample})
+    return ShardScan(SampleTable.of(rows), scan.problems, len(data), data.time, depth=depth)
 
 
 @dataclass(slots=True)
@@ -93,6 +115,7 @@ class _Scan:
 
     shard: str
     max_pixels: int
+    depth: Depth
     problems: list[Problem] = field(default_factory=list)
     samples: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -116,31 +139,58 @@ class _Scan:
             else:
                 self.samples[key][part] = self._part(part, data, item)
         if not members:
-            self.problems = [_what_else(data, self.shard)]
+            self.problems = [what_else(data, self.shard)]
         for key in duplicates:
             self.report(Defect.DUPLICATE_KEY, key)
 
     def _part(self, part: str, data: FileView, member: Member) -> Any:
         if part == "image":
-            return _check_image(data, member, self.max_pixels) or (member.offset, member.size)
+            return self._image(data, member)
         if part == "caption":
             return _read_caption(data, member)
         if part == "meta":
             return _read_json(data, member)
         return data[member.offset : member.offset + min(member.size, MOST_LABEL_BYTES)]
 
+    def _image(self, data: FileView, member: Member) -> _Image | Defect:
+        sides = check_image(data, member, self.max_pixels)
+        if isinstance(sides, Defect) or not (self.depth.checksums or self.depth.decode):
+            return sides if isinstance(sides, Defect) else _Image((member.offset, member.size), sides)
+        payload = data[member.offset : member.offset + member.size]
+        why = why_not_decoded(payload) if self.depth.decode else None
+        return _Image((member.offset, member.size), sides, zlib.crc32(payload) if self.depth.checksums else 0, why)
+
     def check(self, key: str, sample: dict[str, Any]) -> SampleRow | None:
         """Return the sample's row; None, with a report, where it has no image that can be read, or a broken json."""
-        image, meta = sample.get("image", Defect.MISSING_IMAGE), sample.get("meta", ({}, -1, 0))
+        image, meta = sample.get("image", Defect.MISSING_IMAGE), sample.get("meta", _Json())
         for part in (image, meta):
             if isinstance(part, Defect):
                 self.report(part, key)
                 return None
+        if image.why is not None:
+            self.report(Defect.UNDECODABLE_PIXELS, key, image.why)
         caption = sample.get("caption", Defect.MISSING_CAPTION)
         words, caption_flaw = ("", caption) if isinstance(caption, Defect) else (caption, None)
-        content, *place = meta
-        label, label_flaw = read_label(sample.get("label"), content)
-        return SampleRow(key, words, caption_flaw, label, label_flaw, *image, *place)
+        label, label_flaw = read_label(sample.get("label"), {"label": meta.label})
+        fields = {**meta.fields, **dict(zip(SIDES, image.sides, strict=True))}
+        return SampleRow(key, words, caption_flaw, label, label_flaw, image.place, meta.place, image.checksum, fields)
+
+
+class _Image(NamedTuple):
+    """Where an image lies, its sides, its crc32 where it was asked for, and why it cannot be decoded."""
+
+    place: tuple[int, int]
+    sides: tuple[int, int]
+    checksum: int = 0
+    why: str | None = None
+
+
+class _Json(NamedTuple):
+    """Where a json lies, what it says of the label, and what columns hold of it."""
+
+    place: tuple[int, int] = (-1, 0)
+    label: Any = None
+    fields: Mapping[str, Any] = MappingProxyType({})
 
 
 def _split_name(member: Member) -> tuple[str, str | None]:
@@ -161,44 +211,26 @@ def _read_caption(data: FileView, member: Member) -> str | Defect:
     return Defect.NUL_CAPTION if "\0" in caption else caption or Defect.EMPTY_CAPTION
 
 
-def _read_json(data: FileView, member: Member) -> tuple[dict[str, Any], int, int] | Defect:
-    """Return what is read of it now, and where it is. It holds many columns, of which only the label is needed."""
+def _read_json(data: FileView, member: Member) -> _Json | Defect:
     if member.size > MOST_JSON_BYTES:
         return Defect.OVERSIZED_JSON
-    try:
-        content = json.loads(data[member.offset : member.offset + member.size])
-    except (ValueError, RecursionError):
-        return Defect.BROKEN_JSON
-    if not isinstance(content, dict):
+    content = parse(data[member.offset : member.offset + member.size])
+    if content is None:
         return Defect.BROKEN_JSON
     label = content.get("label")
-    return {"label": label if label is None or isinstance(label, int) else ""}, member.offset, member.size
+    label = label if label is None or isinstance(label, int) else ""
+    return _Json((member.offset, member.size), label, short(content))
 
 
-def _check_image(data: FileView, member: Member, max_pixels: int) -> Defect | None:
-    if member.size > MOST_IMAGE_BYTES:
-        return Defect.OVERSIZED_IMAGE
-    defect = check_image_header(io.BufferedReader(SpanReader(data, member.offset, member.size), HEADER), max_pixels)
-    if defect is Defect.UNDECODABLE_IMAGE and data[member.offset : member.offset + len(SIGNATURE)] == SIGNATURE:
-        pixels = pixels_alone(data[member.offset : member.offset + member.size])
-        return check_image_header(io.BytesIO(pixels or b""), max_pixels)
-    return defect
+def why_not_decoded(payload: bytes) -> str | None:
+    """Why the pixels of an image cannot be decoded; None where they can."""
+    from ldmlab.data.decoding.decode import decode_rgb
 
-
-def check_image_header(file: BinaryIO, max_pixels: int) -> Defect | None:
-    """Return what an image's header alone says against it: unreadable, or more pixels than allowed."""
     try:
-        with Image.open(file, formats=IMAGE_FORMATS) as image:
-            width, height = image.size
-    except Image.DecompressionBombError:
-        return Defect.OVERSIZED_IMAGE
-    except OSError as error:
-        if error.errno is not None:
-            raise  # of the disk, not of the image
-        return Defect.UNDECODABLE_IMAGE
-    except Exception:  # a codec raises whatever it likes on damaged bytes
-        return Defect.UNDECODABLE_IMAGE
-    return Defect.OVERSIZED_IMAGE if width * height > max_pixels else None
+        decode_rgb(payload)
+    except Exception as error:  # a codec raises whatever it likes on damaged bytes
+        return f"{type(error).__name__}: {error}"[:200]
+    return None
 
 
 def stats_path(shard: Path) -> Path:
@@ -214,22 +246,3 @@ def _promised(shard: Path) -> int | None:
         return None
     count = stats.get("successes") if isinstance(stats, dict) else None
     return count if isinstance(count, int) and not isinstance(count, bool) else None
-
-
-def _what_else(data: FileView, shard: str) -> Problem:
-    """What a file is that holds no member of a tar."""
-    head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
-    if not data[:CHUNK].strip(b"\0"):
-        return Problem(Defect.EMPTY_SHARD, shard, detail=f"{len(data):,} bytes" + (", all zero" if len(data) else ""))
-    what = next((what for start, what in STARTS.items() if head.startswith(start)), "it has no tar header")
-    return Problem(Defect.NO_ARCHIVE, shard, detail=what)
-
-
-def _why(error: OSError, path: Path) -> str:
-    """Why a file cannot be read, in a few words."""
-    with suppress(OSError):
-        if (kind := kind_of(path)) is not None:
-            return kind
-    if isinstance(error, FileNotFoundError) and path.is_symlink():
-        return "a link to nothing"
-    return (error.strerror or str(error)).lower()

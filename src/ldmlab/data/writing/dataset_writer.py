@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
 from ldmlab.data.problems import PROBLEMS, Defect, Problem, summarise, write_problems
 from ldmlab.data.sample_source import SPLITS, SampleSource, UnusableError
+from ldmlab.data.worker_processes import start_worker
 from ldmlab.data.writing.claim import DATASET, claim
 from ldmlab.data.writing.shard_writer import ShardWriter, encode_image, fingerprint
 
@@ -156,23 +153,10 @@ def _results(writer: ShardWriter, jobs: list[Job], workers: int) -> Iterator[tup
         yield from ((job, writer.write(*job)) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
         futures = {pool.submit(writer.write, *job): job for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is killed, which the pool does not do by itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_after(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)

@@ -95,7 +95,7 @@ def test_folders_are_classes_where_they_are_asked_for(pictures: Path, tmp_path: 
     assert {sample.caption for sample in samples(source).values()} == {""}
     write_shards(source, tmp_path / "shards")
     index = ShardIndex.build(tmp_path / "shards/train", needs=Needs(captions=False, classes=3))
-    assert sorted(index.labels.tolist()) == [0] * 8 + [1] * 8 + [2] * 8
+    assert sorted(entry.label for entry in index) == [0] * 8 + [1] * 8 + [2] * 8
     assert json.loads((tmp_path / "shards/dataset.json").read_text())["config"]["classes"] == ["blue", "green", "red"]
 
 
