@@ -10,7 +10,7 @@ from ldmlab.data.order.random_words import random_words
 
 BLOCK = 64
 WINDOW = 64 * BLOCK
-WINDOWS_KEPT = 64
+WINDOWS_KEPT = 32
 
 
 class EpochOrder:
@@ -25,16 +25,20 @@ class EpochOrder:
         epoch: from 0.
         block: numbers that stay together at first.
         window: places within which they are mixed; a multiple of `block`.
+        stream: tells orders of one seed and epoch apart.
     """
 
-    def __init__(self, size: int, seed: int, epoch: int, block: int = BLOCK, window: int = WINDOW) -> None:
+    def __init__(
+        self, size: int, seed: int, epoch: int, block: int = BLOCK, window: int = WINDOW, stream: int = 0
+    ) -> None:
         self.size = size
         self.seed = seed
         self.epoch = epoch
         self.block = block
         self.window = window
+        self.stream = stream
         self.blocks = -(-size // block)
-        self._permutation = permutation(self.blocks, seed, epoch)
+        self._permutation = permutation(self.blocks, seed, epoch, stream)
         self._end = size - (self.blocks - 1) * block + self._permutation.place(self.blocks - 1) * block
         self._kept: dict[int, NDArray[np.int64]] = {}
 
@@ -54,7 +58,7 @@ class EpochOrder:
     def _mixed(self, window: int) -> NDArray[np.int64]:
         start = window * self.window
         stop = min(start + self.window, self.size)
-        words = random_words(self.seed, self.epoch, self.blocks + start, stop - start)
+        words = random_words(self.seed, self.epoch, self.blocks + start, stop - start, self.stream)
         return self._by_blocks(np.arange(start, stop))[np.argsort(words, kind="stable")]
 
     def _by_blocks(self, places: NDArray[np.int64]) -> NDArray[np.int64]:

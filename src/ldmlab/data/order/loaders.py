@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.order.batch_order import GlobalBatches
-from ldmlab.data.order.views import View
+from ldmlab.data.order.views import View, as_view
 from ldmlab.ranks import ALONE, Ranks
 
 
@@ -67,17 +69,17 @@ def leave_signals(worker: int) -> None:
 
 
 class FixedLoader(DataLoader[Any]):
-    """DataLoader whose last batch says how many samples at its end are there to fill it up alone.
+    """DataLoader of which a batch may say how many samples at its end are there to fill it up alone.
 
     Attributes:
-        fillers: how many; where there are any, they are `batch["fillers"]` of the last batch.
+        fillers: how many, by the number of the batch; they are `batch["fillers"]` where there are any.
     """
 
-    fillers = 0
+    fillers: Mapping[int, int] = MappingProxyType({})
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for number, batch in enumerate(super().__iter__(), 1):
-            yield {**batch, "fillers": self.fillers} if self.fillers and number == len(self) else batch
+        for number, batch in enumerate(super().__iter__()):
+            yield {**batch, "fillers": self.fillers[number]} if number in self.fillers else batch
 
 
 def fixed_loader(
@@ -97,16 +99,22 @@ def fixed_loader(
         batch_size: samples in a batch of this process.
         num_workers: processes that read.
         pin_memory: for a GPU.
-        rows: the samples, as rows or views; all if not given.
+        rows: the samples, as rows or views; all if not given. A batch holds neighbours of one size.
         ranks: of which each has every `world`-th sample, and equally many: where they do not come out even, one that is
             short of a sample repeats one as a filler, which is not to be counted.
     """
-    rows = range(len(dataset)) if rows is None else rows  # type: ignore[arg-type]
-    own = list(ranks.share(rows))
-    fillers = -(-len(rows) // ranks.world) - len(own)
+    batches: list[Sequence[int | View]] = []
+    fillers = {}
+    for samples in _of_one_size(range(len(dataset)) if rows is None else rows):  # type: ignore[arg-type]
+        own = list(ranks.share(samples))
+        missing = -(-len(samples) // ranks.world) - len(own)
+        own += samples[:missing]
+        batches += [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
+        if missing:
+            fillers[len(batches) - 1] = missing
     loader = FixedLoader(
-        Subset(dataset, own + list(rows[:fillers])),  # type: ignore[arg-type]  # views are for the dataset to read
-        batch_size=batch_size,
+        dataset,
+        batch_sampler=batches,  # type: ignore[arg-type]  # views are for the dataset to read
         collate_fn=collate_fn,
         num_workers=num_workers,
         pin_memory=pin_memory,
@@ -115,3 +123,10 @@ def fixed_loader(
     )
     loader.fillers = fillers
     return loader
+
+
+def _of_one_size(rows: Sequence[int | View]) -> list[Sequence[int | View]]:
+    """Runs of neighbours that are seen at one size."""
+    if isinstance(rows, range):
+        return [rows]
+    return [list(run) for _, run in groupby(rows, lambda sample: as_view(sample).size)]

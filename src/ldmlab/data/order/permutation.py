@@ -14,7 +14,7 @@ ROUNDS = 8
 
 
 class Permutation(Protocol):
-    """Of the numbers from 0 to below some size."""
+    """A permutation of the numbers from 0 to below some size."""
 
     def at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return which number is at each place."""
@@ -23,29 +23,30 @@ class Permutation(Protocol):
         """Return at which place a number is."""
 
 
-def permutation(size: int, seed: int, epoch: int) -> Permutation:
+def permutation(size: int, seed: int, epoch: int, stream: int = 0) -> Permutation:
     """Return that of (seed, epoch), in memory that does not grow with the size.
 
     Args:
         size: how many numbers.
         seed: from 0 to 2^64 - 1.
         epoch: from 0.
+        stream: tells permutations of one seed and epoch apart.
     """
-    return (Table if size <= LARGEST_TABLE else Feistel)(size, seed, epoch)
+    return (Table if size <= LARGEST_TABLE else Feistel)(size, seed, epoch, stream)
 
 
 class Table:
     """A uniform permutation, sorted once."""
 
-    def __init__(self, size: int, seed: int, epoch: int) -> None:
-        self.numbers = np.argsort(random_words(seed, epoch, 0, size), kind="stable")
+    def __init__(self, size: int, seed: int, epoch: int, stream: int) -> None:
+        self.numbers = np.argsort(random_words(seed, epoch, 0, size, stream), kind="stable")
 
     def at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See `Permutation`."""
+        """Return which number is at each place."""
         return self.numbers[places]
 
     def place(self, number: int) -> int:
-        """See `Permutation`."""
+        """Return at which place a number is."""
         return int(np.flatnonzero(self.numbers == number)[0])
 
 
@@ -56,21 +57,21 @@ class Feistel:
     (cycle walking, Black & Rogaway 2002, "Ciphers with arbitrary finite domains"), which takes less than four times.
     """
 
-    def __init__(self, size: int, seed: int, epoch: int) -> None:
+    def __init__(self, size: int, seed: int, epoch: int, stream: int) -> None:
         self.size = size
         self.half = np.uint64((int(size - 1).bit_length() + 1) // 2)
         self.mask = np.uint64((1 << int(self.half)) - 1)
-        self.keys = random_words(seed, epoch, 0, ROUNDS)
+        self.keys = random_words(seed, epoch, 0, ROUNDS, stream)
 
     def at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """See `Permutation`."""
+        """Return which number is at each place."""
         numbers = self._encrypt(places.astype(np.uint64))
         while len(outside := np.flatnonzero(numbers >= self.size)):
             numbers[outside] = self._encrypt(numbers[outside])
         return numbers.astype(np.int64)
 
     def place(self, number: int) -> int:
-        """See `Permutation`."""
+        """Return at which place a number is."""
         places = self._decrypt(np.array([number], np.uint64))
         while places[0] >= self.size:
             places = self._decrypt(places)
