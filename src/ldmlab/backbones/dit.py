@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
 from ldmlab.backbones.dit_blocks import BLOCKS, DiTBlock, layer_norm, modulate, modulation, zero
-from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require_field, with_concat
+from ldmlab.backbones.embeddings import (
+    TimestepEmbedding,
+    VectorProjection,
+    grid_positions,
+    positions_on,
+    require_field,
+    with_concat,
+)
 from ldmlab.types import AttentionControl, Conditioning
 
 FREQUENCY_WIDTH = 256
@@ -23,6 +30,8 @@ FREQUENCY_WIDTH = 256
 
 class DiT(Checkpointing):
     """Patches of the latents as tokens through `depth` blocks. Its output at initialisation is exactly 0.
+
+    It takes latents of any sides that the patch divides, if its blocks do; positions are counted, or stretched, anew.
 
     What `conditioning` does with time, vector and context:
 
@@ -35,7 +44,7 @@ class DiT(Checkpointing):
 
     Args:
         channels: C of the noisy latents.
-        grid: side of the square latent grid, in latents.
+        grid: side of the square latent grid, in latents, that it is made for.
         patch: p, side of a patch in latents.
         width: D.
         depth: number of blocks.
@@ -47,8 +56,10 @@ class DiT(Checkpointing):
         attention: name of the attention backend, such as "auto".
         conditioning: the kind of block.
         concat_channels: channels that the conditioner concatenates to the latents.
-        base_grid: side of the latent grid whose positions are stretched over this one; `grid` if not given.
+        base_grid: side of the latent grid whose positions are stretched over any other; the grid's own if not given.
     """
+
+    positions: Tensor
 
     def __init__(
         self,
@@ -77,8 +88,8 @@ class DiT(Checkpointing):
         self.concat_channels = concat_channels
         self.out_channels = out_channels or channels
         self.patch_embedding = nn.Conv2d(self.channels, width, kernel_size=patch, stride=patch)
-        base = None if base_grid is None else base_grid // patch
-        self.register_buffer("positions", grid_positions(*self.grid, width, base), persistent=False)
+        self.base = None if base_grid is None else base_grid // patch
+        self.register_buffer("positions", grid_positions(*self.grid, width, self.base), persistent=False)
         self.time_embedding = TimestepEmbedding(FREQUENCY_WIDTH, width)
         self.vector_projection = None if vector_width is None else VectorProjection(vector_width, width)
         self.has_context = context_width is not None
@@ -122,25 +133,28 @@ class DiT(Checkpointing):
         """Predict from noisy latents at integer timesteps.
 
         Raises:
-            ValueError: the latents are of another grid, or a field of `cond` is missing that the network was built for.
+            ValueError: the latents have other channels or sides that the patch does not divide, or a field of `cond` is
+                missing that the network was built for.
         """
         x = with_concat(x, cond)
         self._check(x)
         # Sums keep the layout of what they add to: that of an image would be copied by every norm on the way.
-        tokens = self.patch_embedding(x).flatten(2).transpose(1, 2).contiguous() + self.positions
+        patches = self.patch_embedding(x)
+        rows, columns = patches.shape[-2:]
+        tokens = patches.flatten(2).transpose(1, 2).contiguous() + self._positions_on(rows, columns)
         count = tokens.shape[1]
         embedding, context, mask = self._condition(timesteps, cond)
         if self.in_sequence and context is not None:
             tokens, context = torch.cat([tokens, context], dim=1), None
             mask = None if mask is None else F.pad(mask, (count, 0), value=True)
-        inputs = BlockInputs(embedding, self.grid, context, mask, control)
+        inputs = BlockInputs(embedding, (rows, columns), context, mask, control)
         for block in self.blocks:
             tokens = self.run_block(block, tokens, inputs)
         normed = self.final_norm(tokens[:, :count])
         if self.final_modulation is not None:
             shift, scale = self.final_modulation(embedding).chunk(2, dim=-1)
             normed = modulate(normed, shift, scale)
-        return self._unpatchify(self.final(normed))
+        return self._unpatchify(self.final(normed), rows, columns)
 
     def stages(self) -> list[nn.Module]:
         """Its blocks, in the order in which they run."""
@@ -171,15 +185,23 @@ class DiT(Checkpointing):
         return time, torch.cat([context, extra], dim=1), mask
 
     def _check(self, x: Tensor) -> None:
-        expected = (self.channels, self.grid[0] * self.patch, self.grid[1] * self.patch)
-        if tuple(x.shape[1:]) != expected:
+        channels, *sides = x.shape[1:]
+        if channels != self.channels or any(side % self.patch for side in sides):
+            native = (self.channels, *(side * self.patch for side in self.grid))
             raise ValueError(
-                f"DiT takes latents of shape {expected} and got {tuple(x.shape[1:])}; "
-                "use the autoencoder and data.image_size that it was built for, or set backbone.concat_channels"
+                f"DiT takes latents of shape {native}, or of other sides that {self.patch} divides, and got "
+                f"{tuple(x.shape[1:])}; use the autoencoder and data.image_size that it was built for, or set "
+                "backbone.concat_channels"
             )
 
-    def _unpatchify(self, tokens: Float[Tensor, "B N ppC"]) -> Float[Tensor, "B Cout H W"]:
-        rows, columns = self.grid
+    def _positions_on(self, rows: int, columns: int) -> Float[Tensor, "N D"]:
+        if (rows, columns) == self.grid:
+            return self.positions
+        return positions_on(rows, columns, self.positions.shape[-1], self.base, self.positions.device).to(
+            self.positions
+        )
+
+    def _unpatchify(self, tokens: Float[Tensor, "B N ppC"], rows: int, columns: int) -> Float[Tensor, "B Cout H W"]:
         p = self.patch
         patches = tokens.unflatten(1, (rows, columns)).unflatten(-1, (p, p, self.out_channels))
         return torch.einsum("nhwpqc->nchpwq", patches).reshape(len(tokens), self.out_channels, rows * p, columns * p)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -63,6 +64,22 @@ def grid_positions(rows: int, columns: int, width: int, base: int | None = None)
         y, x = torch.meshgrid(*places, indexing="ij")
         halves = [sinusoidal(axis.flatten(), width // 2).roll(width // 4, dims=-1) for axis in (x, y)]
     return torch.cat(halves, dim=-1).float().to(torch.get_default_device())
+
+
+@lru_cache(maxsize=64)
+def positions_on(
+    rows: int, columns: int, width: int, base: int | None, device: torch.device
+) -> Float[Tensor, "N width"]:
+    """`grid_positions` on a device, kept for the next pass over the same grid.
+
+    Args:
+        rows: of the grid.
+        columns: of the grid.
+        width: of the table.
+        base: side of the grid whose positions are stretched over this one; None for the grid's own.
+        device: of the table.
+    """
+    return grid_positions(rows, columns, width, base).to(device)
 
 
 class VectorProjection(nn.Module):

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from ldmlab.backbones.block_inputs import BlockInputs
 from ldmlab.backbones.checkpointing import Checkpointing
-from ldmlab.backbones.embeddings import TimestepEmbedding, VectorProjection, grid_positions, require_field, with_concat
+from ldmlab.backbones.embeddings import (
+    TimestepEmbedding,
+    VectorProjection,
+    grid_positions,
+    positions_on,
+    require_field,
+    with_concat,
+)
 from ldmlab.backbones.residual import group_norm, zeroed
 from ldmlab.backbones.unet_stages import UNetLayers, decoder_stages, encoder_stages, middle_stages
 from ldmlab.types import AttentionControl, Conditioning
@@ -159,7 +166,10 @@ class UNet(Checkpointing):
             return hidden
         width, rows, columns = hidden.shape[1:]
         fits = self.positions.shape[1:] == hidden.shape[2:]
-        return hidden + (self.positions if fits else _position_map(rows, columns, width, self.base_grid)).to(hidden)
+        if fits:
+            return hidden + self.positions.to(hidden)
+        table = positions_on(rows, columns, width, self.base_grid, hidden.device)
+        return hidden + table.T.unflatten(1, (rows, columns)).to(hidden)
 
     def _check(self, x: Tensor) -> None:
         channels, rows, columns = x.shape[1:]

@@ -42,6 +42,22 @@ def test_output_at_initialisation_is_exactly_zero(kind: str) -> None:
     assert torch.equal(out, torch.zeros_like(out))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("base", [None, 4])
+def test_latents_of_another_grid_are_those_of_a_network_made_for_them(
+    kind: str, base: int | None, trained: Trained
+) -> None:
+    made = {"context_width": 6, "vector_width": 10, "conditioning": kind, "base_grid": base}
+    model = trained(small(**made))
+    square = small(grid=12, **made)
+    square.load_state_dict(model.state_dict())
+    larger = torch.randn(2, 4, 12, 12, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.equal(model(larger, T, text()), square(larger, T, text()))
+        for part in (larger[..., :6, :], larger[..., :6]):
+            assert model(part, T, text()).shape == part.shape
+
+
 def test_blocks_start_as_the_identity() -> None:
     model = small(context_width=6)
     tokens, embedding = torch.randn(2, 16, 32), torch.randn(2, 32)
@@ -141,7 +157,7 @@ def test_the_condition_as_tokens(trained: Trained, kind: str, with_text: bool) -
     for block in model.blocks:
         tokens = reference_block(kind, block, tokens, own[:, 0], extra, keep)
     out = model.final(functional.layer_norm(tokens[:, :16], (32,), *model.final_norm.parameters(), eps=1e-6))
-    torch.testing.assert_close(model(X.double(), T, cond), model._unpatchify(out), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(model(X.double(), T, cond), model._unpatchify(out, 4, 4), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,7 +196,7 @@ def test_patches_go_in_and_out_in_the_same_order() -> None:
         model.patch_embedding.weight.copy_(torch.eye(16).reshape(16, 4, 2, 2))
         tokens = model.patch_embedding(X).flatten(2).transpose(1, 2)
     channels_last = tokens.unflatten(-1, (4, 2, 2)).permute(0, 1, 3, 4, 2).flatten(2)
-    assert torch.equal(model._unpatchify(channels_last), X)
+    assert torch.equal(model._unpatchify(channels_last, 4, 4), X)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -243,7 +259,7 @@ class KeepKeys:
 
 def test_concatenated_channels_are_read(trained: Trained) -> None:
     model = trained(small(concat_channels=1))
-    with pytest.raises(ValueError, match=r"DiT takes latents of shape \(5, 8, 8\) .* set backbone.concat_channels"):
+    with pytest.raises(ValueError, match=r"DiT takes latents of shape \(5, 8, 8\), .* set backbone.concat_channels"):
         model(X, T, Conditioning())
     first, second = (model(X, T, Conditioning(concat=torch.full((2, 1, 8, 8), v))) for v in (0.0, 1.0))
     assert first.shape == X.shape
@@ -252,8 +268,10 @@ def test_concatenated_channels_are_read(trained: Trained) -> None:
 
 def test_wrong_shapes_and_missing_conditions() -> None:
     model = small(context_width=6, vector_width=10)
-    for wrong in (X[:, :3], X[..., :6, :], torch.cat([X, X], -1)):
-        with pytest.raises(ValueError, match=r"DiT takes latents of shape \(4, 8, 8\) and got"):
+    for wrong in (X[:, :3], X[..., :7, :], torch.cat([X, X[..., :1]], -1)):
+        with pytest.raises(
+            ValueError, match=r"DiT takes latents of shape \(4, 8, 8\), or of other sides that 2 divides, and got"
+        ):
             model(wrong, T, text())
     with pytest.raises(ValueError, match="built to read 'vector'"):
         model(X, T, Conditioning(context=text().context))

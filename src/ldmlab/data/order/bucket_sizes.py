@@ -34,7 +34,7 @@ def bucket_sizes(buckets: Any, image_size: int) -> tuple[Size, ...]:
     whole = all(type(side) is int and side > 0 for size in sizes for side in size)
     if not sizes or not whole or len(set(sizes)) < len(sizes) or len(sizes) > MOST_BUCKETS:
         raise ValueError(
-            f"data.buckets={buckets}: give auto, or up to {MOST_BUCKETS} different sizes as [[HEIGHT,WIDTH],...] in pixels"
+            f"data.buckets={buckets}: give auto, or a list [[HEIGHT,WIDTH],...] of up to {MOST_BUCKETS} different sizes"
         )
     return sizes
 
