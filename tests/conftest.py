@@ -20,12 +20,14 @@ from __future__ import annotations
 import gc
 import io
 import os
+import pkgutil
 import resource
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,7 @@ from ldmlab.worlds.shapes.dataset import ShapesSource
 
 from .forked import on_ranks as forked_ranks
 from .order import slowest_first
+from .quick_hydra import quick_hydra
 from .tiny import AUTOENCODER, DIT, SIZE, UNET, VQ
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start; a worker is one of several on this machine
@@ -50,9 +53,13 @@ CORE = {"attention", "backbones", "diffusion", "guidance", "samplers"}
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[object]:
     """Collect, which makes millions of objects that all stay, and leave these out of what is looked at for garbage."""
+    for room in CORE if Coverage.current() else ():  # while it is measured
+        for module in pkgutil.walk_packages(import_module(f"ldmlab.{room}").__path__, f"ldmlab.{room}."):
+            import_module(module.name)
     gc.disable()
     try:
-        return (yield)
+        with unmeasured():
+            return (yield)
     finally:
         gc.freeze()
         gc.enable()
@@ -64,38 +71,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Pause coverage where it is not measured: Hydra composes a config at half its speed while it is traced."""
-    measured = None if item.path.parent.name in CORE else Coverage.current()
+    with nullcontext() if item.path.parent.name in CORE else unmeasured():
+        return (yield)
+
+
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Pause coverage: Hydra composes a config at half its speed while it is traced."""
+    measured = Coverage.current()
     if measured is not None:
         measured.stop()
     try:
-        return (yield)
+        yield
     finally:
         if measured is not None:
             measured.start()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def quick_hydra() -> Iterator[None]:
-    """Leave out what Hydra does twice, or for nothing; what it composes stays the same.
-
-    It composes a config once more to see its `hydra.mode`, which the command line alone sets here
-    (contract/test_yaml_defaults.py), and makes a config of all choices for every file, for defaults that refer to one.
-    """
-    from hydra._internal import defaults_list
-    from hydra._internal.hydra import Hydra
-
-    mode, choices = Hydra.get_mode, defaults_list._create_interpolation_map
-
-    def mode_of_words(hydra: Hydra, config_name: str | None, overrides: list[str]) -> Any:
-        return mode(hydra, config_name, overrides) if any("hydra.mode" in word for word in overrides) else None
-
-    def choices_if_needed(overrides: Any, defaults: list[Any], self_added: bool) -> Any:
-        return choices(overrides, defaults, self_added) if any(each.is_interpolation() for each in defaults) else None
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Hydra, "get_mode", mode_of_words)
-        patch.setattr(defaults_list, "_create_interpolation_map", choices_if_needed)
+def _composing_quickly() -> Iterator[None]:
+    with quick_hydra():
         yield
 
 
