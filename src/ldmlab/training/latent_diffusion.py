@@ -208,7 +208,8 @@ class LatentDiffusionTraining(Training):
 
     def _full_batch(self) -> int | None:
         """Samples that each rank has of a full batch of validation, if the loader says so."""
-        return getattr(self.trainer.val_dataloaders, "batch_size", None) if self._trainer else None
+        loader = self.trainer.val_dataloaders if self._trainer else None
+        return getattr(loader, "full_batch", None) or getattr(loader, "batch_size", None)
 
 
 def _checkpoint_blocks(backbone: nn.Module) -> None:

@@ -72,8 +72,11 @@ class FixedLoader(DataLoader[Any]):
     """DataLoader of which a batch may say how many samples at its end are there to fill it up alone.
 
     Attributes:
+        full_batch: samples of a full batch.
         fillers: how many, by the number of the batch; they are `batch["fillers"]` where there are any.
     """
+
+    full_batch = 0
 
     fillers: Mapping[int, int] = MappingProxyType({})
 
@@ -121,7 +124,7 @@ def fixed_loader(
         generator=torch.Generator().manual_seed(0),
         worker_init_fn=leave_signals,
     )
-    loader.fillers = fillers
+    loader.full_batch, loader.fillers = batch_size, fillers
     return loader
 
 

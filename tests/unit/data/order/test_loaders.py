@@ -92,3 +92,7 @@ def test_ranks_have_equally_many_batches_and_fill_the_last_one_up():
     assert found == [[([0, 3], 0), ([6], 0)], [([1, 4], 0), ([0], 1)], [([2, 5], 0), ([0], 1)]]
     few = fixed_loader(Samples(2), collated, 2, 0, False, None, Ranks(2, 3))
     assert [(batch["numbers"], batch["fillers"]) for batch in few] == [([0], 1)]
+
+
+def test_fixed_loader_says_how_many_samples_a_full_batch_has():
+    assert fixed_loader(Numbers(5), list, 2, 0, pin_memory=False).full_batch == 2
