@@ -1,4 +1,4 @@
-"""What Lightning's Trainer takes, and a run not: it is made by other keys."""
+"""What components take, and a run not: it is made by other keys."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ SET_BY_LDMLAB: dict[str, str] = {
     "trainer.use_distributed_sampler": "ldmlab reads the data in an order of its own",
 }
 """Keys that Lightning has and a run cannot, and what to do instead."""
+SET_ELSEWHERE: dict[str, str] = {
+    "data.filter": "choose it by filter=NAME or filter=EXPRESSION",
+    "data.seed": "use seed",
+}
+"""Keys of the data that come from elsewhere in the config, and from where."""

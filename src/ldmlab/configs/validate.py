@@ -27,7 +27,7 @@ from ldmlab.configs.keys import chosen_keys, types_in_sections
 from ldmlab.configs.overrides import Given
 from ldmlab.configs.schema import EXPERIMENT, Sources, schema, several
 from ldmlab.configs.signatures import INSTANTIATE, annotation, names
-from ldmlab.configs.trainer_keys import SET_BY_LDMLAB
+from ldmlab.configs.trainer_keys import SET_BY_LDMLAB, SET_ELSEWHERE
 from ldmlab.configs.unread import check_choices
 from ldmlab.configs.user_files import check_files
 
@@ -104,8 +104,8 @@ def _check_open(command: str, keys: Mapping[str, Any], config: DictConfig, given
     value = OmegaConf.select(config, path)
     around = OmegaConf.select(config, section) if section else None
     where = " (in the experiment)" if given.experiment is not None and not given.sets(path) else ""
-    if path in SET_BY_LDMLAB:
-        raise UserError(f"{path}: {SET_BY_LDMLAB[path]}")
+    if (instead := {**SET_BY_LDMLAB, **SET_ELSEWHERE}.get(path)) is not None:
+        raise UserError(f"{path}: {instead}")
     if path in given.choices and path != EXPERIMENT:
         raise UserError(f"'{command}' has no group '{path}' here{instead_of_group(command, path)}")
     if isinstance(around, DictConfig) and "_target_" in around:

@@ -128,7 +128,7 @@ def _fingerprint(folder: Path, needs: Needs, filter: Filter | None) -> str | Non
     try:
         reading = partial(track, what="reading shards")
         index = ShardIndex.build(folder, store=False, needs=needs, progress=reading)
-        return (index if filter is None else taken(index, filter)).fingerprint
+        return (index if filter is None else taken(index, filter, store=False)).fingerprint
     except ValueError:
         return None
 

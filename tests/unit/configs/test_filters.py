@@ -65,6 +65,7 @@ def test_options_are_filters_of_samples_with_scores(name: str) -> None:
         ("filter=aesthetic >", "filter=aesthetic >: is no expression (invalid syntax"),
         ("filter=aesthetic = 5", "'= 5'); write it as in"),
         ("filter=where", "no value for filter.where; give filter.where=VALUE"),
+        ("data.filter=sd1", "data.filter: choose it by filter=NAME or filter=EXPRESSION"),
         ("filter.missing=keep", "filter.missing=keep: nothing would read it: no filter is chosen"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument
+from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument, quoted
 from ldmlab.data.filters.number_terms import Number, number
 from ldmlab.data.filters.rows import Bits, Rows, Texts, Truth, certain
 from ldmlab.data.filters.text_terms import Text, is_text, text
@@ -49,7 +49,7 @@ def condition(node: ast.expr) -> Condition:
         return _missing(only_argument(node))
     if field_name(node) is not None:
         return _numbers(np.not_equal, number(node), lambda rows: np.zeros(len(rows)))
-    raise ExpressionError(f"'{ast.unparse(node)}': is neither true nor false; compare it, as in 'aesthetic > 5'")
+    raise ExpressionError(f"{quoted(node)}: is neither true nor false; compare it, as in 'aesthetic > 5'")
 
 
 def _links(node: ast.Compare) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr]]:
@@ -69,8 +69,8 @@ def _comparison(left: ast.expr, op: ast.cmpop, right: ast.expr) -> Condition:
     if not (is_text(left) or is_text(right)):
         return _numbers(ORDER[type(op)], number(left), number(right))
     if not isinstance(op, ast.Eq | ast.NotEq):
-        shown = ast.unparse(ast.Compare(left, [op], [right]))
-        raise ExpressionError(f"'{shown}': texts are compared by ==, != and in; write numbers without quotes")
+        whole = quoted(ast.Compare(left, [op], [right]))
+        raise ExpressionError(f"{whole}: texts are compared by ==, != and in; write numbers without quotes")
     equal = _texts(lambda one, other: one == other, text(left), text(right))
     return equal if isinstance(op, ast.Eq) else lambda rows: ~equal(rows)
 
@@ -79,7 +79,7 @@ def _membership(left: ast.expr, right: ast.expr) -> Condition:
     """`language in ["en", "de"]`, `label in [1, 2]`, or `"cat" in caption`."""
     if isinstance(right, ast.List | ast.Tuple | ast.Set):
         if not right.elts:
-            raise ExpressionError(f"'{ast.unparse(right)}': the list is empty")
+            raise ExpressionError(f"{quoted(right)}: the list is empty")
         links = [_comparison(left, ast.Eq(), each) for each in right.elts]
         return lambda rows: reduce(or_, (link(rows) for link in links))
     return _texts(lambda one, other: one in other, text(left), text(right))
@@ -113,5 +113,5 @@ def _bits(texts: Texts) -> Bits:
 def _missing(node: ast.expr) -> Condition:
     name = field_name(node)
     if name is None:
-        raise ExpressionError(f"'{ast.unparse(node)}': missing() takes a field")
+        raise ExpressionError(f"{quoted(node)}: missing() takes a field")
     return lambda rows: certain(rows.missing(name))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from ldmlab.data.filters.conditions import Condition, condition
-from ldmlab.data.filters.fields import ExpressionError, fields_in
+from ldmlab.data.filters.fields import ExpressionError, fields_in, shown
+from ldmlab.data.filters.writing import in_one_form
 
 MOST_CHARACTERS = 4096
 DEEPEST = 64
@@ -54,21 +55,19 @@ def parse(text: str) -> Expression:
     Raises:
         ValueError: it is none; one line that says where.
     """
-    try:
-        tree = _tree(text)
-        nodes = _joined(tree)
-        fields = dict.fromkeys(name for node in nodes for name in fields_in(node))
-        parts = tuple(Part(ast.unparse(node), condition(node)) for node in nodes)
-        return Expression(ast.unparse(tree), parts, tuple(fields))
-    except ExpressionError as error:
-        shown = " ".join(text.split())
-        raise ValueError(f"filter={shown[:200]}{'...' if len(shown) > 200 else ''}: {error}") from error
-
-
-def _tree(text: str) -> ast.expr:
-    if len(text) > MOST_CHARACTERS:
-        raise ExpressionError(f"is longer than {MOST_CHARACTERS} characters; shorten it")
     line = text.replace("\n", " ").strip()
+    try:
+        nodes = _joined(_tree(line))
+        fields = dict.fromkeys(name for node in nodes for name in fields_in(node))
+        parts = tuple(Part(in_one_form(ast.get_source_segment(line, node) or ""), condition(node)) for node in nodes)
+        return Expression(in_one_form(line), parts, tuple(fields))
+    except ExpressionError as error:
+        raise ValueError(f"filter={shown(line)}: {error}") from error
+
+
+def _tree(line: str) -> ast.expr:
+    if len(line) > MOST_CHARACTERS:
+        raise ExpressionError(f"is longer than {MOST_CHARACTERS} characters; shorten it")
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(line, mode="eval").body
@@ -81,10 +80,10 @@ def _tree(text: str) -> ast.expr:
     return tree
 
 
-def _why(error: SyntaxError, text: str) -> str:
-    if not text:
+def _why(error: SyntaxError, line: str) -> str:
+    if not line:
         return "it is empty"
-    rest = text[(error.offset or 1) - 1 :].strip()
+    rest = line[(error.offset or 1) - 1 :].strip()
     return f"{error.msg} at '{rest[:20]}'" if rest else f"{error.msg} at its end"
 
 

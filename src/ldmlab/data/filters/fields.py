@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 CAPTION, ASPECT = "caption", "aspect"
 WIDTH, HEIGHT = "image_width", "image_height"
-OWN = (CAPTION, ASPECT, WIDTH, HEIGHT)
-"""What every sample has, whatever its json says."""
+OWN = (CAPTION, ASPECT)
+"""Of every sample, whatever its json says: the text of KEY.txt, and width by height of the picture as it is stored."""
 ALIASES = (
     ("aesthetic", "aesthetic_score", "AESTHETIC_SCORE", "aesthetic_score_laion_v2"),
     ("language", "LANGUAGE"),
@@ -32,6 +32,17 @@ class ExpressionError(ValueError):
     """What is wrong with an expression, without the expression."""
 
 
+def shown(text: str, most: int = 120) -> str:
+    """A text as a line of an error has it."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
+def quoted(node: ast.AST) -> str:
+    """A part of an expression as a line of an error has it."""
+    return f"'{shown(ast.unparse(node), 60)}'"
+
+
 def field_name(node: ast.expr) -> str | None:
     """The field that a node stands for: a name, or `field("any name")`; None where it stands for none."""
     if isinstance(node, ast.Name):
@@ -40,7 +51,7 @@ def field_name(node: ast.expr) -> str | None:
         assert isinstance(node, ast.Call)
         first = node.args[0] if len(node.args) == 1 and not node.keywords else None
         if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
-            raise ExpressionError(f"""'{ast.unparse(node)}': takes a name in quotes, as field("image.width")""")
+            raise ExpressionError(f"""{quoted(node)}: takes a name in quotes, as field("image.width")""")
         return first.value
     return None
 
@@ -54,7 +65,7 @@ def only_argument(node: ast.expr) -> ast.expr:
     """What a function of one argument is called with."""
     assert isinstance(node, ast.Call)
     if len(node.args) != 1 or node.keywords:
-        raise ExpressionError(f"'{ast.unparse(node)}': {called(node)}() takes one value")
+        raise ExpressionError(f"{quoted(node)}: {called(node)}() takes one value")
     return node.args[0]
 
 

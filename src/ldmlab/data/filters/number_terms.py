@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument
+from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument, quoted
 from ldmlab.data.filters.rows import Numbers, Rows
 from ldmlab.data.filters.text_terms import Text, text
 
@@ -46,7 +46,7 @@ def number(node: ast.expr) -> Number:
         return _applied(BINARY[type(node.op)], number(node.left), number(node.right))
     if isinstance(node, ast.Call):
         return _call(node)
-    raise ExpressionError(f"'{ast.unparse(node)}': is no number; give fields and numbers with + - * / // %")
+    raise ExpressionError(f"{quoted(node)}: is no number; give fields and numbers with + - * / // %")
 
 
 def _constant(node: ast.Constant) -> Number:
@@ -55,7 +55,7 @@ def _constant(node: ast.Constant) -> Number:
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        raise ExpressionError(f"{ast.unparse(node)}: is no number to compare or to reckon with")
+        raise ExpressionError(f"{quoted(node)}: is no number to compare or to reckon with")
     return lambda rows: np.full(len(rows), value)
 
 
@@ -63,7 +63,7 @@ def _call(node: ast.Call) -> Number:
     name = called(node)
     if name in LARGEST:
         if len(node.args) < 2 or node.keywords:
-            raise ExpressionError(f"'{ast.unparse(node)}': {name}() takes two numbers or more")
+            raise ExpressionError(f"{quoted(node)}: {name}() takes two numbers or more")
         terms = [number(each) for each in node.args]
         return reduce(lambda one, other: _applied(LARGEST[name], one, other), terms)
     if name == "abs":
@@ -71,8 +71,8 @@ def _call(node: ast.Call) -> Number:
     if name in LENGTHS:
         return _lengths(LENGTHS[name], text(only_argument(node)))
     if name in FUNCTIONS:
-        raise ExpressionError(f"'{ast.unparse(node)}': is no number")
-    raise ExpressionError(f"'{ast.unparse(node)}': there is no such function; choose one of {', '.join(FUNCTIONS)}")
+        raise ExpressionError(f"{quoted(node)}: is no number")
+    raise ExpressionError(f"{quoted(node)}: there is no such function; choose one of {', '.join(FUNCTIONS)}")
 
 
 def _applied(function: Callable[..., Any], *terms: Number) -> Number:

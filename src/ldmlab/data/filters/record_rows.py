@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ class RecordRows:
     def numbers(self, name: str) -> Numbers:
         """A field's number (1,), NaN for none; true counts as 1, false as 0."""
         found = [as_number(self.values[each]) for each in sources_of(name, self.values)]
-        return np.array([next((value for value in found if value == value), np.nan)])
+        return np.array([next((value for value in found if value == value), math.nan)])
 
     def texts(self, name: str) -> Texts:
         """A field's text, None for none."""
@@ -46,6 +47,6 @@ class RecordRows:
 def as_number(value: Any) -> float:
     """A value of a json as a number; NaN where it is none."""
     try:
-        return float(value) if isinstance(value, int | float) else np.nan
+        return float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:
-        return np.nan
+        return math.inf if value > 0 else -math.inf

@@ -1,80 +1,109 @@
-"""A data set with the samples that a filter takes."""
+"""A data set with the samples that a filter takes, found on columns and kept beside them."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ldmlab.data.filters.fields import CAPTION, OWN, instead_of, sources_of
+from ldmlab.data.filters.column_rows import ColumnRows, known_names
+from ldmlab.data.filters.fields import instead_of, sources_of
 from ldmlab.data.filters.filter import Filter, refusal
-from ldmlab.data.filters.record_rows import as_number
-from ldmlab.data.filters.removed import Selection
-from ldmlab.data.filters.rows import Bits, Numbers, Texts
+from ldmlab.data.filters.removal import Removal
 from ldmlab.data.index.shard_index import ShardIndex
 
 log = logging.getLogger(__name__)
-CHUNK = 2**14
 
 
-class IndexRows:
-    """The samples `start` to `stop` of an index."""
-
-    def __init__(self, index: ShardIndex, start: int, stop: int) -> None:
-        files = index.files()
-        own = ({CAPTION: index.captions[row] or None} for row in range(start, stop))
-        self.values: list[dict[str, Any]] = [{**index.meta(start + n, files), **each} for n, each in enumerate(own)]
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def numbers(self, name: str) -> Numbers:
-        """A field's numbers (N,), NaN where a sample has none; true counts as 1, false as 0."""
-        found = ([as_number(meta[each]) for each in sources_of(name, meta)] for meta in self.values)
-        return np.array([next((value for value in each if value == value), np.nan) for each in found])
-
-    def texts(self, name: str) -> Texts:
-        """A field's texts, None where a sample has none."""
-        found = ([meta[each] for each in sources_of(name, meta)] for meta in self.values)
-        return [next((value for value in each if isinstance(value, str)), None) for each in found]
-
-    def missing(self, name: str) -> Bits:
-        """Where a field is not there, or null, or NaN (N,)."""
-        found = ([meta[each] for each in sources_of(name, meta)] for meta in self.values)
-        return np.array([all(value is None or value != value for value in each) for each in found])
-
-
-def taken(index: ShardIndex, filter: Filter) -> ShardIndex:
+def taken(index: ShardIndex, filter: Filter, store: bool = True) -> ShardIndex:
     """The samples of an index that a filter takes; what it leaves out is told in the log.
+
+    Args:
+        index: of a data set.
+        filter: which of its samples are taken.
+        store: keep which they are, where the index is kept.
 
     Raises:
         ValueError: a field that no sample has; samples lack what decides, and are refused; none is left.
     """
+    found, removal = filtered(index, filter, store)
+    for line in removal.lines():
+        log.info("%s", line)
+    if not removal.kept:
+        raise ValueError(f"{removal.summary()} in {index.root}: loosen it{_why_none(index, filter)}")
+    return found
+
+
+def filtered(index: ShardIndex, filter: Filter, store: bool = True) -> tuple[ShardIndex, Removal]:
+    """The samples of an index that a filter takes, which may be none, and how many each condition leaves out.
+
+    Args:
+        index: of a data set.
+        filter: which of its samples are taken.
+        store: keep which they are, where the index is kept.
+
+    Raises:
+        ValueError: a field that no sample has; samples lack what decides, and are refused.
+    """
     _require_fields(index, filter)
-    selection, rows = Selection.of(filter), []
-    for start in range(0, len(index), CHUNK):
-        chunk = IndexRows(index, start, min(start + CHUNK, len(index)))
-        met = [filter.meets(part, chunk) for part in filter.expression.parts]
-        rows.append(start + np.flatnonzero(selection.count(met, np.ones(len(chunk), np.bool))))
-    _require_decided(selection, filter)
-    if not selection.kept:
-        raise ValueError(f"{selection.lines()[0].partition(';')[0]} in {index.root}: loosen it")
-    for line in selection.lines():
-        log.info(line)
-    return index.select(np.concatenate(rows))
+    counting = _Counting(index, filter)
+    found = index.where(f"filter {filter}", counting, lambda: counting.removal.plain(), store)
+    removal = _read(found.selection.note, filter) or counting.all()
+    _require_decided(removal, filter, index)
+    return found, removal
+
+
+class _Counting:
+    """The mask of a filter, which counts as it goes from the first sample to the last."""
+
+    def __init__(self, index: ShardIndex, filter: Filter) -> None:
+        self._index, self._filter = index, filter
+        self.removal = Removal.of(filter)
+
+    def __call__(self, start: int, stop: int) -> NDArray[np.bool]:
+        """Which of the scanned samples from `start` to `stop` are taken (stop - start,)."""
+        if start == 0:
+            self.removal = Removal.of(self._filter)
+        rows = ColumnRows(self._index.columns, start, stop)
+        met = (self._filter.meets(part, rows) for part in self._filter.expression.parts)
+        return self.removal.count(met, self._index.holds(start, stop))
+
+    def all(self) -> Removal:
+        """The counts of all samples."""
+        for start, stop in self._index.columns.chunks():
+            self(start, stop)
+        return self.removal
+
+
+def _read(note: Any, filter: Filter) -> Removal | None:
+    """The counts that were kept, if they are of these conditions: whoever made the folder may have made them, too."""
+    with suppress(ValueError, KeyError, TypeError):
+        removal = Removal.read(note)
+        return removal if removal.is_of(filter) else None
+    return None
 
 
 def _require_fields(index: ShardIndex, filter: Filter) -> None:
-    files = index.files()
-    known = {*OWN, *(key for row in range(len(index)) for key in index.meta(row, files))}
+    known = known_names(index.columns)
     for name in filter.expression.fields:
         if not sources_of(name, known):
             raise ValueError(f"filter={filter}: no sample in {index.root} has '{name}'; {instead_of(name, known)}")
 
 
-def _require_decided(selection: Selection, filter: Filter) -> None:
-    open_parts = [each for each in selection.conditions if each.undecided] if filter.missing == "refuse" else []
-    if open_parts:
-        part = next(part for part in filter.expression.parts if part.text == open_parts[0].condition)
-        raise ValueError(f"filter.missing=refuse: of {open_parts[0].undecided:,} samples {refusal(part)}")
+def _require_decided(removal: Removal, filter: Filter, index: ShardIndex) -> None:
+    parts = zip(filter.expression.parts, removal.conditions, strict=True)
+    for part, counts in parts if filter.missing == "refuse" else ():
+        if counts.undecided:
+            raise ValueError(f"filter.missing=refuse: of {counts.undecided:,} samples in {index.root} {refusal(part)}")
+
+
+def _why_none(index: ShardIndex, filter: Filter) -> str:
+    """What is to be said where a field holds text alone."""
+    for name in filter.expression.fields:
+        rows = ColumnRows(index.columns, *next(index.columns.chunks()))
+        if np.isnan(rows.numbers(name)).all() and any(text is not None for text in rows.texts(name)):
+            return f"; '{name}' holds text, which is compared by ==, != and in"
+    return ""

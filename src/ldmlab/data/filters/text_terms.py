@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument
+from ldmlab.data.filters.fields import ExpressionError, called, field_name, only_argument, quoted
 from ldmlab.data.filters.rows import Rows, Texts
 
 Text = Callable[[Rows], Texts]
@@ -32,5 +32,5 @@ def text(node: ast.expr) -> Text:
         return lambda rows: [each if each is None else each.lower() for each in inner(rows)]
     name = field_name(node)
     if name is None:
-        raise ExpressionError(f"'{ast.unparse(node)}': is no text; give a field, or text in quotes")
+        raise ExpressionError(f"{quoted(node)}: is no text; give a field, or text in quotes")
     return lambda rows: rows.texts(name)

@@ -56,7 +56,6 @@ class ShardIndex:
         root: str | Path,
         cache: bool = True,
         store: bool = True,
-        keep: Callable[[dict[str, Any]], bool] | None = None,
         max_pixels: int = MAX_PIXELS,
         needs: Needs = Needs(),  # noqa: B008 - frozen
         progress: Progress = iter,
@@ -72,7 +71,6 @@ class ShardIndex:
             root: the folder; the tars directly in it are read, in the order of their names.
             cache: keep what is found in `.ldmlab_index/` in the folder, or in the user's cache where it is read-only.
             store: false to take what is kept there, and write nothing.
-            keep: a filter on a sample's json (an empty dict where it has none).
             max_pixels: larger images are dropped unseen.
             needs: what every sample must have.
             progress: wraps the iteration over the shards that are read, as a progress bar does.
@@ -92,7 +90,7 @@ class ShardIndex:
         index = _fit(columns, needs, (columns.problems(), Findings.of(problems)), cache and store)
         if index.problems:
             log.warning("%s: %s", root, index.summary())
-        return index if keep is None else index.filter(keep)
+        return index
 
     def __len__(self) -> int:
         return len(self.columns) if self.rows is None else len(self.rows)
@@ -183,14 +181,6 @@ class ShardIndex:
     def problem(self, row: int, defect: Defect, detail: str = "") -> Problem:
         """Something that is wrong with a sample."""
         return self.columns.problem(self._scanned(row), defect, detail)
-
-    def filter(self, keep: Callable[[dict[str, Any]], bool]) -> ShardIndex:
-        """Return the samples whose json passes. ValueError where none does."""
-        files = self.files()
-        rows = [row for row in range(len(self)) if keep(self.meta(row, files))]
-        if not rows:
-            raise ValueError(f"the filter keeps none of the {len(self)} samples in {self.root}: loosen it")
-        return self.select(rows)
 
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> ShardIndex:
         """Return some of the samples, in the order given."""

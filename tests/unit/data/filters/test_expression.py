@@ -52,6 +52,7 @@ def kept(where: str, missing: str = "drop") -> bool:
         "missing(punsafe) or punsafe < 0.1",
         "True",
         "aesthetic\n> 5",
+        "huge > 10 and -huge < 10",
     ],
 )
 def test_what_is_kept(where: str) -> None:
@@ -68,7 +69,6 @@ def test_what_is_kept(where: str) -> None:
         "similarity > 0.3",
         "nan > 0",
         "tags > 0",
-        "huge > 0",
         "caption > 5",
         "aesthetic == 'high'",
         "punsafe",
@@ -147,6 +147,9 @@ def test_conditions_are_what_and_joins() -> None:
 
 def test_filters_are_the_same_where_they_mean_the_same() -> None:
     assert str(Filter("a>5 and 'x' == b")) == str(Filter('a  > 5 and "x"==b')) == "a > 5 and 'x' == b"
+    assert str(Filter("len( caption )>-1 and not(a  or b in['x',  \"y  (z\"])")) == (
+        "len(caption) > - 1 and not (a or b in ['x', 'y  (z'])"
+    )
     assert str(Filter("a > 5", "keep")) == "a > 5 (missing=keep)"
     assert pickle.loads(pickle.dumps(Filter("a > 5"))) == Filter("a > 5")
     assert Filter("a > 5", "keep").overrides == "'filter=a > 5' filter.missing=keep"

@@ -30,7 +30,7 @@ class Removed:
 
 
 @dataclass
-class Selection:
+class Removal:
     """What a filter makes of a data set; as text, a table for people.
 
     Attributes:
@@ -46,9 +46,9 @@ class Selection:
     conditions: tuple[Removed, ...]
 
     @staticmethod
-    def of(filter: Filter) -> Selection:
-        """A selection out of no samples yet, to which `count` adds."""
-        return Selection(str(filter), 0, 0, tuple(Removed(part.text) for part in filter.expression.parts))
+    def of(filter: Filter) -> Removal:
+        """What a filter makes of no samples yet, to which `count` adds."""
+        return Removal(str(filter), 0, 0, tuple(Removed(part.text) for part in filter.expression.parts))
 
     def count(self, met: Iterable[tuple[Bits, Bits]], counted: Bits) -> Bits:
         """Count N more samples; return which of them are left (N,).
@@ -67,22 +67,27 @@ class Selection:
         self.kept += int(left.sum())
         return left
 
+    def is_of(self, filter: Filter) -> bool:
+        """Whether it counts the conditions of a filter."""
+        texts = [part.text for part in filter.expression.parts]
+        return self.filter == str(filter) and [each.condition for each in self.conditions] == texts
+
     def plain(self) -> dict[str, Any]:
-        """As JSON can hold it; `Selection.read` reads it back."""
+        """As JSON can hold it; `Removal.read` reads it back."""
         return asdict(self)
 
     @staticmethod
-    def read(content: Any) -> Selection:
+    def read(content: Any) -> Removal:
         """What `plain` gave. ValueError, TypeError or KeyError where it is something else."""
         conditions = tuple(Removed(**each) for each in content["conditions"])
-        selection = Selection(content["filter"], content["samples"], content["kept"], conditions)
-        counts = [selection.samples, selection.kept]
+        removal = Removal(content["filter"], content["samples"], content["kept"], conditions)
+        counts = [removal.samples, removal.kept]
         counts += [count for each in conditions for count in (each.alone, each.in_turn, each.undecided)]
-        texts = [selection.filter, *(each.condition for each in conditions)]
-        whole = all(isinstance(count, int) and 0 <= count <= selection.samples for count in counts)
+        texts = [removal.filter, *(each.condition for each in conditions)]
+        whole = all(isinstance(count, int) and 0 <= count <= removal.samples for count in counts)
         if not whole or not all(isinstance(text, str) for text in texts):
             raise ValueError("counts that are none")
-        return selection
+        return removal
 
     def lines(self) -> list[str]:
         """The table, a line a condition, after one that sums it up."""
@@ -92,7 +97,11 @@ class Selection:
         ]
         width = max(len(row[0]) for row in cells)
         rows = [f"  {row[0]:<{width}}  {row[1]:>12}  {row[2]:>12}  {row[3]:>12}" for row in cells]
-        return [f"filter={self.filter} keeps {self.kept:,} of {self.samples:,} samples; left out:", *rows]
+        return [f"{self.summary()}; left out:", *rows]
+
+    def summary(self) -> str:
+        """How many samples are kept, in a line."""
+        return f"filter={self.filter} keeps {self.kept:,} of {self.samples:,} samples"
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
