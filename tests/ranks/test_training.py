@@ -45,8 +45,8 @@ def run(tiny: dict[str, tuple[str, ...]], shards: Path, autoencoder: Path, tmp_p
     def started(
         kind: str, ranks: int, *words: str, nodes: int = 1, begun: Path | None = None, job: Callable[..., Any] = train
     ) -> Path:
-        for cache in own.rglob("latents-*"):
-            cache.unlink()
+        for cache in [*own.rglob("latents-*")]:
+            shutil.rmtree(cache)
         folder = tmp_path / f"{kind}-{len([*tmp_path.iterdir()])}"
         if begun is not None:
             shutil.copytree(begun, folder)
@@ -123,8 +123,9 @@ def test_the_latent_cache_of_several_ranks_is_that_of_one(run: Run, tmp_path: Pa
     found = []
     for ranks in (1, 4):
         run("dit", ranks)
-        found.append({path.name: path.read_bytes() for path in (tmp_path / "shards").rglob("latents-*")})
-    assert len(found[0]) == 2
+        caches = (tmp_path / "shards").rglob("latents-*/*")
+        found.append({path.relative_to(tmp_path): path.read_bytes() for path in caches})
+    assert len({path.parent for path in found[0]}) == 2
     assert found[0] == found[1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from ldmlab.conditioners.words import PromptWords
 from ldmlab.draws import Draws
 from ldmlab.types import Conditioning
+
+if TYPE_CHECKING:
+    from ldmlab.conditioners.frozen_text import FrozenText
 
 
 class LatentSpace(Protocol):
@@ -59,6 +62,11 @@ class Conditioner(nn.Module, ABC):
     encodes: bool = False
     reads: frozenset[str] = frozenset()
     classes: int | None = None
+
+    @property
+    def frozen(self) -> FrozenText | None:
+        """The part of it that reads captions with weights that nobody trains; None by default."""
+        return None
 
     @property
     def says_something(self) -> bool:

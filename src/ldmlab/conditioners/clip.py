@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.conditioners.base import Conditioner, expand_rows, require_key
+from ldmlab.conditioners.base import expand_rows, require_key
+from ldmlab.conditioners.frozen_text import FrozenText
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
 from ldmlab.tensor_file import check, is_sealed
@@ -24,7 +25,7 @@ from ldmlab.types import Conditioning
 Padding = Literal["zero", "end"]
 
 
-class CLIPText(Conditioner):
+class CLIPText(FrozenText):
     """Gives `context`, the final-norm states of all L tokens, and `vector`, the state at the end mark.
 
     Padding is part of the context, as in Stable Diffusion. Nothing here is trained: the weights follow from a
@@ -39,8 +40,6 @@ class CLIPText(Conditioner):
         padding: what fills a prompt up to L: token 0, as open_clip has it, or the end mark, as Stable Diffusion has it.
         pooled: whether it gives `vector`.
     """
-
-    reads = frozenset({"captions"})
 
     def __init__(
         self,
@@ -66,6 +65,8 @@ class CLIPText(Conditioner):
         self.padding = padding
         self.context_width = width
         self.vector_width = width if pooled else None
+        self.shapes = {"context": (length, width), **({"vector": (width,)} if pooled else {})}
+        self.settings = {"heads": heads, "quick_gelu": quick_gelu, "padding": padding}
         self.token_embedding = text.token_embedding
         self.positions = text.positional_embedding
         self.transformer = text.transformer
@@ -104,11 +105,11 @@ class CLIPText(Conditioner):
             end = match.end()
         return from_pieces(pieces, self.length)
 
-    def forward(self, batch: Mapping[str, Any]) -> Conditioning:
-        """Read `batch["captions"]`, B strings, each cut after L tokens; or `batch["tokens"]`, made by `as_tensors`."""
-        return self._encode(self.as_tensors(batch)["tokens"].to(self.positions.device))
+    def encode(self, batch: Mapping[str, Any]) -> Conditioning:
+        """Read `batch["captions"]`, B strings, each cut after L tokens; or `batch["tokens"]`, made by `tensors`."""
+        return self._encode(self.tensors(batch)["tokens"].to(self.positions.device))
 
-    def as_tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    def tensors(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
         """The batch with its "captions" as "tokens" (B, L), integers on the CPU."""
         if "tokens" in batch:
             return batch

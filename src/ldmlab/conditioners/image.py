@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from ldmlab.conditioners.base import Captions, Conditioner, LatentSpace
+from ldmlab.conditioners.frozen_text import FrozenText
 from ldmlab.conditioners.none import NoCondition
 from ldmlab.conditioners.pixels import signed
 from ldmlab.conditioners.words import PromptWords
@@ -45,6 +46,11 @@ class ImageConditioner(Conditioner):
         self.context_width, self.vector_width = self.text.context_width, self.text.vector_width
         self.reads, self.classes = self.text.reads | {"images"}, self.text.classes
         self._placed: tuple[LatentSpace, int] | None = None  # in a tuple, so that it is no submodule
+
+    @property
+    def frozen(self) -> FrozenText | None:
+        """That of the other conditioner."""
+        return self.text.frozen
 
     @abstractmethod
     def channels(self, space: LatentSpace) -> int:

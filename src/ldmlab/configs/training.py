@@ -186,5 +186,5 @@ def _rest(cfg: DictConfig) -> dict[str, Any]:
         return rest
     words = next((f"{key}={cfg[key]}" for key in ("conditioner_ckpt", "init_ckpt") if cfg[key] is not None), None)
     name = OmegaConf.select(cfg, "autoencoder_ckpt") or SHIPPED_MODEL
-    return {**rest, "cache_latents": cfg.cache_latents, "autoencoder": name, "min_psnr": cfg.min_psnr,
-            "words_from": words}  # fmt: skip
+    return {**rest, "cache_latents": cfg.cache_latents, "latents": instantiate(cfg.latents), "autoencoder": name,
+            "min_psnr": cfg.min_psnr, "words_from": words}  # fmt: skip

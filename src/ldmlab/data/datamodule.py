@@ -16,7 +16,9 @@ from ldmlab.data.filters.filter import Filter
 from ldmlab.data.filters.selecting import taken
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.latents.latent_cache import CachedLatents, Moments, Progress, as_is, build_latent_cache
+from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
+from ldmlab.data.latents.caching import Caching
+from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.batch_order import GlobalBatches
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
@@ -78,6 +80,7 @@ class ShardDataModule(TrainingData):
         self.heldout_path = heldout_folder(path, heldout_path)
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
+        self.crops = 0
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -89,8 +92,11 @@ class ShardDataModule(TrainingData):
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
-        is_own = self.heldout_path == heldout_folder(self.path)
-        return self._read(require_heldout(self.heldout_path), self.filter if is_own else None)
+        return self._read(require_heldout(self.heldout_path), self._heldout_filter)
+
+    @property
+    def _heldout_filter(self) -> Filter | None:
+        return self.filter if self.heldout_path == heldout_folder(self.path) else None
 
     @property
     def location(self) -> str:
@@ -146,55 +152,42 @@ class ShardDataModule(TrainingData):
         if stage != TrainerFn.FITTING or self.has_heldout:
             self.heldout_set  # noqa: B018
 
-    def use_latents(
-        self,
-        moments: Moments,
-        fingerprint: str,
-        folder: Path | None = None,
-        batch_size: int = 64,
-        progress: Progress = iter,
-        keep_images: bool = False,
-        ranks: Ranks = ALONE,
-    ) -> None:
+    def use_latents(self, caching: Caching) -> None:
         """Train and validate on cached latents from now on: batches have `moments` in place of `images`.
 
-        Args:
-            moments: images (B, 3, fH, fW), on the CPU -> mean and standard deviation of the latents.
-            fingerprint: hash of the autoencoder's weights.
-            folder: where the caches lie; by default beside the tars.
-            batch_size: images a call of `moments`.
-            progress: wraps each iteration over the batches, as a progress bar does.
-            keep_images: batches have `images` beside `moments`.
-            ranks: the place of this process among those of the run, which share the work.
+        Raises:
+            ValueError: a cache of something else is there.
+            OSError: a cache cannot be written.
         """
-        if self.crop == "random":
-            raise ValueError("data.crop=random: cached latents are of one crop each; train with cache_latents=false")
-        splits = {"train": self.train_set}
+        self.keep_crops(caching.options.crops)
+        variants = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
+        self._latents["train"] = caching.of(self.train_set, "train", variants, self.num_workers, self.filter)
         if self.has_heldout:
-            splits["heldout"] = self.heldout_set
-        for split, dataset in splits.items():
-            mirrored = split == "train" and self.flip > 0
-            size = f"{self.image_size}-mirrored" if mirrored else self.image_size
-            path = (folder or dataset.index.root) / f"latents-{split}-{size}-{fingerprint[:12]}.safetensors"
-            self._latents[split] = build_latent_cache(
-                dataset,
-                moments,
-                path,
-                fingerprint,
-                batch_size,
-                self.num_workers,
-                progress,
-                keep_images,
-                ranks,
-                mirrored,
+            samples, own = self.heldout_set, self._heldout_filter
+            self._latents["heldout"] = caching.of(samples, "heldout", Variants(len(samples)), self.num_workers, own)
+
+    def keep_crops(self, count: int | None) -> None:
+        """Say how many random crops of each training picture are to be cached; None for the one in the centre.
+
+        Raises:
+            ValueError: `crop` says otherwise.
+        """
+        if self.crop == "random" and count is None:
+            raise ValueError(
+                "data.crop=random: cached latents are of one crop each; keep several of each by latents.crops=8, or"
+                " cache none by cache_latents=false"
             )
+        if self.crop != "random" and count is not None:
+            raise ValueError(
+                f"latents.crops={count}: data.crop={self.crop} has one crop a picture; give data.crop=random as well"
+            )
+        self.crops = count or 0
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the endless training stream, an epoch an iteration, from the batch that the run has come to."""
         finished = self._finished if self.trainer else None
         if latents := self._latents.get("train"):
-            workers = self.num_workers if latents.images is not None else 0
-            return ResumableLoader(latents, self._batches(), as_is, workers, self._pin_memory(), finished)
+            return ResumableLoader(latents, self._batches(), as_is, self.num_workers, self._pin_memory(), finished)
         return ResumableLoader(self.train_set, self._batches(), collate, self.num_workers, self._pin_memory(), finished)
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
@@ -202,7 +195,7 @@ class ShardDataModule(TrainingData):
         if not self.val_samples or not self.has_heldout:
             return []
         if latents := self._latents.get("heldout"):
-            return self._validation_loader(latents, as_is, 0)
+            return self._validation_loader(latents, as_is, self.num_workers if latents.images is not None else 0)
         return self._validation_loader(self.heldout_set, collate, self.num_workers)
 
     def predict_dataloader(self) -> DataLoader[Any]:
@@ -258,4 +251,4 @@ class ShardDataModule(TrainingData):
     def _order_facts(self) -> Facts:
         index, classes = self.train_set.index, self.needs.classes is not None
         facts = order_facts(index, self.batch_size, self.seed, self.flip, classes, self.crop, self.filter)
-        return {**facts, **self.decoder.facts}
+        return {**facts, **self.decoder.facts, "crops": self.crops}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from ldmlab.data.shard_dataset import ImageSample
 
 
 class Samples(Protocol):
-    """Samples by number, from 0.
+    """Samples by number, from 0, each of which says its row; by that, `meta` is its json, {} for none.
 
     Attributes:
         fingerprint: which samples they are, in which order.
@@ -22,6 +22,8 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, sample: int, /) -> ImageSample: ...
+
+    def meta(self, row: int, /) -> dict[str, Any]: ...
 
 
 class Texts(Protocol):

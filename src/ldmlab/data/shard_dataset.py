@@ -26,9 +26,9 @@ MAX_REPLACEMENTS = 32
 
 
 class ImageSample(TypedDict):
-    """One sample: image (3, H, W) in [-1, 1], its caption ("" for none), label, key and json, and its row in the index.
+    """One sample: image (3, H, W) in [-1, 1], its caption ("" for none), label and key, and its row in the index.
 
-    `columns` is what is needed of the json by name.
+    `columns` is what is needed of the json by name; "meta" all of it, where that is needed.
 
     A key is unique within a shard; the row says which sample it is.
     """
@@ -38,7 +38,6 @@ class ImageSample(TypedDict):
     label: int | None
     key: str
     row: int
-    meta: dict[str, Any]
     columns: dict[str, Any]
 
 
@@ -50,12 +49,11 @@ class ConditionColumns(TypedDict):
 
 
 class ImageBatch(ConditionColumns):
-    """Images (B, 3, H, W) in [-1, 1], with the keys, rows and json of B samples."""
+    """Images (B, 3, H, W) in [-1, 1], with the keys and rows of B samples."""
 
     images: Tensor
     keys: list[str]
     rows: list[int]
-    meta: list[dict[str, Any]]
 
 
 class ShardDataset(Dataset[ImageSample]):
@@ -90,19 +88,21 @@ class ShardDataset(Dataset[ImageSample]):
             candidate = view.row if attempt == 0 else _another(view.row, attempt, len(self))
             pixels = self._pixels(view._replace(row=candidate))
             if pixels is not None:
-                meta = self.index.meta(candidate, self.files)
                 return ImageSample(
                     image=to_signed(pixels),
                     caption=self.index.captions[candidate],
                     label=self.index.label(candidate),
                     key=self.index.keys[candidate],
                     row=candidate,
-                    meta=meta,
-                    columns=columns_of(meta, self.index.needs.json),
+                    columns=columns_of(self.index, candidate, self.files),
                 )
         raise ValueError(
             f"{MAX_REPLACEMENTS} images in a row in {self.index.root} cannot be decoded: write the shards again"
         )
+
+    def meta(self, row: int) -> dict[str, Any]:
+        """Return the json of a sample, {} where it has none."""
+        return self.index.meta(row, self.files)
 
     @property
     def fingerprint(self) -> str:
@@ -144,7 +144,6 @@ def collate(samples: Sequence[ImageSample]) -> ImageBatch:
         images=torch.stack([sample["image"] for sample in samples]),
         keys=[sample["key"] for sample in samples],
         rows=[sample["row"] for sample in samples],
-        meta=[sample["meta"] for sample in samples],
     )
     captions, labels = [sample["caption"] for sample in samples], [sample["label"] for sample in samples]
     add_conditions(batch, captions, labels, [sample["columns"] for sample in samples])

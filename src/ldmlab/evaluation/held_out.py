@@ -13,7 +13,7 @@ from ldmlab.data.decoding.decoders import decoder_of
 from ldmlab.data.filters.filter import Filter
 from ldmlab.data.filters.selecting import taken
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.needs import Needs
+from ldmlab.data.needs import META, Needs
 from ldmlab.data.samples import Samples
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -45,8 +45,9 @@ class HeldOut:
         return [range(start, min(start + self.batch_size, self.n)) for start in range(0, self.n, self.batch_size)]
 
     def batch(self, part: range) -> dict[str, Any]:
-        """The samples of these numbers, as `collate` makes a batch of them."""
-        return {**collate([self.dataset[number] for number in part])}
+        """The samples of these numbers, as `collate` makes a batch of them, with their json as "meta"."""
+        batch = collate([self.dataset[number] for number in part])
+        return {**batch, META: [self.dataset.meta(row) for row in batch["rows"]]}
 
     def seeds(self) -> list[int]:
         """A seed for each sample, from which what is drawn for it takes its noise."""

@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor, nn
+from torch import nn
 
 from ldmlab.compiling import compile_networks, worth_compiling
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.latents.options import LatentOptions
 from ldmlab.data.problems import summarise
 from ldmlab.data.training_data import TrainingData
-from ldmlab.models.fingerprint import state_sha256
-from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.shipped import SHIPPED_MODEL
 from ldmlab.precision import Precision, lay_out
-from ldmlab.progress import track
 from ldmlab.ranks import Ranks
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.base import Training
+from ldmlab.training.caching import cache_latents, require_what_can_be_kept
 from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.callbacks.grids import PictureGrid
@@ -60,7 +58,8 @@ class Run:
         start: where it goes on; None where it begins.
         compile: the networks; "auto" where that pays, see `ldmlab.compiling.worth_compiling`.
         cache_latents: encode every picture once, before training, where the data are shards. For diffusion models, as
-            are the next three.
+            are the next four.
+        latents: how, and what else.
         autoencoder: the name of the checkpoint of the autoencoder.
         min_psnr: in dB, that the autoencoder has to reach on the run's own pictures; 0 allows any.
         words_from: where the prompt model comes from, as KEY=VALUE; None where it is new.
@@ -72,6 +71,7 @@ class Run:
     start: Start | None = None
     compile: bool | Literal["auto"] = "auto"
     cache_latents: bool = True
+    latents: LatentOptions = field(default_factory=LatentOptions)
     autoencoder: str = SHIPPED_MODEL
     min_psnr: float = 20.0
     words_from: str | None = None
@@ -133,6 +133,8 @@ def _refuse(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) 
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
     limit_to_epochs(trainer, data.epoch_batches)
     module.new_schedulers(module.new_optimizers(), run_length(trainer))  # refuses a run that is too short for them
+    if isinstance(module, LatentDiffusionTraining) and run.cache_latents:
+        require_what_can_be_kept(data, module.model, run.latents)
     if summary := data.summary():
         log.info(summary)
     if run.start is not None:
@@ -225,25 +227,8 @@ def _prepare(trainer: L.Trainer, module: Training, data: TrainingData, run: Run,
     begin_record(trainer, run.folder, run.settings)
     caches = run.cache_latents and not is_dev_run(trainer)
     if isinstance(module, LatentDiffusionTraining) and isinstance(data, ShardDataModule) and caches:
-        _cache_latents(data, module.model, trainer.strategy.root_device, ranks)
+        cache_latents(data, module.model, run.latents, run.folder, trainer.strategy.root_device, ranks)
     data.write_problems(run.folder, ranks)
-
-
-def _cache_latents(data: ShardDataModule, model: LatentDiffusion, device: torch.device, ranks: Ranks) -> None:
-    """A conditioner that reads pictures gets them beside their latents."""
-    autoencoder = model.autoencoder.to(device)
-
-    def moments(images: Tensor) -> tuple[Tensor, Tensor]:
-        return autoencoder.moments(images.to(device))
-
-    data.use_latents(
-        moments,
-        state_sha256(autoencoder),
-        progress=lambda batches: track(batches, "encoding images") if ranks.is_first else batches,
-        keep_images=model.conditioner.concat_channels > 0,
-        ranks=ranks,
-    )
-    autoencoder.to("cpu")
 
 
 def _callbacks(trainer: L.Trainer) -> list[L.Callback]:

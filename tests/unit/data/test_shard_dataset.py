@@ -39,7 +39,7 @@ def test_sample_has_its_own_pixels_caption_key_and_json(tmp_path, write_shards):
         expected = torch.tensor([number, 0, 7]) / 127.5 - 1
         assert torch.equal(sample["image"], expected.view(3, 1, 1).expand(3, 8, 8))
         assert sample["caption"] == f"caption {number}"
-        assert sample["key"] == f"{number:09d}" == sample["meta"]["key"]
+        assert sample["key"] == f"{number:09d}" == dataset.meta(sample["row"])["key"]
         assert sample["row"] == number
 
 
@@ -49,7 +49,7 @@ def test_collate_stacks(tmp_path, write_shards):
     assert batch["images"].shape == (2, 3, 8, 8)
     assert batch["captions"] == ["caption 2", "caption 0"]
     assert batch["keys"] == ["000000002", "000000000"]
-    assert [meta["number"] for meta in batch["meta"]] == [2, 0]
+    assert "meta" not in batch
 
 
 def test_captions_and_labels_are_given_where_every_sample_has_one(tmp_path, write_tar, png):
@@ -239,8 +239,9 @@ def test_corrupt_image_is_replaced_counted_and_logged_once(damaged, workers, cap
 
 
 def test_replacement_is_whole(damaged):
-    sample = _dataset(damaged)[2]
-    number = sample["meta"]["number"]
+    dataset = _dataset(damaged)
+    sample = dataset[2]
+    number = dataset.meta(sample["row"])["number"]
     assert sample["caption"] == f"caption {number}"
     assert sample["image"][0, 0, 0] == torch.tensor(number / 127.5 - 1)
 
@@ -347,7 +348,7 @@ def test_an_index_that_points_elsewhere_is_told(tmp_path, write_shards):
     index = ShardIndex.build(write_shards(tmp_path, [3]), cache=False)
     index.columns.numbers["spans"][1, 3] -= 7
     with pytest.raises(ValueError, match=r"the json of 000000001 is not where the index has it: delete \.ldmlab_index"):
-        ShardDataset(index, 8)[1]
+        ShardDataset(index, 8).meta(1)
 
 
 def test_image_size_is_checked(tmp_path, write_shards):

@@ -65,6 +65,7 @@ def _adapts(config: DictConfig) -> bool:
 OF_THE_BASE = ("backbone", "conditioner", "schedule", "parameterization", "objective", "autoencoder",
                "autoencoder_ckpt", "conditioner_ckpt", "export_autoencoder")  # fmt: skip
 RULES = (
+    Rule(("latents",), setting("cache_latents", False), "cache_latents=false, so that there are none"),
     Rule(OF_THE_BASE, _adapts, "an adapter is trained, and the model that init_ckpt= names brings its own"),
     Rule(("adapter_ckpt",), lambda config: not _adapts(config), "no adapter is trained; choose adapter=lora as well"),
     Rule(("autoencoder",), _brings_its_own, "autoencoder_ckpt= brings its own"),

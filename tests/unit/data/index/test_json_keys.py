@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.latents.latent_cache import CachedLatents
+from ldmlab.data.latents.cached_dataset import CachedLatents
+from ldmlab.data.latents.latent_cache import LatentEncoder, latent_cache
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect
 from ldmlab.data.shard_dataset import ShardDataset, collate
@@ -45,7 +45,8 @@ def test_batches_have_it(scored: Path) -> None:
     batch = collate([dataset[1], dataset[0]])
     assert batch["score"] == [2, 0.5]  # type: ignore[typeddict-item]
     assert batch["captions"] == ["text", "text"]
-    cached = CachedLatents(dataset.index, torch.zeros(2, 8, 1, 1), torch.arange(2))
+    encoder = LatentEncoder(lambda images: (images[..., ::8, ::8], images[..., ::8, ::8]), 3, 8, "ae")
+    cached = CachedLatents(dataset.index, latent_cache(dataset, encoder, scored / "cache"))
     assert cached.__getitems__([0, 1])["score"] == [0.5, 2]  # type: ignore[typeddict-item]
     assert "score" not in collate([ShardDataset(ShardIndex.build(scored), 8)[0]])
 

@@ -1,209 +1,223 @@
 import logging
-import os
 
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch.utils.data import DataLoader
 
 from ldmlab.data.index.shard_index import ShardIndex
-from ldmlab.data.latents.latent_cache import as_is, build_latent_cache
-from ldmlab.data.order.batch_order import GlobalBatches
-from ldmlab.data.order.loaders import ResumableLoader
+from ldmlab.data.latents.latent_cache import latent_cache
+from ldmlab.data.latents.variants import Variants
+from ldmlab.data.order.views import View
 from ldmlab.data.shard_dataset import ShardDataset
 
-
-class Encoder:
-    """Stands for an autoencoder: means are averages of 4 x 4 pixels; counts its calls."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def __call__(self, images):
-        assert not torch.is_grad_enabled()
-        self.calls += 1
-        mean = torch.nn.functional.avg_pool2d(images, 4)
-        return mean, mean.abs() + 0.5
+from .conftest import Autoencoder
 
 
-@pytest.fixture
-def dataset(tmp_path, write_shards):
-    return ShardDataset(ShardIndex.build(write_shards(tmp_path / "shards", [5, 5])), 8)
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _expected(dataset, row):
-    mean, std = Encoder()(dataset[row]["image"][None])
-    return torch.cat([mean, std], 1)[0].half().float()
+def expected(dataset, view):
+    mean, std = Autoencoder().encoder.moments(dataset[view]["image"][None])
+    return torch.cat([mean, std], 1)[0].half()
 
 
-def test_batches_hold_the_moments_of_their_samples(dataset, tmp_path):
-    with torch.no_grad():
-        cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae", batch_size=3)
-        assert len(cached) == 10
-        batch = cached.__getitems__([7, 0])
-        assert batch["moments"].shape == (2, 6, 2, 2)
-        assert batch["moments"].dtype == torch.float32
-        assert torch.equal(batch["moments"], torch.stack([_expected(dataset, row) for row in (7, 0)]))
-    assert batch["captions"] == ["caption 7", "caption 0"]
-    assert batch["keys"] == ["000000007", "000000000"]
-    assert [meta["number"] for meta in batch["meta"]] == [7, 0]
-    assert torch.equal(cached[7]["moments"], batch["moments"][:1])
+@torch.no_grad()
+def test_moments_are_those_of_the_samples(dataset, autoencoder, tmp_path):
+    cache = latent_cache(dataset, autoencoder.encoder, tmp_path / "cache", batch_size=3)
+    assert (len(cache), autoencoder.images) == (10, 10)
+    rows, moments = cache.take([View(7), View(0)])
+    assert rows == [7, 0]
+    assert (moments.shape, moments.dtype) == ((2, 6, 2, 2), torch.float16)
+    assert torch.equal(moments, torch.stack([expected(dataset, row) for row in (7, 0)]))
 
 
-def test_file_holds_float16_mean_and_std(dataset, tmp_path):
-    build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae")
-    tensors = load_file(tmp_path / "l.safetensors")
-    assert {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()} == {
-        "mean": ((10, 3, 2, 2), torch.float16),
-        "std": ((10, 3, 2, 2), torch.float16),
-        "rows": ((10,), torch.int64),
-    }
-    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["l.safetensors"]
+@torch.no_grad()
+def test_mirror_images_and_crops_are_there_as_well(tmp_path, write_tar):
+    from io import BytesIO
+
+    from PIL import Image
+
+    wide = Image.linear_gradient("L").rotate(90).resize((40, 16)).convert("RGB")
+    buffer = BytesIO()
+    wide.save(buffer, "PNG")
+    write_tar(
+        tmp_path / "0.tar", [part for n in range(3) for part in ((f"{n}.png", buffer.getvalue()), (f"{n}.txt", b"x"))]
+    )
+    dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
+    variants = Variants(3, mirrored=True, crops=4)
+    autoencoder = Autoencoder()
+    cache = latent_cache(dataset, autoencoder.encoder, tmp_path / "cache", variants)
+    assert (len(cache), autoencoder.images) == (24, 24)
+    asked = View(1, True, down=0.3, across=0.8)
+    seen = cache.seen(asked)
+    assert (seen.row, seen.mirrored) == (1, True)
+    assert seen.across not in (0.5, asked.across)
+    assert torch.equal(cache.take([asked])[1][0], expected(dataset, seen))
+    centre = cache.take([View(1), View(1, True)])[1]
+    assert not torch.equal(centre[0], centre[1])
 
 
-def test_cache_is_used_while_nothing_it_depends_on_changes(dataset, tmp_path, write_shards):
-    path, encoder = tmp_path / "l.safetensors", Encoder()
-
-    def build(data=dataset, fingerprint="ae"):
-        before = encoder.calls
-        return build_latent_cache(data, encoder, path, fingerprint), encoder.calls - before
-
-    first, calls = build()
-    assert calls == 1
-    again, calls = build()
-    assert calls == 0
-    assert torch.equal(again.moments, first.moments)
-    assert again.rows == first.rows
-    for change in (
-        {"fingerprint": "other"},
-        {"data": ShardDataset(dataset.index, 16)},
-        {"data": ShardDataset(ShardIndex.build(write_shards(tmp_path / "more", [9])), 8)},
-    ):
-        assert build(**change)[1] == 1, change
-        assert build()[1] == 1
+def test_variants_number_each_look_once():
+    variants = Variants(5, mirrored=True, crops=3)
+    views = [variants.view(number) for number in range(len(variants))]
+    assert len(set(views)) == len(variants) == 30
+    places = {(view.row, view.down, view.across) for view in views}
+    assert len(places) == 15  # a picture and its mirror image are cropped alike
+    downs = {variants.number(View(2, False, down=down)) // 10 for down in (0.0, 0.2, 0.4, 0.6, 0.99, 1.0)}
+    assert downs == {0, 1, 2}
+    assert [Variants(5).number(View(row, down=0.9)) for row in range(5)] == [*range(5)]
+    assert Variants(5, mirrored=True).view(7) == View(2, True)
 
 
-@pytest.mark.parametrize("keep", [0, 7, 200])
-def test_broken_cache_is_made_again(dataset, tmp_path, keep):
-    path = tmp_path / "l.safetensors"
-    first = build_latent_cache(dataset, Encoder(), path, "ae")
-    path.write_bytes(path.read_bytes()[:keep])
-    encoder = Encoder()
-    assert torch.equal(build_latent_cache(dataset, encoder, path, "ae").moments, first.moments)
-    assert encoder.calls == 1
-    assert len(load_file(path)) == 3
+def test_cache_is_used_while_nothing_it_depends_on_changes(dataset, autoencoder, tmp_path, write_shards):
+    folder = tmp_path / "cache"
+    first = latent_cache(dataset, autoencoder.encoder, folder)
+    again = latent_cache(dataset, autoencoder.encoder, folder)
+    assert autoencoder.images == 10
+    views = [View(row) for row in range(10)]
+    assert torch.equal(again.take(views)[1], first.take(views)[1])
+    more = ShardDataset(ShardIndex.build(write_shards(tmp_path / "more", [9])), 8)
+    for told, change in {
+        "autoencoder=ae, and this run has autoencoder=other": {"encoder": Autoencoder("other").encoder},
+        "image_size=8, and this run has image_size=16": {"dataset": ShardDataset(dataset.index, 16)},
+        "samples=10, and this run has samples=9": {"dataset": more},
+        "crops=1, and this run has crops=2": {"variants": Variants(10, crops=2)},
+        "mirrored=False, and this run has mirrored=True": {"variants": Variants(10, mirrored=True)},
+    }.items():
+        arguments = {"dataset": dataset, "encoder": autoencoder.encoder, "folder": folder} | change
+        with pytest.raises(ValueError, match=told):
+            latent_cache(**arguments)
+    assert latent_cache(more, autoencoder.encoder, folder, rebuild=True).take([View(8)])[0] == [8]
+    assert autoencoder.images == 19
 
 
-def test_cache_that_cannot_be_stored_stays_in_memory(dataset, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING):
-        cached = build_latent_cache(dataset, Encoder(), tmp_path / "absent" / "l.safetensors", "ae")
-    assert len(cached) == 10
-    assert "kept in memory only" in caplog.text
+def test_a_part_that_is_lost_or_damaged_is_made_again_alone(many, autoencoder, tmp_path):
+    folder = tmp_path / "cache"
+    latent_cache(many, autoencoder.encoder, folder)
+    before = files(folder)
+    (folder / "000000.npy").unlink()
+    (folder / "000002.npy").write_bytes(b"\x93NUMPY")
+    again = Autoencoder()
+    latent_cache(many, again.encoder, folder)
+    assert again.images == 64 + 22
+    assert files(folder) == before
 
 
-def test_latents_that_are_not_finite_are_refused(dataset, tmp_path):
-    path = tmp_path / "l.safetensors"
-    with pytest.raises(ValueError, match=r"not finite in float16 \(std\)"):
-        build_latent_cache(dataset, lambda images: (images, images.abs() * 1e6), path, "ae")
-    assert not path.exists()
+def test_what_is_done_stays_where_a_run_dies(many, tmp_path):
+    """In the second file of three."""
+    whole = Autoencoder()
+    latent_cache(many, whole.encoder, tmp_path / "whole")
+    dying = Autoencoder()
 
-
-def test_progress_sees_every_batch(dataset, tmp_path):
-    seen = []
-
-    def progress(batches):
-        for batch in batches:
-            seen.append(len(batch["keys"]))
+    def until_killed(batches):
+        for number, batch in enumerate(batches):
+            if number == 9:
+                raise KeyboardInterrupt
             yield batch
 
-    build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae", batch_size=4, progress=progress)
-    assert seen == [4, 4, 2]
+    with pytest.raises(KeyboardInterrupt):
+        latent_cache(many, dying.encoder, tmp_path / "cache", batch_size=8, progress=until_killed)
+    assert dying.images == 72
+    after = Autoencoder()
+    latent_cache(many, after.encoder, tmp_path / "cache", batch_size=64)
+    assert after.images == 150 - 64
+    assert files(tmp_path / "cache") == files(tmp_path / "whole")
 
 
-def test_corrupt_image_keeps_latent_and_caption_together(tmp_path, write_tar, members):
+def test_ranks_share_the_work_and_go_on_with_what_others_began(many, tmp_path, on_ranks):
+    latent_cache(many, Autoencoder().encoder, tmp_path / "one")
+
+    def build(ranks):
+        autoencoder = Autoencoder()
+        latent_cache(many, autoencoder.encoder, tmp_path / "two", ranks=ranks)
+        return autoencoder.images
+
+    assert on_ranks(2, build) == [64 + 22, 64]
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+    (tmp_path / "two/000001.npy").unlink()
+    assert sorted(on_ranks(2, build)) == [0, 64]
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+def test_hosts_that_do_not_see_each_others_files_each_have_all(many, tmp_path, on_ranks, monkeypatch):
+    latent_cache(many, Autoencoder().encoder, tmp_path / "one")
+
+    def build(ranks):
+        monkeypatch.setattr("ldmlab.data.latents.filling.PATIENCE", 0.1)
+        monkeypatch.setattr("ldmlab.data.latents.filling.gethostname", lambda: f"host{ranks.rank}")
+        folder, autoencoder = tmp_path / f"disk{ranks.rank}", Autoencoder()
+        latent_cache(many, autoencoder.encoder, folder, ranks=ranks)
+        return autoencoder.images
+
+    assert on_ranks(2, build) == [150, 150]
+    for rank in range(2):
+        found = files(tmp_path / f"disk{rank}")
+        assert {name: found[name] for name in found if name[0] == "0"} == {
+            name: content for name, content in files(tmp_path / "one").items() if name[0] == "0"
+        }
+
+
+def test_latents_that_are_not_finite_are_refused(dataset, autoencoder, tmp_path):
+    encoder = autoencoder.encoder._replace(moments=lambda images: (images[..., ::4, ::4], images[..., ::4, ::4] * 1e6))
+    with pytest.raises(ValueError, match=r"not finite in float16 \(std\)"):
+        latent_cache(dataset, encoder, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("0*.npy"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("row", 10), ("row", -1), ("moments", float("nan")), ("moments", float("inf"))]
+)
+def test_records_that_nobody_encoded_are_refused(dataset, autoencoder, tmp_path, name, value):
+    """They may be a stranger's, checksums and all."""
+    folder = tmp_path / "cache"
+    cache = latent_cache(dataset, autoencoder.encoder, folder)
+    records = cache.parts.read(0).copy()
+    records[name][4] = value
+    cache.parts.write(0, records)
+    cache.take([View(3)])
+    with pytest.raises(ValueError, match=r"cache: holds what nobody encoded; remove it"):
+        cache.take([View(3), View(4)])
+
+
+def test_corrupt_images_keep_latent_and_row_together_and_are_named(tmp_path, write_tar, members, caplog):
     parts = [
         (name, payload[:45] if name == "000000003.png" else payload) for n in range(6) for name, payload in members(n)
     ]
     write_tar(tmp_path / "0.tar", parts)
-    dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
-    cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae")
-    sample = cached[3]
-    number = sample["meta"][0]["number"]
-    assert number != 3
-    assert sample["captions"] == [f"caption {number}"]
-    assert sample["moments"][0, 0, 0, 0] == pytest.approx(number / 127.5 - 1, abs=1e-3)
+    for _ in range(2):  # the second time from the files
+        dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            cache = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants(6, mirrored=True))
+        assert "1 undecodable image (first: 0.tar/000000003)" in caplog.text
+        [row], moments = cache.take([View(3)])
+        assert row != 3
+        assert moments[0, 0, 0, 0] == pytest.approx(row / 127.5 - 1, abs=1e-3)
 
 
-def test_keys_that_two_shards_share_are_told_apart(tmp_path, write_tar, members):
-    """As two downloads in one folder do; the image of the second's first sample is corrupt."""
-    for shard in range(2):
-        parts = []
-        for number in range(4):
-            (image, pixels), (json, meta), (text, _) = members(number)
-            pixels = members(number + 100 * shard)[0][1]
-            cut = pixels[:45] if (shard, number) == (1, 0) else pixels
-            parts += [(image, cut), (json, meta), (text, f"shard {shard}, {number}".encode())]
-        write_tar(tmp_path / f"{shard}.tar", parts)
-    dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
-    assert len(dataset) == 8
-    cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae", batch_size=3)
-    for row in range(8):
-        batch = cached[row]
-        shard, number = map(int, batch["captions"][0].removeprefix("shard ").split(", "))
-        assert (shard, number) == divmod(row, 4) if row != 4 else (shard, number) != (1, 0)
-        assert batch["rows"] == [4 * shard + number]
-        assert batch["moments"][0, 0, 0, 0] == pytest.approx((number + 100 * shard) / 127.5 - 1, abs=1e-3)
+def test_progress_sees_every_batch(dataset, autoencoder, tmp_path):
+    seen = []
+
+    def progress(batches):
+        for batch in batches:
+            seen.append((len(batch["keys"]), len(batches)))
+            yield batch
+
+    latent_cache(dataset, autoencoder.encoder, tmp_path / "cache", batch_size=4, progress=progress)
+    assert seen == [(4, 3), (4, 3), (2, 3)]
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda t: {"rows": t["rows"] + 10},
-        lambda t: {"rows": t["rows"] - 1},
-        lambda t: {"rows": t["rows"].int()},
-        lambda t: {"rows": t["rows"][:5]},
-        lambda t: {name: t[name][:5] for name in t},
-        lambda t: {"std": t["std"][:, :1]},
-        lambda t: {"mean": t["mean"].float()},
-        lambda t: {"mean": t["mean"] * float("nan")},
-        lambda t: {"mean": t["mean"].flatten(1), "std": t["std"].flatten(1)},
-    ],
-)
-def test_a_cache_that_does_not_fit_is_made_again(dataset, tmp_path, spoil):
-    """It may be a stranger's, and say anything."""
-    path = tmp_path / "l.safetensors"
-    first = build_latent_cache(dataset, Encoder(), path, "ae")
-    with safe_open(path, "pt") as stored:
-        facts = stored.metadata()
-    tensors = load_file(path)
-    save_file({name: tensor.contiguous() for name, tensor in (tensors | spoil(tensors)).items()}, path, facts)
-    encoder = Encoder()
-    assert torch.equal(build_latent_cache(dataset, encoder, path, "ae").moments, first.moments)
-    assert encoder.calls == 1
+def test_a_full_disk_is_told_of_and_keeps_what_there_is(many, autoencoder, tmp_path, monkeypatch):
+    import errno
 
+    latent_cache(many, autoencoder.encoder, tmp_path / "cache")
+    before = files(tmp_path / "cache")
+    (tmp_path / "cache/000001.npy").unlink()
 
-def test_a_pipe_in_the_place_of_the_cache_is_replaced(dataset, tmp_path):
-    path = tmp_path / "l.safetensors"
-    os.mkfifo(path)
-    build_latent_cache(dataset, Encoder(), path, "ae")
-    assert len(load_file(path)) == 3
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loader_fetches_whole_batches(dataset, tmp_path, workers):
-    cached = build_latent_cache(dataset, Encoder(), tmp_path / "l.safetensors", "ae")
-    batches = GlobalBatches(10, 4, seed=1)
-    keys = [batch["keys"] for batch in ResumableLoader(cached, batches, as_is, workers)]
-    assert keys == [[f"{view.row:09d}" for view in GlobalBatches(10, 4, seed=1).batch(n)] for n in range(2)]
-    ordered = DataLoader(torch.utils.data.Subset(cached, range(5)), 3, collate_fn=as_is)
-    assert [len(batch["keys"]) for batch in ordered] == [3, 2]
-
-
-def test_images_are_given_beside_their_moments_where_asked(dataset, tmp_path):
-    build = [dataset, Encoder(), tmp_path / "l.safetensors", "ae"]
-    assert "images" not in build_latent_cache(*build)[0]
-    batch = build_latent_cache(*build, keep_images=True).__getitems__([7, 0])
-    assert torch.equal(batch["images"], torch.stack([dataset[row]["image"] for row in (7, 0)]))
-    with torch.no_grad():
-        assert torch.equal(batch["moments"], torch.stack([_expected(dataset, row) for row in (7, 0)]))
+    monkeypatch.setattr("ldmlab.atomic.os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device; nothing half-written is left.*000001\.npy"):
+        latent_cache(many, autoencoder.encoder, tmp_path / "cache")
+    assert files(tmp_path / "cache") == {name: before[name] for name in before if name != "000001.npy"}

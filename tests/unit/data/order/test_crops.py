@@ -11,6 +11,9 @@ from PIL import Image
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.caching import Caching
+from ldmlab.data.latents.latent_cache import LatentEncoder
+from ldmlab.data.latents.options import LatentOptions
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.views import View
 from ldmlab.data.shard_dataset import ShardDataset
@@ -86,6 +89,31 @@ def test_what_is_no_crop_is_refused():
         require_crop("corner")
 
 
-def test_cached_latents_of_random_crops_are_refused(folder):
-    with pytest.raises(ValueError, match=r"data\.crop=random: .*cache_latents=false"):
-        data_of(folder, crop="random").use_latents(lambda images: (images, images), "ae")
+@pytest.mark.parametrize(
+    ("crop", "crops", "told"),
+    [
+        ("random", None, r"data\.crop=random: .*latents\.crops=8.*cache_latents=false"),
+        ("center", 4, r"latents\.crops=4: data\.crop=center .*data\.crop=random"),
+    ],
+)
+def test_crops_that_are_drawn_and_those_that_are_cached_go_together(folder, crop, crops, told):
+    with pytest.raises(ValueError, match=told):
+        data_of(folder, crop=crop).keep_crops(crops)
+
+
+def test_training_takes_the_cached_crops_in_turn(folder, tmp_path):
+    encoder = LatentEncoder(lambda images: (images, images), channels=3, factor=1, fingerprint="ae")
+    data = data_of(folder, crop="random")
+    data.use_latents(Caching(encoder, options=LatentOptions(tmp_path, crops=3)))
+    seen: dict[int, set[bytes]] = {}
+    loader = data.train_dataloader()
+    for _ in range(12):
+        for batch in loader:
+            for row, moments in zip(batch["rows"], batch["moments"], strict=True):
+                seen.setdefault(row, set()).add(moments.numpy().tobytes())
+    assert max(map(len, seen.values())) == 3
+    state = data._order_facts()
+    assert state["crops"] == 3
+    other = data_of(folder, crop="random")
+    with pytest.raises(ValueError, match="trained with crops=3, this run has crops=0"):
+        other.require_same_order(state)

@@ -1,0 +1,98 @@
+"""How a run caches what its frozen parts give for a split, and where."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.cached_dataset import CachedLatents
+from ldmlab.data.latents.latent_cache import LatentEncoder, Progress, latent_cache
+from ldmlab.data.latents.options import LatentOptions
+from ldmlab.data.latents.text_cache import TextCache, TextEncoder, text_cache
+from ldmlab.data.latents.variants import Variants
+from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.ranks import ALONE, Ranks
+
+log = logging.getLogger(__name__)
+
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+"""Wraps an iteration as a progress bar does; the second argument says what is done."""
+
+
+@dataclass(frozen=True)
+class Caching:
+    """All that it takes to cache the splits of a run.
+
+    Attributes:
+        encoder: of images.
+        text: of captions; None where nothing of them is kept.
+        options: the user's.
+        spare: the folder of caches for which there is no room beside the shards, since these may only be read.
+        batch_size: images or captions that are encoded at a time.
+        track: shows how far it has come.
+        keep_images: batches have the images, too.
+        ranks: the place of this process among those of the run, which share the work.
+    """
+
+    encoder: LatentEncoder
+    text: TextEncoder | None = None
+    options: LatentOptions = field(default_factory=LatentOptions)
+    spare: Path | None = None
+    batch_size: int = 64
+    track: Track = lambda items, _: items
+    keep_images: bool = False
+    ranks: Ranks = ALONE
+
+    def of(
+        self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int, filter: Filter | None = None
+    ) -> CachedLatents:
+        """Open the caches of a split, after computing what is not there.
+
+        Args:
+            dataset: the images.
+            split: "train" or "heldout".
+            variants: the views of each.
+            num_workers: processes that decode images.
+            filter: that chose them, so that each has a cache of its own.
+
+        Raises:
+            ValueError: a cache of something else is there.
+            OSError: one cannot be written.
+        """
+        chosen = "" if filter is None else f"-{hashlib.sha256(str(filter).encode()).hexdigest()[:8]}"
+        looks = f"{dataset.image_size}{'-mirrored' if variants.mirrored else ''}"
+        looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
+        latents = latent_cache(
+            dataset,
+            self.encoder,
+            self._home(dataset.index.root, f"latents-{split}-{looks}{chosen}"),
+            variants,
+            self.options.rebuild,
+            self.batch_size,
+            num_workers,
+            lambda batches: self.track(batches, "encoding images"),
+            self.ranks,
+        )
+        text = None if self.text is None else self._text(self.text, dataset.index, f"text-{split}{chosen}")
+        return CachedLatents(dataset.index, latents, text, dataset if self.keep_images else None)
+
+    def _text(self, encoder: TextEncoder, index: ShardIndex, name: str) -> TextCache:
+        home = self._home(index.root, name)
+        progress: Progress = lambda batches: self.track(batches, "encoding captions")  # noqa: E731
+        return text_cache(index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks)
+
+    def _home(self, root: Path, name: str) -> Path:
+        """The folder of one cache, the same on all ranks."""
+        if self.options.path is not None or self.spare is None:
+            return Path(self.options.path or root) / name
+        beside = self.ranks.first((root / name).exists() or os.access(root, os.W_OK))
+        if not beside:
+            log.warning("%s: may only be read, so the caches are in %s; latents.path= says where", root, self.spare)
+        return (root if beside else self.spare) / name
