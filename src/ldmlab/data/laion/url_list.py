@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ldmlab.data.arrow_errors import damage_told
 from ldmlab.files import kind_of, open_regular
 
 if TYPE_CHECKING:
@@ -88,16 +89,10 @@ def _format_of(path: Path, where: str) -> str:
 def _look(file: Path, kind: str, where: str) -> tuple[int, pyarrow.Schema]:
     """How many rows a file has, and of which columns."""
     try:
-        import pyarrow
+        with damage_told(f"{where}: is no {kind.removesuffix('.gz')} that can be read"):
+            return _rows_of_parquet(file) if kind == "parquet" else _rows_of_text(file, kind)
     except ImportError as error:
         raise ValueError(f"{where}: pyarrow, which reads lists, is missing; pip install 'ldmlab[laion]'") from error
-    try:
-        return _rows_of_parquet(file) if kind == "parquet" else _rows_of_text(file, kind)
-    except (pyarrow.ArrowException, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, gzip.BadGzipFile):
-            raise
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{where}: is no {kind.removesuffix('.gz')} that can be read ({reason})") from error
 
 
 def _rows_of_parquet(file: Path) -> tuple[int, pyarrow.Schema]:

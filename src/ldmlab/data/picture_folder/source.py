@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
@@ -12,19 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
-from ldmlab.data.decoding.decode import decode_rgb
 from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES
 from ldmlab.data.picture_folder.captions import AUTO, read_captions
 from ldmlab.data.problems import Defect
-from ldmlab.data.sample_source import SPLITS, Encoded, Sample, UnusableError, check_split
-from ldmlab.data.shards.shard_scan import IMAGE_FORMATS, MAX_PIXELS, check_image_header
+from ldmlab.data.sample_source import SPLITS, Sample, UnusableError, check_split
+from ldmlab.data.writing.pictures import check_heldout, check_image_size, sample_of
 from ldmlab.files import read_regular
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = dict(zip(IMAGE_FORMATS, ("jpg", "png", "webp"), strict=True))
 READ = (".jpg", ".jpeg", ".png", ".webp")
 UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff", ".cr2", ".dng", ".nef")
 """Pictures of other kinds, which are named instead of passed over."""
@@ -71,12 +66,8 @@ class PictureFolder:
     def __post_init__(self) -> None:
         if not Path(self.folder).is_dir():
             raise ValueError(f"dataset.folder={self.folder}: no such folder; give one of pictures")
-        if not 0 <= self.heldout < 1:
-            raise ValueError(
-                f"dataset.heldout={self.heldout} is no share; give a number from 0 to below 1, such as 0.1"
-            )
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"dataset.image_size={self.image_size} is too small; give 1 or more, or null")
+        check_heldout(self.heldout)
+        check_image_size(self.image_size)
 
     def config(self) -> dict[str, Any]:
         """Return everything that decides the samples; of the pictures, one hash over names, bytes, captions, labels."""
@@ -99,20 +90,7 @@ class PictureFolder:
         check_split(split)
         picture = self._plan[split][index]
         payload = self._payload(picture)
-        try:
-            image = decode_rgb(payload)
-        except UnidentifiedImageError as error:
-            raise UnusableError(Defect.UNDECODABLE_IMAGE, picture.file, "no JPEG, PNG or WebP inside") from error
-        except Exception as error:  # a codec raises whatever it likes on damaged bytes
-            raise UnusableError(Defect.UNDECODABLE_IMAGE, picture.file, str(error)) from error
-        width, height = image.size
-        meta = {"file": picture.file, "original_width": width, "original_height": height}
-        scale = 1 if self.image_size is None else min(1, self.image_size / min(width, height))
-        if scale < 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            smaller = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-            return Sample(smaller, picture.caption, meta, picture.label)
-        return Sample(image, picture.caption, meta, picture.label, Encoded(_extension(payload), payload))
+        return sample_of(payload, picture.file, picture.caption, {"file": picture.file}, picture.label, self.image_size)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -164,23 +142,14 @@ class PictureFolder:
         if self.classes and picture.label is None:
             raise UnusableError(Defect.MISSING_LABEL, picture.file, "in none of the folders, which are the classes")
         try:
-            payload = read_regular(Path(self.folder) / picture.file, MOST_IMAGE_BYTES)
-            defect = check_image_header(io.BytesIO(payload), MAX_PIXELS)
+            return read_regular(Path(self.folder) / picture.file, MOST_IMAGE_BYTES)
         except OSError as error:
             raise UnusableError(
                 Defect.UNDECODABLE_IMAGE, picture.file, (error.strerror or str(error)).lower()
             ) from error
-        if defect is Defect.OVERSIZED_IMAGE:
-            raise UnusableError(defect, picture.file, f"more than {MAX_PIXELS // 2**20} million pixels")
-        return payload
 
 
 def _class_of(file: str) -> str:
     """The folder in the folder."""
     first, slash, _ = file.partition("/")
     return first if slash else ""
-
-
-def _extension(payload: bytes) -> str:
-    with Image.open(io.BytesIO(payload), formats=IMAGE_FORMATS) as image:
-        return EXTENSIONS[str(image.format)]

@@ -153,10 +153,23 @@ def _results(writer: ShardWriter, jobs: list[Job], workers: int) -> Iterator[tup
         yield from ((job, writer.write(*job)) for job in jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker) as pool:
-        futures = {pool.submit(writer.write, *job): job for job in jobs}
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(writer,)) as pool:
+        futures = {pool.submit(_write, *job): job for job in jobs}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+_of_worker: list[ShardWriter] = []
+"""What a worker got when it began: a source of many samples travels once, and keeps files open between shards."""
+
+
+def _start_worker(writer: ShardWriter) -> None:
+    start_worker()
+    _of_worker[:] = [writer]
+
+
+def _write(split: str, shard: int) -> dict[str, Any]:
+    return _of_worker[0].write(split, shard)
