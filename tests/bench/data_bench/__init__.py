@@ -6,5 +6,6 @@ which is its own and lasts, and returns Markdown, a sentence or two and a table,
 
 SECTIONS = {
     "decoding": "Decoding",
+    "loaders": "Loaders side by side",
 }
 """Names of modules, and the headings of what they measured, in the order of the page."""
