@@ -1,4 +1,4 @@
-"""FFmpeg's libraries for SPDL, which takes the system's: here those of PyAV's wheel, whose names have a hash in them."""
+"""FFmpeg's libraries for SPDL, which takes the system's: here those of PyAV's wheel, with hashes in their names."""
 
 from __future__ import annotations
 
