@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ldmlab.data.filters.filter import Filter
-from ldmlab.data.filters.selecting import taken
+from ldmlab.data.filters.selecting import filtered
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
@@ -128,7 +128,7 @@ def _fingerprint(folder: Path, needs: Needs, filter: Filter | None) -> str | Non
     try:
         reading = partial(track, what="reading shards")
         index = ShardIndex.build(folder, store=False, needs=needs, progress=reading)
-        return (index if filter is None else taken(index, filter, store=False)).fingerprint
+        return (index if filter is None else filtered(index, filter, store=False)[0]).fingerprint
     except ValueError:
         return None
 

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ldmlab.data.datamodule import ShardDataModule
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.index import selection
 from ldmlab.data.index.fingerprints import fingerprint
 from ldmlab.data.latents.caching import Caching
@@ -187,6 +188,35 @@ def test_resume_on_other_labels_is_refused(tmp_path, write_tar, png):
     del stored["ShardDataModule"]["labels"]
     torch.save(stored, path)
     _fit(Tiny(), data(2), path, epochs=1)
+
+
+def test_a_filter_takes_samples_of_the_folder_alone_and_goes_on_with_itself_alone(folder, tmp_path):
+    path, even = tmp_path / "c.ckpt", Filter("number % 2 == 0")
+    whole = _fit(Tiny(), _data(folder, filter=even), callbacks=[SaveAt(path, 3)])
+    assert [sample % 2 for batch in whole for sample in batch] == [0] * 3 * 8
+    assert _fit(Tiny(), _data(folder, filter=Filter("number%2==0")), path) == whole[3:]
+    changed = "trained with filter=number % 2 == 0, this run has filter="
+    for other, named in (
+        (Filter("number > 5"), "number > 5"),
+        (Filter("number % 2 == 0", "keep"), "number"),
+        (None, "none"),
+    ):
+        with pytest.raises(ValueError, match=f"{changed}{named}"):
+            _fit(Tiny(), _data(folder, filter=other), path)
+    assert [len(_data(folder, filter=even).heldout_set), len(_data(folder, filter=even).train_set)] == [5, 11]
+    elsewhere = _data(folder / "train", heldout_path=folder / "heldout", filter=even)
+    assert [len(elsewhere.heldout_set), len(elsewhere.train_set)] == [9, 11]
+
+
+def test_a_checkpoint_from_before_there_were_filters_goes_on_without_one(folder, tmp_path):
+    path = tmp_path / "c.ckpt"
+    whole = _fit(Tiny(), _data(folder), callbacks=[SaveAt(path, 3)], epochs=1)
+    stored = torch.load(path, weights_only=True)
+    del stored["ShardDataModule"]["filter"]
+    torch.save(stored, path)
+    assert _fit(Tiny(), _data(folder), path, epochs=1) == whole[3:]
+    with pytest.raises(ValueError, match="trained with filter=none, this run has filter=number > 5"):
+        _fit(Tiny(), _data(folder, filter=Filter("number > 5")), path)
 
 
 def test_next_fit_of_one_datamodule_starts_anew(folder, tmp_path):

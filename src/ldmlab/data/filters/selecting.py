@@ -30,7 +30,8 @@ def taken(index: ShardIndex, filter: Filter, store: bool = True) -> ShardIndex:
         ValueError: a field that no sample has; samples lack what decides, and are refused; none is left.
     """
     found, removal = filtered(index, filter, store)
-    for line in removal.lines():
+    first, *rest = removal.lines()
+    for line in (f"{index.root}: {first}", *rest):
         log.info("%s", line)
     if not removal.kept:
         raise ValueError(f"{removal.summary()} in {index.root}: loosen it{_why_none(index, filter)}")
