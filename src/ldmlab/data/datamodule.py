@@ -20,10 +20,14 @@ from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
 from ldmlab.data.latents.caching import Caching
 from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.batch_order import GlobalBatches
+from ldmlab.data.order.bucket_selection import buckets_of, summary
+from ldmlab.data.order.bucket_sizes import bucket_sizes
+from ldmlab.data.order.buckets import Buckets
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.loaders import ResumableLoader, fixed_loader
 from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
+from ldmlab.data.order.views import View
 from ldmlab.data.problems import PROBLEMS, Problem, write_problems
 from ldmlab.data.shard_dataset import ShardDataset, collate
 from ldmlab.data.shards.shard_folder import find_shards
@@ -55,6 +59,7 @@ class ShardDataModule(TrainingData):
             other pixels.
         filter: which samples of `path` are taken, for training and validation; None for all. Those in `heldout_path`
             are taken as they are.
+        buckets: sizes of pictures, of which each batch has one: "auto" or [[height, width], ...]; None for squares.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class ShardDataModule(TrainingData):
         decoder: DecoderName = "auto",
         scaled_decoding: bool = False,
         filter: Filter | None = None,
+        buckets: Literal["auto"] | list[list[int]] | None = None,
     ) -> None:
         super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding), filter)
         if val_samples < 0:
@@ -80,6 +86,7 @@ class ShardDataModule(TrainingData):
         self.heldout_path = heldout_folder(path, heldout_path)
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
+        self.sizes = None if buckets is None else bucket_sizes(buckets, image_size)
         self.crops = 0
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
@@ -97,6 +104,15 @@ class ShardDataModule(TrainingData):
     @property
     def _heldout_filter(self) -> Filter | None:
         return self.filter if self.heldout_path == heldout_folder(self.path) else None
+
+    @cached_property
+    def buckets(self) -> Buckets | None:
+        """The training samples by the size at which they are seen; None where they are all square."""
+        if self.sizes is None:
+            return None
+        found = buckets_of(self.train_set.index, self.sizes, self.batch_size)
+        log.info("data.buckets: %s", summary(found))
+        return found
 
     @property
     def location(self) -> str:
@@ -159,6 +175,8 @@ class ShardDataModule(TrainingData):
             ValueError: a cache of something else is there.
             OSError: a cache cannot be written.
         """
+        if self.sizes is not None:
+            raise ValueError("data.buckets: cached latents are of one size; train with cache_latents=false")
         self.keep_crops(caching.options.crops)
         variants = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
         self._latents["train"] = caching.of(self.train_set, "train", variants, self.num_workers, self.filter)
@@ -230,9 +248,9 @@ class ShardDataModule(TrainingData):
 
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
-        size, random_crops = len(self.train_set), self.crop == "random"
+        count, batch_size, random_crops = len(self.train_set), self.batch_size, self.crop == "random"
         batches = GlobalBatches(
-            size, self.batch_size, self.seed, rank, world, self._start, self.flip, random_crops=random_crops
+            count, batch_size, self.seed, rank, world, self._start, self.flip, random_crops, self.buckets
         )
         if overfit := getattr(self.trainer, "overfit_batches", 0):  # the same ones in each epoch
             batches.only = max(1, overfit if isinstance(overfit, int) else int(len(batches) * overfit))
@@ -241,14 +259,23 @@ class ShardDataModule(TrainingData):
     @property
     def epoch_batches(self) -> int:
         """Batches of an epoch of training."""
+        if self.buckets is not None:
+            return int(self.buckets.batches(self.batch_size).sum())
         return len(self.train_set) // self.batch_size
 
     def _validation_loader(self, dataset: Dataset[Any], collate_fn: Any, num_workers: int) -> DataLoader[Any]:
         """Return a loader of this rank's every `world`-th sample, with equally many batches on each."""
-        rows, ranks = range(min(self.val_samples, len(self.heldout_set))), Ranks(*self._rank_and_world())
-        return fixed_loader(dataset, collate_fn, self._share_size(), num_workers, self._pin_memory(), rows, ranks)
+        ranks, samples = Ranks(*self._rank_and_world()), self._validated()
+        return fixed_loader(dataset, collate_fn, self._share_size(), num_workers, self._pin_memory(), samples, ranks)
+
+    def _validated(self) -> Sequence[int | View]:
+        count = min(self.val_samples, len(self.heldout_set))
+        if self.buckets is None:
+            return range(count)
+        return buckets_of(self.heldout_set.index, self.buckets.sizes).views(count)
 
     def _order_facts(self) -> Facts:
         index, classes = self.train_set.index, self.needs.classes is not None
         facts = order_facts(index, self.batch_size, self.seed, self.flip, classes, self.crop, self.filter)
-        return {**facts, **self.decoder.facts, "crops": self.crops}
+        sizes = [f"{height}x{width}" for height, width in self.sizes or ()]
+        return {**facts, **self.decoder.facts, "crops": self.crops, "buckets": " ".join(sizes) or "none"}

@@ -37,7 +37,10 @@ class TrainingData(LightningDataModule, ABC):
         needs: what every sample must have; to be set before the first is read.
         progress: wraps the iteration over shards that are read before training, as a progress bar does.
         allow_other_data: go on from a checkpoint although the samples are no longer the same.
+        sizes: (height, width) in pixels of the pictures of training, each batch of one; None where all are square.
     """
+
+    sizes: tuple[tuple[int, int], ...] | None = None
 
     def __init__(
         self,

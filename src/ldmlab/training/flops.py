@@ -88,8 +88,8 @@ def autoencoder_flops(training: AutoencoderTraining, batch: Mapping[str, Any], a
     through it, and then learns from both; the adaptive weight takes gradients back to the decoder once more.
     """
     images = torch.empty(1, *batch["images"].shape[1:], device="meta")
-    side = images.shape[-1] // training.autoencoder.factor
-    latents = torch.empty(1, training.autoencoder.latent_channels, side, side, device="meta")
+    grid = [side // training.autoencoder.factor for side in images.shape[-2:]]
+    latents = torch.empty(1, training.autoencoder.latent_channels, *grid, device="meta")
     encoding = _forward(training.autoencoder, images, method="posterior")
     decoding = _forward(training.autoencoder, latents, method="reconstruct")
     parts = {"autoencoder": TRAINED * (encoding + decoding)}

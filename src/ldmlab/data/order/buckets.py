@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,25 @@ RUNS = 16
 """Runs of neighbouring batches that are mixed, each of about a window of samples."""
 
 
+class Rows(Protocol):
+    """Numbers of samples, ascending: an array, or what gives them by their places as an array does."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: NDArray[np.int64], /) -> NDArray[np.int64]: ...
+
+
 @dataclass(frozen=True)
 class Buckets:
     """Samples sorted by the size that fits them best.
 
     Attributes:
         sizes: of the K buckets, (height, width) in pixels.
-        rows: of the samples of each bucket, ascending; may be mapped from files.
+        rows: of the samples of each bucket; may be mapped from files.
     """
 
     sizes: tuple[Size, ...]
-    rows: tuple[NDArray[np.int64], ...]
+    rows: tuple[Rows, ...]
 
     def batches(self, batch_size: int) -> NDArray[np.int64]:
         """Return how many full batches each bucket has (K,)."""
@@ -34,10 +42,9 @@ class Buckets:
 
     def views(self, count: int) -> list[View]:
         """Return the first `count` samples, each seen at the size of its bucket, bucket by bucket."""
-        firsts = (
-            (size, rows[: np.searchsorted(rows, count)]) for size, rows in zip(self.sizes, self.rows, strict=True)
-        )
-        return [View(row, size=size) for size, rows in firsts for row in rows.tolist()]
+        firsts = [rows[np.arange(min(count, len(rows)))] for rows in self.rows]
+        firsts = [rows[rows < count] for rows in firsts]
+        return [View(row, size=size) for size, rows in zip(self.sizes, firsts, strict=True) for row in rows.tolist()]
 
 
 class BucketOrder:
@@ -73,7 +80,7 @@ class BucketOrder:
         """Return the samples at places start to stop of the epoch, which lie in one batch."""
         bucket, first = self._find(places.start)
         rows = self._buckets.rows[bucket]
-        return np.asarray(rows[self._orders[bucket][first : first + places.stop - places.start]])
+        return rows[self._orders[bucket][first : first + places.stop - places.start]]
 
     def _find(self, place: int) -> tuple[int, int]:
         """The bucket of a place, and the place in the order of that bucket."""
@@ -82,11 +89,3 @@ class BucketOrder:
         bucket = int(np.searchsorted(self._ends, number, "right"))
         before = int(self._ends[bucket - 1]) if bucket else 0
         return bucket, (number - before) * self._batch_size + within
-
-
-def require_rows(rows: Sequence[NDArray[np.int64]], size: int) -> None:
-    """Raise ValueError unless these arrays hold numbers of `size` samples, as far as their ends and lengths tell."""
-    ends = [int(end) for each in rows if len(each) for end in (each[0], each[-1])]
-    types = {(each.dtype, each.ndim) for each in rows} <= {(np.dtype(np.int64), 1)}
-    if not types or sum(map(len, rows)) != size or not all(0 <= end < size for end in ends):
-        raise ValueError("these are no rows of the samples")

@@ -13,7 +13,14 @@ OF_THE_DATA = ("filter", "samples", "data", "labels")
 """Those that the samples decide."""
 ALL = "none"
 """The filter that takes all samples."""
-FORMERLY: Facts = {"flip": 0.0, "crop": "center", "scaled_decoding": False, "filter": ALL, "crops": 0}
+FORMERLY: Facts = {
+    "flip": 0.0,
+    "crop": "center",
+    "crops": 0,
+    "buckets": "none",
+    "scaled_decoding": False,
+    "filter": ALL,
+}
 """What older checkpoints do not hold, since there was no other way."""
 
 

@@ -1,0 +1,28 @@
+"""Whether a model can be trained on pictures of the sizes that its data have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ldmlab.training.base import Training
+from ldmlab.training.flops import training_flops
+
+
+def require_sizes(training: Training, sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuse sizes that a model does not take, by a pass without data for each.
+
+    Args:
+        training: of the model.
+        sizes: (height, width) in pixels.
+
+    Raises:
+        ValueError: it cannot take one of them.
+    """
+    for height, width in sizes:
+        try:
+            training_flops(training, {"images": torch.empty(1, 3, height, width, device="meta")})
+        except (ValueError, RuntimeError) as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"data.buckets: the model takes no pictures of [{height},{width}]: {why}") from error
