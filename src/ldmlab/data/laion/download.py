@@ -16,11 +16,13 @@ from ldmlab.data.laion.report import DownloadReport, SplitReport, reasons
 from ldmlab.data.laion.shard_stats import DoneShards
 from ldmlab.data.laion.url_list import UrlList
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import write_problems
+from ldmlab.data.problems import PROBLEMS, Problem, write_problems
 from ldmlab.data.writing.claim import DATASET, claim, digest_of, digest_of_file
-from ldmlab.data.writing.dataset_writer import PROBLEMS, Progress
+from ldmlab.data.writing.dataset_writer import Progress
 
 LOG = "img2dataset.log"
+WORTH_PROCESSES = 20_000
+"""Samples whose audit takes longer than processes take to start."""
 _HOW = ("urls", "heldout_urls", "threads", "timeout", "retries", "program")
 """Settings that do not decide what a picture becomes."""
 
@@ -96,9 +98,9 @@ class UrlDownload:
             options = options_of(self, urls, columns[split], shard_size)
             self._download(root, split, urls, options | {"processes_count": workers}, progress)
         write_json(root / DATASET, facts | {"complete": True})
-        reports = [_audit(root, split, columns[split].caption is not None, progress) for split in lists]
-        write_problems(root / PROBLEMS, [problem for report in reports for problem in report.problems])
-        return DownloadReport(tuple(reports))
+        audited = {split: _audit(root, split, columns[split].caption is not None, workers, progress) for split in lists}
+        write_problems(root / PROBLEMS, _in_splits({split: index for split, (_, index) in audited.items()}))
+        return DownloadReport(tuple(report for report, _ in audited.values()))
 
     def _columns(self, urls: UrlList) -> Columns:
         return choose_columns(urls, self.url_column, self.caption_column, self.columns)
@@ -137,12 +139,15 @@ class UrlDownload:
             )
 
 
-def _audit(root: Path, split: str, captions: bool, progress: Progress) -> SplitReport:
+def _audit(root: Path, split: str, captions: bool, workers: int, progress: Progress) -> tuple[SplitReport, ShardIndex]:
     done = DoneShards(root / split)
     done.look()
     stats = done.total()
     if not stats.fetched:
-        raise ValueError(f"{root / split}: not one picture could be fetched from {stats.urls} URLs: {reasons(stats)}")
+        raise ValueError(
+            f"{root / split}: not one picture could be fetched from {stats.urls} URLs: {reasons(stats)};"
+            " take the folder away to ask again"
+        )
 
     def tracked(shards: Sequence[Path]) -> Iterator[Path]:
         with progress(f"auditing {split}", len(shards), 0) as advance:
@@ -150,6 +155,13 @@ def _audit(root: Path, split: str, captions: bool, progress: Progress) -> SplitR
                 yield shard
                 advance(1)
 
-    index = ShardIndex.build(root / split, needs=Needs(captions), progress=tracked)
-    problems = tuple(replace(problem, shard=f"{split}/{problem.shard}") for problem in index.problems)
-    return SplitReport(root / split, len(done.by_number), stats, len(index), problems, root / PROBLEMS)
+    processes = workers if stats.fetched > WORTH_PROCESSES else 1
+    index = ShardIndex.build(root / split, needs=Needs(captions), progress=tracked, workers=processes)
+    report = SplitReport(root / split, len(done.by_number), stats, len(index), index.problems.tallies, root / PROBLEMS)
+    return report, index
+
+
+def _in_splits(indexes: Mapping[str, ShardIndex]) -> Iterator[Problem]:
+    """The problems of each split, with its name before that of the shard."""
+    for split, index in indexes.items():
+        yield from (replace(problem, shard=f"{split}/{problem.shard}") for problem in index.problems)

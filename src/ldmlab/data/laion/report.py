@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ldmlab.data.laion.shard_stats import ShardStats
-from ldmlab.data.problems import Problem, summarise
+from ldmlab.data.problems import Defect, Tally, told
 from ldmlab.data.shards.shard_scan import MAX_PIXELS
 
 MOST_REASONS = 8
@@ -30,7 +31,7 @@ class SplitReport:
         shards: how many.
         stats: of all of them.
         usable: samples.
-        problems: what the audit found.
+        problems: what the audit found, counted.
         listed: the file that names each of them.
     """
 
@@ -38,7 +39,7 @@ class SplitReport:
     shards: int
     stats: ShardStats
     usable: int
-    problems: tuple[Problem, ...]
+    problems: Mapping[Defect, Tally]
     listed: Path
 
     def __str__(self) -> str:
@@ -47,7 +48,7 @@ class SplitReport:
         if self.stats.failed:
             lines.append(f"failed: {reasons(self.stats)}")
         if self.problems:
-            lines.append(f"rejected by the audit: {summarise(self.problems)}; all are named in {self.listed}")
+            lines.append(f"rejected by the audit: {told(self.problems)}; all are named in {self.listed}")
         return "\n".join([*lines, f"usable: {self.usable} samples"])
 
 

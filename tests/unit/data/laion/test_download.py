@@ -36,7 +36,7 @@ def test_what_was_asked_fetched_failed_and_rejected_is_counted(listed: Listed, s
     root = tmp_path / "laion"
     report = fetch(listed(1, 2, "gone", 3, "page", 4), root, stand_in, timeout=3, options={"user_agent_token": "me"})
     assert "6 URLs, 5 downloaded, in 2 shards\nfailed: 1 (1 HTTP Error 404: Not Found)\n" in report
-    assert "rejected by the audit: 1 problem: 1 undecodable image (first: train/00001.tar/000010)" in report
+    assert "rejected by the audit: 1 problem: 1 undecodable image (first: 00001.tar/000010)" in report
     assert report.endswith("usable: 4 samples")
     assert (root / "data_problems.csv").read_text().splitlines()[1:] == ["undecodable image,train/00001.tar,000010,"]
     told = json.loads(stand_in.with_suffix(".json").read_text())
