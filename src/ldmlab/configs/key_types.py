@@ -51,7 +51,7 @@ def check_types(
             continue
         default = _resolved(schema(), path) if "${" in str(default) else default
         value = _resolved(config, path)
-        if path in known and fits(value, known[path]):
+        if value == MISSING or (path in known and fits(value, known[path])):
             continue
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{path}={value}: this key takes a finite number; null is none where a key may be null")
@@ -125,10 +125,10 @@ def _list_mismatch(default: list[Any], value: Any) -> str | None:
 
 
 def _vouches(default: Any, value: Any) -> bool:
-    """Whether a default says enough of a value that is of its kind: not `null`, nor a list of another length."""
+    """Whether a default says enough of a value that is of its kind: not `null` or ???, nor a list of another length."""
     if isinstance(default, list) and isinstance(value, list):
         return len(default) == len(value)
-    return default is not None or value is None
+    return default not in (None, MISSING) or value is None
 
 
 def _by_signature(config: DictConfig, path: str, value: Any, otherwise: str | None) -> str | None:
@@ -144,7 +144,7 @@ def _by_signature(config: DictConfig, path: str, value: Any, otherwise: str | No
 
 def _require(path: str, default: Any, value: Any, wanted: str | None) -> None:
     if wanted is not None:
-        beside = "" if default is None else f", as its default {shown(default)}"
+        beside = "" if default in (None, MISSING) else f", as its default {shown(default)}"
         raise UserError(f"{path}={shown(value)}: this key takes {wanted}{beside}")
 
 

@@ -108,6 +108,12 @@ def test_right_values_pass(override: str, value: object) -> None:
     assert OmegaConf.select(validate("sample", [override]), override.partition("=")[0]) == value
 
 
+def test_a_value_without_a_default_is_of_the_type_that_its_component_takes(refused: Refused) -> None:
+    told = refused("data", "dataset=folder", "dataset.folder=3")
+    assert told.startswith("dataset.folder=3: this key takes text")
+    assert "???" not in told
+
+
 def test_missing_values_are_named_in_one_line(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "sampler").mkdir()
     (tmp_path / "sampler/open.yaml").write_text("_target_: a.B\nsteps: ???\neta: ???\n")
