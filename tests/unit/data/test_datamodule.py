@@ -364,3 +364,20 @@ if __name__ == "__main__":
     data_folder, kept_in, began = map(Path, sys.argv[1:])
     _fit_as_two(data_folder, kept_in / "whole")
     _fit_as_two(data_folder, kept_in / "resumed", began)
+
+
+def test_a_run_goes_on_with_the_decoder_that_it_began_with(folder):
+    def data(**settings):
+        return ShardDataModule(folder, batch_size=2, image_size=8, **settings)
+
+    saved = data()._order_facts()
+    assert (saved["decoder"], saved["scaled_decoding"]) == ("simplejpeg", False)
+    assert data(decoder="simplejpeg").require_same_order(saved) is False
+    with pytest.raises(ValueError, match=r"decoder=simplejpeg, this run has decoder=pillow: resume with the same"):
+        data(decoder="pillow").require_same_order(saved)
+    with pytest.raises(ValueError, match=r"scaled_decoding=False, this run has scaled_decoding=True"):
+        data(scaled_decoding=True).require_same_order(saved)
+    old = {name: value for name, value in saved.items() if name not in ("decoder", "scaled_decoding")}
+    assert data(decoder="pillow").require_same_order(old) is False
+    with pytest.raises(ValueError, match="scaled_decoding=False, this run has scaled_decoding=True"):
+        data(scaled_decoding=True).require_same_order(old)

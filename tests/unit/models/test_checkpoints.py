@@ -238,7 +238,8 @@ def test_a_model_remembers_its_data(exported: Path, tmp_path: Path) -> None:
     changes = {"image_size": "64"}, {"dataset": 5}, {"filter": {}}, {"path": "a\x1b[2J"}, {"path": "a" * 5000}
     wrong = [None, "data/mine", *({**DATA, **change} for change in changes)]
     filtered = {**DATA, "filter": "aesthetic > 5", "missing": "drop"}
-    right = ((DATA, DATA), (older, {**DATA, "dataset": None}), (filtered, filtered))
+    scaled = {**DATA, "scaled_decoding": True}
+    right = ((DATA, DATA), (older, {**DATA, "dataset": None}), (filtered, filtered), (scaled, scaled))
     for data, told in (*right, *((each, None) for each in wrong)):
         torch.save({**CONTENT, "data": data}, path)
         assert read_checkpoint(path).data == told

@@ -155,6 +155,13 @@ def test_a_run_remembers_its_data(shards: Path, tmp_path: Path) -> None:
         assert remembered(settings, data)["dataset"] is None
 
 
+def test_a_run_remembers_that_it_decodes_scaled(shards: Path) -> None:
+    settings = {"path": str(shards), "heldout_path": None, "image_size": 16}
+    for scaled in (False, True):
+        data = ShardDataModule(shards, batch_size=1, image_size=16, scaled_decoding=scaled)
+        assert remembered(settings, data).get("scaled_decoding", False) is scaled
+
+
 def test_a_run_remembers_its_filter(shards: Path, reference: Reference) -> None:
     """So that what it was trained on is found again, and filtered as it was."""
     taken_alone = Filter("words(caption) > 3", "keep")
