@@ -60,6 +60,7 @@ class ShardDataModule(TrainingData):
         filter: which samples of `path` are taken, for training and validation; None for all. Those in `heldout_path`
             are taken as they are.
         buckets: sizes of pictures, of which each batch has one: "auto" or [[height, width], ...]; None for squares.
+        on_bad_shard: "skip" leaves out a shard that is truncated, empty or unreadable, and names it; "stop" ends there.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ShardDataModule(TrainingData):
         scaled_decoding: bool = False,
         filter: Filter | None = None,
         buckets: Literal["auto"] | list[list[int]] | None = None,
+        on_bad_shard: Literal["skip", "stop"] = "skip",
     ) -> None:
         super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding), filter)
         if val_samples < 0:
@@ -88,6 +90,7 @@ class ShardDataModule(TrainingData):
         self.crop = require_crop(crop)
         self.sizes = None if buckets is None else bucket_sizes(buckets, image_size)
         self.crops = 0
+        self.on_bad_shard = on_bad_shard
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
@@ -137,7 +140,7 @@ class ShardDataModule(TrainingData):
 
     @property
     def captions(self) -> Sequence[str]:
-        """Those of all training samples."""
+        """Captions of all training samples."""
         return self.train_set.index.captions
 
     def summary(self) -> str:
@@ -242,7 +245,7 @@ class ShardDataModule(TrainingData):
         return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
 
     def _read(self, folder: Path, filter: Filter | None) -> ShardDataset:
-        index = ShardIndex.build(folder, needs=self.needs, progress=self.progress)
+        index = ShardIndex.build(folder, needs=self.needs, progress=self.progress, on_bad_shard=self.on_bad_shard)
         index = index if filter is None else taken(index, filter)
         return ShardDataset(index, self.image_size, self.decoder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NotRequired, TypedDict
@@ -20,9 +21,11 @@ from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.views import View, as_view
 from ldmlab.data.problems import Defect, Problem
+from ldmlab.data.shared_rows import SharedRows
 
 log = logging.getLogger(__name__)
 MAX_REPLACEMENTS = 32
+DEFECTS = (Defect.UNDECODABLE_IMAGE, Defect.CHANGED_IMAGE)
 
 
 class ImageSample(TypedDict):
@@ -76,7 +79,7 @@ class ShardDataset(Dataset[ImageSample]):
         self.image_size = image_size
         self.decoder = decoder or decoder_of()
         self.files = index.files()
-        self._corrupt = torch.zeros(len(index), dtype=torch.bool).share_memory_()
+        self._corrupt = SharedRows()
 
     def __len__(self) -> int:
         return len(self.index)
@@ -112,25 +115,28 @@ class ShardDataset(Dataset[ImageSample]):
     @property
     def corrupt(self) -> list[Problem]:
         """The samples found corrupt so far, by this process or its workers."""
-        return [self._problem(row) for row in self._corrupt.nonzero().flatten().tolist()]
-
-    def _problem(self, row: int) -> Problem:
-        entry = self.index[row]
-        return Problem(Defect.UNDECODABLE_IMAGE, self.index.shards[entry.shard], entry.key)
+        return [self.index.problem(row, DEFECTS[kind]) for row, kind in self._corrupt]
 
     def _pixels(self, view: View) -> NDArray[np.uint8] | None:
         """Return the pixels (H, W, 3), or None where they are corrupt."""
-        if self._corrupt[view.row]:
+        if view.row in self._corrupt:
             return None
         entry = self.index[view.row]
         payload = self.files.read(entry.shard, entry.image.offset, entry.image.size)
+        checksum = self.index.checksum(view.row)
+        if checksum is not None and zlib.crc32(payload) != checksum:
+            self._lose(view.row, Defect.CHANGED_IMAGE, "its bytes are not those that were indexed")
+            return None
         try:
             pixels = decode_image(payload, view.size or self.image_size, view.down, view.across, self.decoder)
         except Exception as error:  # a codec raises whatever it likes on damaged bytes
-            self._corrupt[view.row] = True
-            log.warning("%s in %s: skipped (%s)", self._problem(view.row), self.index.root, error)
+            self._lose(view.row, Defect.UNDECODABLE_IMAGE, error)
             return None
         return pixels[:, ::-1].copy(order="K") if view.mirrored else pixels
+
+    def _lose(self, row: int, defect: Defect, why: object) -> None:
+        self._corrupt.add(row, DEFECTS.index(defect))
+        log.warning("%s in %s: skipped (%s)", self.index.problem(row, defect), self.index.root, why)
 
 
 def to_signed(pixels: NDArray[np.uint8]) -> Float[Tensor, "3 H W"]:

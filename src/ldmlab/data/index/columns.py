@@ -91,7 +91,7 @@ class Columns:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the shards."""
+        """File names of the shards."""
         return tuple(shard.name for shard in self.shards)
 
     def shard_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ NARROW = (np.uint8, np.uint16, np.int32, np.float32, np.float64)
 
 
 class Kind(IntEnum):
-    """Of a value of the json."""
+    """What kind of value a key of a sample's json has."""
 
     MISSING = 0  # also null
     BOOL = 1
@@ -123,7 +123,7 @@ def kind_of_number(value: float) -> Kind:
 
 
 def narrow(values: NDArray[np.float64]) -> NDArray[Any]:
-    """The same numbers in the narrowest type that has them all."""
+    """Numbers in the narrowest type that has them all."""
     with np.errstate(invalid="ignore", over="ignore"):
         for dtype in NARROW:
             narrowed = values.astype(dtype)

@@ -62,6 +62,7 @@ class ShardIndex:
         workers: int = 1,
         depth: Depth = SHALLOW,
         on_bad_shard: str = "skip",
+        tell: bool = True,
     ) -> ShardIndex:
         """Index a folder of `*.tar`; shards that have not changed since the index was stored are not read again.
 
@@ -78,6 +79,7 @@ class ShardIndex:
                 guard.
             depth: what is looked at beside headers, captions and json.
             on_bad_shard: "skip" names a shard that is truncated, empty or unreadable, "stop" refuses the folder.
+            tell: say in the log what is wrong, in one line.
 
         Raises:
             ValueError: no folder, no tars, or not one usable sample; a bad shard that is to stop it.
@@ -87,8 +89,11 @@ class ShardIndex:
         building = Building(cache, store, max_pixels, depth, workers, on_bad_shard, progress)
         building.require_good(root, Findings([Findings.of(problems)]).tallies)
         columns = building.columns(root, paths)
-        index = _fit(columns, needs, (columns.problems(), Findings.of(problems)), cache and store)
-        if index.problems:
+        found = (columns.problems(), Findings.of(problems))
+        if not len(columns):
+            raise ValueError(f"the shards in {root} have no usable sample ({told(Findings(found).tallies)}): {REMEDY}")
+        index = _having(columns, needs, found, cache and store)
+        if index.problems and tell:
             log.warning("%s: %s", root, index.summary())
         return index
 
@@ -116,12 +121,12 @@ class ShardIndex:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Of the tars, in bytes."""
+        """Bytes of the tars that hold samples."""
         return tuple(shard.size for shard in self.columns.shards)
 
     @property
     def keys(self) -> Texts:
-        """Of WebDataset: the members' name up to the first dot; unique within a shard."""
+        """Keys as WebDataset has them: a member's name up to the first dot; unique within a shard."""
         return Texts(self.columns.keys, self.rows)
 
     @property
@@ -182,6 +187,14 @@ class ShardIndex:
         """Something that is wrong with a sample."""
         return self.columns.problem(self._scanned(row), defect, detail)
 
+    def having(self, needs: Needs, store: bool = True) -> ShardIndex:
+        """Return the samples that have what is needed, of all that were scanned.
+
+        Raises:
+            ValueError: there are none.
+        """
+        return _having(self.columns, needs, self.found[:2], store)  # of shards and folder, not of other needs
+
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> ShardIndex:
         """Return some of the samples, in the order given."""
         chosen = np.asarray(rows, np.int64)
@@ -220,11 +233,7 @@ class ShardIndex:
         return scanned
 
 
-def _fit(columns: Columns, needs: Needs, found: tuple[Part, ...], store: bool) -> ShardIndex:
-    if not len(columns):
-        raise ValueError(
-            f"the shards in {columns.root} have no usable sample ({told(Findings(found).tallies)}): {REMEDY}"
-        )
+def _having(columns: Columns, needs: Needs, found: tuple[Part, ...], store: bool) -> ShardIndex:
     fitness = Fitness(columns, needs)
     selection = fitness.select(store)
     index = ShardIndex(columns.root, columns, selection, needs, (*found, fitness.part(selection)))

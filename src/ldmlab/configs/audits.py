@@ -1,0 +1,27 @@
+"""Audits a data set as the config of `ldmlab audit` says."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from omegaconf import DictConfig
+
+from ldmlab.configs.filters import build_filter
+from ldmlab.data.audit import audit
+from ldmlab.data.shards.parquet import can_read_parquet
+from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.progress import track
+
+
+def audit_from(cfg: DictConfig) -> str:
+    """Look at the shards; return what was found, in words.
+
+    Args:
+        cfg: whole.
+
+    Raises:
+        ValueError: bad input.
+    """
+    depth = Depth(cfg.checksums, cfg.decode, can_read_parquet())
+    reading = partial(track, what="auditing shards")
+    return str(audit(cfg.data.path, cfg.workers, depth, cfg.data.on_bad_shard, build_filter(cfg), cfg.report, reading))
