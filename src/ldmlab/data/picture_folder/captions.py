@@ -1,24 +1,18 @@
-"""Captions of the pictures in a folder: KEY.txt beside each, or a table of files and captions."""
+"""Captions of the pictures in a folder: KEY.txt beside each, or tables of files and captions."""
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import Any
+from unicodedata import normalize
 
+from ldmlab.data.picture_folder.tables import one_line, read_table, tables_in
 from ldmlab.files import read_text
 
 log = logging.getLogger(__name__)
 
 AUTO, TXT, NONE = "auto", "txt", "none"
-TABLES = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
-"""Names of tables that are found by themselves; the latter two are those of Hugging Face's `imagefolder`."""
-FILE_COLUMNS = ("file", "file_name", "filename", "image")
-CAPTION_COLUMNS = ("caption", "text")
-MOST_TABLE_BYTES = 2**30
 MOST_TEXT_BYTES = 2**16
 
 
@@ -28,17 +22,18 @@ def read_captions(folder: Path, pictures: Collection[str], captions: str = AUTO)
     Args:
         folder: of the pictures.
         pictures: their paths below it.
-        captions: "txt" for KEY.txt beside KEY.jpg; a file name for a table, CSV or JSON Lines, with a column of files
-            ("file" or "file_name", below the folder) and one of captions ("caption" or "text"); "none"; "auto" for the
-            table in the folder that has one of the names in `TABLES`, else KEY.txt.
+        captions: "txt" for KEY.txt beside KEY.jpg; a file name for a table (`read_table`); "none"; "auto" for the
+            tables named `captions` or `metadata` in the folder and in those below it, each of the pictures below its
+            own folder, which it names from there on, and KEY.txt for the others.
 
     Raises:
         ValueError: the table is absent, ambiguous, or no such table; its line is named.
     """
     if captions == NONE:
         return {}
-    table = _table_of(folder, captions)
-    found = _beside(folder, pictures) if table is None else _from_table(table, pictures)
+    tables = _tables_of(folder, pictures, captions)
+    covered = {picture for picture in pictures if any(_is_below(picture, inner) for inner in tables.values())}
+    found = _from_tables(tables, covered) | _beside(folder, [each for each in pictures if each not in covered])
     lacking = sorted(set(pictures) - found.keys())
     if captions != AUTO and pictures and not found:
         raise ValueError(
@@ -49,24 +44,32 @@ def read_captions(folder: Path, pictures: Collection[str], captions: str = AUTO)
     return found
 
 
-def _table_of(folder: Path, captions: str) -> Path | None:
+def _tables_of(folder: Path, pictures: Collection[str], captions: str) -> dict[Path, str]:
+    """The tables to read, each with the folder that its files are named from."""
     if captions == TXT:
-        return None
+        return {}
     if captions == AUTO:
-        there = [folder / name for name in TABLES if (folder / name).is_file()]
-        if len(there) > 1:
-            names = " and ".join(path.name for path in there)
-            raise ValueError(
-                f"dataset.captions=auto: {folder} has {names}; choose one by dataset.captions={there[0].name}"
-            )
-        return there[0] if there else None
+        parents = {parent.as_posix() for picture in pictures for parent in PurePosixPath(picture).parents}
+        return {table: inner for inner in sorted(parents | {"."}) if (table := _table_in(folder / inner)) is not None}
     for path in (folder / captions, Path(captions)):
         if path.is_file():
-            return path
+            return {path: "."}
     raise ValueError(
         f"dataset.captions={captions}: no such file, here or in {folder}; give a table (.csv or .jsonl), txt, none or"
         " auto"
     )
+
+
+def _is_below(picture: str, inner: str) -> bool:
+    return inner == "." or picture.startswith(f"{inner}/")
+
+
+def _table_in(folder: Path) -> Path | None:
+    there = tables_in(folder)
+    if len(there) > 1:
+        names = " and ".join(path.name for path in there)
+        raise ValueError(f"dataset.captions=auto: {folder} has {names}; choose one by dataset.captions={there[0].name}")
+    return there[0] if there else None
 
 
 def _beside(folder: Path, pictures: Collection[str]) -> dict[str, str]:
@@ -74,7 +77,7 @@ def _beside(folder: Path, pictures: Collection[str]) -> dict[str, str]:
     for picture in pictures:
         path = (folder / picture).with_suffix(".txt")
         try:
-            caption = _one_line(read_text(path, MOST_TEXT_BYTES))
+            caption = one_line(read_text(path, MOST_TEXT_BYTES))
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
@@ -87,64 +90,25 @@ def _beside(folder: Path, pictures: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _from_table(table: Path, pictures: Collection[str]) -> dict[str, str]:
-    try:
-        text = read_text(table, MOST_TABLE_BYTES).removeprefix("\ufeff")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"dataset.captions={table}: cannot be read ({error}); write it as UTF-8 text") from error
-    rows = _json_lines(table, text) if table.suffix.lower() in (".jsonl", ".json", ".ndjson") else _csv(table, text)
+def _from_tables(tables: dict[Path, str], pictures: Collection[str]) -> dict[str, str]:
+    composed = {normalize("NFC", picture): picture for picture in pictures}  # macOS writes letters and accents apart
     found: dict[str, str] = {}
-    strangers, twice = [], []
-    for file, caption in rows:
-        name = PurePosixPath(file.replace("\\", "/")).as_posix()
-        if name not in pictures:
-            strangers.append(name)
-        elif name in found:
-            twice.append(name)
-        elif caption:
-            found[name] = caption
-    for names, what in (
-        (strangers, "name no picture that is there"),
-        (twice, "caption a picture again, and are left out"),
-    ):
-        if names:
-            log.warning("%s: %d rows %s (first: %s)", table, len(names), what, names[0])
+    for table, inner in tables.items():
+        strangers, twice = [], []
+        for file, caption in read_table(table):
+            name = PurePosixPath(inner, file.replace("\\", "/")).as_posix()
+            picture = composed.get(normalize("NFC", name))
+            if picture is None:
+                strangers.append(name)
+            elif picture in found:
+                twice.append(name)
+            elif caption:
+                found[picture] = caption
+        _warn(table, strangers, "name no picture that is there")
+        _warn(table, twice, "caption a picture again, and are left out")
     return found
 
 
-def _csv(table: Path, text: str) -> Iterator[tuple[str, str]]:
-    rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
-    try:
-        for row in rows:
-            yield _columns(table, rows.line_num, row)
-    except csv.Error as error:
-        raise ValueError(f"dataset.captions={table}, line {rows.line_num}: is no CSV ({error}); mend it") from error
-
-
-def _json_lines(table: Path, text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"dataset.captions={table}, line {number}: is no JSON ({error}); mend it") from error
-            yield _columns(table, number, row)
-
-
-def _columns(table: Path, line: int, row: Any) -> tuple[str, str]:
-    """The file and the caption of a row."""
-    values = row if isinstance(row, Mapping) else {}
-    file = next((values[name] for name in FILE_COLUMNS if values.get(name)), None)
-    if not isinstance(file, str) or not {*values} & {*CAPTION_COLUMNS}:
-        raise ValueError(
-            f"dataset.captions={table}, line {line}: has no file and caption; name the columns file,caption"
-            " (or file_name,text)"
-        )
-    caption = next((values[name] for name in CAPTION_COLUMNS if values.get(name)), "")
-    if not isinstance(caption, str):
-        raise ValueError(f"dataset.captions={table}, line {line}: its caption is no text; write it in quotes")
-    return file, _one_line(caption)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.removeprefix("\ufeff").replace("\0", " ").split())
+def _warn(table: Path, names: list[str], what: str) -> None:
+    if names:
+        log.warning("%s: %d rows %s (first: %s)", table, len(names), what, names[0])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,8 @@ from ldmlab.files import read_regular
 
 log = logging.getLogger(__name__)
 
+READERS = 8
+"""Files that are read at a time, since a disk on a network answers late."""
 READ = (".jpg", ".jpeg", ".png", ".webp")
 UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff", ".cr2", ".dng", ".nef")
 """Pictures of other kinds, which are named instead of passed over."""
@@ -99,11 +102,14 @@ class PictureFolder:
 
     @cached_property
     def _files(self) -> list[str]:
-        found = []
+        found, links = [], list[str]()
         for folder, folders, names in os.walk(self.folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
+            links += [name for name in folders if (Path(folder) / name).is_symlink()]
             kept = [name for name in names if not name.startswith(".") and name.lower().endswith(READ + UNREAD)]
             found += [(Path(folder) / name).relative_to(self.folder).as_posix() for name in kept]
+        if links:
+            log.warning("%d links to folders are not followed (first: %s)", len(links), links[0])
         if not any(name.lower().endswith(READ) for name in found):
             raise ValueError(
                 f"dataset.folder={self.folder}: holds no picture; give a folder of JPEG, PNG or WebP files"
@@ -116,8 +122,9 @@ class PictureFolder:
         captions = read_captions(Path(self.folder), self._files, self.captions)
         numbers = {name: number for number, name in enumerate(self.class_names)}
         plan: dict[str, list[Picture]] = {split: [] for split in SPLITS}
-        for file in self._files:
-            digest = self._sha256(file)
+        with ThreadPoolExecutor(READERS) as readers:
+            digests = dict(zip(self._files, readers.map(self._sha256, self._files), strict=True))
+        for file, digest in digests.items():
             picture = Picture(file, digest, captions.get(file, ""), numbers.get(_class_of(file)))
             plan["heldout" if int(digest[:16], 16) < self.heldout * 2**64 else "train"].append(picture)
         if self.heldout and not plan["heldout"]:

@@ -33,6 +33,12 @@ def test_beside_the_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
             '{"file_name": "a.jpg", "text": "one, with a comma"}\n\n'
             '{"file_name": "deep/b.png", "text": "of two lines"}',
         ),
+        ("captions.csv", 'File , Caption\r\na.jpg,"one, with a comma"\r\ndeep/b.png,of\x85two\u2028lines\r\n'),
+        (
+            "metadata.jsonl",
+            '{"file": "a.jpg", "caption": "one, with a comma"}\r\n{"file": "deep/b.png", "caption": "of two\\nlines"}',
+        ),
+        ("captions.tsv", "file\tcaption\na.jpg\tone, with a comma\ndeep/b.png\tof two lines\n"),
     ],
 )
 def test_a_table(name: str, text: str, tmp_path: Path) -> None:
@@ -41,6 +47,21 @@ def test_a_table(name: str, text: str, tmp_path: Path) -> None:
     expected = {"a.jpg": "one, with a comma", "deep/b.png": "of two lines"}
     assert read_captions(tmp_path, FILES) == read_captions(tmp_path, FILES, name) == expected
     assert read_captions(tmp_path, FILES, str(tmp_path / name)) == expected
+
+
+def test_tables_in_the_folders_below_name_files_from_there(tmp_path: Path) -> None:
+    for name, text in {"train": "a.jpg,one\ndeep/b.jpg,two\n", "test": "a.jpg,three\n"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metadata.csv").write_text(f"file_name,text\n{text}")
+    files = ("train/a.jpg", "train/deep/b.jpg", "test/a.jpg", "c.jpg", "train/c.jpg")
+    for name in ("c.txt", "train/c.txt"):
+        (tmp_path / name).write_text("four")  # of which the latter is of no use, since there is a table
+    assert read_captions(tmp_path, files) == dict(zip(files, ("one", "two", "three", "four"), strict=False))
+
+
+def test_names_with_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text("file,caption\ncafe\u0301.jpg,a bar\n")
+    assert read_captions(tmp_path, ["caf\u00e9.jpg"]) == {"caf\u00e9.jpg": "a bar"}
 
 
 def test_rows_of_other_files_and_second_ones_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -57,6 +78,7 @@ def test_rows_of_other_files_and_second_ones_are_told_of(tmp_path: Path, caplog:
         ("captions.csv", b"picture,words\na.jpg,one\n", r"captions\.csv, line 2: has no file and caption"),
         ("captions.csv", b"file\na.jpg\n", "line 2: has no file and caption"),
         ("captions.csv", b'file,caption\na.jpg,"open', "is no CSV"),
+        ("captions.csv", b"file,caption\na.jpg,red, with a comma\n", "line 2: has more columns .* commas in quotes"),
         ("captions.csv", b"file,caption\na.jpg,caf\xe9", "cannot be read .*UTF-8"),
         ("captions.jsonl", b'{"file": "a.jpg", "text": "one"}\n{"file":', "line 2: is no JSON"),
         ("captions.jsonl", b'["a.jpg"]', "line 1: has no file and caption"),
