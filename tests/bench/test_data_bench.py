@@ -8,11 +8,13 @@ import pytest
 from torch import zeros
 
 import data_bench
-from data_bench import decoding, loaders, one, page
+from data_bench import decoding, filters, loaders, one, page, synthetic
 from data_bench.__main__ import main
 from data_bench.photos import write_shards
 from data_bench.rivals import SIDE, ldmlab
 from data_bench.tars import samples_of
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.filters.selecting import taken
 
 FEW = 4
 """Pictures in a batch."""
@@ -66,6 +68,17 @@ def test_sections_are_written_between_the_marks(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ValueError, match="has no place for the tables"):
         page.write_into(target, tmp_path / "out")
     assert main(["--sections", "reading", "--out", str(tmp_path)]) == 2
+
+
+def test_filters_are_measured_on_an_index_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "SHARD", 50)
+    monkeypatch.setattr(filters, "SIZES", (100,))
+    rows = filters.section(tmp_path).splitlines()
+    assert len(rows) == 4 + len(filters.FILTERS) + 1
+    assert all(row.startswith("| 100 | ") for row in rows[-len(filters.FILTERS) :])
+    index = synthetic.synthetic_index(tmp_path / "index", 120)
+    assert (len(index), len(index.shards)) == (150, 3)
+    assert 0 < len(taken(index, Filter(filters.FILTERS["sd1"]))) < 150
 
 
 def test_every_section_can_be_run() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GROUP, WHERE = "filter", "filter.where"
 TARGET = "ldmlab.data.filters.filter.Filter"
-_OPTION = re.compile(r"""["']?[\w./-]*["']?(,[\w./,-]*)?|[\[{$].*""", re.DOTALL)
+_OPTION = re.compile(r"""["']?[\w./-]+["']?(,[\w./,-]*)?|[\[{$].*""", re.DOTALL)
 """The name of an option, several of a sweep, or what Hydra is to refuse."""
 _TEXT = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')"""
 _QUOTED = re.compile(rf"{_TEXT}(?:\s*,\s*{_TEXT})*", re.DOTALL)
@@ -26,8 +26,11 @@ def with_expressions(overrides: Sequence[str]) -> list[str]:
     """Overrides in Hydra's grammar: `filter=EXPRESSION` as the option that takes one, and the expression as its key.
 
     One in quotes is taken as Hydra reads it, so a sweep may have several: `filter='"aesthetic > 5","aesthetic > 6"'`.
+    Of several choices the last one counts.
     """
-    return [line for override in overrides for line in _lines(override)]
+    last = max((place for place, line in enumerate(overrides) if line.startswith(f"{GROUP}=")), default=0)
+    chosen = [line for place, line in enumerate(overrides) if place >= last or not line.startswith(f"{GROUP}=")]
+    return [line for override in chosen for line in _lines(override)]
 
 
 def _lines(override: str) -> list[str]:

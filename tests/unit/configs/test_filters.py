@@ -32,9 +32,14 @@ def test_an_expression_comes_through_the_command_line_as_it_is(expression: str) 
 
 
 def test_names_are_left_to_hydra() -> None:
-    for value in ("sd1", "none", "sd1,sd2", "'sd1'", "[sd1]", "mine/of-2.0", "", "null"):
+    for value in ("sd1", "none", "sd1,sd2", "'sd1'", "[sd1]", "mine/of-2.0", "null"):
         assert with_expressions([f"filter={value}"]) == [f"filter={value}"]
     assert with_expressions(["seed=1", "filter.where=a > 5"]) == ["seed=1", 'filter.where="a > 5"']
+
+
+def test_the_last_choice_counts() -> None:
+    assert with_expressions(["filter=a > 5", "seed=1", "filter=sd1"]) == ["seed=1", "filter=sd1"]
+    assert with_expressions(["filter=sd1", "filter=a > 5"]) == ["filter=where", 'filter.where="a > 5"']
 
 
 def test_a_sweep_has_several_expressions() -> None:
@@ -61,6 +66,8 @@ def test_options_are_filters_of_samples_with_scores(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        ("filter=", "filter=: is no expression (it is empty)"),
+        ("filter.where=5", "filter.where=5: this key takes text"),
         ("filter=sd3", "group 'filter' has no option 'sd3'; did you mean 'sd1'?"),
         ("filter=aesthetic >", "filter=aesthetic >: is no expression (invalid syntax"),
         ("filter=aesthetic = 5", "'= 5'); write it as in"),
@@ -72,7 +79,8 @@ def test_options_are_filters_of_samples_with_scores(name: str) -> None:
 def test_a_filter_that_is_none_is_told_in_one_line(given: str, told: str) -> None:
     from ldmlab.configs.commands.train import CHECKS
 
+    lines = ["data.path=.", *(["filter=where"] if "where=" in given else []), given]
     with pytest.raises(UserError) as caught:
-        validate("train", ["data.path=.", *parse("train", [given]).overrides], checks=CHECKS)
+        validate("train", parse("train", lines).overrides, checks=CHECKS)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -15,6 +15,7 @@ from ldmlab.data.filters import selecting
 from ldmlab.data.filters.filter import Filter
 from ldmlab.data.filters.removal import Removal, Removed
 from ldmlab.data.filters.selecting import filtered, taken
+from ldmlab.data.index import columns as columns_module
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 
@@ -176,6 +177,25 @@ def test_columns_say_what_the_json_says(write: Write) -> None:
             captions = [f"sample {number}" if number != 2 else "" for number in range(60)]
             kept = [n for n, meta in enumerate(metas) if chosen.keeps(meta, captions[n], (8, 8))]
             assert keys(filtered(index, chosen)[0]) == kept, (where, missing)
+
+
+def test_no_more_samples_are_looked_at_at_once_however_many_there_are(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = ShardIndex.build(write(SCORED), cache=False, needs=Needs(captions=False))
+    whole, counted = filtered(index, Filter("aesthetic > 5 and language == 'en'"))
+    sizes: list[int] = []
+
+    class Watched(selecting.ColumnRows):
+        def __init__(self, columns: Any, start: int, stop: int) -> None:
+            super().__init__(columns, start, stop)
+            sizes.append(stop - start)
+
+    monkeypatch.setattr(selecting, "ColumnRows", Watched)
+    monkeypatch.setattr(columns_module, "CHUNK", 4)
+    again, told = filtered(index, Filter("aesthetic > 5 and language == 'en'"))
+    assert (keys(again), told) == (keys(whole), counted)
+    assert sizes == [4, 2]
 
 
 def test_counts_come_back_as_they_were() -> None:
