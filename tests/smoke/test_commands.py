@@ -195,7 +195,8 @@ def test_a_damaged_checkpoint_an_older_one_and_lightnings_own(
     content[len(content) // 2] ^= 1
     last.write_bytes(content)
     line = ldmlab(*words, "ckpt_path=last").refusal()
-    assert f"; {previous} is whole and has 2 steps: ckpt_path=auto takes it" in line
+    assert line.endswith(f"; {previous} is whole; ckpt_path=auto goes on from {previous} with 2 steps")
+    assert ldmlab(*words, f"ckpt_path={last}").refusal().endswith(f"use another checkpoint; {previous} is whole")
     model = (folder / "model.safetensors").read_bytes()
     done = ldmlab(*words, "ckpt_path=auto")
     assert done.code == 0, done.err

@@ -17,9 +17,13 @@ from ldmlab.models.plain_data import LONGEST, read_json
 from ldmlab.models.stored import require_sound
 from ldmlab.pretrained.weights import sha256_of
 from ldmlab.tensor_file import check, write_tensors
-from ldmlab.torch_file import read_torch, require_tensors
+from ldmlab.torch_file import read_torch, require_tensors, require_undamaged
 
 FORMAT = "ldmlab"
+CHECKPOINT = "last.ckpt"
+"""The name of a run's newest checkpoint."""
+PREVIOUS = "previous.ckpt"
+"""The name of the one before."""
 UNSEALED = {"format", "config", "ema"}
 """The metadata of files from before there was a digest."""
 OF_A_FILTER = ("filter", "missing")
@@ -52,13 +56,29 @@ def read_lightning(path: Path) -> dict[str, Any]:
     """Everything in a training checkpoint, on the CPU.
 
     Raises:
-        ValueError: the file is absent, damaged, or holds more than plain data.
+        ValueError: the file is absent, damaged (a run's one before is named where that is whole), or holds more than
+            plain data.
     """
     _require_file(path)
-    checkpoint = read_torch(path)
+    try:
+        checkpoint = read_torch(path)
+    except ValueError as error:
+        raise ValueError(f"{error}{_offer(path)}") from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"ckpt={path}: this is no training checkpoint of ldmlab")
     return checkpoint
+
+
+def _offer(path: Path) -> str:
+    """The checkpoint before a run's last one, if it is there and whole."""
+    previous = path.with_name(PREVIOUS)
+    if path.name != CHECKPOINT or not previous.is_file():
+        return ""
+    try:
+        require_undamaged(previous, "ckpt")
+    except ValueError:
+        return ""
+    return f"; {previous} is whole"
 
 
 def read_checkpoint(path: Path, ema: bool = True) -> Checkpoint:

@@ -13,12 +13,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from torch.utils._pytree import tree_map_only
 
 from ldmlab.atomic import atomic_file
-from ldmlab.models.checkpoints import read_lightning
-
-CHECKPOINT = "last.ckpt"
-"""The name of a run's newest checkpoint."""
-PREVIOUS = "previous.ckpt"
-"""The name of the one before."""
+from ldmlab.models.checkpoints import CHECKPOINT, PREVIOUS, read_lightning
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

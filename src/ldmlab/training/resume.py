@@ -13,14 +13,13 @@ from torch import Tensor
 
 from ldmlab.data.training_data import TrainingData
 from ldmlab.models.build import OBJECTIVE
-from ldmlab.models.checkpoints import load_weights, read_lightning, require_fit
+from ldmlab.models.checkpoints import CHECKPOINT, PREVIOUS, load_weights, read_lightning, require_fit
 from ldmlab.models.component import with_defaults
 from ldmlab.models.plain_data import require_plain, shown
 from ldmlab.models.shipped import is_shipped
 from ldmlab.models.stored import ADAPTER
 from ldmlab.torch_file import require_tensors
 from ldmlab.training.base import Training
-from ldmlab.training.checkpoint_io import CHECKPOINT, PREVIOUS
 from ldmlab.training.export import MODEL
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.stepping import require_same_stepping
@@ -107,7 +106,7 @@ def _newest(folder: Path, there: list[Path], asked: str) -> Start | None:
         raise next(iter(damaged.values()))
     best, newest = max(found, key=lambda start: start.steps), damaged.get(CHECKPOINT)
     if newest is not None and asked == LAST:
-        raise ValueError(f"{newest}; {best.path} is whole and has {best.steps} steps: ckpt_path=auto takes it")
+        raise ValueError(f"{newest}; ckpt_path=auto goes on from {best.path} with {best.steps} steps")
     if best.path.name != CHECKPOINT:
         log.warning("goes on from %s with %d steps%s", best.path, best.steps, f", because {newest}" if newest else "")
     return best

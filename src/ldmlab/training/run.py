@@ -18,6 +18,7 @@ from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.latents.options import LatentOptions
 from ldmlab.data.problems import summarise
 from ldmlab.data.training_data import TrainingData
+from ldmlab.models.checkpoints import CHECKPOINT
 from ldmlab.models.shipped import SHIPPED_MODEL
 from ldmlab.precision import Precision, lay_out
 from ldmlab.ranks import Ranks
@@ -28,7 +29,6 @@ from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
-from ldmlab.training.checkpoint_io import CHECKPOINT
 from ldmlab.training.csv_log import last_value
 from ldmlab.training.dev_run import is_dev_run, run_length
 from ldmlab.training.ending import last_figure, tell_of_an_early_end, tell_of_the_best

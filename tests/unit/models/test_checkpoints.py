@@ -100,13 +100,23 @@ def test_no_flipped_bit_goes_unseen(saved: Path) -> None:
     assert refused > 100
 
 
-def test_a_flipped_bit_in_a_weight_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"state_dict": {"a": torch.full((1000,), 1.5)}}, path)
+def flip(path: Path) -> None:
+    """A bit of a weight of 1.5."""
     content = bytearray(path.read_bytes())
     content[content.index(torch.full((4,), 1.5).numpy().tobytes()) + 2000] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"damaged at '.*data/0'"):
+
+
+def test_a_flipped_bit_in_a_weight_is_refused_and_the_one_before_offered(tmp_path: Path) -> None:
+    path, files = tmp_path / "last.ckpt", AtomicCheckpointIO()
+    for _ in range(2):
+        files.save_checkpoint({"state_dict": {"a": torch.full((1000,), 1.5)}}, path)
+    flip(path)
+    told = r"damaged at '.*data/0'; use another checkpoint"
+    with pytest.raises(ValueError, match=f"{told}; {tmp_path / 'previous.ckpt'} is whole$"):
+        read_lightning(path)
+    flip(tmp_path / "previous.ckpt")
+    with pytest.raises(ValueError, match=f"{told}$"):
         read_lightning(path)
 
 

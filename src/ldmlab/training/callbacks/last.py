@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from ldmlab.models.checkpoints import CHECKPOINT
 from ldmlab.training.agreement import Agreement
 from ldmlab.training.callbacks.going_on import validation_is_due, write_row
-from ldmlab.training.checkpoint_io import CHECKPOINT
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.signals import STOP, Stopped
 
