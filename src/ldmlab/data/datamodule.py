@@ -102,11 +102,8 @@ class ShardDataModule(TrainingData):
     @cached_property
     def heldout_set(self) -> ShardDataset:
         """The held-out images. ValueError where there are none."""
-        return self._read(require_heldout(self.heldout_path), self._heldout_filter)
-
-    @property
-    def _heldout_filter(self) -> Filter | None:
-        return self.filter if self.heldout_path == heldout_folder(self.path) else None
+        is_own = self.heldout_path == heldout_folder(self.path)
+        return self._read(require_heldout(self.heldout_path), self.filter if is_own else None)
 
     @cached_property
     def buckets(self) -> Buckets | None:
@@ -181,11 +178,13 @@ class ShardDataModule(TrainingData):
         if self.sizes is not None:
             raise ValueError("data.buckets: cached latents are of one size; train with cache_latents=false")
         self.keep_crops(caching.options.crops)
-        variants = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
-        self._latents["train"] = caching.of(self.train_set, "train", variants, self.num_workers, self.filter)
+        splits = {"train": (self.train_set, Variants(len(self.train_set), self.flip > 0, self.crops or 1))}
         if self.has_heldout:
-            samples, own = self.heldout_set, self._heldout_filter
-            self._latents["heldout"] = caching.of(samples, "heldout", Variants(len(samples)), self.num_workers, own)
+            splits["heldout"] = self.heldout_set, Variants(len(self.heldout_set))
+        for split, (samples, variants) in splits.items():
+            caching.claim(samples, split, variants)
+        for split, (samples, variants) in splits.items():
+            self._latents[split] = caching.of(samples, split, variants, self.num_workers)
 
     def keep_crops(self, count: int | None) -> None:
         """Say how many random crops of each training picture are to be cached; None for the one in the centre.

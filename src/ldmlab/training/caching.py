@@ -34,7 +34,7 @@ def require_what_can_be_kept(data: TrainingData, model: LatentDiffusion, options
         data.keep_crops(options.crops)
     if options.text and model.conditioner.frozen is None:
         name = type(model.conditioner).__name__
-        raise ValueError(f"latents.text=true: {name} is no frozen text encoder, whose features could be kept; leave it")
+        raise ValueError(f"latents.text=true: {name} is no frozen text encoder, to be kept; leave it at false")
 
 
 def cache_latents(

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmlab.data.filters.filter import Filter
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.cached_dataset import CachedLatents
 from ldmlab.data.latents.latent_cache import LatentEncoder, Progress, latent_cache
+from ldmlab.data.latents.latent_cache import facts_of as latent_facts
+from ldmlab.data.latents.manifest import claim
 from ldmlab.data.latents.options import LatentOptions
 from ldmlab.data.latents.text_cache import TextCache, TextEncoder, text_cache
+from ldmlab.data.latents.text_cache import facts_of as text_facts
 from ldmlab.data.latents.variants import Variants
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.ranks import ALONE, Ranks
@@ -50,9 +52,24 @@ class Caching:
     keep_images: bool = False
     ranks: Ranks = ALONE
 
-    def of(
-        self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int, filter: Filter | None = None
-    ) -> CachedLatents:
+    def claim(self, dataset: ShardDataset, split: str, variants: Variants) -> None:
+        """Refuse what is stale of a split's caches, before anything is computed.
+
+        Args:
+            dataset: the images.
+            split: "train" or "heldout".
+            variants: the views of each.
+
+        Raises:
+            ValueError: a cache of something else is there.
+            OSError: none can be begun.
+        """
+        latents, text = self._homes(dataset, split, variants)
+        claim(latents, latent_facts(dataset, self.encoder, variants), self.options.rebuild, self.ranks)
+        if self.text is not None:
+            claim(text, text_facts(dataset.index, self.text), self.options.rebuild, self.ranks)
+
+    def of(self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int) -> CachedLatents:
         """Open the caches of a split, after computing what is not there.
 
         Args:
@@ -60,19 +77,16 @@ class Caching:
             split: "train" or "heldout".
             variants: the views of each.
             num_workers: processes that decode images.
-            filter: that chose them, so that each has a cache of its own.
 
         Raises:
             ValueError: a cache of something else is there.
             OSError: one cannot be written.
         """
-        chosen = "" if filter is None else f"-{hashlib.sha256(str(filter).encode()).hexdigest()[:8]}"
-        looks = f"{dataset.image_size}{'-mirrored' if variants.mirrored else ''}"
-        looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
+        home, beside = self._homes(dataset, split, variants)
         latents = latent_cache(
             dataset,
             self.encoder,
-            self._home(dataset.index.root, f"latents-{split}-{looks}{chosen}"),
+            home,
             variants,
             self.options.rebuild,
             self.batch_size,
@@ -80,13 +94,19 @@ class Caching:
             lambda batches: self.track(batches, "encoding images"),
             self.ranks,
         )
-        text = None if self.text is None else self._text(self.text, dataset.index, f"text-{split}{chosen}")
+        text = None if self.text is None else self._text(self.text, dataset.index, beside)
         return CachedLatents(dataset.index, latents, text, dataset if self.keep_images else None)
 
-    def _text(self, encoder: TextEncoder, index: ShardIndex, name: str) -> TextCache:
-        home = self._home(index.root, name)
+    def _text(self, encoder: TextEncoder, index: ShardIndex, home: Path) -> TextCache:
         progress: Progress = lambda batches: self.track(batches, "encoding captions")  # noqa: E731
         return text_cache(index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks)
+
+    def _homes(self, dataset: ShardDataset, split: str, variants: Variants) -> tuple[Path, Path]:
+        """The folders of a split's latents and of its text features."""
+        looks = f"{dataset.image_size}{'-mirrored' if variants.mirrored else ''}"
+        looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
+        chosen, root = _chosen(dataset.index), dataset.index.root
+        return self._home(root, f"latents-{split}-{looks}{chosen}"), self._home(root, f"text-{split}{chosen}")
 
     def _home(self, root: Path, name: str) -> Path:
         """The folder of one cache, the same on all ranks."""
@@ -96,3 +116,8 @@ class Caching:
         if not beside:
             log.warning("%s: may only be read, so the caches are in %s; latents.path= says where", root, self.spare)
         return (root if beside else self.spare) / name
+
+
+def _chosen(index: ShardIndex) -> str:
+    """Sets caches of some of a folder's samples apart: those that a filter takes, or that have what is read of them."""
+    return "" if index.rows is None else f"-{hashlib.sha256(index.selection.recipe.encode()).hexdigest()[:8]}"

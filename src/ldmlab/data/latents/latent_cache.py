@@ -114,7 +114,7 @@ def latent_cache(
     height, width = variants.size or (dataset.image_size, dataset.image_size)
     grid = height // encoder.factor, width // encoder.factor
     record = record_of({"row": ("i8", ()), "moments": ("f2", (2 * encoder.channels, *grid))})
-    claim(folder, _facts(dataset, encoder, variants), rebuild, ranks)
+    claim(folder, facts_of(dataset, encoder, variants), rebuild, ranks)
     parts = Parts(folder, record, len(variants))
 
     def encoded(spans: Sequence[range]) -> Iterator[NDArray[Any]]:
@@ -132,7 +132,8 @@ def is_finite(numbers: NDArray[np.float16]) -> bool:
     return bool((numbers.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
 
 
-def _facts(dataset: ShardDataset, encoder: LatentEncoder, variants: Variants) -> Facts:
+def facts_of(dataset: ShardDataset, encoder: LatentEncoder, variants: Variants) -> Facts:
+    """All that decides what a latent cache holds."""
     size = f"{variants.size[0]}x{variants.size[1]}" if variants.size else dataset.image_size
     views: Facts = {"mirrored": variants.mirrored, "crops": variants.crops}
     pictures: Facts = {

@@ -87,8 +87,7 @@ def text_cache(
         OSError: it cannot be written.
     """
     record = record_of({name: ("f2", shape) for name, shape in encoder.shapes.items()})
-    samples: Facts = {"samples": len(index), "data": index.fingerprint}
-    claim(folder, {"text": FORMAT, "conditioner": encoder.fingerprint, **samples}, rebuild, ranks)
+    claim(folder, facts_of(index, encoder), rebuild, ranks)
     parts = Parts(folder, record, len(index))
 
     def encoded(spans: Sequence[range]) -> Iterator[NDArray[Any]]:
@@ -97,6 +96,12 @@ def text_cache(
 
     fill(parts, encoded, ranks)
     return TextCache(parts)
+
+
+def facts_of(index: ShardIndex, encoder: TextEncoder) -> Facts:
+    """All that decides what a text cache holds."""
+    samples: Facts = {"samples": len(index), "data": index.fingerprint}
+    return {"text": FORMAT, "conditioner": encoder.fingerprint, **samples}
 
 
 @torch.no_grad()
