@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,31 +12,25 @@ from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.decoding.decoders import DecoderName, decoder_of
 from ldmlab.data.filters.filter import Filter
-from ldmlab.data.filters.selecting import taken
-from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
-from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
 from ldmlab.data.latents.caching import Caching
 from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.batch_order import GlobalBatches
-from ldmlab.data.order.bucket_selection import buckets_of, summary
+from ldmlab.data.order.bucket_selection import buckets_of
 from ldmlab.data.order.bucket_sizes import bucket_sizes
-from ldmlab.data.order.buckets import Buckets
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.loaders import ResumableLoader, fixed_loader
 from ldmlab.data.order.order_facts import Facts, order_facts, require_same_order
 from ldmlab.data.order.views import View
-from ldmlab.data.problems import PROBLEMS, Problem, write_problems
-from ldmlab.data.shard_dataset import ShardDataset, collate
-from ldmlab.data.shards.shard_folder import find_shards
-from ldmlab.data.training_data import TrainingData
-from ldmlab.ranks import ALONE, Ranks
+from ldmlab.data.shard_dataset import collate
+from ldmlab.data.shard_splits import ShardSplits
+from ldmlab.ranks import Ranks
 
 log = logging.getLogger(__name__)
 
 
-class ShardDataModule(TrainingData):
+class ShardDataModule(ShardSplits):
     """Loads a folder of shards; the Trainer needs `use_distributed_sampler=False`.
 
     Training goes on from a checkpoint at exactly the next batch, in mid-epoch too: the state is the number of
@@ -80,83 +73,19 @@ class ShardDataModule(TrainingData):
         buckets: Literal["auto"] | list[list[int]] | None = None,
         on_bad_shard: Literal["skip", "stop"] = "skip",
     ) -> None:
-        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding), filter)
+        sizes = None if buckets is None else bucket_sizes(buckets, image_size)
+        decodes = decoder_of(decoder, scaled_decoding)
+        super().__init__(
+            path, batch_size, image_size, num_workers, seed, heldout_path, decodes, filter, sizes, on_bad_shard
+        )
         if val_samples < 0:
             raise ValueError(f"val_samples={val_samples} is too small: give 0 or more")
-        self.path = Path(path)
         self.val_samples = val_samples
-        self.heldout_path = heldout_folder(path, heldout_path)
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
-        self.sizes = None if buckets is None else bucket_sizes(buckets, image_size)
         self.crops = 0
-        self.on_bad_shard = on_bad_shard
         self._latents: dict[str, CachedLatents] = {}
         self._start = 0
-
-    @cached_property
-    def train_set(self) -> ShardDataset:
-        """The training images. ValueError where there are none."""
-        return self._read(train_folder(self.path), self.filter)
-
-    @cached_property
-    def heldout_set(self) -> ShardDataset:
-        """The held-out images. ValueError where there are none."""
-        is_own = self.heldout_path == heldout_folder(self.path)
-        return self._read(require_heldout(self.heldout_path), self.filter if is_own else None)
-
-    @cached_property
-    def buckets(self) -> Buckets | None:
-        """The training samples by the size at which they are seen; None where they are all square."""
-        if self.sizes is None:
-            return None
-        found = buckets_of(self.train_set.index, self.sizes, self.batch_size)
-        log.info("data.buckets: %s", summary(found))
-        return found
-
-    @property
-    def location(self) -> str:
-        """The folder."""
-        return str(self.path)
-
-    @property
-    def overrides(self) -> str:
-        """The folder, the size of its images, and the filter."""
-        data = f"data.path={self.path} data.image_size={self.image_size}"
-        return data if self.filter is None else f"{data} {self.filter.overrides}"
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the index of the training samples."""
-        return self.train_set.fingerprint
-
-    @property
-    def has_heldout(self) -> bool:
-        """Whether there is a folder of them."""
-        return self.heldout_path.is_dir()
-
-    @property
-    def captions(self) -> Sequence[str]:
-        """Captions of all training samples."""
-        return self.train_set.index.captions
-
-    def summary(self) -> str:
-        """How many samples there are; problems are told where they are found."""
-        return "" if self.train_set.index.problems else self.train_set.index.summary()
-
-    def write_problems(self, folder: Path, ranks: Ranks = ALONE) -> None:
-        """Name every problem of the index in a table in a folder, where there are any."""
-        if (problems := self.train_set.index.problems) and ranks.is_first:
-            write_problems(folder / PROBLEMS, problems)
-            log.info("every problem of the data is named in %s", folder / PROBLEMS)
-
-    def replaced(self) -> list[Problem]:
-        """Images that could not be decoded, in whose place others were shown."""
-        return self.train_set.corrupt
-
-    def require_source(self) -> None:
-        """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""
-        find_shards(train_folder(self.path))
 
     def setup(self, stage: str) -> None:
         """Read the indexes that a stage needs, so that bad data fails before anything is trained."""
@@ -243,11 +172,6 @@ class ShardDataModule(TrainingData):
         """
         return require_same_order(self._order_facts(), state_dict, self.allow_other_data)
 
-    def _read(self, folder: Path, filter: Filter | None) -> ShardDataset:
-        index = ShardIndex.build(folder, needs=self.needs, progress=self.progress, on_bad_shard=self.on_bad_shard)
-        index = index if filter is None else taken(index, filter)
-        return ShardDataset(index, self.image_size, self.decoder)
-
     def _batches(self) -> GlobalBatches:
         rank, world = self._rank_and_world()
         count, batch_size, random_crops = len(self.train_set), self.batch_size, self.crop == "random"
@@ -257,13 +181,6 @@ class ShardDataModule(TrainingData):
         if overfit := getattr(self.trainer, "overfit_batches", 0):  # the same ones in each epoch
             batches.only = max(1, overfit if isinstance(overfit, int) else int(len(batches) * overfit))
         return batches
-
-    @property
-    def epoch_batches(self) -> int:
-        """Batches of an epoch of training."""
-        if self.buckets is not None:
-            return int(self.buckets.batches(self.batch_size).sum())
-        return len(self.train_set) // self.batch_size
 
     def _validation_loader(self, dataset: Dataset[Any], collate_fn: Any, num_workers: int) -> DataLoader[Any]:
         """Return a loader of this rank's every `world`-th sample, with equally many batches on each."""
