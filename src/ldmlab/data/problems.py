@@ -57,6 +57,11 @@ class Defect(StrEnum):
     OTHER_PARQUET = "parquet that cannot be compared"
 
 
+def printable(line: str) -> str:
+    """A line of names that come from strangers, so that a terminal shows it as it is."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a sample, a shard or a folder.
@@ -76,7 +81,7 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.shard}/{self.key}" if self.key else self.shard
         line = f"{place}: {self.detail}" if self.detail else place
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)  # names come from strangers
+        return printable(line)
 
 
 class Tally(NamedTuple):

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 
+from ldmlab.data.problems import printable
+
 CAPTION, ASPECT = "caption", "aspect"
 WIDTH, HEIGHT = "image_width", "image_height"
 OWN = (CAPTION, ASPECT)
@@ -93,6 +95,6 @@ def instead_of(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name.lower(), {each.lower() for each in known}, 1)
     meant = next((each for each in sorted(known) if near and each.lower() == near[0]), None)
     if meant is not None:
-        return f"did you mean '{meant}'?"
-    shown = sorted(known)
-    return f"there are {', '.join(shown[:20])}{' and more' if len(shown) > 20 else ''}"
+        return f"did you mean '{printable(meant)}'?"
+    first = [printable(shown(each, 40)) for each in sorted(known)[:20]]
+    return f"there are {', '.join(first)}{' and more' if len(known) > 20 else ''}"

@@ -18,6 +18,7 @@ from ldmlab.data.filters.selecting import filtered, taken
 from ldmlab.data.index import columns as columns_module
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
+from ldmlab.data.shards.shard_files import ShardFiles
 
 Write = Callable[[list[dict[str, Any]]], Path]
 SCORED = [
@@ -67,8 +68,11 @@ def keys(index: ShardIndex) -> list[int]:
         ("aspect == 1 and image_width == 8 and aesthetic > 6.5", "drop", [2]),
     ],
 )
-def test_what_is_taken(write: Write, where: str, missing: Any, kept: list[int]) -> None:
+def test_what_is_taken(
+    write: Write, where: str, missing: Any, kept: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     index = ShardIndex.build(write(SCORED), needs=Needs(captions=False))
+    monkeypatch.delattr(ShardFiles, "read")  # no shard is read again
     assert keys(taken(index, Filter(where, missing))) == kept
 
 
@@ -160,6 +164,12 @@ def test_what_cannot_be_taken_is_told_in_one_line(write: Write, where: str, miss
         taken(ShardIndex.build(folder), Filter(where, missing))
     assert told.format(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_strangers_are_shown_as_they_are(write: Write) -> None:
+    index = ShardIndex.build(write([{"a\x1b[2J" + "b" * 90: 1, "key": 2}] * 2))
+    with pytest.raises(ValueError, match=r"has 'zzz'; there are a\\x1b\[2Jb{35}\.\.\., aspect, caption"):
+        taken(index, Filter("zzz > 5"))
 
 
 VALUES = (0, 1, -3, 2.5, 10**17, 10**400, True, False, None, float("nan"), "en", "x" * 60, "", [1], {"a": 1})
