@@ -66,7 +66,7 @@ demo: .venv/run ## shards, autoencoder, text-to-image DiT, samples and metrics f
 
 laion: .venv-laion/bin/img2dataset ## img2dataset in .venv-laion, where `ldmlab data dataset=laion` finds it
 
-.venv-laion/bin/img2dataset: .venv/run
+.venv-laion/bin/img2dataset: | .venv/run
 	@echo "building .venv-laion ..."
 	@$(PIP_INSTALL) -e '.[laion]'
 	@test -x .venv-laion/bin/python || $(PYTHON) -m venv .venv-laion

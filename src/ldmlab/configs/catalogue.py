@@ -97,7 +97,7 @@ def option_keys(group: str, option: str) -> list[Key]:
             inside = f"{package}." if package else ""
             own = [replace(key, name=f"{inside}{key.name}") for key in option_keys(group, base)]
             found |= {key.name: key for key in own}
-    meanings = {key.name: key.meaning for key in _keys_in(path)}
+    meanings = {key.name: key.meaning for key in _keys_in(path, sections=True)}
     for name, value in _flat(read(path).content):
         earlier = found[name].meaning if name in found else ""
         found[name] = Key(name, _written(value), meanings.get(name) or earlier)
@@ -149,9 +149,9 @@ def _defaults(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
-        elif name != "_partial_":
+        elif name not in ("_partial_", "_convert_"):
             yield f"{prefix}{name}", value
 
 

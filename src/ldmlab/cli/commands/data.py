@@ -1,4 +1,4 @@
-"""`ldmlab data`: write a captioned dataset as WebDataset shards."""
+"""`ldmlab data`: write or fetch a captioned dataset as WebDataset shards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(cfg: DictConfig) -> None:
-    """Write what is not there yet and say what was done."""
+    """Write or fetch what is not there yet and say what was done."""
     from ldmlab.configs.datasets import write_from
 
     print(write_from(cfg))
@@ -20,18 +20,21 @@ def run(cfg: DictConfig) -> None:
 
 COMMAND = Command(
     **vars(CHECKS),
-    summary="write a captioned dataset as WebDataset shards",
+    summary="write or fetch a captioned dataset as WebDataset shards",
     synopsis="ldmlab data [dataset=NAME] [KEY=VALUE ...]",
     description=(
-        "Draws the pictures of a dataset and writes them in the layout of img2dataset: numbered tar files of "
-        "pictures, captions and json, a training and a held-out split that share no scene and no picture.",
-        "The same seed gives the same bytes. An interrupted run leaves no half shard, and the same command "
+        "Writes a dataset in the layout of img2dataset: numbered tar files of pictures, captions and json, a training "
+        "and a held-out split that share no picture. Its pictures are drawn, lie in a folder or in a dataset of "
+        "Hugging Face, or are fetched from a list of URLs, such as LAION's, and audited.",
+        "The same seed gives the same bytes. An interrupted run leaves no half shard that counts, and the same command "
         "goes on where it stopped.",
     ),
     examples=(
         ("ldmlab data dataset=shapes", "21 000 drawn scenes in data/shapes"),
         ("ldmlab data dataset=shapes dataset.image_size=128 data.path=data/big", "larger pictures, elsewhere"),
         ("ldmlab data dataset=openmoji dataset.background=black", "the pictures of OpenMoji on black"),
+        ("ldmlab data dataset=folder dataset.folder=pictures data.path=data/mine", "pictures of your own"),
+        ("ldmlab data dataset=laion urls=meta.parquet data.path=data/laion", "the pictures of a list of URLs"),
     ),
     run=run,
 )

@@ -38,7 +38,7 @@ def check_settings(settings: UrlDownload) -> None:
     if settings.quality is not None and not 0 <= settings.quality <= most:
         raise ValueError(f"dataset.quality={settings.quality}: of a {settings.image_format} it is from 0 to {most}")
     if taken := OURS & settings.options.keys():
-        raise ValueError(f"dataset.options.{min(taken)}: is not for you to set there; the page of data has its key")
+        raise ValueError(f"dataset.options.{min(taken)}: is set by ldmlab, see `ldmlab data --help dataset=laion`")
 
 
 def options_of(settings: UrlDownload, urls: UrlList, columns: Columns, shard_size: int) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def command_line(program: str, options: Mapping[str, Any]) -> list[str]:
     return [program, *(f"--{name}={value!r}" for name, value in options.items())]
 
 
-def run_program(words: list[str], log: Path, watch: Callable[[], object], every: float = 0.5) -> int:
+def run_program(words: list[str], log: Path, watch: Callable[[], object], every: float = 1.0) -> int:
     """Run a program in a group of its own until it ends, and return its code.
 
     Ctrl-C, or whatever else is raised meanwhile, ends it in good order, or, after some seconds, at once. It does not

@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,14 @@ def test_other_files_of_a_split_are_refused(table: Make, tmp_path: Path) -> None
     for path, told in (("nowhere", "no such file or folder"), (__file__, r"is neither \.arrow nor \.parquet")):
         with pytest.raises(ValueError, match=told):
             LocalDataset(path).count("train")
+
+
+def test_a_user_is_told_in_one_line(table: Make, ldmlab: Make, tmp_path: Path, monkeypatch: Any) -> None:
+    parquet.write_table(table(range(2)).select(["caption"]), tmp_path / "a.parquet")
+    words = ("data", "dataset=huggingface", f"dataset.path={tmp_path}", f"data.path={tmp_path / 'shards'}")
+    assert "has no column of pictures, but caption (string)" in ldmlab(*words).refusal()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "pyarrow, which reads Arrow and Parquet, is missing; pip install" in ldmlab(*words).refusal()
 
 
 def test_what_the_library_itself_saves(png: Make, tmp_path: Path) -> None:

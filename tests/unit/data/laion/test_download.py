@@ -86,7 +86,7 @@ def test_nothing_that_could_be_fetched_says_why(listed: Listed, stand_in: Path, 
         ({"image_format": "gif"}, r"dataset\.image_format=gif is unknown"),
         ({"threads": 0}, r"dataset\.threads=0 is too small; give 1 or more"),
         ({"image_format": "png", "quality": 95}, r"dataset\.quality=95: of a png it is from 0 to 9"),
-        ({"options": {"timeout": 3}}, r"dataset\.options\.timeout: is not for you to set there"),
+        ({"options": {"timeout": 3}}, r"dataset\.options\.timeout: is set by ldmlab"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], told: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,18 @@ def test_an_empty_parquet_and_folders_without_one_list_are_refused(tmp_path: Pat
     written(tmp_path / "b.csv", "url\nhttp://a/1\n")
     with pytest.raises(ValueError, match=r"has a\.parquet and b\.csv; give a folder with lists of one format"):
         UrlList.read(tmp_path, "urls")
+
+
+def test_what_is_missing_is_said_where_pyarrow_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.csv", "url\nhttp://a/1\n")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"urls=.*a\.csv: pyarrow, which reads lists, is missing; pip install"):
+        UrlList.read(path, "urls")
+
+
+def test_a_user_is_told_in_one_line(ldmlab: Callable[..., Any], tmp_path: Path) -> None:
+    parquet.write_table(table().select(["TEXT"]), tmp_path / "a.parquet")
+    words = ("data", "dataset=laion", f"data.path={tmp_path / 'laion'}")
+    assert "a.parquet: has no column of URLs, but TEXT" in ldmlab(*words, f"urls={tmp_path}/a.parquet").refusal()
+    assert "urls: no list of URLs is named" in ldmlab(*words).refusal()
+    assert not [*(tmp_path / "laion").glob("*.json")]
