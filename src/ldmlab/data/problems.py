@@ -14,6 +14,8 @@ from ldmlab.atomic import atomic_file
 
 PROBLEMS = "data_problems.csv"
 """The table of what is wrong with the data of a folder or a run."""
+COLUMNS = ("problem", "shard", "key", "detail")
+"""Of that table."""
 
 
 class Defect(StrEnum):
@@ -115,7 +117,7 @@ def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     with atomic_file(path) as file:
         text = io.TextIOWrapper(file, "utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(("problem", "shard", "key", "detail"))
+        rows.writerow(COLUMNS)
         rows.writerows((str(each.defect), each.shard, each.key, each.detail) for each in problems)
         text.flush()
         text.detach()

@@ -15,7 +15,7 @@ from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.bucket_selection import buckets_of, summary
 from ldmlab.data.order.bucket_sizes import Size
 from ldmlab.data.order.buckets import Buckets
-from ldmlab.data.problems import PROBLEMS, Problem, write_problems
+from ldmlab.data.problems import PROBLEMS, summarise, write_problems
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.data.shards.shard_folder import find_shards
 from ldmlab.data.training_data import TrainingData
@@ -115,9 +115,10 @@ class ShardSplits(TrainingData):
             write_problems(folder / PROBLEMS, problems)
             log.info("every problem of the data is named in %s", folder / PROBLEMS)
 
-    def replaced(self) -> list[Problem]:
+    def replaced(self) -> str:
         """Images that could not be decoded, in whose place others were shown."""
-        return self.train_set.corrupt
+        corrupt = self.train_set.corrupt
+        return f"replaced in training: {summarise(corrupt)}" if corrupt else ""
 
     def require_source(self) -> None:
         """Raise ValueError where there is nothing that is named as training shards are; none is read yet."""

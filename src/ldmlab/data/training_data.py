@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from ldmlab.data.filters.filter import Filter
 from ldmlab.data.index.scanning import Progress
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.order_facts import Facts
-from ldmlab.data.problems import Problem
 from ldmlab.data.samples import Samples, Texts
 from ldmlab.ranks import ALONE, Ranks
 
@@ -123,8 +122,8 @@ class TrainingData(LightningDataModule, ABC):
         """
 
     @abstractmethod
-    def replaced(self) -> Sequence[Problem]:
-        """Samples that training found to be unusable when it came to them, to be summed up at its end."""
+    def replaced(self) -> str:
+        """One line on what training found to be unusable when it came to it; "" where it found nothing."""
 
     @abstractmethod
     def require_same_order(self, state_dict: Mapping[str, Any]) -> bool:

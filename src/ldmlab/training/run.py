@@ -16,7 +16,6 @@ from torch import nn
 from ldmlab.compiling import compile_networks, worth_compiling
 from ldmlab.data.datamodule import ShardDataModule
 from ldmlab.data.latents.options import LatentOptions
-from ldmlab.data.problems import summarise
 from ldmlab.data.training_data import TrainingData
 from ldmlab.models.checkpoints import CHECKPOINT
 from ldmlab.models.shipped import SHIPPED_MODEL
@@ -175,7 +174,7 @@ def _train(module: Training, data: TrainingData, trainer: L.Trainer, run: Run, s
 def _leave(trainer: L.Trainer, data: TrainingData, run: Run, start: Start | None) -> None:
     """What comes after the last step."""
     if replaced := data.replaced():
-        log.warning("replaced in training: %s", summarise(replaced))
+        log.warning(replaced)
     if is_dev_run(trainer):
         print(f"fast_dev_run: {trainer.global_step} step(s) of training and validation went well; nothing is saved")
     elif trainer.is_global_zero:

@@ -47,7 +47,9 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """What a 512-byte block says of the bytes that follow it."""
+
     name: str
     size: int
     kind: bytes
@@ -59,7 +61,7 @@ def walk(data: Buffer) -> Iterator[Member | Damage]:
     last: Member | None = None
     ended = False
     while position + BLOCK <= len(data):
-        header = _parse_header(data[position : position + BLOCK])
+        header = parse_header(data[position : position + BLOCK])
         if header is None:
             following = _next_header(data, position + BLOCK)
             yield from _before_gap(data, last, position)
@@ -84,10 +86,10 @@ def walk(data: Buffer) -> Iterator[Member | Damage]:
             yield Damage(payload, Defect.DAMAGED_HEADER)
             continue
         if header.kind == LONG_NAME:
-            name = _text(data[payload : payload + min(length, LONGEST)])
+            name = name_of(data[payload : payload + min(length, LONGEST)])
         elif header.kind == PAX:
             try:
-                name, size = _parse_pax(data[payload : payload + min(length, LONGEST)])
+                name, size = parse_pax(data[payload : payload + min(length, LONGEST)])
             except ValueError:
                 yield Damage(payload, Defect.DAMAGED_HEADER)
                 name = ""
@@ -130,17 +132,17 @@ def _all_zero(data: Buffer, start: int, stop: int) -> bool:
     return all(part.count(0) == len(part) for part in parts)
 
 
-def _parse_header(block: bytes) -> _Header | None:
+def parse_header(block: bytes) -> Header | None:
     """Return the header, or None where the checksum or a number is wrong (also for a block of zeros)."""
     checksum, size = _number(block[148:156]), _number(block[124:136])
     if checksum is None or size is None or size < 0:
         return None
     if checksum != sum(block) - sum(block[148:156]) + 8 * ord(" "):
         return None
-    name = _text(block[:100])
+    name = name_of(block[:100])
     if block[257:263] == MAGIC + b"\0" and block[345]:
-        name = f"{_text(block[345:500])}/{name}"
-    return _Header(name, size, block[156:157])
+        name = f"{name_of(block[345:500])}/{name}"
+    return Header(name, size, block[156:157])
 
 
 def _next_header(data: Buffer, start: int) -> int:
@@ -150,7 +152,7 @@ def _next_header(data: Buffer, start: int) -> int:
         found = chunk.find(MAGIC, MAGIC_OFFSET)
         while found != -1:
             offset = found - MAGIC_OFFSET
-            if offset % BLOCK == 0 and _parse_header(chunk[offset : offset + BLOCK]) is not None:
+            if offset % BLOCK == 0 and parse_header(chunk[offset : offset + BLOCK]) is not None:
                 return base + offset
             found = chunk.find(MAGIC, found + 1)
     return len(data)
@@ -166,8 +168,8 @@ def _number(field: bytes) -> int | None:
     return int(digits, 8)
 
 
-def _parse_pax(payload: bytes) -> tuple[str | None, int | None]:
-    """Return (path, size) of records "LENGTH KEY=VALUE\\n"; ValueError where they are malformed."""
+def parse_pax(payload: bytes) -> tuple[str | None, int | None]:
+    """Return (path, size) of pax records "LENGTH KEY=VALUE\\n"; ValueError where they are malformed."""
     records, start = {}, 0
     payload = payload.rstrip(b"\0")
     while start < len(payload):
@@ -182,9 +184,9 @@ def _parse_pax(payload: bytes) -> tuple[str | None, int | None]:
     size = int(records[b"size"]) if b"size" in records else None
     if size is not None and size < 0:
         raise ValueError("a pax size is negative")
-    return (_text(records[b"path"]) if b"path" in records else None), size
+    return (name_of(records[b"path"]) if b"path" in records else None), size
 
 
-def _text(field: bytes) -> str:
+def name_of(field: bytes) -> str:
     """Decode up to the first NUL; bytes that are not utf-8 stay visible as backslash escapes."""
     return field.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")

@@ -1,0 +1,144 @@
+"""The first samples of a stream, held in memory: to look at before training, or to validate on."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from ldmlab.data.decoding.decode import decode_image
+from ldmlab.data.decoding.decoders import Decoder
+from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.problems import Problem, summarise
+from ldmlab.data.shard_dataset import ImageSample, to_signed
+from ldmlab.data.streams.entries import StreamSample
+from ldmlab.data.streams.opening import require_answer
+from ldmlab.data.streams.source import StreamSource
+
+MOST_SHARDS = 8
+"""Without a single sample, after which no more are tried."""
+MOST_PROBLEMS = 1000
+"""That are kept of those that were found on the way."""
+
+
+class First(NamedTuple):
+    """The first samples of a stream.
+
+    Attributes:
+        samples: as they came.
+        passed: by the number of a shard, how many of its entries were passed; more than it has, where all were.
+    """
+
+    samples: list[StreamSample]
+    passed: Mapping[int, int]
+
+
+def first_samples(source: StreamSource, count: int, key: str, decoder: Decoder) -> First:
+    """Read the first samples of a stream, in the order of its shards, or all where there are fewer.
+
+    Args:
+        source: the shards.
+        count: how many are wanted.
+        key: that names the urls, for messages.
+        decoder: that decodes them.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = list(islice(_usable(source, key, decoder), count))
+    samples = [sample for _, _, sample in found]
+    if len(found) < count:
+        return First(samples, dict.fromkeys(range(len(source.urls)), sys.maxsize))
+    shard, entry, _ = found[-1]
+    return First(samples, {**dict.fromkeys(range(shard), sys.maxsize), shard: entry + 1})
+
+
+def first_captions(source: StreamSource, count: int, key: str) -> list[str]:
+    """The captions of the first samples of a stream; as `first_samples`."""
+    return [sample.caption for _, _, sample in islice(_usable(source, key), count)]
+
+
+def _usable(source: StreamSource, key: str, decoder: Decoder | None = None) -> Iterator[tuple[int, int, StreamSample]]:
+    """The samples of a stream with the numbers of their shards and entries; those that are decoded, if that is asked.
+
+    Raises:
+        ValueError: there is none in the first `MOST_SHARDS` shards.
+    """
+    problems: list[Problem] = []
+    is_empty = True
+    require_answer(source.urls[0], key)
+    for shard in range(len(source.urls)):
+        for entry, found in source.entries(shard, patient=False):
+            if isinstance(found, Problem):
+                problems += [found] if len(problems) < MOST_PROBLEMS else []
+            elif decoder is None or is_decodable(found, decoder):
+                is_empty = False
+                yield shard, entry, found
+        if is_empty and shard + 1 in (MOST_SHARDS, len(source.urls)):
+            raise ValueError(_why_none(source, key, shard + 1, problems))
+
+
+def is_decodable(sample: StreamSample, decoder: Decoder) -> bool:
+    """Whether its image is whole."""
+    try:
+        decode_image(sample.image, 1, decoder=decoder)
+    except Exception:  # a codec raises whatever it likes on damaged bytes
+        return False
+    return True
+
+
+def _why_none(source: StreamSource, key: str, read: int, problems: Sequence[Problem]) -> str:
+    shards = f"its {read} shard{'s' if read > 1 else ''}" if read == len(source.urls) else f"its first {read} shards"
+    left_out = "; the filter leaves all others out" if source.filter is not None else ""
+    return f"{key}={source.urls[0]}: no usable sample in {shards} ({summarise(problems)}{left_out}); give others"
+
+
+class HeldSamples(Dataset[ImageSample]):
+    """Samples that are held as they came, and decoded when they are asked for.
+
+    Args:
+        samples: whose images can be decoded.
+        json: keys of their json that batches have.
+        image_size: side of the square images in pixels.
+        decoder: of the images.
+    """
+
+    def __init__(
+        self, samples: Sequence[StreamSample], json: frozenset[str], image_size: int, decoder: Decoder
+    ) -> None:
+        self.samples = samples
+        self.json = json
+        self.image_size = image_size
+        self.decoder = decoder
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of their images and captions."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            for part in (sample.key.encode(), sample.image, sample.caption.encode()):
+                digest.update(hashlib.sha256(part).digest())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> ImageSample:
+        """Return a sample."""
+        sample = self.samples[number]
+        pixels: NDArray[np.uint8] = decode_image(sample.image, self.image_size, decoder=self.decoder)
+        return ImageSample(
+            image=to_signed(pixels),
+            caption=sample.caption,
+            label=sample.label,
+            key=sample.key,
+            row=number,
+            meta=sample.meta,
+            columns=columns_of(sample.meta, self.json),
+        )

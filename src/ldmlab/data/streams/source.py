@@ -1,0 +1,86 @@
+"""The shards of a stream: what each of them holds, read again where a connection breaks off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from ldmlab.data.needs import Needs
+from ldmlab.data.problems import Defect, Problem
+from ldmlab.data.streams.entries import StreamSample, read_entries
+from ldmlab.data.streams.opening import BrokenShardError, opened
+
+PAUSES = (1.0, 4.0, 16.0)
+"""Seconds before a shard that broke off is read again."""
+
+
+class Keeps(Protocol):
+    """Says which samples are taken, see `ldmlab.data.filters`."""
+
+    def keeps(self, meta: Mapping[str, object], caption: str = "", size: tuple[int, int] | None = None) -> bool: ...
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """Shards that are read from begin to end, and never sought in.
+
+    Attributes:
+        urls: of the shards, in order.
+        needs: what a sample must have.
+        filter: which samples are taken; None for all.
+        secure: urls that run a command are refused.
+        stops: a shard that cannot be read ends the run, in place of being named and left out.
+        reserved: by the number of a shard, how many entries at its begin are not for training.
+    """
+
+    urls: tuple[str, ...]
+    needs: Needs = field(default_factory=Needs)
+    filter: Keeps | None = None
+    secure: bool = True
+    stops: bool = False
+    reserved: Mapping[int, int] = field(default_factory=dict)
+
+    def entries(self, shard: int, start: int = 0, patient: bool = True) -> Iterator[tuple[int, StreamSample | Problem]]:
+        """Yield the entries of a shard that are taken, or are named as bad, with their numbers within the shard.
+
+        What a filter leaves out has a number, and is not given.
+
+        Args:
+            shard: its number.
+            start: of the first entry.
+            patient: read a shard again, from where it broke off.
+
+        Raises:
+            ValueError: the shard cannot be read, and that is to end the run.
+        """
+        number, pauses = max(start, self.reserved.get(shard, 0)), iter(PAUSES if patient else ())
+        while True:
+            try:
+                for entry in self._entries(shard, number):
+                    number += 1
+                    if isinstance(entry, Problem) or self._takes(entry):
+                        yield number - 1, entry
+                return
+            except BrokenShardError as error:
+                pause = next(pauses, None) if error.may_mend else None
+                if pause is None:
+                    yield number, self._broken(shard, str(error))
+                    return
+            time.sleep(pause)
+
+    def _entries(self, shard: int, start: int) -> Iterator[StreamSample | Problem]:
+        url = self.urls[shard]
+        with opened(url, self.secure) as stream:
+            yield from islice(read_entries(stream, url, self.needs), start, None)
+
+    def _takes(self, sample: StreamSample) -> bool:
+        return self.filter is None or self.filter.keeps(sample.meta, sample.caption, sample.sides)
+
+    def _broken(self, shard: int, reason: str) -> Problem:
+        problem = Problem(Defect.UNREADABLE_SHARD, self.urls[shard], detail=reason)
+        if self.stops:
+            raise ValueError(f"data.on_bad_shard=stop: {problem}; mend it, or leave it out by data.on_bad_shard=skip")
+        return problem

@@ -1,0 +1,222 @@
+"""Training batches of a stream: what the readers of a rank read, in turn, and where they have come to."""
+
+from __future__ import annotations
+
+import atexit
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count, zip_longest
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.order.loaders import leave_signals
+from ldmlab.data.problems import Problem
+from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate, to_signed
+from ldmlab.data.streams.entries import StreamSample
+from ldmlab.data.streams.order import Place
+from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
+
+KEPT = 16
+"""States that are remembered: more than the batches that a trainer is ahead of those that it has finished."""
+
+
+_Waiting = tuple[ReadSample, Any]
+"""With its image, where it has one."""
+
+
+class StreamState(NamedTuple):
+    """Where the readers of a rank have come to.
+
+    Attributes:
+        turn: whose sample is next.
+        places: of each of them.
+    """
+
+    turn: int
+    places: tuple[Place, ...]
+
+    @staticmethod
+    def begin(readers: int) -> StreamState:
+        """That of a run's begin."""
+        return StreamState(0, (Place(),) * readers)
+
+    def plain(self) -> list[list[int]]:
+        """As numbers, for a checkpoint."""
+        return [[self.turn], *map(list, self.places)]
+
+    @staticmethod
+    def read(plain: Any, rank: int, readers: int) -> StreamState:
+        """Take it out of a checkpoint.
+
+        Args:
+            plain: what `plain` gave on each rank; a stranger's may be anything.
+            rank: of this process.
+            readers: that it has.
+
+        Raises:
+            ValueError: it is none of so many readers.
+        """
+        rows = plain[rank] if isinstance(plain, list) and rank < len(plain) else []
+        sizes = [len(row) for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
+        if sizes != [1] + [len(Place())] * readers or not all(type(n) is int and n >= 0 for row in rows for n in row):
+            raise ValueError("the checkpoint does not say where its stream was: start a new run")
+        (turn,), *places = rows
+        return StreamState(turn % readers, tuple(Place(*row) for row in places))
+
+    @staticmethod
+    def anew(plain: Any, readers: int) -> StreamState:
+        """The begin of the round after those of a checkpoint, for any number of readers; as `read`."""
+        rows = plain if isinstance(plain, list) else []
+        states = [StreamState.read(rows, rank, len(row) - 1) for rank, row in enumerate(rows)]
+        round = 1 + max((place.round for state in states for place in state.places), default=0)
+        return StreamState(0, (Place(round),) * readers)
+
+
+class StreamLoader:
+    """Gives batches without end, in epochs; each iteration goes on where the last one stopped.
+
+    One sample comes from each reader in turn. A reader that has come to the end of a round over the shards is passed
+    over until all of the rank's have; what it reads ahead waits.
+
+    Args:
+        readers: of this rank.
+        in_processes: give each a process of its own.
+        size: samples in a batch of this rank.
+        epoch: batches of an epoch; None for a round.
+        rounds_end: a round ends an epoch, and the last batch of it has what is left; otherwise batches go over its end,
+            and epochs without a number of batches never end.
+        start: where the readers begin, and after how many batches.
+        report: told each problem, once its place is passed.
+    """
+
+    def __init__(
+        self,
+        readers: Sequence[StreamReader],
+        in_processes: bool,
+        size: int,
+        epoch: int | None,
+        rounds_end: bool,
+        start: tuple[StreamState, int],
+        report: Callable[[Problem], None],
+    ) -> None:
+        self.readers = readers
+        self.in_processes = in_processes
+        self.size = size
+        self.epoch = epoch
+        self.rounds_end = rounds_end
+        self.report = report
+        (self._turn, places), self.batches = start
+        self._places = list(places)
+        self._states = {self.batches: start[0]}
+        self._waiting: list[deque[_Waiting]] = [deque() for _ in readers]
+        self._chunks: list[Iterator[Chunk]] = []
+        self._empty_rounds = 0
+
+    def state_after(self, batches: int) -> StreamState:
+        """Where the readers were after so many batches of the run, at most `KEPT` ago."""
+        return self._states[batches]
+
+    def close(self) -> None:
+        """End the readers' processes; nothing can be read any more."""
+        atexit.unregister(self.close)
+        for chunks in self._chunks:
+            if end := getattr(chunks, "_shutdown_workers", None):
+                end()
+        self._chunks = []
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for _ in count() if self.epoch is None else range(self.epoch):
+            samples, is_last = self._take()
+            if samples:
+                self.batches += 1
+                self._states[self.batches] = StreamState(self._turn, tuple(self._places))
+                self._states.pop(self.batches - KEPT, None)
+                yield collate(samples)
+            if is_last:
+                return
+
+    def _take(self) -> tuple[list[ImageSample], bool]:
+        """The samples of a batch, and whether an epoch ends with them because its round does."""
+        samples: list[ImageSample] = []
+        while len(samples) < self.size:
+            sample = self._next()
+            if sample is not None:
+                samples.append(sample)
+            elif self._is_between_rounds() and self.rounds_end:
+                return samples, True
+        return samples, False
+
+    def _next(self) -> ImageSample | None:
+        """What the reader whose turn it is gives; None for the end of its round."""
+        waiting = self._waiting[self._turn]
+        while not waiting:
+            samples, images = next(self._iterators()[self._turn])
+            waiting.extend(zip_longest(samples, images))
+        read, image = waiting.popleft()
+        for problem in read.problems:
+            self.report(problem)
+        self._places[self._turn] = read.place
+        self._turn = self._following()
+        if read.sample is None:
+            self._require_samples()
+            return None
+        self._empty_rounds = 0
+        return self._as_image_sample(read.sample, read.entry, image)
+
+    def _following(self) -> int:
+        """The next reader whose round is not over before that of others."""
+        readers = len(self.readers)
+        earliest = min(place.round for place in self._places)
+        turns = ((self._turn + step) % readers for step in range(1, readers + 1))
+        return next(turn for turn in turns if self._places[turn].round == earliest)
+
+    def _is_between_rounds(self) -> bool:
+        return len({place.round for place in self._places}) == 1
+
+    def _require_samples(self) -> None:
+        """A round of every reader without a sample, begun at its begin, means that there is none."""
+        if self._is_between_rounds():
+            self._empty_rounds += 1
+        if self._empty_rounds > 1:
+            url = self.readers[0].source.urls[0]
+            raise ValueError(f"data.urls={url}: no usable sample in a whole round over the shards; give others")
+
+    def _as_image_sample(self, sample: StreamSample, entry: int, image: Tensor) -> ImageSample:
+        return ImageSample(
+            image=to_signed(image.numpy()),
+            caption=sample.caption,
+            label=sample.label,
+            key=sample.key,
+            row=entry,
+            meta=sample.meta,
+            columns=columns_of(sample.meta, self.readers[0].source.needs.json),
+        )
+
+    def _iterators(self) -> list[Iterator[Chunk]]:
+        if not self._chunks:
+            self._chunks = [self._begun(reader) for reader in self.readers]
+            atexit.register(self.close)  # before multiprocessing waits for processes that heed no signal
+        return self._chunks
+
+    def _begun(self, reader: StreamReader) -> Iterator[Chunk]:
+        if not self.in_processes:
+            return iter(reader)
+        return iter(
+            DataLoader(
+                reader,
+                batch_size=None,
+                collate_fn=as_it_is,
+                num_workers=1,
+                generator=torch.Generator().manual_seed(reader.recipe.seed),
+                worker_init_fn=leave_signals,
+            )
+        )
+
+
+def as_it_is(chunk: Any) -> Any:
+    """Leave a chunk as its reader has made it."""
+    return chunk
