@@ -20,6 +20,7 @@ from ldmlab.configs.filters import with_expressions
 from ldmlab.configs.keys import verbatim
 from ldmlab.configs.quoting import quoted
 from ldmlab.configs.suggest import nearest
+from ldmlab.configs.urls import with_urls
 from ldmlab.paths import expand_home
 
 _OVERRIDE = re.compile(r"[+~]|[^\s=]+=")
@@ -81,7 +82,7 @@ def parse(command: str, argv: Sequence[str]) -> Arguments:
     overrides = [word for word in parsed.overrides if _OVERRIDE.match(word)]
     if not parsed.multirun:
         overrides = [_quoted_as_whole(override, verbatim(own.keys)) for override in overrides]
-    overrides = for_launcher([_at_home(override) for override in with_expressions(overrides)])
+    overrides = for_launcher([_at_home(override) for override in with_urls(with_expressions(overrides))])
     if own.words is not None and own.words.several:
         _refuse_word_with_equals(command, own.words, overrides)
     if words and own.words is not None:

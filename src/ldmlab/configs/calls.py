@@ -17,6 +17,7 @@ from ldmlab.configs.checks import Checks
 from ldmlab.configs.compose import as_job, validate
 from ldmlab.configs.filters import with_expressions
 from ldmlab.configs.quoting import override
+from ldmlab.configs.urls import with_urls
 from ldmlab.configs.user_files import expand_paths, require_files
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -46,7 +47,7 @@ def configured(
     lines = [override(key, value) for key, value in given.items() if value is not None]
     checks: Checks = import_module(f"ldmlab.configs.commands.{command}").CHECKS
     with _ONE_AT_A_TIME, _outside_of_hydra():
-        whole = validate(command, with_expressions([*lines, *as_lines(overrides)]), checks=checks)
+        whole = validate(command, with_urls(with_expressions([*lines, *as_lines(overrides)])), checks=checks)
         with read_write(whole), open_dict(whole):
             whole.update(dict.fromkeys(in_memory))
         with as_job(whole) as folder:

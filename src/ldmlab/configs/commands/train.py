@@ -58,6 +58,10 @@ def _brings_its_own(config: DictConfig) -> bool:
     return config.model.name == "latent_diffusion" and config.autoencoder_ckpt is not None
 
 
+def _streams(config: DictConfig) -> bool:
+    return str(config.data.get("_target_")).endswith(".StreamDataModule")
+
+
 def _adapts(config: DictConfig) -> bool:
     return bool(config.get("adapter"))
 
@@ -65,6 +69,7 @@ def _adapts(config: DictConfig) -> bool:
 OF_THE_BASE = ("backbone", "conditioner", "schedule", "parameterization", "objective", "autoencoder",
                "autoencoder_ckpt", "conditioner_ckpt", "export_autoencoder")  # fmt: skip
 RULES = (
+    Rule(("cache_latents", "latents"), _streams, "a stream is encoded as it comes, so no latents are kept of it"),
     Rule(("latents",), setting("cache_latents", False), "cache_latents=false, so that there are none"),
     Rule(OF_THE_BASE, _adapts, "an adapter is trained, and the model that init_ckpt= names brings its own"),
     Rule(("adapter_ckpt",), lambda config: not _adapts(config), "no adapter is trained; choose adapter=lora as well"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ldmlab.data.needs import META
+from ldmlab.data.needs import META, Needs
 
 if TYPE_CHECKING:
     from ldmlab.data.index.shard_index import ShardIndex
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def columns_of(index: ShardIndex, row: int, files: ShardFiles) -> dict[str, Any]:
     """What is needed of a sample's json, by key, and all of it as "meta" where that is needed. Else it is not read."""
     needs = index.needs
-    if not (needs.json or needs.meta):
-        return {}
-    meta = index.meta(row, files)
+    return needed_of(index.meta(row, files), needs) if needs.json or needs.meta else {}
+
+
+def needed_of(meta: dict[str, Any], needs: Needs) -> dict[str, Any]:
+    """What is needed of a json that has been read, as `columns_of`."""
     return {key: meta[key] for key in sorted(needs.json)} | ({META: meta} if needs.meta else {})

@@ -131,7 +131,7 @@ class _Scan:
                 self.report(item.defect, f"byte {item.offset}")
                 continue
             members += 1
-            key, part = _split_name(item)
+            key, part = split_name(item.name, item.regular)
             if part is None:
                 self.report(Defect.IGNORED_MEMBER, item.name)
             elif part in self.samples.setdefault(key, {}):
@@ -193,12 +193,17 @@ class _Json(NamedTuple):
     fields: Mapping[str, Any] = MappingProxyType({})
 
 
-def _split_name(member: Member) -> tuple[str, str | None]:
-    """Split as WebDataset does: the key ends at the first dot of the base name. The part is None if not ours."""
-    folder, _, base = member.name.removeprefix("./").rpartition("/")
+def split_name(name: str, regular: bool) -> tuple[str, str | None]:
+    """Split as WebDataset does: the key ends at the first dot of the base name. The part is None if not ours.
+
+    Args:
+        name: of a member.
+        regular: whether it is a file.
+    """
+    folder, _, base = name.removeprefix("./").rpartition("/")
     stem, _, extension = base.partition(".")
     key = f"{folder}/{stem}" if folder else stem
-    return key, PARTS.get(extension.lower()) if member.regular and stem else None
+    return key, PARTS.get(extension.lower()) if regular and stem else None
 
 
 def _read_caption(data: FileView, member: Member) -> str | Defect:

@@ -20,7 +20,7 @@ STARTS = {
 }
 
 
-def what_else(data: FileView, shard: str) -> Problem:
+def what_else(data: FileView | bytes, shard: str) -> Problem:
     """What a file is that holds no member of a tar."""
     head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
     if not data[:CHUNK].strip(b"\0"):

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
-
-from PIL import Image
 
 from ldmlab.data.decoding.png_chunks import pixels_alone
 from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES, MOST_JSON_BYTES
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
+from ldmlab.data.shards.image_header import Sides, image_sides
 from ldmlab.data.shards.labels import MOST, read_label
-from ldmlab.data.shards.shard_scan import IMAGE_FORMATS, MAX_PIXELS, MOST_LABEL_BYTES, MOST_TEXT_BYTES, _split_name
-from ldmlab.data.shards.shard_scan import _what_else as what_else
-from ldmlab.data.shards.tar_walk import Damage, Member
+from ldmlab.data.shards.shard_scan import MAX_PIXELS, MOST_LABEL_BYTES, MOST_TEXT_BYTES, split_name
+from ldmlab.data.shards.tar_walk import Damage
+from ldmlab.data.shards.unusable import what_else
 from ldmlab.data.streams.tar_stream import Readable, StreamMember, stream_members
 
 Parts = dict[str, bytes | None]
@@ -31,7 +29,7 @@ class StreamSample(NamedTuple):
     Attributes:
         key: unique within its shard.
         image: its file's bytes.
-        sides: width and height of the image in pixels.
+        sides: width and height of the image in pixels, upright.
         caption: "" for none.
         label: of its class; None for none.
         meta: its json; empty without one.
@@ -39,7 +37,7 @@ class StreamSample(NamedTuple):
 
     key: str
     image: bytes
-    sides: tuple[int, int]
+    sides: Sides
     caption: str
     label: int | None
     meta: dict[str, Any]
@@ -81,7 +79,7 @@ def _grouped(stream: Readable, shard: str) -> Iterator[tuple[str, Parts | Proble
     last, parts = "", Parts()
     for step in stream_members(stream, MOST_IMAGE_BYTES):
         if isinstance(step, StreamMember):
-            key, part = _split_name(Member(step.name, 0, 0, step.regular))
+            key, part = split_name(step.name, step.regular)
             if key != last and parts:
                 yield last, parts
                 parts = {}
@@ -95,7 +93,7 @@ def _grouped(stream: Readable, shard: str) -> Iterator[tuple[str, Parts | Proble
         elif isinstance(step, Damage):
             yield "", Problem(step.defect, shard, f"byte {step.offset}")
         else:
-            yield "", what_else(step.content, shard)  # type: ignore[arg-type]
+            yield "", what_else(step.content, shard)
     if parts:
         yield last, parts
 
@@ -117,25 +115,15 @@ def _checked(key: str, parts: Parts, needs: Needs) -> StreamSample:
     return StreamSample(key, parts["image"] or b"", sides, caption, label, meta)
 
 
-def _sides(payload: bytes | None) -> tuple[int, int]:
-    """Width and height of an image, which its header says."""
+def _sides(payload: bytes | None) -> Sides:
     if payload is None:
         raise _UnusableError(Defect.OVERSIZED_IMAGE)
-    for content in (payload, pixels_alone(payload)):
-        try:
-            with (
-                warnings.catch_warnings(action="ignore"),
-                Image.open(io.BytesIO(content or b""), formats=IMAGE_FORMATS) as image,
-            ):
-                sides = image.size
-        except Image.DecompressionBombError as error:
-            raise _UnusableError(Defect.OVERSIZED_IMAGE) from error
-        except Exception:  # a codec raises whatever it likes on damaged bytes
-            continue
-        if sides[0] * sides[1] > MAX_PIXELS:
-            raise _UnusableError(Defect.OVERSIZED_IMAGE)
-        return sides
-    raise _UnusableError(Defect.UNDECODABLE_IMAGE)
+    found = image_sides(io.BytesIO(payload), MAX_PIXELS)
+    if found is Defect.UNDECODABLE_IMAGE and (pixels := pixels_alone(payload)) is not None:
+        found = image_sides(io.BytesIO(pixels), MAX_PIXELS)
+    if isinstance(found, Defect):
+        raise _UnusableError(found)
+    return found
 
 
 def _meta(payload: bytes | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.decoding.decoders import Decoder
-from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.index.json_keys import needed_of
+from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Problem, summarise
 from ldmlab.data.shard_dataset import ImageSample, to_signed
 from ldmlab.data.streams.entries import StreamSample
@@ -104,16 +105,14 @@ class HeldSamples(Dataset[ImageSample]):
 
     Args:
         samples: whose images can be decoded.
-        json: keys of their json that batches have.
+        needs: what batches have of their json.
         image_size: side of the square images in pixels.
         decoder: of the images.
     """
 
-    def __init__(
-        self, samples: Sequence[StreamSample], json: frozenset[str], image_size: int, decoder: Decoder
-    ) -> None:
+    def __init__(self, samples: Sequence[StreamSample], needs: Needs, image_size: int, decoder: Decoder) -> None:
         self.samples = samples
-        self.json = json
+        self.needs = needs
         self.image_size = image_size
         self.decoder = decoder
 
@@ -125,6 +124,10 @@ class HeldSamples(Dataset[ImageSample]):
             for part in (sample.key.encode(), sample.image, sample.caption.encode()):
                 digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
+
+    def meta(self, row: int) -> dict[str, Any]:
+        """Return the json of a sample, {} where it has none."""
+        return self.samples[row].meta
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -139,6 +142,5 @@ class HeldSamples(Dataset[ImageSample]):
             label=sample.label,
             key=sample.key,
             row=number,
-            meta=sample.meta,
-            columns=columns_of(sample.meta, self.json),
+            columns=needed_of(sample.meta, self.needs),
         )

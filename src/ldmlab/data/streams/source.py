@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.streams.entries import StreamSample, read_entries
@@ -15,12 +15,6 @@ from ldmlab.data.streams.opening import BrokenShardError, opened
 
 PAUSES = (1.0, 4.0, 16.0)
 """Seconds before a shard that broke off is read again."""
-
-
-class Keeps(Protocol):
-    """Says which samples are taken, see `ldmlab.data.filters`."""
-
-    def keeps(self, meta: Mapping[str, object], caption: str = "", size: tuple[int, int] | None = None) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class StreamSource:
 
     urls: tuple[str, ...]
     needs: Needs = field(default_factory=Needs)
-    filter: Keeps | None = None
+    filter: Filter | None = None
     secure: bool = True
     stops: bool = False
     reserved: Mapping[int, int] = field(default_factory=dict)

@@ -15,10 +15,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from ldmlab.data.decoding.decoders import DecoderName, decoder_of
+from ldmlab.data.filters.filter import Filter
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.loaders import fixed_loader
-from ldmlab.data.order.order_facts import Facts
+from ldmlab.data.order.order_facts import ALL, Facts
 from ldmlab.data.problems import PROBLEMS
 from ldmlab.data.shard_dataset import collate
 from ldmlab.data.streams.first_samples import First, HeldSamples, first_captions, first_samples
@@ -26,7 +27,7 @@ from ldmlab.data.streams.opening import require_answer
 from ldmlab.data.streams.order import Share
 from ldmlab.data.streams.problem_log import ProblemLog
 from ldmlab.data.streams.reader import Recipe, StreamReader
-from ldmlab.data.streams.source import Keeps, StreamSource
+from ldmlab.data.streams.source import StreamSource
 from ldmlab.data.streams.stream_loader import StreamLoader, StreamState
 from ldmlab.data.streams.urls import expand_urls
 from ldmlab.data.training_data import TrainingData
@@ -43,7 +44,7 @@ HELD_OUT = 256
 LONGEST = 400
 """Characters of the urls in a message."""
 URLS, HELDOUT = "data.urls", "data.heldout_urls"
-OF_THE_STREAM = ("urls", "ranks", "num_workers")
+OF_THE_STREAM = ("filter", "urls", "ranks", "num_workers")
 """What a new round over the shards does not depend on."""
 
 
@@ -94,9 +95,9 @@ class StreamDataModule(TrainingData):
         scaled_decoding: bool = False,
         on_bad_shard: Literal["skip", "stop"] = "skip",
         secure: bool = True,
-        filter: Keeps | None = None,
+        filter: Filter | None = None,
     ) -> None:
-        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding))
+        super().__init__(batch_size, image_size, num_workers, seed, decoder_of(decoder, scaled_decoding), filter)
         self.samples = samples
         self.shuffle = shuffle
         self.val_samples = (HELD_OUT if heldout_urls else 0) if val_samples is None else val_samples
@@ -119,7 +120,8 @@ class StreamDataModule(TrainingData):
     @property
     def overrides(self) -> str:
         """The urls, and the size of the images."""
-        return f"data=stream data.urls={shlex.quote(self.location)} data.image_size={self.image_size}"
+        data = f"data=stream {shlex.quote(f'data.urls={self.location}')} data.image_size={self.image_size}"
+        return data if self.filter is None else f"{data} {self.filter.overrides}"
 
     @property
     def fingerprint(self) -> None:
@@ -258,6 +260,8 @@ class StreamDataModule(TrainingData):
             "shuffle": self.shuffle,
             "flip": self.flip,
             "crop": self.crop,
+            "scaled_decoding": self.decoder.scaled,
+            "filter": str(self.filter or ALL),
             "urls": hashlib.sha256("\n".join(self._own.urls).encode()).hexdigest(),
             "ranks": self._rank_and_world()[1],
             "num_workers": self._readers,
@@ -282,7 +286,7 @@ class StreamDataModule(TrainingData):
         return first_samples(replace(source, needs=self.needs), self.val_samples or PICTURES, key, self.decoder)
 
     def _held(self, first: First) -> HeldSamples:
-        return HeldSamples(first.samples, self.needs.json, self.image_size, self.decoder)
+        return HeldSamples(first.samples, self.needs, self.image_size, self.decoder)
 
     def _require_settings(self, on_bad_shard: str) -> None:
         least = {"batch_size": 1, "image_size": 1, "shuffle": 1, "val_samples": 0, "samples": self.batch_size}

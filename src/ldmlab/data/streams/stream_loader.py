@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ldmlab.data.index.json_keys import columns_of
+from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.order.loaders import leave_signals
 from ldmlab.data.problems import Problem
 from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate, to_signed
@@ -192,8 +192,7 @@ class StreamLoader:
             label=sample.label,
             key=sample.key,
             row=entry,
-            meta=sample.meta,
-            columns=columns_of(sample.meta, self.readers[0].source.needs.json),
+            columns=needed_of(sample.meta, self.readers[0].source.needs),
         )
 
     def _iterators(self) -> list[Iterator[Chunk]]:
