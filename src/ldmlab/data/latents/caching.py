@@ -6,11 +6,12 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.bucketed import BucketedLatents
 from ldmlab.data.latents.cached_dataset import CachedLatents
 from ldmlab.data.latents.latent_cache import LatentEncoder, Progress, latent_cache
 from ldmlab.data.latents.latent_cache import facts_of as latent_facts
@@ -19,6 +20,7 @@ from ldmlab.data.latents.options import LatentOptions
 from ldmlab.data.latents.text_cache import TextCache, TextEncoder, text_cache
 from ldmlab.data.latents.text_cache import facts_of as text_facts
 from ldmlab.data.latents.variants import Variants
+from ldmlab.data.order.buckets import Buckets
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.ranks import ALONE, Ranks
 
@@ -52,24 +54,36 @@ class Caching:
     keep_images: bool = False
     ranks: Ranks = ALONE
 
-    def claim(self, dataset: ShardDataset, split: str, variants: Variants) -> None:
+    def claim(self, dataset: ShardDataset, split: str, variants: Variants, buckets: Buckets | None = None) -> None:
         """Refuse what is stale of a split's caches, before anything is computed.
 
         Args:
             dataset: the images.
             split: "train" or "heldout".
             variants: the views of each.
+            buckets: of the images, each of which has a cache of its own; None where all are square.
 
         Raises:
             ValueError: a cache of something else is there.
             OSError: none can be begun.
         """
+        for samples, views in _parts(dataset, variants, buckets):
+            self._claim(samples, split, views)
+
+    def _claim(self, dataset: ShardDataset, split: str, variants: Variants) -> None:
         latents, text = self._homes(dataset, split, variants)
         claim(latents, latent_facts(dataset, self.encoder, variants), self.options.rebuild, self.ranks)
         if self.text is not None:
             claim(text, text_facts(dataset.index, self.text), self.options.rebuild, self.ranks)
 
-    def of(self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int) -> CachedLatents:
+    def of(
+        self,
+        dataset: ShardDataset,
+        split: str,
+        variants: Variants,
+        num_workers: int,
+        buckets: Buckets | None = None,
+    ) -> CachedLatents | BucketedLatents:
         """Open the caches of a split, after computing what is not there.
 
         Args:
@@ -77,11 +91,17 @@ class Caching:
             split: "train" or "heldout".
             variants: the views of each.
             num_workers: processes that decode images.
+            buckets: of the images, each of which has a cache of its own; None where all are square.
 
         Raises:
             ValueError: a cache of something else is there.
             OSError: one cannot be written.
         """
+        parts = _parts(dataset, variants, buckets)
+        caches = {views.size: self._of_one_size(samples, split, views, num_workers) for samples, views in parts}
+        return caches[None] if buckets is None else BucketedLatents(dataset.index, caches)
+
+    def _of_one_size(self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int) -> CachedLatents:
         home, beside = self._homes(dataset, split, variants)
         latents = latent_cache(
             dataset,
@@ -103,7 +123,8 @@ class Caching:
 
     def _homes(self, dataset: ShardDataset, split: str, variants: Variants) -> tuple[Path, Path]:
         """The folders of a split's latents and of its text features."""
-        looks = f"{dataset.image_size}{'-mirrored' if variants.mirrored else ''}"
+        size = dataset.image_size if variants.size is None else f"{variants.size[0]}x{variants.size[1]}"
+        looks = f"{size}{'-mirrored' if variants.mirrored else ''}"
         looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
         chosen, root = _chosen(dataset.index), dataset.index.root
         return self._home(root, f"latents-{split}-{looks}{chosen}"), self._home(root, f"text-{split}{chosen}")
@@ -116,6 +137,16 @@ class Caching:
         if not beside:
             log.warning("%s: may only be read, so the caches are in %s; latents.path= says where", root, self.spare)
         return (root if beside else self.spare) / name
+
+
+def _parts(dataset: ShardDataset, variants: Variants, buckets: Buckets | None) -> list[tuple[ShardDataset, Variants]]:
+    """The images of each size, and how they are seen."""
+    if buckets is None:
+        return [(dataset, variants)]
+    return [
+        (ShardDataset(index, dataset.image_size, dataset.decoder), replace(variants, samples=len(index), size=size))
+        for size, index in zip(buckets.sizes, buckets.indexes, strict=True)
+    ]
 
 
 def _chosen(index: ShardIndex) -> str:

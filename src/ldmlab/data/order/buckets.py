@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.bucket_sizes import Size
 from ldmlab.data.order.epoch_order import WINDOW, EpochOrder
 from ldmlab.data.order.views import View
@@ -31,10 +32,12 @@ class Buckets:
     Attributes:
         sizes: of the K buckets, (height, width) in pixels.
         rows: of the samples of each bucket; may be mapped from files.
+        indexes: of the samples of each bucket, where they are known.
     """
 
     sizes: tuple[Size, ...]
     rows: tuple[Rows, ...]
+    indexes: tuple[ShardIndex, ...] = ()
 
     def batches(self, batch_size: int) -> NDArray[np.int64]:
         """Return how many full batches each bucket has (K,)."""
