@@ -12,11 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.decoding.decoders import DecoderName, decoder_of
 from ldmlab.data.filters.filter import Filter
-from ldmlab.data.latents.bucketed import BucketedLatents
 from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
-from ldmlab.data.latents.caching import Caching
-from ldmlab.data.latents.variants import Variants
+from ldmlab.data.latents.caching import Caching, Split
 from ldmlab.data.order.batch_order import GlobalBatches
+from ldmlab.data.order.bucket_selection import buckets_of
 from ldmlab.data.order.bucket_sizes import bucket_sizes
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
@@ -84,7 +83,7 @@ class ShardDataModule(ShardSplits):
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
         self.crops = 0
-        self._latents: dict[str, CachedLatents | BucketedLatents] = {}
+        self._latents: dict[str, CachedLatents] = {}
         self._start = 0
 
     def setup(self, stage: str) -> None:
@@ -105,14 +104,12 @@ class ShardDataModule(ShardSplits):
             OSError: a cache cannot be written.
         """
         self.keep_crops(caching.options.crops)
-        views = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
-        splits = {"train": (self.train_set, views, self.buckets)}
+        splits = [Split.of("train", self.train_set, self.buckets, self.flip > 0, self.crops or 1)]
         if self.has_heldout:
-            splits["heldout"] = self.heldout_set, Variants(len(self.heldout_set)), self.heldout_buckets
-        for split, (samples, views, buckets) in splits.items():
-            caching.claim(samples, split, views, buckets)
-        for split, (samples, views, buckets) in splits.items():
-            self._latents[split] = caching.of(samples, split, views, self.num_workers, buckets)
+            buckets = None if self.buckets is None else buckets_of(self.heldout_set.index, self.buckets.sizes)
+            splits.append(Split.of("heldout", self.heldout_set, buckets))
+        for split, latents in zip(splits, caching.open(splits, self.num_workers), strict=True):
+            self._latents[split.name] = latents
 
     def keep_crops(self, count: int | None) -> None:
         """Say how many random crops of each training picture are to be cached; None for the one in the centre.
@@ -188,7 +185,9 @@ class ShardDataModule(ShardSplits):
 
     def _validated(self) -> Sequence[int | View]:
         count = min(self.val_samples, len(self.heldout_set))
-        return range(count) if self.heldout_buckets is None else self.heldout_buckets.views(count)
+        if self.buckets is None:
+            return range(count)
+        return buckets_of(self.heldout_set.index, self.buckets.sizes).views(count)
 
     def _order_facts(self) -> Facts:
         index, classes = self.train_set.index, self.needs.classes is not None
