@@ -7,6 +7,7 @@ which is its own and lasts, and returns Markdown, a sentence or two and a table,
 SECTIONS = {
     "decoding": "Decoding",
     "loaders": "Loaders side by side",
+    "index": "The index",
     "filters": "Filters",
 }
 """Names of modules, and the headings of what they measured, in the order of the page."""

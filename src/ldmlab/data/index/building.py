@@ -58,13 +58,13 @@ class Building:
         if self.workers < 1:
             raise ValueError(f"workers={self.workers} is too small; give 1 or more")
 
-    def columns(self, root: Path, paths: Sequence[Path]) -> Columns:
+    def columns(self, root: Path, names: Sequence[str]) -> Columns:
         """Return the columns of some shards.
 
         Raises:
             ValueError: a shard is bad, and that is to stop it.
         """
-        looked = stamps(paths, self.max_pixels)
+        looked = stamps(root, names, self.max_pixels)
         found = self._stored(root, looked)
         if found is None:
             place = writable(root) if self.cache and self.store else None

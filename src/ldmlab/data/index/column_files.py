@@ -25,9 +25,9 @@ from ldmlab.data.index.findings import tallies_from, to_plain
 from ldmlab.data.index.joining import TEXTS, Joined, Source, join
 from ldmlab.data.index.npy_file import NpyWriter, map_npy
 from ldmlab.data.index.sample_table import NUMBERS
+from ldmlab.data.index.stored_json import read_json
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.shards.shard_scan import Depth
-from ldmlab.files import read_regular
 
 FACTS = "facts.json"
 NAMES = ("shards", "words", "tallies", "depth", "unread", "sums")
@@ -81,7 +81,7 @@ def open_columns(folder: Path, root: Path) -> Columns:
         OSError: they are not there.
         ValueError: they do not hold together, as far as was looked at.
     """
-    facts = json.loads(read_regular(folder / FACTS, MOST_FACTS_BYTES))
+    facts = read_json(folder / FACTS, MOST_FACTS_BYTES)
     try:
         joined, sums = _facts_from(facts)
         arrays = {name: map_npy(folder / f"{name}.npy") for name in sums}

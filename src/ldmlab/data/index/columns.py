@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ldmlab.data.index.field_column import FieldColumn
 from ldmlab.data.index.fields import parse
 from ldmlab.data.index.findings import Part, from_line
+from ldmlab.data.index.npy_file import expect
 from ldmlab.data.index.sample_table import FLAWS, NUMBERS, are_within
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.problems import Defect, Problem, Tally
@@ -161,6 +162,11 @@ class Columns:
         """Spans of samples that are looked at at once."""
         for start in range(0, len(self), CHUNK):
             yield start, min(start + CHUNK, len(self))
+
+    def part(self, name: str, start: int, stop: int) -> NDArray[Any]:
+        """The samples from `start` to `stop` of a column of `NUMBERS`."""
+        expect(self.numbers[name], start, stop)
+        return self.numbers[name][start:stop]
 
     def check(self) -> None:
         """Raise ValueError where the columns do not hold together; reads all of them."""

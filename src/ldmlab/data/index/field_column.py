@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmlab.data.index.npy_file import expect
+
 LONGEST_TEXT = 32
 """Bytes of a string that goes into a column."""
 MOST_WORDS = 256
@@ -65,6 +67,8 @@ class FieldColumn:
 
     def part(self, start: int, stop: int) -> FieldColumn:
         """Samples `start` to `stop`, without copying them."""
+        for column in (self.kinds, self.values):
+            expect(column, start, stop)
         return FieldColumn(self.kinds[start:stop], self.values[start:stop], self.words)
 
     def check(self, count: int) -> None:

@@ -31,11 +31,15 @@ class Fitness:
     columns: Columns
     needs: Needs
 
+    @property
+    def recipe(self) -> str:
+        """What decides which samples are fit, as a text."""
+        needs = self.needs
+        return json.dumps(["needs", needs.captions, needs.classes, sorted(needs.json)])
+
     def select(self, store: bool = True) -> Selection:
         """The samples that have what is needed."""
-        needs = self.needs
-        recipe = json.dumps(["needs", needs.captions, needs.classes, sorted(needs.json)])
-        return select(self.columns, recipe, self.mask, Told(lambda: tally(self.flaws())), store)
+        return select(self.columns, self.recipe, self.mask, Told(lambda: tally(self.flaws())), store)
 
     def part(self, selection: Selection) -> Part:
         """What is wrong with the samples that are not among these, and what is told of others."""
@@ -62,7 +66,7 @@ class Fitness:
         if self.needs.captions:
             fit &= self.columns.captions.lengths(start, stop) > 0
         if self.needs.classes is not None:
-            labels = self.columns.numbers["labels"][start:stop]
+            labels = self.columns.part("labels", start, stop)
             fit &= (labels > NONE) & (labels < self.needs.classes)
         return fit
 
@@ -72,12 +76,12 @@ class Fitness:
 
     def _flawed(self, name: str) -> Iterator[int]:
         for start, stop in self.columns.chunks():
-            yield from (start + np.flatnonzero(self.columns.numbers[name][start:stop])).tolist()
+            yield from (start + np.flatnonzero(self.columns.part(name, start, stop))).tolist()
 
     def _of_no_class(self) -> Iterator[Problem]:
         classes = self.needs.classes
         for start, stop in self.columns.chunks() if classes is not None else ():
-            labels = self.columns.numbers["labels"][start:stop]
+            labels = self.columns.part("labels", start, stop)
             for place in np.flatnonzero(labels >= classes).tolist():
                 detail = f"label {labels[place]} of {classes} classes"
                 yield self.columns.problem(start + place, Defect.NO_CLASS, detail)

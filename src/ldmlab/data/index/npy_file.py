@@ -5,6 +5,7 @@ Processes that map the same file share its pages, and the system drops those tha
 
 from __future__ import annotations
 
+import mmap
 import os
 import zlib
 from pathlib import Path
@@ -58,7 +59,7 @@ class NpyWriter:
 
 
 def map_npy(path: Path) -> NDArray[Any]:
-    """Map a file's array, read-only.
+    """Map a file's array, read-only, to be read here and there: of a page that is asked for, no others come with it.
 
     Raises:
         OSError: there is no such file.
@@ -73,7 +74,26 @@ def map_npy(path: Path) -> NDArray[Any]:
             raise ValueError(f"{path} is not as long as it says")
         if not size:
             return np.empty(shape, dtype)
-        return np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))
+        array = np.memmap(file, dtype, "r", file.tell(), shape)
+        _advise(array, "MADV_RANDOM")
+        return np.asarray(array)
+
+
+def expect(array: NDArray[Any], start: int, stop: int) -> None:
+    """Let the system fetch rows that are read next, in one go, where they are mapped from a file."""
+    mapped = array.base
+    if isinstance(mapped, np.memmap) and mapped.shape == array.shape and len(array):
+        size = mapped.nbytes // len(mapped)
+        _advise(mapped, "MADV_WILLNEED", start * size, stop * size)
+
+
+def _advise(array: np.memmap[Any, Any], advice: str, start: int = 0, stop: int | None = None) -> None:
+    """Tell the system how some bytes of an array will be read, where it takes advice."""
+    mapping, before = array.base, array.offset % mmap.ALLOCATIONGRANULARITY
+    if isinstance(mapping, mmap.mmap) and hasattr(mmap, advice):
+        first = (before + start) // mmap.PAGESIZE * mmap.PAGESIZE
+        last = before + (array.nbytes if stop is None else stop)
+        mapping.madvise(getattr(mmap, advice), first, last - first)
 
 
 def _read_header(file: BinaryIO, path: Path) -> Any:

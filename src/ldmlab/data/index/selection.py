@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -15,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmlab.atomic import atomic_file, write_json
-from ldmlab.data.index.columns import CHUNK, Columns
+from ldmlab.data.index.columns import Columns
 from ldmlab.data.index.findings import tallies_from, to_plain
 from ldmlab.data.index.fingerprints import fingerprint, labels_sha256
 from ldmlab.data.index.npy_file import NpyWriter, map_npy
+from ldmlab.data.index.stored_json import read_json
 from ldmlab.data.problems import Defect, Tally
-from ldmlab.files import read_regular
 
 log = logging.getLogger(__name__)
 Rows = NDArray[np.int64] | None
@@ -81,8 +80,7 @@ def select(columns: Columns, recipe: str, mask: Mask, told: Told = NOTHING, stor
         told: what to tell of it.
         store: keep it beside the columns, where these are stored.
     """
-    folder = columns.folder
-    path = folder / f"selection-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}" if folder else None
+    path = None if columns.folder is None else columns.folder / name_of(recipe)
     if path is not None:
         with suppress(OSError, ValueError, KeyError, TypeError):
             return _open(path, recipe, len(columns))
@@ -95,6 +93,11 @@ def select(columns: Columns, recipe: str, mask: Mask, told: Told = NOTHING, stor
     parts = [start + np.flatnonzero(mask(start, stop)) for start, stop in columns.chunks()]
     rows = np.concatenate([np.empty(0, np.int64), *parts])
     return _described(columns, None if len(rows) == len(columns) else rows, recipe, told)
+
+
+def name_of(recipe: str) -> str:
+    """What the files of a selection are called, without their ends."""
+    return f"selection-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}"
 
 
 def of_rows(columns: Columns, rows: Rows) -> Selection:
@@ -127,11 +130,11 @@ def _write(path: Path, columns: Columns, recipe: str, mask: Mask, told: Told) ->
 
 def _open(path: Path, recipe: str, size: int) -> Selection:
     """Map a stored selection. OSError, ValueError, KeyError or TypeError where there is none that fits."""
-    facts = json.loads(read_regular(path.with_suffix(".json"), MOST_FACTS_BYTES))
+    facts = read_json(path.with_suffix(".json"), MOST_FACTS_BYTES)
     rows = None if facts["all"] else map_npy(path.with_suffix(".npy"))
     if facts["recipe"] != recipe or (rows is not None and (rows.dtype, rows.shape) != (np.int64, (facts["count"],))):
         raise ValueError("another selection")
-    if rows is not None and len(rows) and not (0 <= rows[0] <= rows[-1] < size and _rise(rows[:CHUNK])):
+    if rows is not None and len(rows) and not (0 <= rows[0] <= rows[-1] < size and _rise(rows[:1024])):
         raise ValueError("samples that are not there")
     tallies, told = tallies_from(facts["tallies"]), (str(facts["fingerprint"]), str(facts["labels"]))
     return Selection(rows, recipe, tallies, *told, facts["note"], reopen=(path, recipe, size))

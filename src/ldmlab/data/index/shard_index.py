@@ -85,10 +85,10 @@ class ShardIndex:
             ValueError: no folder, no tars, or not one usable sample; a bad shard that is to stop it.
         """
         root = Path(root)
-        paths, problems = find_shards(root)
+        names, problems = find_shards(root)
         building = Building(cache, store, max_pixels, depth, workers, on_bad_shard, progress)
         building.require_good(root, Findings([Findings.of(problems)]).tallies)
-        columns = building.columns(root, paths)
+        columns = building.columns(root, names)
         found = (columns.problems(), Findings.of(problems))
         if not len(columns):
             raise ValueError(f"the shards in {root} have no usable sample ({told(Findings(found).tallies)}): {REMEDY}")

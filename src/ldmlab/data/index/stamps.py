@@ -34,9 +34,10 @@ class Stamp(NamedTuple):
         return self.size >= 0
 
 
-def stamps(paths: Sequence[Path], max_pixels: int) -> list[Stamp]:
+def stamps(root: Path, names: Sequence[str], max_pixels: int) -> list[Stamp]:
     """Look at some shards of one folder."""
-    return [_stamp(str(path), path.name, max_pixels) for path in paths]
+    folder = str(root)
+    return [_stamp(f"{folder}/{name}", name, max_pixels) for name in names]
 
 
 def _stamp(path: str, name: str, max_pixels: int) -> Stamp:

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmlab.data.index.npy_file import expect
+
+DENSE = 8
+"""Strings of a piece for each that is wanted of it, from which on those are taken one by one."""
+
 
 class TextColumn:
     """An immutable list of strings, stored as one utf-8 blob (bytes,) and the end of each string (n,)."""
@@ -37,17 +42,30 @@ class TextColumn:
 
     def lengths(self, start: int, stop: int) -> NDArray[np.int64]:
         """Bytes of strings `start` to `stop`."""
+        expect(self.ends, start, stop)
         first = self.ends[start - 1] if start else 0
         return np.diff(self.ends[start:stop], prepend=first)
 
     def bytes_of(self, rows: NDArray[np.int64]) -> bytes:
         """The texts of some strings, one after the other."""
-        if len(rows) and (np.diff(rows) == 1).all():
-            first, last = int(rows[0]), int(rows[-1])
-            return self.blob[int(self.ends[first - 1]) if first else 0 : int(self.ends[last])].tobytes()
+        steps = np.diff(rows)
+        if len(rows) and (steps > 0).all() and rows[-1] - rows[0] < DENSE * len(rows):
+            return self._of_rising(rows)
         starts = np.where(rows > 0, self.ends[rows - 1], 0)
         spans = zip(starts.tolist(), self.ends[rows].tolist(), strict=True)
         return b"".join(self.blob[start:end].tobytes() for start, end in spans)
+
+    def _of_rising(self, rows: NDArray[np.int64]) -> bytes:
+        """The texts of strings that lie close together, out of one piece of the blob."""
+        first, last = int(rows[0]), int(rows[-1])
+        start, stop = int(self.ends[first - 1]) if first else 0, int(self.ends[last])
+        expect(self.blob, start, stop)
+        piece = self.blob[start:stop]
+        if last - first + 1 == len(rows):
+            return piece.tobytes()
+        taken = np.zeros(last - first + 1, np.bool)
+        taken[rows - first] = True
+        return piece[np.repeat(taken, self.lengths(first, last + 1))].tobytes()
 
     def check(self) -> None:
         """Raise ValueError unless blob and ends belong together and hold utf-8."""

@@ -14,7 +14,7 @@ COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TAR, STATS, DATASET = ".tar", "_stats.json", "dataset.json"
 
 
-def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
+def find_shards(root: Path) -> tuple[list[str], list[Problem]]:
     """Return what is named as shards are, in order, and what the folder's other names say against it.
 
     Raises:
@@ -39,7 +39,7 @@ def find_shards(root: Path) -> tuple[list[Path], list[Problem]]:
     if planned is not None and planned > len(shards):
         shortfall = f"{len(shards)} of {planned} were written: run `ldmlab data` again"
         problems.append(Problem(Defect.MISSING_SHARD, DATASET, detail=shortfall))
-    return [root / name for name in shards], problems
+    return shards, problems
 
 
 def _planned(split: Path) -> int | None:
