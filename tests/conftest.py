@@ -10,6 +10,7 @@
 | `pixels` | (path) -> the bytes of a picture's pixels, whatever its file says |
 | `on_ranks` | (world, function of `Ranks`) -> what it returns on each rank, all of them forks of this process |
 | `heeding`, `full_disk` | for child processes that are interrupted; for writing where there is no space |
+| `small_disk` | a folder on a disk of eight megabytes, which can be filled; skipped where none can be mounted |
 
 Folders of fixtures are not to be written to: copy them, or train with an `output_dir` of the test's own. Tests run in
 one thread each, those of slow files first (`order.py`), and coverage traces the tests of the core's rooms alone.
@@ -42,6 +43,7 @@ from ldmlab.worlds.shapes.dataset import ShapesSource
 from .forked import on_ranks as forked_ranks
 from .order import slowest_first
 from .quick_hydra import quick_hydra
+from .small_disk import SmallDisk, small_disk
 from .tiny import AUTOENCODER, DIT, SIZE, UNET, VQ
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of what tests start; a worker is one of several on this machine
@@ -230,3 +232,10 @@ def limited_file_size(size: int) -> Iterator[None]:
 def full_disk() -> Callable[..., object]:
     """(bytes) -> a context in which no file can be longer."""
     return limited_file_size
+
+
+@pytest.fixture(name="small_disk")
+def mounted_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of eight megabytes."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk

@@ -29,7 +29,7 @@ class FrozenText(Conditioner):
 
     @property
     def frozen(self) -> FrozenText:
-        """Itself: all of it is frozen."""
+        """Itself."""
         return self
 
     @abstractmethod

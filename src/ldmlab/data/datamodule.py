@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.decoding.decoders import DecoderName, decoder_of
 from ldmlab.data.filters.filter import Filter
+from ldmlab.data.latents.bucketed import BucketedLatents
 from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
-from ldmlab.data.latents.caching import Caching, Split
+from ldmlab.data.latents.caching import Caching
+from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.batch_order import GlobalBatches
-from ldmlab.data.order.bucket_selection import buckets_of
 from ldmlab.data.order.bucket_sizes import bucket_sizes
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
@@ -83,7 +84,7 @@ class ShardDataModule(ShardSplits):
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
         self.crops = 0
-        self._latents: dict[str, CachedLatents] = {}
+        self._latents: dict[str, CachedLatents | BucketedLatents] = {}
         self._start = 0
 
     def setup(self, stage: str) -> None:
@@ -104,12 +105,14 @@ class ShardDataModule(ShardSplits):
             OSError: a cache cannot be written.
         """
         self.keep_crops(caching.options.crops)
-        splits = [Split.of("train", self.train_set, self.buckets, self.flip > 0, self.crops or 1)]
+        views = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
+        splits = {"train": (self.train_set, views, self.buckets)}
         if self.has_heldout:
-            buckets = None if self.buckets is None else buckets_of(self.heldout_set.index, self.buckets.sizes)
-            splits.append(Split.of("heldout", self.heldout_set, buckets))
-        for split, latents in zip(splits, caching.open(splits, self.num_workers), strict=True):
-            self._latents[split.name] = latents
+            splits["heldout"] = self.heldout_set, Variants(len(self.heldout_set)), self.heldout_buckets
+        for split, (samples, views, buckets) in splits.items():
+            caching.claim(samples, split, views, buckets)
+        for split, (samples, views, buckets) in splits.items():
+            self._latents[split] = caching.of(samples, split, views, self.num_workers, buckets)
 
     def keep_crops(self, count: int | None) -> None:
         """Say how many random crops of each training picture are to be cached; None for the one in the centre.
@@ -185,9 +188,7 @@ class ShardDataModule(ShardSplits):
 
     def _validated(self) -> Sequence[int | View]:
         count = min(self.val_samples, len(self.heldout_set))
-        if self.buckets is None:
-            return range(count)
-        return buckets_of(self.heldout_set.index, self.buckets.sizes).views(count)
+        return range(count) if self.heldout_buckets is None else self.heldout_buckets.views(count)
 
     def _order_facts(self) -> Facts:
         index, classes = self.train_set.index, self.needs.classes is not None

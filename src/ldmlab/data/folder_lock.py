@@ -52,8 +52,7 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
     try:
         me = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         me |= {"job": slurm_job()}
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(me).encode(), 0)
+        _sign(descriptor, me, path)
         beating.start()
         yield
     finally:
@@ -62,6 +61,15 @@ def folder_lock(folder: Path, key: str) -> Iterator[None]:
             if _is_still(path, descriptor):  # nobody has taken it away, and the folder over
                 path.unlink()
         os.close(descriptor)
+
+
+def _sign(descriptor: int, owner: dict[str, Any], path: Path) -> None:
+    """Say in the file who has it. OSError, with its path, where there is no room."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _acquire(path: Path, what: str) -> int:

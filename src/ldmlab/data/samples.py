@@ -10,18 +10,20 @@ if TYPE_CHECKING:
 
 
 class Samples(Protocol):
-    """Samples by number, from 0, each of which says its row."""
+    """Samples by number, from 0, each of which says its row; by that, `meta` is its json, {} for none.
+
+    Attributes:
+        fingerprint: which samples they are, in which order.
+    """
 
     @property
-    def fingerprint(self) -> str:
-        """Which samples they are, in which order."""
+    def fingerprint(self) -> str: ...
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, sample: int, /) -> ImageSample: ...
 
-    def meta(self, row: int, /) -> dict[str, Any]:
-        """The json of the sample of a row; {} where it has none."""
+    def meta(self, row: int, /) -> dict[str, Any]: ...
 
 
 class Texts(Protocol):

@@ -79,6 +79,11 @@ class ShardSplits(TrainingData):
         log.info("data.buckets: %s", summary(found))
         return found
 
+    @cached_property
+    def heldout_buckets(self) -> Buckets | None:
+        """The held-out samples by the sizes of training; None where they are all square."""
+        return None if self.buckets is None else buckets_of(self.heldout_set.index, self.buckets.sizes)
+
     @property
     def location(self) -> str:
         """The folder."""

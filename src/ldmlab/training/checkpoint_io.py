@@ -6,7 +6,7 @@ import os
 import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -31,7 +31,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
-            torch.save(checkpoint, file)
+            _write(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
             if path.name == CHECKPOINT and path.absolute() in self._whole and path.is_file():
@@ -72,6 +72,16 @@ class BackgroundCheckpointIO(AtomicCheckpointIO):
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
+
+
+def _write(checkpoint: dict[str, Any], file: BinaryIO) -> None:
+    """Write it. OSError where the disk is full, which PyTorch tells as an error of its own."""
+    try:
+        torch.save(checkpoint, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _copied(tensor: torch.Tensor) -> torch.Tensor:

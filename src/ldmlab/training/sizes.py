@@ -8,6 +8,7 @@ import torch
 
 from ldmlab.training.base import Training
 from ldmlab.training.flops import training_flops
+from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 
 
 def require_sizes(training: Training, sizes: Sequence[tuple[int, int]]) -> None:
@@ -20,9 +21,17 @@ def require_sizes(training: Training, sizes: Sequence[tuple[int, int]]) -> None:
     Raises:
         ValueError: it cannot take one of them.
     """
-    for height, width in sizes:
+    for size in sizes:
         try:
-            training_flops(training, {"images": torch.empty(1, 3, height, width, device="meta")})
+            _take(training, *size)
         except (ValueError, RuntimeError) as error:
             why = str(error).partition("\n")[0]
-            raise ValueError(f"data.buckets: the model takes no pictures of [{height},{width}]: {why}") from error
+            raise ValueError(f"data.buckets: the model takes no pictures of {[*size]}: {why}") from error
+
+
+def _take(training: Training, height: int, width: int) -> None:
+    whole = training.model if isinstance(training, LatentDiffusionTraining) else training
+    factor = int(whole.autoencoder.factor)  # type: ignore[union-attr, arg-type]  # every training has one
+    if height % factor or width % factor:
+        raise ValueError(f"the autoencoder's factor {factor} does not divide both sides")
+    training_flops(training, {"images": torch.empty(1, 3, height, width, device="meta")})

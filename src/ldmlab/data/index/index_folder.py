@@ -100,11 +100,16 @@ class IndexFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other processes from scanning the same shards meanwhile, where the file system has locks.
+        """Keep other processes from scanning the same shards meanwhile, where there are locks, and room for this one.
 
         A process that waits finds what the other one has stored.
         """
-        descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            log.info("%s is indexed without a lock: %s", self._root, error)
+            yield
+            return
         try:
             _wait(descriptor, self._root)
             yield

@@ -225,6 +225,14 @@ class ShardIndex:
         recipes = json.dumps([self.selection.recipe, recipe])
         return replace(self, selection=select(self.columns, recipes, both, Told(note=note), store))
 
+    def scanned(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers of some samples, by their rows, among all that were scanned (n,)."""
+        return rows if self.rows is None else self.rows[rows]
+
+    def places(self, scanned: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of some samples of the index, by their numbers among all that were scanned (n,)."""
+        return scanned if self.rows is None else np.searchsorted(self.rows, scanned)
+
     def _scanned(self, row: int) -> int:
         """The number of a sample among all that were scanned."""
         scanned = int(row if self.rows is None else self.rows[row])

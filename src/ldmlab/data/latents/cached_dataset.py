@@ -34,7 +34,7 @@ class CachedLatents(Dataset[LatentBatch]):
 
     Args:
         index: the samples.
-        latents: of their images; several, where these are of several sizes.
+        latents: of their images.
         text: of their captions; left out if not given.
         images: gives the images beside their moments; left out if not given.
     """
@@ -42,36 +42,31 @@ class CachedLatents(Dataset[LatentBatch]):
     def __init__(
         self,
         index: ShardIndex,
-        latents: Sequence[LatentCache],
+        latents: LatentCache,
         text: TextCache | None = None,
         images: ShardDataset | None = None,
     ) -> None:
         self.index = index
-        self.latents = {cache.variants.size: cache for cache in latents}
+        self.latents = latents
         self.text = text
         self.images = images
         self.files = index.files()
 
     def __len__(self) -> int:
-        return sum(map(len, self.latents.values()))
+        return len(self.latents)
 
     def __getitem__(self, sample: int | View) -> LatentBatch:
         """Return a batch of one."""
         return self.__getitems__([sample])
 
     def __getitems__(self, samples: Sequence[int | View]) -> LatentBatch:
-        """Return a batch of views of one size; this is what a DataLoader's fetcher calls.
-
-        Raises:
-            ValueError: the cache was changed.
-        """
+        """Return a batch; this is what a DataLoader's fetcher calls. ValueError where the cache was changed."""
         views = [as_view(sample) for sample in samples]
-        cache = self.latents[views[0].size]
-        rows, moments = cache.take(views)
+        rows, moments = self.latents.take(views)
         batch = LatentBatch(moments=moments.float(), keys=[self.index.keys[row] for row in rows], rows=rows)
         if self.images is not None:
-            seen = zip(cache.seen(views), rows, strict=True)
-            batch["images"] = torch.stack([self.images[view._replace(row=row)]["image"] for view, row in seen])
+            seen = [self.latents.seen(view)._replace(row=row) for view, row in zip(views, rows, strict=True)]
+            batch["images"] = torch.stack([self.images[view]["image"] for view in seen])
         self._add_conditions(batch, rows)
         return batch
 

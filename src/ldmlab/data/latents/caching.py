@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.latents.bucketed import BucketedLatents
 from ldmlab.data.latents.cached_dataset import CachedLatents
-from ldmlab.data.latents.latent_cache import LatentCache, LatentEncoder, latent_cache
+from ldmlab.data.latents.latent_cache import LatentEncoder, Progress, latent_cache
 from ldmlab.data.latents.latent_cache import facts_of as latent_facts
 from ldmlab.data.latents.manifest import claim
 from ldmlab.data.latents.options import LatentOptions
@@ -22,37 +24,10 @@ from ldmlab.data.order.buckets import Buckets
 from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.ranks import ALONE, Ranks
 
+log = logging.getLogger(__name__)
+
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps an iteration as a progress bar does; the second argument says what is done."""
-
-
-class Split(NamedTuple):
-    """What there is to cache of a run's data.
-
-    Attributes:
-        name: "train" or "heldout".
-        dataset: the images.
-        variants: the views of each; of each bucket, where there are buckets.
-    """
-
-    name: str
-    dataset: ShardDataset
-    variants: Sequence[Variants]
-
-    @staticmethod
-    def of(name: str, dataset: ShardDataset, buckets: Buckets | None, mirrored: bool = False, crops: int = 1) -> Split:
-        """Return all samples, each at the size of its bucket where there are buckets.
-
-        Args:
-            name: "train" or "heldout".
-            dataset: the images.
-            buckets: where they are sorted into some.
-            mirrored: whether mirror images are kept, too.
-            crops: how many of each are kept.
-        """
-        if buckets is None:
-            return Split(name, dataset, [Variants.of_all(len(dataset), mirrored, crops)])
-        return Split(name, dataset, Variants.of_buckets(buckets, mirrored, crops))
 
 
 @dataclass(frozen=True)
@@ -79,36 +54,59 @@ class Caching:
     keep_images: bool = False
     ranks: Ranks = ALONE
 
-    def open(self, splits: Sequence[Split], num_workers: int) -> list[CachedLatents]:
-        """Open the caches of some splits, after computing what is not there. What is stale is refused before that.
+    def claim(self, dataset: ShardDataset, split: str, variants: Variants, buckets: Buckets | None = None) -> None:
+        """Refuse what is stale of a split's caches, before anything is computed.
 
         Args:
-            splits: of the run's data.
+            dataset: the images.
+            split: "train" or "heldout".
+            variants: the views of each.
+            buckets: of the images, each of which has a cache of its own; None where all are square.
+
+        Raises:
+            ValueError: a cache of something else is there.
+            OSError: none can be begun.
+        """
+        for samples, views in _parts(dataset, variants, buckets):
+            self._claim(samples, split, views)
+
+    def _claim(self, dataset: ShardDataset, split: str, variants: Variants) -> None:
+        latents, text = self._homes(dataset, split, variants)
+        claim(latents, latent_facts(dataset, self.encoder, variants), self.options.rebuild, self.ranks)
+        if self.text is not None:
+            claim(text, text_facts(dataset.index, self.text), self.options.rebuild, self.ranks)
+
+    def of(
+        self,
+        dataset: ShardDataset,
+        split: str,
+        variants: Variants,
+        num_workers: int,
+        buckets: Buckets | None = None,
+    ) -> CachedLatents | BucketedLatents:
+        """Open the caches of a split, after computing what is not there.
+
+        Args:
+            dataset: the images.
+            split: "train" or "heldout".
+            variants: the views of each.
             num_workers: processes that decode images.
+            buckets: of the images, each of which has a cache of its own; None where all are square.
 
         Raises:
             ValueError: a cache of something else is there.
             OSError: one cannot be written.
         """
-        for split in splits:
-            for variants in split.variants:
-                facts = latent_facts(split.dataset, self.encoder, variants)
-                claim(self._home(split, _name(split, variants)), facts, self.options.rebuild, self.ranks)
-            if self.text is not None:
-                facts = text_facts(split.dataset.index, self.text)
-                claim(self._home(split, f"text-{split.name}"), facts, self.options.rebuild, self.ranks)
-        return [self._cached(split, num_workers) for split in splits]
+        parts = _parts(dataset, variants, buckets)
+        caches = {views.size: self._of_one_size(samples, split, views, num_workers) for samples, views in parts}
+        return caches[None] if buckets is None else BucketedLatents(dataset.index, caches)
 
-    def _cached(self, split: Split, num_workers: int) -> CachedLatents:
-        latents = [self._latents(split, variants, num_workers) for variants in split.variants]
-        text = None if self.text is None else self._text(split, self.text)
-        return CachedLatents(split.dataset.index, latents, text, split.dataset if self.keep_images else None)
-
-    def _latents(self, split: Split, variants: Variants, num_workers: int) -> LatentCache:
-        return latent_cache(
-            split.dataset,
+    def _of_one_size(self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int) -> CachedLatents:
+        home, beside = self._homes(dataset, split, variants)
+        latents = latent_cache(
+            dataset,
             self.encoder,
-            self._home(split, _name(split, variants)),
+            home,
             variants,
             self.options.rebuild,
             self.batch_size,
@@ -116,32 +114,39 @@ class Caching:
             lambda batches: self.track(batches, "encoding images"),
             self.ranks,
         )
+        text = None if self.text is None else self._text(self.text, dataset.index, beside)
+        return CachedLatents(dataset.index, latents, text, dataset if self.keep_images else None)
 
-    def _text(self, split: Split, encoder: TextEncoder) -> TextCache:
-        return text_cache(
-            split.dataset.index,
-            encoder,
-            self._home(split, f"text-{split.name}"),
-            self.options.rebuild,
-            self.batch_size,
-            lambda batches: self.track(batches, "encoding captions"),
-            self.ranks,
-        )
+    def _text(self, encoder: TextEncoder, index: ShardIndex, home: Path) -> TextCache:
+        progress: Progress = lambda batches: self.track(batches, "encoding captions")  # noqa: E731
+        return text_cache(index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks)
 
-    def _home(self, split: Split, kind: str) -> Path:
+    def _homes(self, dataset: ShardDataset, split: str, variants: Variants) -> tuple[Path, Path]:
+        """The folders of a split's latents and of its text features."""
+        size = dataset.image_size if variants.size is None else f"{variants.size[0]}x{variants.size[1]}"
+        looks = f"{size}{'-mirrored' if variants.mirrored else ''}"
+        looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
+        chosen, root = _chosen(dataset.index), dataset.index.root
+        return self._home(root, f"latents-{split}-{looks}{chosen}"), self._home(root, f"text-{split}{chosen}")
+
+    def _home(self, root: Path, name: str) -> Path:
         """The folder of one cache, the same on all ranks."""
-        root, name = split.dataset.index.root, f"{kind}{_chosen(split.dataset.index)}"
         if self.options.path is not None or self.spare is None:
             return Path(self.options.path or root) / name
         beside = self.ranks.first((root / name).exists() or os.access(root, os.W_OK))
+        if not beside:
+            log.warning("%s: may only be read, so the caches are in %s; latents.path= says where", root, self.spare)
         return (root if beside else self.spare) / name
 
 
-def _name(split: Split, variants: Variants) -> str:
-    """What sets the latents of a split apart from others of the same samples."""
-    size = split.dataset.image_size if variants.size is None else "{}x{}".format(*variants.size)
-    crops = f"-crops{variants.crops}" if variants.crops > 1 else ""
-    return f"latents-{split.name}-{size}{'-mirrored' if variants.mirrored else ''}{crops}"
+def _parts(dataset: ShardDataset, variants: Variants, buckets: Buckets | None) -> list[tuple[ShardDataset, Variants]]:
+    """The images of each size, and how they are seen."""
+    if buckets is None:
+        return [(dataset, variants)]
+    return [
+        (ShardDataset(index, dataset.image_size, dataset.decoder), replace(variants, samples=len(index), size=size))
+        for size, index in zip(buckets.sizes, buckets.indexes, strict=True)
+    ]
 
 
 def _chosen(index: ShardIndex) -> str:

@@ -53,20 +53,18 @@ class LatentCache:
         parts: records of `row`, the sample whose image was encoded (another one than asked for where that is corrupt),
             and `moments` (2C, H, W) float16: mean, then standard deviation, of unit-variance latents.
         variants: the views that there are.
-        samples: rows are below.
     """
 
-    def __init__(self, parts: Parts, variants: Variants, samples: int) -> None:
+    def __init__(self, parts: Parts, variants: Variants) -> None:
         self.parts = parts
         self.variants = variants
-        self.samples = samples
 
     def __len__(self) -> int:
         return len(self.variants)
 
-    def seen(self, views: Sequence[View]) -> list[View]:
-        """Return the views that are there for some."""
-        return self.variants.views(self.variants.numbers(views).tolist())
+    def seen(self, view: View) -> View:
+        """Return the view that is there for one."""
+        return self.variants.view(self.variants.number(view))
 
     def take(self, views: Sequence[View]) -> tuple[list[int], Tensor]:
         """Return the rows and the moments (B, 2C, H, W), float16, of B views.
@@ -74,9 +72,10 @@ class LatentCache:
         Raises:
             ValueError: the cache is not what was written.
         """
-        records = self.parts.take(self.variants.numbers(views))
+        numbers = np.array([self.variants.number(view) for view in views], np.int64)
+        records = self.parts.take(numbers)
         rows, moments = records["row"].tolist(), np.ascontiguousarray(records["moments"])
-        if not (min(rows) >= 0 and max(rows) < self.samples and is_finite(moments)):
+        if not (min(rows) >= 0 and max(rows) < self.variants.samples and is_finite(moments)):
             raise ValueError(f"{self.parts.folder}: holds what nobody encoded; remove it, so that it is made anew")
         return rows, torch.from_numpy(moments)
 
@@ -111,7 +110,7 @@ def latent_cache(
         ValueError: a cache of something else is there; the moments are not finite in float16.
         OSError: it cannot be written.
     """
-    variants = variants or Variants.of_all(len(dataset))
+    variants = variants or Variants(len(dataset))
     height, width = variants.size or (dataset.image_size, dataset.image_size)
     grid = height // encoder.factor, width // encoder.factor
     record = record_of({"row": ("i8", ()), "moments": ("f2", (2 * encoder.channels, *grid))})
@@ -124,8 +123,8 @@ def latent_cache(
 
     fill(parts, encoded, ranks)
     if ranks.is_first:
-        tell_of_replaced(parts, variants, dataset.index)
-    return LatentCache(parts, variants, len(dataset))
+        tell_of_replaced(parts, dataset.index)
+    return LatentCache(parts, variants)
 
 
 def is_finite(numbers: NDArray[np.float16]) -> bool:
@@ -135,12 +134,15 @@ def is_finite(numbers: NDArray[np.float16]) -> bool:
 
 def facts_of(dataset: ShardDataset, encoder: LatentEncoder, variants: Variants) -> Facts:
     """All that decides what a latent cache holds."""
-    height, width = variants.size or (dataset.image_size, dataset.image_size)
-    pictures: Facts = {"image_size": f"{height}x{width}", **dataset.decoder.facts}
-    samples: Facts = {"samples": variants.samples, "data": dataset.index.fingerprint}
-    bucket = {} if variants.size is None else {"bucket": variants.rows_sha256}
+    size = f"{variants.size[0]}x{variants.size[1]}" if variants.size else dataset.image_size
     views: Facts = {"mirrored": variants.mirrored, "crops": variants.crops}
-    return {"latents": FORMAT, "autoencoder": encoder.fingerprint, **samples, **bucket, **pictures, **views}
+    pictures: Facts = {
+        "samples": variants.samples,
+        "data": dataset.index.fingerprint,
+        "image_size": size,
+        **dataset.decoder.facts,
+    }
+    return {"latents": FORMAT, "autoencoder": encoder.fingerprint, **pictures, **views}
 
 
 class _Views(Sampler[list[View]]):
@@ -155,7 +157,7 @@ class _Views(Sampler[list[View]]):
     def __iter__(self) -> Iterator[list[View]]:
         for span in self.spans:
             for first in range(0, len(span), self.batch_size):
-                yield self.variants.views(span[first : first + self.batch_size])
+                yield [self.variants.view(number) for number in span[first : first + self.batch_size]]
 
 
 def _loader(

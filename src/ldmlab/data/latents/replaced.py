@@ -11,7 +11,6 @@ from ldmlab.atomic import atomic_file
 from ldmlab.data.index.npy_file import map_npy
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.parts import Parts
-from ldmlab.data.latents.variants import Variants
 from ldmlab.data.problems import Defect, Problem, summarise
 
 log = logging.getLogger(__name__)
@@ -20,17 +19,16 @@ MOST = 100_000
 """Rows that are kept in that file."""
 
 
-def tell_of_replaced(parts: Parts, variants: Variants, index: ShardIndex) -> None:
+def tell_of_replaced(parts: Parts, index: ShardIndex) -> None:
     """Warn of the samples that are replaced in a whole cache. They are looked for once, and kept in a file beside it.
 
     Args:
         parts: the cache.
-        variants: what was asked for.
         index: of the samples.
     """
     rows = _stored(parts, len(index))
     if rows is None:
-        rows = np.unique(np.concatenate([_replaced(parts, part, variants) for part in range(len(parts))]))[:MOST]
+        rows = np.unique(np.concatenate([_replaced(parts, part, len(index)) for part in range(len(parts))]))[:MOST]
         with atomic_file(parts.folder / NAME) as file:
             np.lib.format.write_array(file, rows, allow_pickle=False)
     if len(rows):
@@ -39,8 +37,9 @@ def tell_of_replaced(parts: Parts, variants: Variants, index: ShardIndex) -> Non
         log.warning("%s: replaced by other samples: %s", parts.folder, summarise(found))
 
 
-def _replaced(parts: Parts, part: int, variants: Variants) -> NDArray[np.int64]:
-    asked = variants.rows_of(parts.span(part))
+def _replaced(parts: Parts, part: int, samples: int) -> NDArray[np.int64]:
+    span = parts.span(part)
+    asked = np.arange(span.start, span.stop) % samples
     return asked[parts.read(part)["row"] != asked]
 
 

@@ -14,12 +14,12 @@ from ldmlab.data.index.fields import SIDES
 from ldmlab.data.index.selection import Mask
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.bucket_sizes import Size, nearest_bucket, without_small
-from ldmlab.data.order.buckets import Buckets, Rows
+from ldmlab.data.order.buckets import Buckets
 
 log = logging.getLogger(__name__)
 
 
-def bucket_indexes(index: ShardIndex, sizes: Sequence[Size], least: int) -> dict[Size, ShardIndex]:
+def buckets_of(index: ShardIndex, sizes: Sequence[Size], least: int = 1) -> Buckets:
     """Return the samples of each size that has any.
 
     Which they are is decided by the headers of the pictures, found once, and stored where the index is.
@@ -29,25 +29,11 @@ def bucket_indexes(index: ShardIndex, sizes: Sequence[Size], least: int) -> dict
         sizes: (height, width) in pixels.
         least: samples that a bucket must have; smaller ones are joined to others.
     """
-    sorting = _Sorting(index, sizes, least)
-    recipe = {"sizes": [*sizes], "least": least}
-    found = {
-        size: index.where(json.dumps({"bucket": number, **recipe}), sorting.mask(number))
-        for number, size in enumerate(sizes)
-    }
-    return {size: part for size, part in found.items() if len(part)}
-
-
-def buckets_of(index: ShardIndex, sizes: Sequence[Size], least: int = 1) -> Buckets:
-    """Return the rows of an index by the size that fits each picture best.
-
-    Args:
-        index: of the samples.
-        sizes: (height, width) in pixels.
-        least: samples that a bucket must have; smaller ones are joined to others.
-    """
-    found = bucket_indexes(index, sizes, least)
-    return Buckets(tuple(found), tuple(_rows_within(index, part) for part in found.values()))
+    sorting, recipe = _Sorting(index, sizes, least), {"sizes": [*sizes], "least": least}
+    parts = [index.where(json.dumps({"bucket": n, **recipe}), sorting.mask(n)) for n in range(len(sizes))]
+    found = [(size, part) for size, part in zip(sizes, parts, strict=True) if len(part)]
+    rows = [Within(part, index) for _, part in found]
+    return Buckets(tuple(size for size, _ in found), tuple(rows), tuple(part for _, part in found))
 
 
 def summary(buckets: Buckets) -> str:
@@ -81,43 +67,19 @@ class _Sorting:
         return nearest_bucket(widths, heights, self._sizes)
 
 
-def _rows_within(index: ShardIndex, part: ShardIndex) -> Rows:
-    """The rows of a part of an index in that index."""
-    if index.rows is None:
-        return All(len(index)) if part.rows is None else part.rows
-    return Within(index.rows if part.rows is None else part.rows, index.rows)
-
-
-class All:
-    """The numbers from 0 to below a count, none of which is held.
-
-    Args:
-        count: how many.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return places
-
-
 class Within:
-    """The places of some numbers among others, found when they are asked for.
+    """The rows of the samples of a part of an index, in that index; computed when they are asked for.
 
     Args:
-        numbers: ascending.
-        among: ascending, and all of the numbers are in here.
+        part: some of the samples.
+        index: all of them.
     """
 
-    def __init__(self, numbers: NDArray[np.int64], among: NDArray[np.int64]) -> None:
-        self._numbers, self._among = numbers, among
+    def __init__(self, part: ShardIndex, index: ShardIndex) -> None:
+        self._part, self._index = part, index
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._part)
 
     def __getitem__(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.searchsorted(self._among, self._numbers[places])
+        return self._index.places(self._part.scanned(places))

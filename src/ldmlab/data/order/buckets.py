@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.bucket_sizes import Size
 from ldmlab.data.order.epoch_order import WINDOW, EpochOrder
 from ldmlab.data.order.views import View
@@ -24,16 +25,6 @@ class Rows(Protocol):
     def __getitem__(self, places: NDArray[np.int64], /) -> NDArray[np.int64]: ...
 
 
-def places_in(rows: Rows, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return at which places of some rows these of their numbers are: by halves, so that not all rows are read."""
-    low, high = np.zeros(len(numbers), np.int64), np.full(len(numbers), len(rows) - 1)
-    while (low < high).any():
-        middle = (low + high) // 2
-        is_beyond = rows[middle] < numbers
-        low, high = np.where(is_beyond, middle + 1, low), np.where(is_beyond, high, middle)
-    return low
-
-
 @dataclass(frozen=True)
 class Buckets:
     """Samples sorted by the size that fits them best.
@@ -41,10 +32,12 @@ class Buckets:
     Attributes:
         sizes: of the K buckets, (height, width) in pixels.
         rows: of the samples of each bucket; may be mapped from files.
+        indexes: of the samples of each bucket, where they are known.
     """
 
     sizes: tuple[Size, ...]
     rows: tuple[Rows, ...]
+    indexes: tuple[ShardIndex, ...] = ()
 
     def batches(self, batch_size: int) -> NDArray[np.int64]:
         """Return how many full batches each bucket has (K,)."""

@@ -102,6 +102,8 @@ def scan_shard(path: Path, max_pixels: int = MAX_PIXELS, depth: Depth = SHALLOW)
         return ShardScan(SampleTable.of([]), [problem], lasting=False, depth=depth)
     rows = [row for key, sample in scan.samples.items() if (row := scan.check(key, sample)) is not None]
     found = sum("image" in sample for sample in scan.samples.values())
+    if count == 0 and not found:  # nothing of it could be fetched
+        scan.problems = [problem for problem in scan.problems if problem.defect is not Defect.EMPTY_SHARD]
     if count is not None and count != found and scan.samples:
         scan.report(Defect.OTHER_COUNT, detail=f"{found} images of {count}")
     if depth.parquet:

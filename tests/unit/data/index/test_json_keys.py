@@ -46,7 +46,7 @@ def test_batches_have_it(scored: Path) -> None:
     assert batch["score"] == [2, 0.5]  # type: ignore[typeddict-item]
     assert batch["captions"] == ["text", "text"]
     encoder = LatentEncoder(lambda images: (images[..., ::8, ::8], images[..., ::8, ::8]), 3, 8, "ae")
-    cached = CachedLatents(dataset.index, [latent_cache(dataset, encoder, scored / "cache")])
+    cached = CachedLatents(dataset.index, latent_cache(dataset, encoder, scored / "cache"))
     assert cached.__getitems__([0, 1])["score"] == [0.5, 2]  # type: ignore[typeddict-item]
     assert "score" not in collate([ShardDataset(ShardIndex.build(scored), 8)[0]])
 

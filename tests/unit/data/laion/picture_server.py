@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -25,6 +26,7 @@ def picture(form: str = "JPEG", size: tuple[int, int] = (80, 64), mode: str = "R
     return buffer.getvalue()
 
 
+@cache
 def bomb() -> bytes:
     """A small PNG of 400 million pixels."""
     buffer = io.BytesIO()
@@ -97,6 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving() -> Iterator[str]:
     """The address of a server that runs inside the block."""
+    bomb()  # which takes a while to make
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.block_on_close = False

@@ -45,6 +45,12 @@ def test_what_was_asked_fetched_failed_and_rejected_is_counted(listed: Listed, s
     assert (told["timeout"], told["user_agent_token"], told["encode_quality"]) == (3, "me", 95)
 
 
+def test_a_shard_of_which_nothing_came_is_no_defect(listed: Listed, stand_in: Path, tmp_path: Path) -> None:
+    report = fetch(listed(1, 2, "gone", "lost"), tmp_path / "laion", stand_in, 2)
+    assert "4 URLs, 2 downloaded, in 2 shards" in report
+    assert "rejected" not in report
+
+
 def test_a_failure_is_one_line_and_the_same_command_goes_on(listed: Listed, stand_in: Path, tmp_path: Path) -> None:
     root, urls = tmp_path / "laion", listed(1, 2, 3, "full", 4)
     with pytest.raises(ValueError, match=r"ended with code 1 after 1 of 3 shards of train: OSError.*No space") as told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 import signal
@@ -67,7 +66,7 @@ def test_what_the_web_gives_is_told_apart(program: str, tmp_path: Path) -> None:
     root = tmp_path / "laion"
     with serving() as base:
         urls = write_list(tmp_path / "meta.parquet", base, [*GOOD, *BAD])
-        words = command(urls, root, program, "dataset.timeout=2", "shard_size=5", "dataset.image_size=48")
+        words = command(urls, root, program, "dataset.timeout=4", "shard_size=5", "dataset.image_size=48")
         done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "14 URLs, 7 downloaded, in 3 shards" in done.stdout
@@ -77,8 +76,7 @@ def test_what_the_web_gives_is_told_apart(program: str, tmp_path: Path) -> None:
     assert {*index.captions} == {*GOOD}
     data = ShardDataset(index, 32)
     assert {data[row]["image"].shape for row in range(len(index))} == {(3, 32, 32)}
-    with (root / "data_problems.csv").open() as file:
-        assert {row["problem"] for row in csv.DictReader(file)} <= {"empty shard"}
+    assert (root / "data_problems.csv").read_text().splitlines()[1:] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -18,7 +18,7 @@ from .conftest import Autoencoder
 
 @pytest.fixture
 def cached(dataset, autoencoder, tmp_path):
-    return CachedLatents(dataset.index, [latent_cache(dataset, autoencoder.encoder, tmp_path / "cache")])
+    return CachedLatents(dataset.index, latent_cache(dataset, autoencoder.encoder, tmp_path / "cache"))
 
 
 def test_batches_hold_moments_captions_and_keys(cached):
@@ -37,7 +37,7 @@ def test_json_is_read_for_what_reads_it_alone(dataset, autoencoder, tmp_path, mo
     monkeypatch.setattr(ShardIndex, "meta", lambda *arguments: calls.append(1) or read(*arguments))
     for reads, wanted in ((frozenset(), 0), (frozenset({"meta"}), 2)):
         images = ShardDataset(ShardIndex.build(root, needs=Needs.of(reads)), 8)
-        latents = CachedLatents(images.index, [latent_cache(images, autoencoder.encoder, tmp_path / "cache")])
+        latents = CachedLatents(images.index, latent_cache(images, autoencoder.encoder, tmp_path / "cache"))
         for found in (collate([images[7], images[0]]), latents.__getitems__([7, 0])):
             assert [meta["number"] for meta in found.get("meta", [])] == [7, 0][:wanted]
         assert len(calls) == 2 * wanted
@@ -45,8 +45,8 @@ def test_json_is_read_for_what_reads_it_alone(dataset, autoencoder, tmp_path, mo
 
 
 def test_images_are_given_beside_their_moments_where_asked(dataset, tmp_path):
-    latents = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants.of_all(10, mirrored=True))
-    batch = CachedLatents(dataset.index, [latents], images=dataset).__getitems__([View(7), View(7, True), View(0)])
+    latents = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants(10, mirrored=True))
+    batch = CachedLatents(dataset.index, latents, images=dataset).__getitems__([View(7), View(7, True), View(0)])
     assert torch.equal(batch["images"], torch.stack([dataset[view]["image"] for view in (7, View(7, True), 0)]))
 
 
@@ -61,7 +61,7 @@ def test_text_features_go_with_the_sample_that_is_seen(tmp_path, write_tar, memb
     )
     cached = CachedLatents(
         dataset.index,
-        [latent_cache(dataset, Autoencoder().encoder, tmp_path / "latents")],
+        latent_cache(dataset, Autoencoder().encoder, tmp_path / "latents"),
         text_cache(dataset.index, encoder, tmp_path / "text"),
     )
     batch = cached.__getitems__([2, 3])
@@ -83,7 +83,7 @@ def test_keys_that_two_shards_share_are_told_apart(tmp_path, write_tar, members)
         write_tar(tmp_path / f"{shard}.tar", parts)
     dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
     assert len(dataset) == 8
-    cached = CachedLatents(dataset.index, [latent_cache(dataset, Autoencoder().encoder, tmp_path / "l", batch_size=3)])
+    cached = CachedLatents(dataset.index, latent_cache(dataset, Autoencoder().encoder, tmp_path / "l", batch_size=3))
     for row in range(8):
         batch = cached[row]
         shard, number = map(int, batch["captions"][0].removeprefix("shard ").split(", "))

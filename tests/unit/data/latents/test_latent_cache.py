@@ -44,12 +44,12 @@ def test_mirror_images_and_crops_are_there_as_well(tmp_path, write_tar):
         tmp_path / "0.tar", [part for n in range(3) for part in ((f"{n}.png", buffer.getvalue()), (f"{n}.txt", b"x"))]
     )
     dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
-    variants = Variants.of_all(3, mirrored=True, crops=4)
+    variants = Variants(3, mirrored=True, crops=4)
     autoencoder = Autoencoder()
     cache = latent_cache(dataset, autoencoder.encoder, tmp_path / "cache", variants)
     assert (len(cache), autoencoder.images) == (24, 24)
     asked = View(1, True, down=0.3, across=0.8)
-    seen = cache.seen([asked])[0]
+    seen = cache.seen(asked)
     assert (seen.row, seen.mirrored) == (1, True)
     assert seen.across not in (0.5, asked.across)
     assert torch.equal(cache.take([asked])[1][0], expected(dataset, seen))
@@ -58,15 +58,15 @@ def test_mirror_images_and_crops_are_there_as_well(tmp_path, write_tar):
 
 
 def test_variants_number_each_look_once():
-    variants = Variants.of_all(5, mirrored=True, crops=3)
-    views = variants.views(range(len(variants)))
+    variants = Variants(5, mirrored=True, crops=3)
+    views = [variants.view(number) for number in range(len(variants))]
     assert len(set(views)) == len(variants) == 30
     places = {(view.row, view.down, view.across) for view in views}
     assert len(places) == 15  # a picture and its mirror image are cropped alike
-    asked = [View(2, False, down=down) for down in (0.0, 0.2, 0.4, 0.6, 0.99, 1.0)]
-    assert (variants.numbers(asked) // 10).tolist() == [0, 0, 1, 1, 2, 2]
-    assert Variants.of_all(5).numbers([View(row, down=0.9) for row in range(5)]).tolist() == [*range(5)]
-    assert Variants.of_all(5, mirrored=True).views([7]) == [View(2, True)]
+    downs = {variants.number(View(2, False, down=down)) // 10 for down in (0.0, 0.2, 0.4, 0.6, 0.99, 1.0)}
+    assert downs == {0, 1, 2}
+    assert [Variants(5).number(View(row, down=0.9)) for row in range(5)] == [*range(5)]
+    assert Variants(5, mirrored=True).view(7) == View(2, True)
 
 
 def test_cache_is_used_while_nothing_it_depends_on_changes(dataset, autoencoder, tmp_path, write_shards):
@@ -79,10 +79,10 @@ def test_cache_is_used_while_nothing_it_depends_on_changes(dataset, autoencoder,
     more = ShardDataset(ShardIndex.build(write_shards(tmp_path / "more", [9])), 8)
     for told, change in {
         "autoencoder=ae, and this run has autoencoder=other": {"encoder": Autoencoder("other").encoder},
-        "image_size=8x8, and this run has image_size=16x16": {"dataset": ShardDataset(dataset.index, 16)},
+        "image_size=8, and this run has image_size=16": {"dataset": ShardDataset(dataset.index, 16)},
         "samples=10, and this run has samples=9": {"dataset": more},
-        "crops=1, and this run has crops=2": {"variants": Variants.of_all(10, crops=2)},
-        "mirrored=False, and this run has mirrored=True": {"variants": Variants.of_all(10, mirrored=True)},
+        "crops=1, and this run has crops=2": {"variants": Variants(10, crops=2)},
+        "mirrored=False, and this run has mirrored=True": {"variants": Variants(10, mirrored=True)},
     }.items():
         arguments = {"dataset": dataset, "encoder": autoencoder.encoder, "folder": folder} | change
         with pytest.raises(ValueError, match=told):
@@ -188,7 +188,7 @@ def test_corrupt_images_keep_latent_and_row_together_and_are_named(tmp_path, wri
         dataset = ShardDataset(ShardIndex.build(tmp_path), 8)
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            cache = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants.of_all(6, mirrored=True))
+            cache = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants(6, mirrored=True))
         assert "1 undecodable image (first: 0.tar/000000003)" in caplog.text
         [row], moments = cache.take([View(3)])
         assert row != 3
