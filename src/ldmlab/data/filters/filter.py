@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from ldmlab.data.filters.expression import Expression, Part, parse
+from ldmlab.data.filters.fields import instead_of, sources_of
 from ldmlab.data.filters.record_rows import RecordRows
 from ldmlab.data.filters.rows import Bits, Rows
 
@@ -56,6 +57,20 @@ class Filter:
         """The settings of the command line that choose it."""
         missing = "" if self.missing == "drop" else f" filter.missing={self.missing}"
         return shlex.quote(f"filter={self.expression.text}") + missing
+
+    def require_fields(self, known: Collection[str], where: str) -> None:
+        """Refuse a field that no sample has.
+
+        Args:
+            known: the fields that some have.
+            where: who it is that has none, for the message.
+
+        Raises:
+            ValueError: naming the field, and the nearest one.
+        """
+        for name in self.expression.fields:
+            if not sources_of(name, known):
+                raise ValueError(f"filter={self}: {where} has '{name}'; {instead_of(name, known)}")
 
     def meets(self, part: Part, rows: Rows) -> tuple[Bits, Bits]:
         """Which of N samples meet one condition, and of which it is not known: (N,) each.

@@ -28,6 +28,11 @@ class RecordRows:
     def __len__(self) -> int:
         return 1
 
+    @property
+    def names(self) -> set[str]:
+        """The fields that it has."""
+        return {*self.values}
+
     def numbers(self, name: str) -> Numbers:
         """A field's number (1,), NaN for none; true counts as 1, false as 0."""
         found = [as_number(self.values[each]) for each in sources_of(name, self.values)]

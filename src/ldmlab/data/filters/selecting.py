@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmlab.data.filters.column_rows import ColumnRows, known_names
-from ldmlab.data.filters.fields import instead_of, sources_of
 from ldmlab.data.filters.filter import Filter, refusal
 from ldmlab.data.filters.removal import Removal
 from ldmlab.data.index.shard_index import ShardIndex
@@ -49,7 +48,7 @@ def filtered(index: ShardIndex, filter: Filter, store: bool = True) -> tuple[Sha
     Raises:
         ValueError: a field that no sample has; samples lack what decides, and are refused.
     """
-    _require_fields(index, filter)
+    filter.require_fields(known_names(index.columns), f"no sample in {index.root}")
     counting = _Counting(index, filter)
     found = index.where(f"filter {filter}", counting, lambda: counting.removal.plain(), store)
     removal = _read(found.selection.note, filter) or counting.all()
@@ -85,13 +84,6 @@ def _read(note: Any, filter: Filter) -> Removal | None:
         removal = Removal.read(note)
         return removal if removal.is_of(filter) else None
     return None
-
-
-def _require_fields(index: ShardIndex, filter: Filter) -> None:
-    known = known_names(index.columns)
-    for name in filter.expression.fields:
-        if not sources_of(name, known):
-            raise ValueError(f"filter={filter}: no sample in {index.root} has '{name}'; {instead_of(name, known)}")
 
 
 def _require_decided(removal: Removal, filter: Filter, index: ShardIndex) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from torch.utils.data import Dataset
 
 from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.decoding.decoders import Decoder
+from ldmlab.data.filters.filter import Filter
+from ldmlab.data.filters.record_rows import RecordRows
 from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Problem, summarise
@@ -26,6 +29,8 @@ MOST_SHARDS = 8
 """Without a single sample, after which no more are tried."""
 MOST_PROBLEMS = 1000
 """That are kept of those that were found on the way."""
+LOOKED_AT = 100
+"""Samples, of which one has to have what a filter asks for."""
 
 
 class First(NamedTuple):
@@ -74,6 +79,8 @@ def _usable(source: StreamSource, key: str, decoder: Decoder | None = None) -> I
     problems: list[Problem] = []
     is_empty = True
     require_answer(source.urls[0], key)
+    if source.filter is not None:
+        _require_fields(source, source.filter)
     for shard in range(len(source.urls)):
         for entry, found in source.entries(shard, patient=False):
             if isinstance(found, Problem):
@@ -83,6 +90,15 @@ def _usable(source: StreamSource, key: str, decoder: Decoder | None = None) -> I
                 yield shard, entry, found
         if is_empty and shard + 1 in (MOST_SHARDS, len(source.urls)):
             raise ValueError(_why_none(source, key, shard + 1, problems))
+
+
+def _require_fields(source: StreamSource, filter: Filter) -> None:
+    """Refuse a filter that asks for what none of the first samples has."""
+    found = (each for _, each in replace(source, filter=None).entries(0, patient=False))
+    samples = [each for each in islice(found, LOOKED_AT) if isinstance(each, StreamSample)]
+    known = set().union(*(RecordRows(each.meta, each.caption, each.sides).names for each in samples))
+    if samples:
+        filter.require_fields(known, f"none of the first {len(samples)} samples of {source.urls[0]}")
 
 
 def is_decodable(sample: StreamSample, decoder: Decoder) -> bool:

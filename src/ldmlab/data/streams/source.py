@@ -48,14 +48,14 @@ class StreamSource:
             patient: read a shard again, from where it broke off.
 
         Raises:
-            ValueError: the shard cannot be read, and that is to end the run.
+            ValueError: a shard that cannot be read, or a sample that lacks what a filter asks for, is to end the run.
         """
         number, pauses = max(start, self.reserved.get(shard, 0)), iter(PAUSES if patient else ())
         while True:
             try:
                 for entry in self._entries(shard, number):
                     number += 1
-                    if isinstance(entry, Problem) or self._takes(entry):
+                    if isinstance(entry, Problem) or self._takes(shard, entry):
                         yield number - 1, entry
                 return
             except BrokenShardError as error:
@@ -70,8 +70,11 @@ class StreamSource:
         with opened(url, self.secure) as stream:
             yield from islice(read_entries(stream, url, self.needs), start, None)
 
-    def _takes(self, sample: StreamSample) -> bool:
-        return self.filter is None or self.filter.keeps(sample.meta, sample.caption, sample.sides)
+    def _takes(self, shard: int, sample: StreamSample) -> bool:
+        try:
+            return self.filter is None or self.filter.keeps(sample.meta, sample.caption, sample.sides)
+        except ValueError as error:
+            raise ValueError(f"{self.urls[shard]}/{sample.key}: {error}") from error
 
     def _broken(self, shard: int, reason: str) -> Problem:
         problem = Problem(Defect.UNREADABLE_SHARD, self.urls[shard], detail=reason)
