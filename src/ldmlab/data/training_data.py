@@ -18,6 +18,7 @@ from ldmlab.data.index.scanning import Progress
 from ldmlab.data.needs import Needs
 from ldmlab.data.order.order_facts import Facts
 from ldmlab.data.samples import Samples, Texts
+from ldmlab.data.shard_dataset import signed
 from ldmlab.ranks import ALONE, Ranks
 
 
@@ -152,8 +153,11 @@ class TrainingData(LightningDataModule, ABC):
         return {"batches": self._finished(), **self._order_facts()} if self._fitting() else {}
 
     def transfer_batch_to_device(self, batch: dict[str, Any], device: torch.device, dataloader_idx: int) -> Any:
-        """Move the tensors; captions, keys and json stay as they are."""
-        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        """Move the tensors, and make floats of images there; captions and keys stay as they are."""
+        moved = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        if "images" in moved and moved["images"].dtype == torch.uint8:
+            moved["images"] = signed(moved["images"])
+        return moved
 
     def _share_size(self) -> int:
         return max(1, self.batch_size // self._rank_and_world()[1])

@@ -381,3 +381,13 @@ def test_a_run_goes_on_with_the_decoder_that_it_began_with(folder):
     assert data(decoder="pillow").require_same_order(old) is False
     with pytest.raises(ValueError, match="scaled_decoding=False, this run has scaled_decoding=True"):
         data(scaled_decoding=True).require_same_order(old)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_travel_as_bytes_and_are_floats_on_the_device(folder, workers):
+    data = ShardDataModule(folder, batch_size=4, image_size=8, num_workers=workers, val_samples=4)
+    for loader, dataset in ((data.train_dataloader(), data.train_set), (data.val_dataloader(), data.heldout_set)):
+        batch = next(iter(loader))
+        assert batch["images"].dtype == torch.uint8
+        moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+        assert torch.equal(moved["images"], torch.stack([dataset[row]["image"] for row in batch["rows"]]))

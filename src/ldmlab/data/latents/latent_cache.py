@@ -20,7 +20,7 @@ from ldmlab.data.latents.replaced import tell_of_replaced
 from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.loaders import leave_signals
 from ldmlab.data.order.views import View
-from ldmlab.data.shard_dataset import ImageBatch, ShardDataset, collate
+from ldmlab.data.shard_dataset import ImageBatch, ShardDataset, collate, signed
 from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ def _loader(
 
 @torch.no_grad()
 def _records(batch: ImageBatch, moments: Moments, record: np.dtype[Any]) -> NDArray[Any]:
-    mean, std = (each.to("cpu", torch.float16) for each in moments(batch["images"]))
+    mean, std = (each.to("cpu", torch.float16) for each in moments(signed(batch["images"])))
     for name, tensor in (("mean", mean), ("std", std)):
         if not is_finite(tensor.numpy()):
             raise ValueError(f"the autoencoder's latents are not finite in float16 ({name}): train it further")
