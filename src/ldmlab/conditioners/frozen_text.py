@@ -29,7 +29,7 @@ class FrozenText(Conditioner):
 
     @property
     def frozen(self) -> FrozenText:
-        """Itself."""
+        """Itself: all of it is frozen."""
         return self
 
     @abstractmethod

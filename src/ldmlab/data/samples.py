@@ -10,20 +10,18 @@ if TYPE_CHECKING:
 
 
 class Samples(Protocol):
-    """Samples by number, from 0, each of which says its row; by that, `meta` is its json, {} for none.
-
-    Attributes:
-        fingerprint: which samples they are, in which order.
-    """
+    """Samples by number, from 0, each of which says its row."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Which samples they are, in which order."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, sample: int, /) -> ImageSample: ...
 
-    def meta(self, row: int, /) -> dict[str, Any]: ...
+    def meta(self, row: int, /) -> dict[str, Any]:
+        """The json of the sample of a row; {} where it has none."""
 
 
 class Texts(Protocol):

@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.bucketed import BucketedLatents
 from ldmlab.data.latents.cached_dataset import CachedLatents
-from ldmlab.data.latents.latent_cache import LatentEncoder, Progress, latent_cache
+from ldmlab.data.latents.latent_cache import LatentEncoder, latent_cache
 from ldmlab.data.latents.latent_cache import facts_of as latent_facts
 from ldmlab.data.latents.manifest import claim
 from ldmlab.data.latents.options import LatentOptions
@@ -67,14 +67,12 @@ class Caching:
             ValueError: a cache of something else is there.
             OSError: none can be begun.
         """
-        for samples, views in _parts(dataset, variants, buckets):
-            self._claim(samples, split, views)
-
-    def _claim(self, dataset: ShardDataset, split: str, variants: Variants) -> None:
-        latents, text = self._homes(dataset, split, variants)
-        claim(latents, latent_facts(dataset, self.encoder, variants), self.options.rebuild, self.ranks)
-        if self.text is not None:
-            claim(text, text_facts(dataset.index, self.text), self.options.rebuild, self.ranks)
+        for part in _parts(dataset, split, variants, buckets):
+            facts = latent_facts(part.dataset, self.encoder, part.variants)
+            claim(self._home(part.latents, part), facts, self.options.rebuild, self.ranks)
+            if self.text is not None:
+                facts = text_facts(part.dataset.index, self.text)
+                claim(self._home(part.text, part), facts, self.options.rebuild, self.ranks)
 
     def of(
         self,
@@ -97,56 +95,64 @@ class Caching:
             ValueError: a cache of something else is there.
             OSError: one cannot be written.
         """
-        parts = _parts(dataset, variants, buckets)
-        caches = {views.size: self._of_one_size(samples, split, views, num_workers) for samples, views in parts}
+        parts = _parts(dataset, split, variants, buckets)
+        caches = {part.variants.size: self._of_one_size(part, num_workers) for part in parts}
         return caches[None] if buckets is None else BucketedLatents(dataset.index, caches)
 
-    def _of_one_size(self, dataset: ShardDataset, split: str, variants: Variants, num_workers: int) -> CachedLatents:
-        home, beside = self._homes(dataset, split, variants)
+    def _of_one_size(self, part: _Part, num_workers: int) -> CachedLatents:
         latents = latent_cache(
-            dataset,
+            part.dataset,
             self.encoder,
-            home,
-            variants,
+            self._home(part.latents, part),
+            part.variants,
             self.options.rebuild,
             self.batch_size,
             num_workers,
             lambda batches: self.track(batches, "encoding images"),
             self.ranks,
         )
-        text = None if self.text is None else self._text(self.text, dataset.index, beside)
-        return CachedLatents(dataset.index, latents, text, dataset if self.keep_images else None)
+        text = None if self.text is None else self._text(self.text, part)
+        return CachedLatents(part.dataset.index, latents, text, part.dataset if self.keep_images else None)
 
-    def _text(self, encoder: TextEncoder, index: ShardIndex, home: Path) -> TextCache:
-        progress: Progress = lambda batches: self.track(batches, "encoding captions")  # noqa: E731
-        return text_cache(index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks)
+    def _text(self, encoder: TextEncoder, part: _Part) -> TextCache:
+        home, progress = self._home(part.text, part), lambda batches: self.track(batches, "encoding captions")
+        return text_cache(
+            part.dataset.index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks
+        )
 
-    def _homes(self, dataset: ShardDataset, split: str, variants: Variants) -> tuple[Path, Path]:
-        """The folders of a split's latents and of its text features."""
-        size = dataset.image_size if variants.size is None else f"{variants.size[0]}x{variants.size[1]}"
-        looks = f"{size}{'-mirrored' if variants.mirrored else ''}"
-        looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
-        chosen, root = _chosen(dataset.index), dataset.index.root
-        return self._home(root, f"latents-{split}-{looks}{chosen}"), self._home(root, f"text-{split}{chosen}")
-
-    def _home(self, root: Path, name: str) -> Path:
+    def _home(self, name: str, part: _Part) -> Path:
         """The folder of one cache, the same on all ranks."""
+        root = part.dataset.index.root
         if self.options.path is not None or self.spare is None:
             return Path(self.options.path or root) / name
         beside = self.ranks.first((root / name).exists() or os.access(root, os.W_OK))
         if not beside:
-            log.warning("%s: may only be read, so the caches are in %s; latents.path= says where", root, self.spare)
+            log.info("%s: may only be read, so its %s are in %s; latents.path= says where", root, name, self.spare)
         return (root if beside else self.spare) / name
 
 
-def _parts(dataset: ShardDataset, variants: Variants, buckets: Buckets | None) -> list[tuple[ShardDataset, Variants]]:
-    """The images of each size, and how they are seen."""
+class _Part(NamedTuple):
+    """Samples that are seen at one size, with the names of the folders of what is cached of them."""
+
+    dataset: ShardDataset
+    variants: Variants
+    latents: str
+    text: str
+
+
+def _parts(dataset: ShardDataset, split: str, variants: Variants, buckets: Buckets | None) -> list[_Part]:
+    chosen = _chosen(dataset.index)
+    looks = "-mirrored" if variants.mirrored else ""
+    looks += f"-crops{variants.crops}" if variants.crops > 1 else ""
     if buckets is None:
-        return [(dataset, variants)]
-    return [
-        (ShardDataset(index, dataset.image_size, dataset.decoder), replace(variants, samples=len(index), size=size))
-        for size, index in zip(buckets.sizes, buckets.indexes, strict=True)
-    ]
+        latents = f"latents-{split}-{dataset.image_size}{looks}{chosen}"
+        return [_Part(dataset, variants, latents, f"text-{split}{chosen}")]
+    parts = []
+    for size, index in zip(buckets.sizes, buckets.indexes, strict=True):
+        samples = ShardDataset(index, dataset.image_size, dataset.decoder)
+        views, name = replace(variants, samples=len(index), size=size), f"{split}-{size[0]}x{size[1]}"
+        parts.append(_Part(samples, views, f"latents-{name}{looks}{chosen}", f"text-{name}{chosen}"))
+    return parts
 
 
 def _chosen(index: ShardIndex) -> str:
