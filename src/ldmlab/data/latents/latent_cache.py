@@ -18,9 +18,9 @@ from ldmlab.data.latents.manifest import Facts, claim
 from ldmlab.data.latents.parts import Parts, record_of
 from ldmlab.data.latents.replaced import tell_of_replaced
 from ldmlab.data.latents.variants import Variants
-from ldmlab.data.order.loaders import leave_signals
 from ldmlab.data.order.views import View
 from ldmlab.data.shard_dataset import ImageBatch, ShardDataset, collate, signed
+from ldmlab.data.worker_processes import start_loader_worker
 from ldmlab.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _loader(
         collate_fn=collate,
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(0),  # so that the global one is left alone
-        worker_init_fn=leave_signals,
+        worker_init_fn=start_loader_worker,
     )
 
 

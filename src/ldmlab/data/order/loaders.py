@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ldmlab.data.order.batch_order import GlobalBatches
 from ldmlab.data.order.views import View, as_view
+from ldmlab.data.worker_processes import start_loader_worker
 from ldmlab.ranks import ALONE, Ranks
 
 
@@ -43,7 +43,7 @@ class ResumableLoader(DataLoader[Any]):
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(batches.seed),
-            worker_init_fn=leave_signals,
+            worker_init_fn=start_loader_worker,
         )
         self.batches = batches
         self.finished = finished
@@ -60,12 +60,6 @@ class ResumableLoader(DataLoader[Any]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on from a batch of the run; takes effect at the next iteration."""
         self.batches.start = state["batches"]
-
-
-def leave_signals(worker: int) -> None:
-    """Let a worker go on where a signal reaches all processes of a run: its parent decides when it has read enough."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda *_: None)
 
 
 class FixedLoader(DataLoader[Any]):
@@ -122,7 +116,7 @@ def fixed_loader(
         num_workers=num_workers,
         pin_memory=pin_memory,
         generator=torch.Generator().manual_seed(0),
-        worker_init_fn=leave_signals,
+        worker_init_fn=start_loader_worker,
     )
     loader.full_batch, loader.fillers = batch_size, fillers
     return loader

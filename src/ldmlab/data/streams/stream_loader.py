@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ldmlab.data.index.json_keys import needed_of
-from ldmlab.data.order.loaders import leave_signals
 from ldmlab.data.problems import Problem
 from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate, to_signed
 from ldmlab.data.streams.entries import StreamSample
 from ldmlab.data.streams.order import Place
 from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
+from ldmlab.data.worker_processes import start_loader_worker
 
 KEPT = 16
 """States that are remembered: more than the batches that a trainer is ahead of those that it has finished."""
@@ -211,7 +211,7 @@ class StreamLoader:
                 collate_fn=as_it_is,
                 num_workers=1,
                 generator=torch.Generator().manual_seed(reader.recipe.seed),
-                worker_init_fn=leave_signals,
+                worker_init_fn=start_loader_worker,
             )
         )
 
