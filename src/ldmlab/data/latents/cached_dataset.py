@@ -66,7 +66,7 @@ class CachedLatents(Dataset[LatentBatch]):
         batch = LatentBatch(moments=moments.float(), keys=[self.index.keys[row] for row in rows], rows=rows)
         if self.images is not None:
             seen = [self.latents.seen(view)._replace(row=row) for view, row in zip(views, rows, strict=True)]
-            batch["images"] = torch.stack([self.images[view]["image"] for view in seen])
+            batch["images"] = torch.stack([each["image"] for each in self.images.__getitems__(seen)])
         self._add_conditions(batch, rows)
         return batch
 
