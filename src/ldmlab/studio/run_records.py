@@ -73,8 +73,9 @@ def find_runs(folder: Path) -> list[RunRecord]:
 def read_run(folder: Path) -> RunRecord:
     """Read what a run has left in its folder; what cannot be read counts as not there."""
     settings = dict(flat_settings(_text(folder / RECORD / "config.yaml")))
-    lines = [line.removeprefix("- ").strip("'\"") for line in _text(folder / RECORD / "overrides.yaml").splitlines()]
-    overrides = {key.lstrip("+"): value for key, equals, value in (line.partition("=") for line in lines) if equals}
+    lines = [_bare(line.removeprefix("- ")) for line in _text(folder / RECORD / "overrides.yaml").splitlines()]
+    parted = (line.partition("=") for line in lines)
+    overrides = {key.lstrip("+"): _bare(value) for key, equals, value in parted if equals}
     return RunRecord(folder, read_status(folder), settings, overrides, _figures(folder))
 
 
@@ -163,6 +164,12 @@ def _offline(folder: Path) -> Sequence[Mapping[str, Any]]:
     except (OSError, ValueError):
         return ()
     return () if run is None else run.rows
+
+
+def _bare(text: str) -> str:
+    """A text without the quotes around it."""
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if is_quoted else text
 
 
 def _text(path: Path) -> str:

@@ -118,6 +118,14 @@ def test_what_tells_runs_apart_without_overrides(tmp_path: Path) -> None:
     assert differing(find_runs(tmp_path)) == ["seed"]
 
 
+def test_values_in_quotes_are_shown_without_them(tmp_path: Path) -> None:
+    add_run(tmp_path, "0.1", 1, [])
+    lines = """- filter.where="aesthetic > 5"\n- 'words=["a: b","c"]'\n- '+x="y"'\n"""
+    (tmp_path / ".hydra/overrides.yaml").write_text(lines)
+    given = {"filter.where": "aesthetic > 5", "words": '["a: b","c"]', "x": "y"}
+    assert find_runs(tmp_path)[0].overrides == given
+
+
 @pytest.mark.parametrize(
     ("status", "state"),
     [
