@@ -55,7 +55,7 @@ def find_fields(schema: pyarrow.Schema, image: str = AUTO, caption: str = AUTO, 
 
     picture = _find(schema, "image", image, IMAGES, holds_pictures)
     if picture is None:
-        raise ValueError(f"dataset.path: has no column of pictures, but {_shown(schema)}; name it by image_column=")
+        raise ValueError(f"dataset.path: has no column of pictures, but {_shown(schema)}; see dataset.image_column")
     words = _find(schema, "caption", caption, CAPTIONS, lambda field: _is_text(field.type), by_name=True)
     classed = [name for name in schema.names if kinds.get(name, {}).get("_type") == "ClassLabel"]
     number = _find(schema, "label", label, (*map(str.lower, classed), *LABELS), _is_whole, by_name=True)

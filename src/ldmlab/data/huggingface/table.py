@@ -1,4 +1,4 @@
-"""Rows of Arrow and Parquet files, read where they lie: of the file, no more is in memory than around one row."""
+"""Rows of Arrow and Parquet files, read where they lie: in memory are the page of a file and some rows around one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ARROW_FILE = b"ARROW1"
 """What a file of Arrow begins with that has a table of contents; a stream, such as `datasets` writes, has none."""
+BUFFER = 2**20
+"""Bytes of a Parquet file that are read at once; without it, those of a whole row group are."""
 BATCH = 32
 """Rows of a Parquet file that are unpacked at once."""
 
@@ -68,7 +70,7 @@ class ParquetBlocks:
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
         from pyarrow import parquet
 
-        self._file = parquet.ParquetFile(open_regular(path), pre_buffer=False)
+        self._file = parquet.ParquetFile(open_regular(path), pre_buffer=False, buffer_size=BUFFER)
         self._columns = None if columns is None else list(columns)
         self.schema = self._file.schema_arrow
         groups = range(self._file.metadata.num_row_groups)
