@@ -11,7 +11,7 @@ from ldmlab.data.needs import Needs
 from ldmlab.data.order.batch_order import GlobalBatches
 from ldmlab.data.order.loaders import ResumableLoader
 from ldmlab.data.order.views import View
-from ldmlab.data.shard_dataset import ShardDataset, collate
+from ldmlab.data.shard_dataset import ShardDataset, collate, signed
 
 from .conftest import Autoencoder
 
@@ -47,7 +47,7 @@ def test_json_is_read_for_what_reads_it_alone(dataset, autoencoder, tmp_path, mo
 def test_images_are_given_beside_their_moments_where_asked(dataset, tmp_path):
     latents = latent_cache(dataset, Autoencoder().encoder, tmp_path / "cache", Variants(10, mirrored=True))
     batch = CachedLatents(dataset.index, latents, images=dataset).__getitems__([View(7), View(7, True), View(0)])
-    assert torch.equal(batch["images"], torch.stack([dataset[view]["image"] for view in (7, View(7, True), 0)]))
+    assert torch.equal(signed(batch["images"]), torch.stack([dataset[view]["image"] for view in (7, View(7, True), 0)]))
 
 
 def test_text_features_go_with_the_sample_that_is_seen(tmp_path, write_tar, members):
