@@ -156,8 +156,11 @@ def to_signed(pixels: NDArray[np.uint8]) -> Float[Tensor, "3 H W"]:
 
 
 def signed(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Turn bytes into floats in [-1, 1], on their device; to the bit the same on any."""
-    return images.float().div_(127.5).sub_(1)
+    """Turn bytes into floats in [-1, 1], on their device; to the bit the same on any.
+
+    For a plain number, CUDA would multiply by its reciprocal, which is off in the last bit for every other byte.
+    """
+    return images.float().div_(torch.full((), 127.5, device=images.device)).sub_(1)
 
 
 def collate(samples: Sequence[ImageSample]) -> ImageBatch:

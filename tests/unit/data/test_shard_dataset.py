@@ -16,7 +16,7 @@ from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem
-from ldmlab.data.shard_dataset import ShardDataset, collate, to_signed
+from ldmlab.data.shard_dataset import ShardDataset, collate, signed, to_signed
 from ldmlab.data.shards.shard_files import ShardFiles
 
 
@@ -354,3 +354,9 @@ def test_an_index_that_points_elsewhere_is_told(tmp_path, write_shards):
 def test_image_size_is_checked(tmp_path, write_shards):
     with pytest.raises(ValueError, match="image_size=0 must be at least 1"):
         _dataset(write_shards(tmp_path, [1]), 0)
+
+
+def test_bytes_become_the_same_floats_wherever_they_do():
+    every = torch.arange(256, dtype=torch.uint8)
+    exact = np.arange(256, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    assert torch.equal(signed(every), torch.from_numpy(exact))
