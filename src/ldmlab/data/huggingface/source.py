@@ -119,8 +119,8 @@ class LocalDataset:
         for split, schema in schemas.items():
             if lacking := {*fields.columns} - {*schema.names}:
                 raise ValueError(f"dataset.path={self.path}: the {split} split lacks a column '{min(lacking)}'")
-        said = f"pictures from '{fields.image}', captions from {fields.caption!r}, classes from {fields.label!r}"
-        log.info("%s", said)
+        found = {"pictures": fields.image, "captions": fields.caption, "classes": fields.label}
+        log.info("%s", ", ".join(f"{what} from column '{name}'" for what, name in found.items() if name is not None))
         return fields
 
     @cached_property

@@ -20,7 +20,6 @@ from ldmlab.data.problems import PROBLEMS, Problem, write_problems
 from ldmlab.data.writing.claim import DATASET, claim, digest_of, digest_of_file
 from ldmlab.data.writing.dataset_writer import Progress
 
-LOG = "img2dataset.log"
 WORTH_PROCESSES = 20_000
 """Samples whose audit takes longer than processes take to start."""
 _HOW = ("urls", "heldout_urls", "threads", "timeout", "retries", "program")
@@ -129,13 +128,14 @@ class UrlDownload:
             return
         program = find_program(self.program)
         words = command_line(program, {**options, "output_folder": str(root / split)})
+        log = root / f"img2dataset_{split}.log"
         with progress(f"fetching {split}", sum(urls.rows), asked) as advance:
-            code = run_program(words, root / LOG, lambda: advance(done.look()))
+            code = run_program(words, log, lambda: advance(done.look()))
             advance(done.look())
         if len(done.by_number) < shards:
             raise ValueError(
                 f"{self.program} ended with code {code} after {len(done.by_number)} of {shards} shards of {split}:"
-                f" {last_words(root / LOG)}; the same command goes on from there (all it said is in {root / LOG})"
+                f" {last_words(log)}; the same command goes on from there (all it said is in {log})"
             )
 
 

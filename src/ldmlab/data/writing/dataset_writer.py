@@ -17,7 +17,7 @@ from ldmlab.data.problems import PROBLEMS, Defect, Problem, summarise, write_pro
 from ldmlab.data.sample_source import SPLITS, SampleSource, UnusableError
 from ldmlab.data.worker_processes import start_worker
 from ldmlab.data.writing.claim import DATASET, claim
-from ldmlab.data.writing.shard_writer import ShardWriter, encode_image, fingerprint
+from ldmlab.data.writing.shard_writer import ShardWriter, encode_image
 
 Job = tuple[str, int]
 Progress = Callable[[str, int, int], AbstractContextManager[Callable[[int], object]]]
@@ -74,7 +74,8 @@ def write_shards(
     writer = ShardWriter(source, root, shard_size)
     counts = {split: source.count(split) for split in SPLITS if source.count(split)}
     _check_source(source, counts)
-    claim(root, counts, _description(writer, counts))
+    facts = _description(writer, counts)
+    claim(root, counts, facts)
     stats = {(s, n): writer.stats(s, n) for s in counts for n in range(writer.shards(s))}
     kept = {job: found for job, found in stats.items() if found is not None}
     jobs = [job for job in stats if job not in kept]
@@ -84,10 +85,9 @@ def write_shards(
     if problems:
         write_problems(root / PROBLEMS, problems)
     counts = {split: sum(done[job]["successes"] for job in done if job[0] == split) for split in counts}
-    summary = {"complete": True, "sha256": _hash(done)}
-    write_json(root / DATASET, _description(writer, counts) | summary)
+    write_json(root / DATASET, facts | {"counts": counts, "complete": True, "sha256": _hash(done)})
     seconds = time.perf_counter() - start
-    return DatasetReport(root, counts, len(written), len(kept), seconds, fingerprint(source, shard_size), problems)
+    return DatasetReport(root, counts, len(written), len(kept), seconds, writer.fingerprint, problems)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def _description(writer: ShardWriter, counts: dict[str, int]) -> dict[str, Any]:
         "shard_size": writer.shard_size,
         "licence": source.licence,
         "attribution": source.attribution,
-        "fingerprint": fingerprint(source, writer.shard_size),
+        "fingerprint": writer.fingerprint,
     }
 
 

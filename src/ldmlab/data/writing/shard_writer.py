@@ -20,6 +20,7 @@ import tarfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,6 +68,11 @@ class ShardWriter:
     root: Path
     shard_size: int
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides the bytes of the shards; it takes long where a source has many files."""
+        return fingerprint(self.source, self.shard_size)
+
     def shards(self, split: str) -> int:
         """Return the number of shards of a split."""
         return -(-self.source.count(split) // self.shard_size)
@@ -82,7 +88,7 @@ class ShardWriter:
         try:
             stats = json.loads(read_text(path))
             whole = stats["tar_bytes"] == tar.stat().st_size
-            mine = stats["fingerprint"] == fingerprint(self.source, self.shard_size)
+            mine = stats["fingerprint"] == self.fingerprint
             whole &= isinstance(stats["tar_sha256"], str) and isinstance(stats["successes"], int)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
@@ -151,7 +157,7 @@ class ShardWriter:
             "end_time": end,
             "status_dict": {"success": successes, **causes},
             "unusable": [[str(problem.defect), problem.name, problem.detail] for problem in problems],
-            "fingerprint": fingerprint(self.source, self.shard_size),
+            "fingerprint": self.fingerprint,
         }
 
 

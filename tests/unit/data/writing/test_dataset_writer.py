@@ -112,6 +112,21 @@ def test_only_what_is_missing_is_written_again(dataset: Path, tmp_path: Path) ->
     assert tars(tmp_path) == tars(dataset)
 
 
+def test_what_decides_a_dataset_is_looked_at_once_however_many_shards_it_has(tmp_path: Path) -> None:
+    """A source of a million files hashes what is said of all of them."""
+    asked = []
+
+    class Counted(ShapesSource):
+        def config(self) -> dict[str, Any]:
+            asked.append(self.name)
+            return super().config()
+
+    for count in (2, 6):
+        asked.clear()
+        write_shards(Counted(image_size=16, train=count, heldout=1), tmp_path / str(count), shard_size=1)
+        assert len(asked) == 2  # for dataset.json, and to be hashed
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"train": 71}, {"image_size": 17}, {"image_format": "webp"}])
 def test_a_folder_of_another_configuration_is_refused(tmp_path: Path, change: dict[str, int]) -> None:
     write(tmp_path)
