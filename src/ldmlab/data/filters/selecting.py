@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ldmlab.data.filters.column_rows import ColumnRows, known_names
+from ldmlab.data.filters.expression import parse
 from ldmlab.data.filters.filter import Filter, refusal
-from ldmlab.data.filters.removal import Removal
+from ldmlab.data.filters.removal import Removal, Removed
 from ldmlab.data.index.shard_index import ShardIndex
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,11 @@ def taken(index: ShardIndex, filter: Filter, store: bool = True) -> ShardIndex:
     first, *rest = removal.lines()
     for line in (f"{index.root}: {first}", *rest):
         log.info("%s", line)
+    never = [_why_undecided(index, each) for each in removal.conditions if each.undecided == removal.samples]
+    for line in never:
+        log.warning("%s", line)
     if not removal.kept:
-        raise ValueError(f"{removal.summary()} in {index.root}: loosen it{_why_none(index, filter)}")
+        raise ValueError("; ".join([f"{removal.summary()} in {index.root}: loosen it", *never]))
     return found
 
 
@@ -93,10 +97,10 @@ def _require_decided(removal: Removal, filter: Filter, index: ShardIndex) -> Non
             raise ValueError(f"filter.missing=refuse: of {counts.undecided:,} samples in {index.root} {refusal(part)}")
 
 
-def _why_none(index: ShardIndex, filter: Filter) -> str:
-    """What is to be said where a field holds text alone."""
-    for name in filter.expression.fields:
-        rows = ColumnRows(index.columns, *next(index.columns.chunks()))
-        if np.isnan(rows.numbers(name)).all() and any(text is not None for text in rows.texts(name)):
-            return f"; '{name}' holds text, which is compared by ==, != and in"
-    return ""
+def _why_undecided(index: ShardIndex, counts: Removed) -> str:
+    """A line about a condition that is decided of no sample, as where a number is asked for and a field holds text."""
+    rows = ColumnRows(index.columns, *next(index.columns.chunks()))
+    names = parse(counts.condition).fields
+    texts = [name for name in names if np.isnan(rows.numbers(name)).all() and {*rows.texts(name)} != {None}]
+    told = f": '{texts[0]}' holds text, which is compared by ==, != and in" if texts else ""
+    return f"'{counts.condition}' is decided of no sample{told}"

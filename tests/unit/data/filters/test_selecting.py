@@ -154,7 +154,11 @@ def test_nothing_is_written_where_it_is_not_to_be(write: Write) -> None:
         ("asthetic > 5", "drop", "no sample in {} has 'asthetic'; did you mean 'aesthetic'?"),
         ("zzzz > 5", "drop", "no sample in {} has 'zzzz'; there are aesthetic, aspect, caption"),
         ("aesthetic > 50", "drop", "keeps 0 of 5 samples in {}: loosen it"),
-        ("language > 5", "drop", "in {}: loosen it; 'language' holds text, which is compared by ==, != and in"),
+        (
+            "language > 5 and aesthetic > 50",
+            "drop",
+            "loosen it; 'language > 5' is decided of no sample: 'language' holds text",
+        ),
         ("aesthetic > 5 and pwatermark < 1", "refuse", "filter.missing=refuse: of 1 samples in {} 'aesthetic > 5'"),
     ],
 )
@@ -163,7 +167,15 @@ def test_what_cannot_be_taken_is_told_in_one_line(write: Write, where: str, miss
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - matched below
         taken(ShardIndex.build(folder), Filter(where, missing))
     assert told.format(folder) in str(caught.value)
+    assert ("holds text" in str(caught.value)) == ("holds text" in told)
     assert "\n" not in str(caught.value)
+
+
+def test_a_condition_that_is_never_decided_is_told(write: Write, caplog: pytest.LogCaptureFixture) -> None:
+    index = ShardIndex.build(write(SCORED))
+    assert len(taken(index, Filter("language > 5 and aesthetic > 4", "keep"))) == 4
+    told = "'language > 5' is decided of no sample: 'language' holds text, which is compared by ==, != and in"
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"][-1] == told
 
 
 def test_names_of_strangers_are_shown_as_they_are(write: Write) -> None:
