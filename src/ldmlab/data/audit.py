@@ -15,7 +15,7 @@ from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.laion.report import reasons
 from ldmlab.data.laion.shard_stats import DoneShards, ShardStats
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Problem, write_problems
+from ldmlab.data.problems import Problem, kinds, total, write_problems
 from ldmlab.data.shards.shard_scan import SHALLOW, Depth
 
 REPORT = "audit.csv"
@@ -36,7 +36,11 @@ class Audited:
     removal: Removal | None
 
     def __str__(self) -> str:
-        lines = [f"{self.index.root}: {self.index.summary()}"]
+        tallies = self.index.problems.tallies
+        lines = [
+            f"{self.index.root}: {self.index.counts()}, {total(tallies)}",
+            *(f"  {line}" for line in kinds(tallies)),
+        ]
         if self.stats.urls:
             failed = f"; failed: {reasons(self.stats)}" if self.stats.failed else ""
             lines.append(f"by their _stats.json, {self.stats.urls} URLs and {self.stats.fetched} pictures{failed}")

@@ -130,9 +130,16 @@ def summarise(problems: Iterable[Problem]) -> str:
 
 def told(tallies: Mapping[Defect, Tally]) -> str:
     """The line of `summarise` for what was counted."""
-    if not tallies:
-        return "no problems"
-    total = sum(each.times for each in tallies.values())
+    return f"{total(tallies)}: {', '.join(kinds(tallies))}" if tallies else total(tallies)
+
+
+def total(tallies: Mapping[Defect, Tally]) -> str:
+    """How many problems there are, in words."""
+    count = sum(each.times for each in tallies.values())
+    return f"{count or 'no'} problem{'s' if count != 1 else ''}"
+
+
+def kinds(tallies: Mapping[Defect, Tally]) -> list[str]:
+    """Each kind with its count and its first place, the most frequent first."""
     frequent = sorted(tallies.items(), key=lambda item: -item[1].times)
-    kinds = ", ".join(f"{count} {defect} (first: {first})" for defect, (count, first) in frequent)
-    return f"{total} problem{'s' if total > 1 else ''}: {kinds}"
+    return [f"{count} {defect} (first: {first})" for defect, (count, first) in frequent]

@@ -7,6 +7,7 @@ which is its own and lasts, and returns Markdown, a sentence or two and a table,
 SECTIONS = {
     "decoding": "Decoding",
     "loaders": "Loaders side by side",
+    "defects": "Defects",
     "index": "The index",
     "filters": "Filters",
 }

@@ -163,8 +163,11 @@ class ShardIndex:
 
     def summary(self) -> str:
         """Return one line: samples, shards, and each kind of problem with its count and first place."""
-        shards = f"{len(self.shards)} shard{'s' if len(self.shards) > 1 else ''}"
-        return f"{len(self)} samples in {shards}, {told(self.problems.tallies)}"
+        return f"{self.counts()}, {told(self.problems.tallies)}"
+
+    def counts(self) -> str:
+        """Return how many samples and shards there are, in words."""
+        return f"{len(self)} samples in {len(self.shards)} shard{'s' if len(self.shards) > 1 else ''}"
 
     def files(self) -> ShardFiles:
         """Return the shards to read from, as they were when they were indexed."""
