@@ -119,8 +119,7 @@ class LocalDataset:
         for split, schema in schemas.items():
             if lacking := {*fields.columns} - {*schema.names}:
                 raise ValueError(f"dataset.path={self.path}: the {split} split lacks a column '{min(lacking)}'")
-        found = {"pictures": fields.image, "captions": fields.caption, "classes": fields.label}
-        log.info("%s", ", ".join(f"{what} from column '{name}'" for what, name in found.items() if name is not None))
+        _tell(fields)
         return fields
 
     @cached_property
@@ -137,6 +136,14 @@ class LocalDataset:
         if self.heldout and not is_held_out.any():
             log.warning("none of %d pictures is held out by dataset.heldout=%g", counts["train"], self.heldout)
         return {"train": np.flatnonzero(~is_held_out), "heldout": np.flatnonzero(is_held_out)}
+
+
+def _tell(fields: Fields) -> None:
+    """Say in the log what was found where."""
+    found = {"pictures": fields.image, "captions": fields.caption, "classes": fields.label}
+    log.info("%s", ", ".join(f"{what} from column '{name}'" for what, name in found.items() if name is not None))
+    if fields.caption is None and fields.label is None:
+        log.warning("there are no captions and no classes: dataset.caption_column= and label_column= name columns")
 
 
 def _open(files: list[Path], columns: list[str] | None = None) -> Table:

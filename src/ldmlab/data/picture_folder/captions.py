@@ -39,7 +39,9 @@ def read_captions(folder: Path, pictures: Collection[str], captions: str = AUTO)
         raise ValueError(
             f"dataset.captions={captions}: no picture in {folder} has a caption; use dataset.captions=none"
         )
-    if found and lacking:
+    if not found:
+        log.info("%s: no picture has a caption", folder)
+    elif lacking:
         log.warning("%d of %d pictures have no caption (first: %s)", len(lacking), len(pictures), lacking[0])
     return found
 
