@@ -10,5 +10,6 @@ SECTIONS = {
     "defects": "Defects",
     "index": "The index",
     "filters": "Filters",
+    "order": "Order",
 }
 """Names of modules, and the headings of what they measured, in the order of the page."""

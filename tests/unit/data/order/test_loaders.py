@@ -1,4 +1,9 @@
 import itertools
+import json
+import multiprocessing
+import os
+import signal
+import time
 
 import pytest
 import torch
@@ -96,3 +101,54 @@ def test_ranks_have_equally_many_batches_and_fill_the_last_one_up():
 
 def test_fixed_loader_says_how_many_samples_a_full_batch_has():
     assert fixed_loader(Numbers(5), list, 2, 0, pin_memory=False).full_batch == 2
+
+
+class Killed:
+    """A run that notes each batch of all its ranks when it is done, and is killed."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, workers, world, batches):
+        """Go on with so many workers and ranks, and be killed with all workers after so many batches."""
+        until = len(self.noted()) + batches
+        process = multiprocessing.get_context("fork").Process(target=self._train, args=(workers, world))
+        process.start()
+        while len(self.noted()) < until:
+            assert process.is_alive()
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+
+    def noted(self):
+        """The lines that are whole: a kill may leave a part of one."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def _train(self, workers, world):
+        os.setpgid(0, 0)
+        done = self.noted()
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in done))
+        ranks = [self._stream(workers, world, rank, len(done)) for rank in range(world)]
+        with self.path.open("a") as file:
+            for parts in zip(*ranks, strict=True):
+                file.write(json.dumps([*itertools.chain(*parts)]) + "\n")
+                file.flush()
+
+    def _stream(self, workers, world, rank, start):
+        loader = ResumableLoader(Numbers(61), GlobalBatches(61, 4, 9, rank, world, start), list, workers)
+        while True:
+            yield from loader
+
+
+FEW = [(0, 1), (1, 2), (0, 4), (4, 1), (2, 2), (0, 1)]
+ALL = [*itertools.product([0, 1, 2, 4], [1, 2, 4])]
+
+
+@pytest.mark.parametrize("starts", [FEW, pytest.param(ALL, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_a_run_goes_on_with_one_order_after_kills_and_with_any_workers_and_ranks(tmp_path, starts):
+    killed = Killed(tmp_path / "batches")
+    for workers, world in starts:
+        killed.run(workers, world, batches=9)
+    assert killed.noted() == _stream(61, 4, len(killed.noted()), seed=9)
+    assert len(killed.noted()) > 3 * (61 // 4), "more than three epochs"
