@@ -96,7 +96,7 @@ def opened(url: str, secure: bool) -> Iterator[Stream]:
 
 
 def require_answer(url: str, key: str) -> None:
-    """See that the server of a web address answers at all: curl would try for a quarter of an hour.
+    """Ask whether the server of a web address answers at all: curl would try for a quarter of an hour.
 
     Raises:
         ValueError: it does not.

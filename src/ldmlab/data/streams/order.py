@@ -34,6 +34,10 @@ class Place(NamedTuple):
     done: int = 0
 
 
+BEGIN = Place()
+"""Of a run."""
+
+
 class Part(NamedTuple):
     """Every `of`-th entry of a shard, from number `first` on."""
 

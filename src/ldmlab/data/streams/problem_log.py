@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import logging
+from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 
+from ldmlab.atomic import atomic_file
 from ldmlab.data.problems import COLUMNS, Defect, Problem, Tally, told
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,20 @@ class ProblemLog:
             path: of the csv file.
         """
         self._path = path
+
+    def go_back_to(self, count: int) -> None:
+        """Take all but the first so many out of the table: a run that goes on finds them again.
+
+        Args:
+            count: those that were named when the run was saved.
+        """
+        if self._path is None or not self._path.exists():
+            return
+        with self._path.open(newline="") as old, atomic_file(self._path) as file:
+            new = TextIOWrapper(file, "utf-8", newline="")
+            csv.writer(new, lineterminator="\n").writerows(islice(csv.reader(old), 1 + count))
+            new.flush()
+            new.detach()
 
     def add(self, problem: Problem) -> None:
         """Take one in."""

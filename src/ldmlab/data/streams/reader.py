@@ -17,7 +17,7 @@ from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.decoding.decoders import Decoder, decoder_of
 from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.streams.entries import StreamSample
-from ldmlab.data.streams.order import Part, Place, Share, looks
+from ldmlab.data.streams.order import BEGIN, Part, Place, Share, looks
 from ldmlab.data.streams.source import StreamSource
 
 
@@ -92,14 +92,18 @@ class StreamReader(IterableDataset[Chunk]):
         share: which of the shards are this reader's.
         chunk: samples that are handed on at once.
         place: where to begin.
+        first: the round in which what is wrong with samples is named.
     """
 
-    def __init__(self, source: StreamSource, recipe: Recipe, share: Share, chunk: int, place: Place) -> None:
+    def __init__(
+        self, source: StreamSource, recipe: Recipe, share: Share, chunk: int, place: Place = BEGIN, first: int = 0
+    ) -> None:
         self.source = source
         self.recipe = recipe
         self.share = share
         self.chunk = chunk
         self.place = place
+        self.first = first
 
     def __iter__(self) -> Iterator[Chunk]:
         place = self.place
@@ -114,7 +118,8 @@ class StreamReader(IterableDataset[Chunk]):
         for look in self._mixed(start):
             seen = self._seen(look)
             if isinstance(seen, Problem):
-                problems.append(seen)
+                if start.round == self.first or seen.defect is Defect.UNREADABLE_SHARD:
+                    problems.append(seen)
                 continue
             what, image = seen
             samples.append(ReadSample(look.place, tuple(problems), look.found.entry, what))

@@ -6,7 +6,7 @@ import atexit
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,8 +16,8 @@ from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.problems import Problem
 from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate, to_signed
 from ldmlab.data.streams.entries import StreamSample
-from ldmlab.data.streams.order import Place
 from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
+from ldmlab.data.streams.stream_state import StreamState
 from ldmlab.data.worker_processes import start_loader_worker
 
 KEPT = 16
@@ -26,54 +26,6 @@ KEPT = 16
 
 _Waiting = tuple[ReadSample, Any]
 """With its image, where it has one."""
-
-
-class StreamState(NamedTuple):
-    """Where the readers of a rank have come to.
-
-    Attributes:
-        turn: whose sample is next.
-        places: of each of them.
-    """
-
-    turn: int
-    places: tuple[Place, ...]
-
-    @staticmethod
-    def begin(readers: int) -> StreamState:
-        """That of a run's begin."""
-        return StreamState(0, (Place(),) * readers)
-
-    def plain(self) -> list[list[int]]:
-        """As numbers, for a checkpoint."""
-        return [[self.turn], *map(list, self.places)]
-
-    @staticmethod
-    def read(plain: Any, rank: int, readers: int) -> StreamState:
-        """Take it out of a checkpoint.
-
-        Args:
-            plain: what `plain` gave on each rank; a stranger's may be anything.
-            rank: of this process.
-            readers: that it has.
-
-        Raises:
-            ValueError: it is none of so many readers.
-        """
-        rows = plain[rank] if isinstance(plain, list) and rank < len(plain) else []
-        sizes = [len(row) for row in rows if isinstance(row, list)] if isinstance(rows, list) else []
-        if sizes != [1] + [len(Place())] * readers or not all(type(n) is int and n >= 0 for row in rows for n in row):
-            raise ValueError("the checkpoint does not say where its stream was: start a new run")
-        (turn,), *places = rows
-        return StreamState(turn % readers, tuple(Place(*row) for row in places))
-
-    @staticmethod
-    def anew(plain: Any, readers: int) -> StreamState:
-        """The begin of the round after those of a checkpoint, for any number of readers; as `read`."""
-        rows = plain if isinstance(plain, list) else []
-        states = [StreamState.read(rows, rank, len(row) - 1) for rank, row in enumerate(rows)]
-        round = 1 + max((place.round for state in states for place in state.places), default=0)
-        return StreamState(0, (Place(round),) * readers)
 
 
 class StreamLoader:
@@ -109,9 +61,10 @@ class StreamLoader:
         self.epoch = epoch
         self.rounds_end = rounds_end
         self.report = report
-        (self._turn, places), self.batches = start
-        self._places = list(places)
-        self._states = {self.batches: start[0]}
+        self._state, self.batches = start
+        self._turn, self._places = self._state.turn, list(self._state.places)
+        self._named = self._state.named
+        self._states = {self.batches: self._state}
         self._waiting: list[deque[_Waiting]] = [deque() for _ in readers]
         self._chunks: list[Iterator[Chunk]] = []
         self._empty_rounds = 0
@@ -119,6 +72,11 @@ class StreamLoader:
     def state_after(self, batches: int) -> StreamState:
         """Where the readers were after so many batches of the run, at most `KEPT` ago."""
         return self._states[batches]
+
+    def __len__(self) -> int:
+        if self.epoch is None:
+            raise TypeError("a round over the shards has no length that is known")
+        return self.epoch
 
     def close(self) -> None:
         """End the readers' processes; nothing can be read any more."""
@@ -129,11 +87,11 @@ class StreamLoader:
         self._chunks = []
 
     def __iter__(self) -> Iterator[ImageBatch]:
-        for _ in count() if self.epoch is None else range(self.epoch):
+        for _ in count() if self.epoch is None else range(self.epoch - self.batches % self.epoch):
             samples, is_last = self._take()
             if samples:
                 self.batches += 1
-                self._states[self.batches] = StreamState(self._turn, tuple(self._places))
+                self._states[self.batches] = self._state_now()
                 self._states.pop(self.batches - KEPT, None)
                 yield collate(samples)
             if is_last:
@@ -158,6 +116,7 @@ class StreamLoader:
             waiting.extend(zip_longest(samples, images))
         read, image = waiting.popleft()
         for problem in read.problems:
+            self._named += 1
             self.report(problem)
         self._places[self._turn] = read.place
         self._turn = self._following()
@@ -166,6 +125,9 @@ class StreamLoader:
             return None
         self._empty_rounds = 0
         return self._as_image_sample(read.sample, read.entry, image)
+
+    def _state_now(self) -> StreamState:
+        return StreamState(tuple(self._places), self._turn, self._state.first, self._named)
 
     def _following(self) -> int:
         """The next reader whose round is not over before that of others."""

@@ -41,7 +41,8 @@ PACKED: dict[bytes, Callable[..., Any]] = {
 class Readable(Protocol):
     """Gives its bytes once, in their order; fewer than asked for only at its end."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
 
 
 class StreamMember(NamedTuple):
