@@ -93,7 +93,8 @@ def _grouped(stream: Readable, shard: str) -> Iterator[tuple[str, Parts | Proble
         elif isinstance(step, Damage):
             yield "", Problem(step.defect, shard, f"byte {step.offset}")
         else:
-            yield "", what_else(step.content, shard)
+            holds_something = step.content.strip(b"\0")
+            yield "", what_else(step.content, shard) if holds_something else Problem(Defect.EMPTY_SHARD, shard)
     if parts:
         yield last, parts
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from ldmlab.data.streams.urls import local_path
-from ldmlab.data.streams.webdatasets import webdatasets
+from ldmlab.data.streams.webdataset_urls import opener_of_urls
 from ldmlab.files import open_regular
 
 CURL = {
@@ -85,7 +85,7 @@ def opened(url: str, secure: bool) -> Iterator[Stream]:
     """
     path = local_path(url)
     try:
-        file = open_regular(path) if path is not None else webdatasets(secure).gopen.gopen(url)
+        file = open_regular(path) if path is not None else opener_of_urls(secure).gopen(url)
     except Exception as error:  # programs that are not there, and whatever a store's own client raises
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise BrokenShardError(reason, False) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from ldmlab.data.streams.webdatasets import webdatasets
+from ldmlab.data.streams.webdataset_urls import opener_of_urls
 from ldmlab.files import read_text
 
 MOST_BYTES = 2**28
@@ -88,7 +88,7 @@ def _require_openable(url: str, key: str, secure: bool) -> None:
     name = scheme[1].lower()
     if name == "pipe" and secure:
         raise ValueError(f"{key}={url}: runs a command of the shell; allow it by data.secure=false if you trust it")
-    if name not in webdatasets(secure).gopen.gopen_schemes:
+    if name not in opener_of_urls(secure).gopen_schemes:
         raise ValueError(
             f"{key}={url}: webdataset opens no {name}: urls; read them by a command that writes to its output, such as "
             f"{key}='pipe:aws s3 cp s3://bucket/{{00000..00999}}.tar -' data.secure=false"
