@@ -9,8 +9,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from torch.utils.data import Dataset
 
 from ldmlab.data.decoding.decode import decode_image
@@ -20,7 +19,7 @@ from ldmlab.data.filters.record_rows import RecordRows
 from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Problem, summarise
-from ldmlab.data.shard_dataset import ImageSample, to_signed
+from ldmlab.data.shard_dataset import ImageSample, signed
 from ldmlab.data.streams.entries import StreamSample
 from ldmlab.data.streams.opening import require_answer
 from ldmlab.data.streams.source import StreamSource
@@ -150,10 +149,19 @@ class HeldSamples(Dataset[ImageSample]):
 
     def __getitem__(self, number: int) -> ImageSample:
         """Return a sample."""
+        found = self._bytes(number)
+        found["image"] = signed(found["image"])
+        return found
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[ImageSample]:
+        """Return samples with images of bytes, as a DataLoader asks for them."""
+        return [self._bytes(number) for number in numbers]
+
+    def _bytes(self, number: int) -> ImageSample:
         sample = self.samples[number]
-        pixels: NDArray[np.uint8] = decode_image(sample.image, self.image_size, decoder=self.decoder)
+        pixels = decode_image(sample.image, self.image_size, decoder=self.decoder)
         return ImageSample(
-            image=to_signed(pixels),
+            image=torch.from_numpy(pixels).permute(2, 0, 1),
             caption=sample.caption,
             label=sample.label,
             key=sample.key,

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.problems import Problem
-from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate, to_signed
+from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate
 from ldmlab.data.streams.entries import StreamSample
 from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
 from ldmlab.data.streams.stream_state import StreamState
@@ -149,7 +149,7 @@ class StreamLoader:
 
     def _as_image_sample(self, sample: StreamSample, entry: int, image: Tensor) -> ImageSample:
         return ImageSample(
-            image=to_signed(image.numpy()),
+            image=image.permute(2, 0, 1),
             caption=sample.caption,
             label=sample.label,
             key=sample.key,
