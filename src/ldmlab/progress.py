@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from ldmlab.compiling import untraced
 from ldmlab.pace import Pace, draws_bars
 from ldmlab.ranks import is_first
 from ldmlab.status import tell_of_progress
@@ -59,6 +58,8 @@ def progress(what: str, total: int | None = None, done: int = 0) -> Iterator[Cal
 @contextmanager
 def passes(network: nn.Module, what: str, total: int | None = None) -> Iterator[None]:
     """Tell how many passes a network has made, of how many if that is known, where nothing else counts them."""
+    from ldmlab.compiling import untraced  # and PyTorch, without which shards are audited
+
     with progress(f"{what}, in passes", total) as advance:
         hook = network.register_forward_hook(untraced(lambda *_: advance(1)))
         try:

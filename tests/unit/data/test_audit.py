@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -147,3 +149,9 @@ def test_a_table_of_rows_does_not_grow_and_forgets_rather_than_fails() -> None:
         rows.add(9 + step * SLOTS, 0)
     assert 9 in rows
     assert 9 + (2 * MOST_STEPS - 1) * SLOTS not in rows
+
+
+def test_an_audit_needs_no_pytorch() -> None:
+    """Each of its processes would import it."""
+    told = "import ldmlab.configs.audits, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], check=False).returncode == 0
