@@ -11,7 +11,7 @@ class View(NamedTuple):
     Attributes:
         row: of the sample, in the index.
         mirrored: left for right.
-        down: where the crop lies in the scaled image, from 0 (top) to 1 (bottom) of the room there is; 0.5 is centred.
+        down: where the crop lies in the image, from 0 (top) to 1 (bottom) of the room there is; 0.5 is centred.
         across: as `down`, from 0 (left) to 1 (right).
         size: (height, width) in pixels; None for the dataset's own.
     """
