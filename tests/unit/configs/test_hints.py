@@ -104,6 +104,7 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
     for group in ("metric", "method"):
         options = catalogue.options(group)
         known |= {f"{group}.{key.name}" for option in options for key in catalogue.option_keys(group, option)}
+    known |= {key.name for option in catalogue.options("dataset") for key in catalogue.option_keys("dataset", option)}
     known |= {"logger.wandb.offline", "logger.wandb.project"}
     assert {key.partition("=")[0] for meant, _ in _MEANINGS for key in meant} - {"init_ckpt"} <= known
 

@@ -15,8 +15,8 @@ NAMES = ("captions", "metadata")
 """Of tables that are found by themselves; the latter is that of Hugging Face's `imagefolder`."""
 JSON_LINES = (".jsonl", ".json", ".ndjson")
 KINDS = (".csv", ".tsv", ".jsonl")
-FILE_COLUMNS = ("file", "file_name", "filename", "image")
-CAPTION_COLUMNS = ("caption", "text")
+FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_path", "filepath", "path")
+CAPTION_COLUMNS = ("caption", "text", "prompt")
 MOST_BYTES = 2**30
 
 
