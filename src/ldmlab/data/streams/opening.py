@@ -16,7 +16,7 @@ from ldmlab.files import open_regular
 CURL = {
     6: "no such host",
     7: "no connection",
-    22: "refused by the server, as a missing file is",
+    22: "refused by its server, as missing files are",
     28: "no answer in time",
 }
 """What curl's exit codes mean."""

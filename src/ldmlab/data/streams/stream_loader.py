@@ -16,6 +16,7 @@ from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.problems import Problem
 from ldmlab.data.shard_dataset import ImageBatch, ImageSample, collate
 from ldmlab.data.streams.entries import StreamSample
+from ldmlab.data.streams.order import Place
 from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
 from ldmlab.data.streams.stream_state import StreamState
 from ldmlab.data.worker_processes import start_loader_worker
@@ -67,11 +68,14 @@ class StreamLoader:
         self._states = {self.batches: self._state}
         self._waiting: list[deque[_Waiting]] = [deque() for _ in readers]
         self._chunks: list[Iterator[Chunk]] = []
-        self._empty_rounds = 0
+        self._empty_rounds = int(all(place == Place(place.round) for place in self._places))
 
     def state_after(self, batches: int) -> StreamState:
         """Where the readers were after so many batches of the run, at most `KEPT` ago."""
         return self._states[batches]
+
+    def __bool__(self) -> bool:
+        return True  # whatever its length
 
     def __len__(self) -> int:
         if self.epoch is None:
@@ -140,7 +144,7 @@ class StreamLoader:
         return len({place.round for place in self._places}) == 1
 
     def _require_samples(self) -> None:
-        """A round of every reader without a sample, begun at its begin, means that there is none."""
+        """Two ends of rounds, or a begin and an end, with no sample in between mean that there is none."""
         if self._is_between_rounds():
             self._empty_rounds += 1
         if self._empty_rounds > 1:

@@ -31,7 +31,7 @@ from ldmlab.data.shards.tar_walk import (
 
 PIECE = 1 << 20
 PACKED: dict[bytes, Callable[..., Any]] = {
-    b"\x1f\x8b": gzip.GzipFile,
+    b"\x1f\x8b": gzip.open,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
