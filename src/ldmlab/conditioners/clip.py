@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ldmlab.conditioners.base import expand_rows, require_key
+from ldmlab.conditioners.base import require_key
 from ldmlab.conditioners.frozen_text import FrozenText
 from ldmlab.conditioners.tokenizer import check_length
 from ldmlab.conditioners.words import PromptWords, from_pieces
@@ -115,13 +115,13 @@ class CLIPText(FrozenText):
             return batch
         return {**batch, "tokens": self.token_ids(require_key(batch, "captions", "clip"))[0]}
 
-    def null(self, n: int) -> Conditioning:
-        """n times the empty prompt, which is encoded once."""
+    def encode_null(self) -> Conditioning:
+        """Condition on the empty prompt, once: begin mark, end mark, padding."""
         end = self.tokenizer.eot_token_id
         padding = end if self.padding == "end" else 0
         ids = torch.full((1, self.length), padding, device=self.positions.device)
         ids[:, 0], ids[:, 1] = self.tokenizer.sot_token_id, end
-        return self._encode(ids).map(lambda field: expand_rows(field, n))
+        return self._encode(ids)
 
     def token_ids(self, prompts: Sequence[str]) -> tuple[Int[Tensor, "B L"], Int[Tensor, " B"]]:
         """Begin mark, words, end mark, padding; and where the first end mark is."""

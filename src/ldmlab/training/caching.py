@@ -73,6 +73,7 @@ def cache_latents(
     data.use_latents(caching)
     model.autoencoder.to("cpu")
     if text is not None:
+        text.keep_null()
         text.to("cpu")
 
 

@@ -160,3 +160,38 @@ def test_an_architecture_with_another_text_tower(clip: Any, tmp_path: Path) -> N
     path.touch()
     with pytest.raises(ValueError, match="its text tower is not CLIP's"):
         FrozenCLIP(f"{NAME}-custom", str(path))
+
+
+def kept(conditioner: CLIPText, captions: list[str]) -> dict[str, torch.Tensor]:
+    return {name: tensor.half() for name, tensor in conditioner.features(captions).items()}
+
+
+def tiny(**options: Any) -> CLIPText:
+    torch.manual_seed(0)
+    return CLIPText(width=16, depth=1, heads=2, length=16, **options)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_kept_features_stand_for_captions(pooled: bool) -> None:
+    conditioner = tiny(pooled=pooled)
+    assert conditioner.frozen is conditioner
+    features = kept(conditioner, PROMPTS)
+    assert {name: tuple(tensor.shape[1:]) for name, tensor in features.items()} == conditioner.shapes
+    batch = {"captions": ["something else"] * 2, **features}
+    assert conditioner.as_tensors(batch) is batch
+    found, wanted = conditioner(batch), conditioner({"captions": PROMPTS})
+    torch.testing.assert_close(found.context, wanted.context, atol=2e-3, rtol=1e-3)
+    assert found.context.dtype == torch.float32
+    assert (found.vector is None) is (wanted.vector is None) is not pooled
+
+
+def test_a_kept_null_is_not_encoded_again_nor_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    conditioner = tiny(pooled=True)
+    wanted, state = conditioner.null(3), conditioner.state_dict().keys()
+    conditioner.keep_null()
+    monkeypatch.setattr(conditioner, "states", None)
+    found = conditioner.null(3)
+    assert torch.equal(found.context, wanted.context)
+    assert torch.equal(found.vector, wanted.vector)
+    assert conditioner.state_dict().keys() == state
+    assert conditioner.to("meta").null(2).context.device.type == "meta"
