@@ -8,7 +8,7 @@ import pytest
 from torch import zeros
 
 import data_bench
-from data_bench import decoding, filters, loaders, one, page, synthetic
+from data_bench import decoding, filters, latents, loaders, one, page, synthetic
 from data_bench.__main__ import main
 from data_bench.photos import write_shards
 from data_bench.rivals import SIDE, ldmlab
@@ -79,6 +79,14 @@ def test_filters_are_measured_on_an_index_of_any_size(tmp_path: Path, monkeypatc
     index = synthetic.synthetic_index(tmp_path / "index", 120)
     assert (len(index), len(index.shards)) == (150, 3)
     assert 0 < len(taken(index, Filter(filters.FILTERS["sd1"]))) < 150
+
+
+def test_cached_latents_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latents, "BATCH", 8)
+    monkeypatch.setattr(latents, "SHAPE", (2, 4, 4))
+    found = latents.measured(tmp_path, 100)
+    assert found["rate"] > 0
+    assert found["bytes"] > 100 * 2 * 4 * 4 * 2
 
 
 def test_every_section_can_be_run() -> None:

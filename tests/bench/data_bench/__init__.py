@@ -11,5 +11,6 @@ SECTIONS = {
     "index": "The index",
     "filters": "Filters",
     "order": "Order",
+    "latents": "Cached latents",
 }
 """Names of modules, and the headings of what they measured, in the order of the page."""
