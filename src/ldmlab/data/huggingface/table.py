@@ -93,13 +93,18 @@ class Table:
     """
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[str] | None = None) -> None:
-        self._files = [_blocks(path, columns) for path in paths]
-        self.schema = self._files[0].schema
-        for path, file in zip(paths, self._files, strict=True):
+        self._columns = columns
+        self.schema = _blocks(paths[0], columns).schema
+        self._blocks: list[tuple[Path, int]] = []
+        counts: list[int] = []
+        for path in paths:
+            file = _blocks(path, columns)
             if not file.schema.equals(self.schema):
                 raise ValueError(f"{path}: has other columns than {paths[0].name}; give files of one dataset")
-        self._blocks = [(file, number) for file in self._files for number in range(len(file.counts))]
-        self._ends = list(accumulate(count for file in self._files for count in file.counts))
+            self._blocks += [(path, number) for number in range(len(file.counts))]
+            counts += file.counts
+        self._ends = list(accumulate(counts))
+        self._opened: tuple[Path, Blocks] | None = None  # one at a time: there may be thousands
         self._here, self._start, self._parts = -1, 0, iter(())
         self._part: pyarrow.RecordBatch | None = None
 
@@ -123,14 +128,19 @@ class Table:
     def _part_with(self, number: int) -> pyarrow.RecordBatch:
         block = bisect_right(self._ends, number)
         if block != self._here or self._part is None or number < self._start:
-            file, inside = self._blocks[block]
+            path, inside = self._blocks[block]
             self._here, self._start = block, self._ends[block - 1] if block else 0
-            self._parts = file.block(inside)
+            self._parts = self._file(path).block(inside)
             self._part = self._next()
         while number >= self._start + self._part.num_rows:
             self._start += self._part.num_rows
             self._part = self._next()
         return self._part
+
+    def _file(self, path: Path) -> Blocks:
+        if self._opened is None or self._opened[0] != path:
+            self._opened = path, _blocks(path, self._columns)
+        return self._opened[1]
 
     def _next(self) -> pyarrow.RecordBatch:
         part = next(self._parts, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import socket
 import sys
@@ -76,6 +77,20 @@ def test_a_folder_of_parquet_as_the_hub_has_it(table: Make, tmp_path: Path) -> N
     assert numbers(source, "heldout") == [*range(5)]
     assert [number_of(source.sample("train", place)) for place in (9, 0, 4, 3, 4)] == [14, 5, 9, 8, 9]
     assert numbers(pickle.loads(pickle.dumps(source)), "heldout") == [*range(5)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_thousands_of_files_are_not_open_at_once(kind: str, table: Make, save: Make, tmp_path: Path) -> None:
+    if kind == "arrow":
+        save(tmp_path, *(table([number]) for number in range(20)))
+    else:
+        for number in range(20):
+            parquet.write_table(table([number]), tmp_path / f"{number:02d}.parquet")
+    before = len(os.listdir("/proc/self/fd"))
+    source = LocalDataset(str(tmp_path), heldout=0)
+    assert numbers(source, "train") == [*range(20)]
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
 def test_one_file_of_either_kind(table: Make, tmp_path: Path) -> None:
