@@ -17,7 +17,6 @@ from ldmlab.data.latents.cached_dataset import CachedLatents, as_is
 from ldmlab.data.latents.caching import Caching
 from ldmlab.data.latents.variants import Variants
 from ldmlab.data.order.batch_order import GlobalBatches
-from ldmlab.data.order.bucket_sizes import bucket_sizes
 from ldmlab.data.order.crops import require_crop
 from ldmlab.data.order.flips import flip_probability, warn_of_sides
 from ldmlab.data.order.loaders import ResumableLoader, fixed_loader
@@ -73,10 +72,9 @@ class ShardDataModule(ShardSplits):
         buckets: Literal["auto"] | list[list[int]] | None = None,
         on_bad_shard: Literal["skip", "stop"] = "skip",
     ) -> None:
-        sizes = None if buckets is None else bucket_sizes(buckets, image_size)
         decodes = decoder_of(decoder, scaled_decoding)
         super().__init__(
-            path, batch_size, image_size, num_workers, seed, heldout_path, decodes, filter, sizes, on_bad_shard
+            path, batch_size, image_size, num_workers, seed, heldout_path, decodes, filter, buckets, on_bad_shard
         )
         if val_samples < 0:
             raise ValueError(f"val_samples={val_samples} is too small: give 0 or more")

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ldmlab.data.decoding.decoders import Decoder
 from ldmlab.data.filters.filter import Filter
@@ -13,7 +14,7 @@ from ldmlab.data.filters.selecting import taken
 from ldmlab.data.folders import heldout_folder, require_heldout, train_folder
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.bucket_selection import buckets_of, summary
-from ldmlab.data.order.bucket_sizes import Size
+from ldmlab.data.order.bucket_sizes import Size, bucket_sizes
 from ldmlab.data.order.buckets import Buckets
 from ldmlab.data.problems import PROBLEMS, summarise, write_problems
 from ldmlab.data.shard_dataset import ShardDataset
@@ -36,7 +37,7 @@ class ShardSplits(TrainingData):
         heldout_path: folder of held-out tars; None for `path/heldout` where it exists.
         decoder: of the images.
         filter: which samples of `path` are taken; None for all.
-        sizes: (height, width) of the buckets in pixels; None where all images are square.
+        buckets: see `bucket_sizes`; None where all images are square.
         on_bad_shard: "skip" leaves out a shard that cannot be read whole, "stop" ends there.
     """
 
@@ -50,13 +51,14 @@ class ShardSplits(TrainingData):
         heldout_path: str | Path | None,
         decoder: Decoder,
         filter: Filter | None,
-        sizes: tuple[Size, ...] | None,
+        buckets: Any,
         on_bad_shard: str,
     ) -> None:
         super().__init__(batch_size, image_size, num_workers, seed, decoder, filter)
         self.path = Path(path)
         self.heldout_path = heldout_folder(path, heldout_path)
-        self.sizes = sizes
+        self._buckets = buckets
+        self.sizes  # noqa: B018 - what are none is refused now
         self.on_bad_shard = on_bad_shard
 
     @cached_property
@@ -69,6 +71,11 @@ class ShardSplits(TrainingData):
         """The held-out images. ValueError where there are none."""
         is_own = self.heldout_path == heldout_folder(self.path)
         return self._read(require_heldout(self.heldout_path), self.filter if is_own else None)
+
+    @property
+    def sizes(self) -> tuple[Size, ...] | None:
+        """What `data.buckets` stands for."""
+        return None if self._buckets is None else bucket_sizes(self._buckets, self.image_size, self.multiple)
 
     @cached_property
     def buckets(self) -> Buckets | None:

@@ -38,9 +38,15 @@ class TrainingData(LightningDataModule, ABC):
         progress: wraps the iteration over shards that are read before training, as a progress bar does.
         allow_other_data: go on from a checkpoint although the samples are no longer the same.
         sizes: (height, width) in pixels of the pictures of training, each batch of one; None where all are square.
+        multiple: what sides are to be multiples of where the data chooses `sizes`; to be set before these are read.
     """
 
-    sizes: tuple[tuple[int, int], ...] | None = None
+    multiple: int = 1
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...] | None:
+        """Sizes of the pictures of training, none but the square where this is None."""
+        return None
 
     def __init__(
         self,

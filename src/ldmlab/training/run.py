@@ -38,7 +38,7 @@ from ldmlab.training.precision import numbers_of
 from ldmlab.training.records import begin_record, end_record
 from ldmlab.training.resume import Start, last_good, require_same_run
 from ldmlab.training.signals import STOP, Stopped
-from ldmlab.training.sizes import require_sizes
+from ldmlab.training.sizes import fit_sizes
 from ldmlab.training.strategies.fsdp2 import FSDP2
 from ldmlab.training.strategies.processes import join_ranks
 from ldmlab.training.strategies.shares import stages
@@ -131,6 +131,7 @@ def _refuse(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) 
     data.require_shares(trainer.world_size)
     if not is_dev_run(trainer) and not any(isinstance(each, LastCheckpoint) for each in _callbacks(trainer)):
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
+    fit_sizes(module, data)
     limit_to_epochs(trainer, data.epoch_batches)
     module.new_schedulers(module.new_optimizers(), run_length(trainer))  # refuses a run that is too short for them
     if isinstance(module, LatentDiffusionTraining) and run.cache_latents:
@@ -144,8 +145,6 @@ def _refuse(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) 
         require_suitable(module.model, data, trainer.strategy.root_device, run.autoencoder, run.min_psnr)
         if run.words_from is not None:
             tell_of_foreign_words(run.words_from, module.model, data)
-    if run.start is None:
-        require_sizes(module, data.sizes or ())
 
 
 def _has_ended(trainer: L.Trainer, run: Run, start: Start) -> bool:

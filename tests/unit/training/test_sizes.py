@@ -10,11 +10,31 @@ import torch
 from torch import Tensor, nn
 
 from ldmlab.backbones.block_inputs import BlockInputs
+from ldmlab.data.order.bucket_sizes import bucket_sizes
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
-from ldmlab.training.sizes import require_sizes
+from ldmlab.training.sizes import fit_sizes
 
 SIZES = ((16, 16), (8, 24), (24, 16))
+
+
+class Listed:
+    """Data with buckets that a user has listed."""
+
+    multiple = 1
+
+    def __init__(self, sizes: tuple[tuple[int, int], ...] | None) -> None:
+        self.sizes = sizes
+
+
+class Automatic(Listed):
+    """Data that choose their buckets."""
+
+    image_size = 64
+    sizes = property(lambda self: bucket_sizes("auto", self.image_size, self.multiple))  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        """Nothing is listed."""
 
 
 class OfOneGrid(nn.Module):
@@ -36,7 +56,7 @@ def test_batches_of_several_sizes_are_trained_on(
     fit: Callable[..., L.Trainer],
 ) -> None:
     training = diffusion_training() if kind == "diffusion" else autoencoder_training(discriminator_start=0)
-    require_sizes(training, SIZES)
+    fit_sizes(training, Listed(SIZES))
     captions = ["a red star", "a blue circle"]
     batches = [{"images": torch.rand(2, 3, *size) * 2 - 1, "captions": captions} for size in SIZES]
     before = [parameter.detach().clone() for parameter in training.parameters() if parameter.requires_grad]
@@ -56,7 +76,7 @@ def test_sizes_that_do_not_divide_are_refused(
 ) -> None:
     shown = rf"\[{size[0]}, {size[1]}\]"
     with pytest.raises(ValueError, match=rf"data.buckets: the model takes no pictures of {shown}: {why}"):
-        require_sizes(diffusion_training(), (*SIZES, size))
+        fit_sizes(diffusion_training(), Listed((*SIZES, size)))
 
 
 def test_a_backbone_of_one_grid_is_refused_in_one_line(
@@ -64,7 +84,29 @@ def test_a_backbone_of_one_grid_is_refused_in_one_line(
 ) -> None:
     training = diffusion_training()
     training.model.denoiser.backbone.blocks[0] = OfOneGrid()  # type: ignore[operator, index]
-    require_sizes(training, SIZES[:1])
+    fit_sizes(training, Listed(SIZES[:1]))
     with pytest.raises(ValueError, match=r"data.buckets: the model takes no pictures of \[8, 24\]: .+") as refusal:
-        require_sizes(training, SIZES)
+        fit_sizes(training, Listed(SIZES))
     assert "\n" not in str(refusal.value)
+    with pytest.raises(ValueError, match=r"data.buckets: the model takes no pictures of \[32, 128\]: .+"):
+        fit_sizes(training, Automatic())
+
+
+def test_automatic_sizes_are_what_the_model_takes(
+    autoencoder_training: Callable[..., AutoencoderTraining],
+    diffusion_training: Callable[..., LatentDiffusionTraining],
+) -> None:
+    data = Automatic()
+    fit_sizes(autoencoder_training(), data)
+    assert data.sizes[1] == (40, 96), "multiples of the factor 4 at least"
+    training = diffusion_training()
+    training.model.denoiser.backbone.patch = 4  # type: ignore[assignment]
+    training.model.denoiser.backbone.patch_embedding = nn.Conv2d(4, 16, 4, 4)
+    training.model.denoiser.backbone.final = nn.Linear(16, 4 * 4 * 4)
+    data = Automatic()
+    fit_sizes(training, data)
+    assert data.sizes == ((32, 128), (48, 80), (64, 64), (80, 48), (128, 32)), "4 pixels a latent, 4 latents a token"
+
+
+def test_squares_are_left_alone(autoencoder_training: Callable[..., AutoencoderTraining]) -> None:
+    fit_sizes(autoencoder_training(), Listed(None))

@@ -11,22 +11,23 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 """Height and width in pixels."""
 STEPS = 8
-"""Automatic sides are multiples of this fraction of the square's."""
+"""Automatic sides are multiples of about this part of the square's."""
 MOST_BUCKETS = 64
 
 
-def bucket_sizes(buckets: Any, image_size: int) -> tuple[Size, ...]:
+def bucket_sizes(buckets: Any, image_size: int, multiple: int = 1) -> tuple[Size, ...]:
     """Return what `data.buckets` stands for.
 
     Args:
         buckets: "auto", or a list of [height, width].
         image_size: side of the square that automatic buckets have about as many pixels as.
+        multiple: what automatic sides are multiples of.
 
     Raises:
         ValueError: it is neither.
     """
     if buckets == "auto":
-        return automatic_sizes(image_size)
+        return automatic_sizes(image_size, multiple)
     try:
         sizes = tuple((height, width) for height, width in buckets)
     except (TypeError, ValueError):
@@ -39,24 +40,20 @@ def bucket_sizes(buckets: Any, image_size: int) -> tuple[Size, ...]:
     return sizes
 
 
-def automatic_sizes(image_size: int) -> tuple[Size, ...]:
+def automatic_sizes(image_size: int, multiple: int = 1) -> tuple[Size, ...]:
     """Return sizes of at most as many pixels as a square, from four times as wide as high to four times as high.
 
-    For each short side, a multiple of an eighth of the square's, the longest side of such multiples, both ways up: much
-    as NovelAI's buckets (2022, "Improvements on Stable Diffusion"), whose sides are multiples of 64 for 512 pixels.
+    For each short side, a multiple of about an eighth of the square's, the longest side of such multiples, both ways
+    up: much as NovelAI's buckets (2022, "Improvements on Stable Diffusion"), multiples of 64 for 512 pixels.
 
     Args:
         image_size: side of the square in pixels.
-
-    Raises:
-        ValueError: eight does not divide it.
+        multiple: all sides but the square's are multiples of it.
     """
-    if image_size % STEPS:
-        raise ValueError(
-            f"data.image_size={image_size}: {STEPS} does not divide it, as data.buckets=auto needs; list the sizes"
-        )
-    step = image_size // STEPS
-    wide = [(short, image_size**2 // short // step * step) for short in range(image_size // 2, image_size, step)]
+    step = multiple * max(1, round(image_size / STEPS / multiple))
+    first = -(-image_size // 2 // step) * step
+    wide = [(short, image_size**2 // short // step * step) for short in range(first, image_size, step)]
+    wide = [(short, long) for short, long in wide if long > short]
     high = [(long, short) for short, long in reversed(wide)]
     return (*wide, (image_size, image_size), *high)
 

@@ -40,10 +40,13 @@ def test_what_are_no_buckets_is_refused(wrong):
         bucket_sizes(wrong, 64)
 
 
-def test_automatic_buckets_need_a_side_that_eight_divides():
-    with pytest.raises(ValueError, match=r"data\.image_size=100: 8 does not divide it, as data\.buckets=auto needs"):
-        bucket_sizes("auto", 100)
-    assert bucket_sizes([[8, 16], [16, 8]], 100) == ((8, 16), (16, 8))
+def test_automatic_sizes_are_multiples_of_what_is_wanted():
+    assert automatic_sizes(512, 64) == automatic_sizes(512)
+    assert automatic_sizes(256, 64) == ((128, 512), (192, 320), (256, 256), (320, 192), (512, 128))
+    assert automatic_sizes(64, 16) == ((32, 128), (48, 80), (64, 64), (80, 48), (128, 32))
+    assert automatic_sizes(100)[0] == (60, 156)
+    assert automatic_sizes(64, 64) == ((64, 64),)
+    assert bucket_sizes([[8, 16], [16, 8]], 100, 64) == ((8, 16), (16, 8)), "those that are listed are left alone"
 
 
 def test_a_picture_goes_where_its_aspect_ratio_is_nearest():
