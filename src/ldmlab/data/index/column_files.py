@@ -7,7 +7,6 @@ each sample when it is read.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
@@ -62,12 +61,19 @@ def write_columns(folder: Path, sources: Sequence[Source], token: str) -> None:
             sink = _Files(temporary, stack)
             joined = join(sources, sink)
             write_json(temporary / FACTS, _facts_to(joined, sink.finish()))
-        if os.path.lexists(folder):  # and does not hold together
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except BaseException:
+        if not _is_as_deep(folder, joined.depth):
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise
+
+
+def _is_as_deep(folder: Path, depth: Depth) -> bool:
+    """Whether another process has stored the columns meanwhile, which may be in use; where locks are not shared."""
+    try:
+        return open_columns(folder, folder).depth.covers(depth)
+    except (OSError, ValueError):
+        return False
 
 
 def open_columns(folder: Path, root: Path) -> Columns:
