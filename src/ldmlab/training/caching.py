@@ -32,6 +32,8 @@ def require_what_can_be_kept(data: TrainingData, model: LatentDiffusion, options
     """
     if isinstance(data, ShardDataModule):
         data.keep_crops(options.crops)
+    elif options != LatentOptions():
+        raise ValueError("latents: a stream is not cached, so nothing would read its keys; leave them as they are")
     if options.text and model.conditioner.frozen is None:
         name = type(model.conditioner).__name__
         raise ValueError(f"latents.text=true: {name} is no frozen text encoder, to be kept; leave it at false")
@@ -87,7 +89,7 @@ def _latent_encoder(model: LatentDiffusion, device: torch.device) -> LatentEncod
 
 
 def _text_encoder(text: FrozenText) -> TextEncoder:
-    settings = json.dumps([state_sha256(text), {**text.settings}], sort_keys=True)
+    settings = json.dumps([state_sha256(text), {**text.settings}, {**text.shapes}], sort_keys=True)
     return TextEncoder(text.features, text.shapes, hashlib.sha256(settings.encode()).hexdigest())
 
 

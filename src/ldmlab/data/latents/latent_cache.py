@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from ldmlab.data.latents.filling import fill
-from ldmlab.data.latents.manifest import Facts, claim
+from ldmlab.data.latents.manifest import Facts, claim, origin_of
 from ldmlab.data.latents.parts import Parts, record_of
 from ldmlab.data.latents.replaced import tell_of_replaced
 from ldmlab.data.latents.variants import Variants
@@ -114,8 +114,9 @@ def latent_cache(
     height, width = variants.size or (dataset.image_size, dataset.image_size)
     grid = height // encoder.factor, width // encoder.factor
     record = record_of({"row": ("i8", ()), "moments": ("f2", (2 * encoder.channels, *grid))})
-    claim(folder, facts_of(dataset, encoder, variants), rebuild, ranks)
-    parts = Parts(folder, record, len(variants))
+    facts = facts_of(dataset, encoder, variants)
+    claim(folder, facts, rebuild, ranks)
+    parts = Parts(folder, record, len(variants), origin_of(facts))
 
     def encoded(spans: Sequence[range]) -> Iterator[NDArray[Any]]:
         loader = _loader(dataset, variants, spans, batch_size, num_workers)

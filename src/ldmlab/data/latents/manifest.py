@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -45,6 +46,11 @@ def claim(folder: Path, facts: Facts, rebuild: bool = False, ranks: Ranks = ALON
         if refused := _claimed(folder, facts, rebuild):
             raise ValueError(refused)
         ranks.barrier()
+
+
+def origin_of(facts: Facts) -> int:
+    """Return a number from 0 to 2^32 - 1 that stands for what a cache was made of."""
+    return zlib.crc32(json.dumps(dict(facts), sort_keys=True).encode())
 
 
 def is_of(folder: Path, facts: Facts) -> bool:

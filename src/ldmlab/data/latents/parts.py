@@ -47,13 +47,15 @@ class Parts:
         folder: of the files and of nothing else; it need not exist before `write`.
         record: the arrays of a record, see `record_of`.
         count: how many records there are to be.
+        origin: a number that stands for what the records are of. Their checksums begin with it, so that none of another
+            origin, which somebody has put there since, is taken for one of these.
 
     Attributes:
         size: records of a file. It follows from `count` and the record's bytes alone, whoever writes.
     """
 
-    def __init__(self, folder: Path, record: np.dtype[Any], count: int) -> None:
-        self.folder, self.record, self.count = folder, record, count
+    def __init__(self, folder: Path, record: np.dtype[Any], count: int, origin: int = 0) -> None:
+        self.folder, self.record, self.count, self.origin = folder, record, count, origin
         self.size = part_size(count, record.itemsize)
         self._open: dict[int, NDArray[Any]] = {}
 
@@ -83,7 +85,7 @@ class Parts:
         Raises:
             OSError: naming it, and the remedy where the disk is full.
         """
-        records[CHECKSUM] = [_checksum(record) for record in _bytes_of(records)]
+        records[CHECKSUM] = [_checksum(record, self.origin) for record in _bytes_of(records)]
         with atomic_file(self.path(part)) as file:
             np.lib.format.write_array(file, records, allow_pickle=False)
         self._open.pop(part, None)
@@ -113,7 +115,7 @@ class Parts:
             taken[row] = (self._opened(part) if opened is None else opened)[place]
         records: NDArray[Any] = taken.view(self.record)[:, 0]
         for row, checksum in enumerate(records[CHECKSUM].tolist()):
-            if _checksum(taken[row]) != checksum:
+            if _checksum(taken[row], self.origin) != checksum:
                 raise ValueError(
                     f"{self.path(int(parts[row]))}: record {places[row]} does not have its checksum; remove that file "
                     "and run again, which makes it anew"
@@ -156,5 +158,5 @@ def _bytes_of(records: NDArray[Any]) -> NDArray[np.uint8]:
     return records.view(np.uint8).reshape(len(records), records.dtype.itemsize)
 
 
-def _checksum(record: NDArray[np.uint8]) -> int:
-    return zlib.crc32(record[4:].data)
+def _checksum(record: NDArray[np.uint8], origin: int) -> int:
+    return zlib.crc32(record[4:].data, origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def tell_of_replaced(parts: Parts, index: ShardIndex) -> None:
     rows = _stored(parts, len(index))
     if rows is None:
         rows = np.unique(np.concatenate([_replaced(parts, part, len(index)) for part in range(len(parts))]))[:MOST]
-        with atomic_file(parts.folder / NAME) as file:
+        with suppress(OSError), atomic_file(parts.folder / NAME) as file:
             np.lib.format.write_array(file, rows, allow_pickle=False)
     if len(rows):
         entries = (index[row] for row in rows.tolist())

@@ -14,7 +14,7 @@ from torch import Tensor
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.latents.filling import fill
 from ldmlab.data.latents.latent_cache import Progress, is_finite
-from ldmlab.data.latents.manifest import Facts, claim
+from ldmlab.data.latents.manifest import Facts, claim, origin_of
 from ldmlab.data.latents.parts import CHECKSUM, Parts, record_of
 from ldmlab.ranks import ALONE, Ranks
 
@@ -87,8 +87,9 @@ def text_cache(
         OSError: it cannot be written.
     """
     record = record_of({name: ("f2", shape) for name, shape in encoder.shapes.items()})
-    claim(folder, facts_of(index, encoder), rebuild, ranks)
-    parts = Parts(folder, record, len(index))
+    facts = facts_of(index, encoder)
+    claim(folder, facts, rebuild, ranks)
+    parts = Parts(folder, record, len(index), origin_of(facts))
 
     def encoded(spans: Sequence[range]) -> Iterator[NDArray[Any]]:
         batches = [span[i : i + batch_size] for span in spans for i in range(0, len(span), batch_size)]

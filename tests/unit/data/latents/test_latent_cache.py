@@ -221,3 +221,13 @@ def test_a_full_disk_is_told_of_and_keeps_what_there_is(many, autoencoder, tmp_p
     with pytest.raises(OSError, match=r"No space left on device; nothing half-written is left.*000001\.npy"):
         latent_cache(many, autoencoder.encoder, tmp_path / "cache")
     assert files(tmp_path / "cache") == {name: before[name] for name in before if name != "000001.npy"}
+
+
+def test_a_cache_that_is_made_anew_under_a_run_ends_it(many, autoencoder, tmp_path):
+    """Its files have the same shapes, and those that the run has not yet opened are others now."""
+    cache = latent_cache(many, autoencoder.encoder, tmp_path / "cache")
+    cache.take([View(3)])
+    latent_cache(many, Autoencoder("other").encoder, tmp_path / "cache", rebuild=True)
+    cache.take([View(3)])
+    with pytest.raises(ValueError, match=r"000001\.npy: record 6 does not have its checksum"):
+        cache.take([View(70)])
