@@ -12,6 +12,8 @@ from ldmlab.data.shards.parquet import can_read_parquet
 from ldmlab.data.shards.shard_scan import Depth
 from ldmlab.progress import track
 
+NO_PARQUET = "the parquet files were not looked at: they are compared with pip install 'ldmlab[laion]'"
+
 
 def audit_from(cfg: DictConfig) -> str:
     """Look at the shards; return what was found, in words.
@@ -24,4 +26,7 @@ def audit_from(cfg: DictConfig) -> str:
     """
     depth = Depth(cfg.checksums, cfg.decode, can_read_parquet())
     reading = partial(track, what="auditing shards")
-    return str(audit(cfg.data.path, cfg.workers, depth, cfg.data.on_bad_shard, build_filter(cfg), cfg.report, reading))
+    found = audit(cfg.data.path, cfg.workers, depth, cfg.data.on_bad_shard, build_filter(cfg), cfg.report, reading)
+    if not depth.parquet and any(next(each.index.root.glob("*.parquet"), None) for each in found.folders):
+        return f"{found}\n{NO_PARQUET}"
+    return str(found)

@@ -115,7 +115,7 @@ def added(tallies: Iterable[Mapping[Defect, Tally]]) -> dict[Defect, Tally]:
 def write_problems(path: Path, problems: Iterable[Problem]) -> None:
     """Write each as a row of a csv table, atomically, one after the other."""
     with atomic_file(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="")
+        text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="")  # names are bytes
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(COLUMNS)
         rows.writerows((str(each.defect), each.shard, each.key, each.detail) for each in problems)

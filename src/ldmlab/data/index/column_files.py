@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.atomic import write_json
 from ldmlab.data.index.columns import Columns, Shard
 from ldmlab.data.index.field_column import FieldColumn
 from ldmlab.data.index.findings import tallies_from, to_plain
 from ldmlab.data.index.joining import TEXTS, Joined, Source, join
 from ldmlab.data.index.npy_file import NpyWriter, map_npy
 from ldmlab.data.index.sample_table import NUMBERS
-from ldmlab.data.index.stored_json import read_json
+from ldmlab.data.index.stored_json import read_json, store_json
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.shards.shard_scan import Depth
 
@@ -60,7 +59,7 @@ def write_columns(folder: Path, sources: Sequence[Source], token: str) -> None:
         with ExitStack() as stack:
             sink = _Files(temporary, stack)
             joined = join(sources, sink)
-            write_json(temporary / FACTS, _facts_to(joined, sink.finish()))
+            store_json(temporary / FACTS, _facts_to(joined, sink.finish()))
         if not _is_as_deep(folder, joined.depth):
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)

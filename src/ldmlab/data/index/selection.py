@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ldmlab.atomic import atomic_file, write_json
+from ldmlab.atomic import atomic_file
 from ldmlab.data.index.columns import Columns
 from ldmlab.data.index.findings import tallies_from, to_plain
 from ldmlab.data.index.fingerprints import fingerprint, labels_sha256
 from ldmlab.data.index.npy_file import NpyWriter, map_npy
-from ldmlab.data.index.stored_json import read_json
+from ldmlab.data.index.stored_json import read_json, store_json
 from ldmlab.data.problems import Defect, Tally
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ def _write(path: Path, columns: Columns, recipe: str, mask: Mask, told: Told) ->
         numbers.unlink()
     facts = {"recipe": recipe, "all": are_all, "count": writer.rows, "tallies": to_plain(found.tallies)}
     facts |= {"note": found.note}
-    write_json(path.with_suffix(".json"), facts | {"fingerprint": found.fingerprint, "labels": found.labels_sha256})
+    store_json(path.with_suffix(".json"), facts | {"fingerprint": found.fingerprint, "labels": found.labels_sha256})
 
 
 def _open(path: Path, recipe: str, size: int) -> Selection:

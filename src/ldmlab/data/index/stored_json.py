@@ -7,7 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ldmlab.atomic import atomic_file
 from ldmlab.files import open_regular
+
+
+def store_json(path: Path, content: Any) -> None:
+    """Write plain JSON in ASCII, atomically: names of files and keys may be no UTF-8. OSError where that fails."""
+    with atomic_file(path) as file:
+        file.write(json.dumps(content).encode())
 
 
 def read_json(path: Path, most: int) -> Any:

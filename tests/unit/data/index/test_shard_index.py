@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -575,3 +576,68 @@ def test_the_header_of_an_image_is_read_without_its_pixels(tmp_path, write_tar, 
 
 def test_names_from_strangers_do_not_speak_to_the_terminal():
     assert str(Problem(Defect.IGNORED_MEMBER, "0.tar", "a\x1b[2J\nb")) == "0.tar/a\\x1b[2J\\nb"
+
+
+def test_names_of_shards_that_are_no_utf_8_are_names(tmp_path, write_shards):
+    write_shards(tmp_path, [2, 1])
+    (tmp_path / "00000.tar").rename(tmp_path / os.fsdecode(b"caf\xe9.tar"))
+    for _ in range(2):
+        index = ShardIndex.build(tmp_path)
+        assert sorted(entry.key for entry in index) == [f"{n:09d}" for n in range(3)]
+        write_problems(tmp_path / "p.csv", index.problems)
+        assert "shard without _stats.json,caf\\udce9.tar" in (tmp_path / "p.csv").read_text()
+
+
+def test_fields_are_what_the_json_says(tmp_path, write_tar, png):
+    """Of whatever type: what no column holds is read from the json."""
+    values = [1, 2.5, True, "en", None, 2**60, "x" * 40, [1], {"a": 1}, float("nan"), float("inf"), -7, 0.1]
+    parts = []
+    for number, value in enumerate(values):
+        meta = json.dumps({"value": value, "\ud800": 1} if number else {"image_width": "no", "value": value}).encode()
+        parts += [(f"{number:02d}.png", png(number, 3)), (f"{number:02d}.json", meta), (f"{number:02d}.txt", b"text")]
+    write_tar(tmp_path / "0.tar", [*parts, ("99.png", png(9)), ("99.txt", b"no json")])
+    for index in (ShardIndex.build(tmp_path, cache=False), ShardIndex.build(tmp_path), ShardIndex.build(tmp_path)):
+        fields = index.fields
+        assert fields.names == ("image_width", "value", "image_height", "\ud800")
+        nan = float("nan")
+        wanted = [1, 2.5, 1, nan, nan, 2.0**60, nan, nan, nan, nan, float("inf"), -7, 0.1, nan]
+        np.testing.assert_array_equal(fields.numbers("value", 0, 14), wanted)
+        np.testing.assert_array_equal(fields.numbers("value", 5, 7), wanted[5:7])
+        texts = fields.texts("value", 0, 14)
+        assert {place: text for place, text in enumerate(texts) if text is not None} == {3: "en", 6: "x" * 40}
+        np.testing.assert_array_equal(fields.numbers("image_width", 0, 14), [3.0] * 13 + [8.0])
+        with pytest.raises(ValueError, match="'mood' is no key of the samples' json"):
+            fields.numbers("mood", 0, 1)
+
+
+def test_sides_are_those_of_the_picture_as_it_is_shown(tmp_path, write_tar):
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(buffer, "JPEG", exif=exif)
+    write_tar(tmp_path / "0.tar", [("0.jpg", buffer.getvalue()), ("0.txt", b"text")])
+    fields = ShardIndex.build(tmp_path).fields
+    assert (fields.numbers("image_width", 0, 1), fields.numbers("image_height", 0, 1)) == ([10], [20])
+
+
+def test_words_of_several_shards_are_one_list(tmp_path, write_tar, png):
+    for shard, languages in enumerate((["en", "de"], ["de", "fr"], [3, "en"])):
+        parts = []
+        for number, language in enumerate(languages):
+            meta = json.dumps({"language": language, "score": 2**20 * shard + 0.5}).encode()
+            parts += [(f"{number}.png", png(1)), (f"{number}.txt", b"text"), (f"{number}.json", meta)]
+        write_tar(tmp_path / f"{shard}.tar", parts)
+    fields = ShardIndex.build(tmp_path).fields
+    assert fields.texts("language", 0, 6) == ["en", "de", "de", "fr", None, "en"]
+    assert fields.numbers("language", 4, 5) == [3]
+    assert fields.numbers("score", 0, 6).tolist() == [0.5, 0.5, 2**20 + 0.5, 2**20 + 0.5, 2**21 + 0.5, 2**21 + 0.5]
+
+
+def test_a_key_with_too_many_words_is_read_from_the_json_beyond_them(tmp_path, write_tar, png):
+    parts = []
+    for number in range(300):
+        meta = json.dumps({"name": f"n{number}"} | ({f"k{number}": 1} if number < 290 else {})).encode()
+        parts += [(f"{number:03d}.png", png(1)), (f"{number:03d}.txt", b"text"), (f"{number:03d}.json", meta)]
+    write_tar(tmp_path / "0.tar", parts)
+    fields = ShardIndex.build(tmp_path).fields
+    assert fields.texts("name", 0, 300) == [f"n{number}" for number in range(300)]
+    assert len(fields.names) == 256
