@@ -42,7 +42,7 @@ $(OTHERS)/ready: .venv/dev tests/bench/data_bench/requirements.txt
 	@$(BIN)/python -m venv $(OTHERS)
 	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
 		"$$($(OTHERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ldmlab.pth"
-	@while read package; do $(OTHERS)/bin/python -m pip install -qq --disable-pip-version-check --no-input \
+	@while read package; do $(OTHERS)/bin/python -m pip install -qqq --disable-pip-version-check --no-input \
 		"$$package" || echo "$$package cannot be installed here, and is left out"; \
 		done < tests/bench/data_bench/requirements.txt
 	@touch $@
