@@ -14,7 +14,7 @@ from ldmlab.data.index.field_column import Kind
 from ldmlab.data.index.findings import Part
 from ldmlab.data.index.selection import Selection, Told, select
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Defect, Problem, Tally, tally, told
+from ldmlab.data.problems import Defect, Problem, Tally, added, tally, told
 from ldmlab.data.shards.labels import NONE
 from ldmlab.data.shards.shard_folder import REMEDY
 
@@ -39,7 +39,7 @@ class Fitness:
 
     def select(self, store: bool = True) -> Selection:
         """The samples that have what is needed."""
-        return select(self.columns, self.recipe, self.mask, Told(lambda: tally(self.flaws())), store)
+        return select(self.columns, self.recipe, self.mask, Told(self.tallies), store)
 
     def part(self, selection: Selection) -> Part:
         """What is wrong with the samples that are not among these, and what is told of others."""
@@ -54,12 +54,31 @@ class Fitness:
 
     def flaws(self) -> Iterator[Problem]:
         """Yield what is wrong with captions, labels and json, where they are needed."""
-        for needed, name in ((self.needs.captions, "caption_flaws"), (self.needs.classes is not None, "label_flaws")):
-            if needed:
-                yield from (self.columns.problem(row, self.columns.flaw(name, row)) for row in self._flawed(name))
+        for name in self._flaw_columns():
+            yield from (self.columns.problem(row, self.columns.flaw(name, row)) for row in self._flawed(name))
         yield from self._of_no_class()
-        if self.needs.json:
-            yield from self._without_key()
+        yield from self._without_key()
+
+    def tallies(self) -> dict[Defect, Tally]:
+        """Count what `flaws` yields."""
+        counts = [self._tallies_of(name) for name in self._flaw_columns()]
+        return added([*counts, tally(self._of_no_class()), tally(self._without_key())])
+
+    def _flaw_columns(self) -> list[str]:
+        needed = {"caption_flaws": self.needs.captions, "label_flaws": self.needs.classes is not None}
+        return [name for name, is_needed in needed.items() if is_needed]
+
+    def _tallies_of(self, name: str) -> dict[Defect, Tally]:
+        """Count the flaws of a column by their numbers: of 400 million samples there may be many."""
+        counts, first = np.zeros(256, np.int64), dict[int, int]()
+        for start, stop in self.columns.chunks():
+            flaws = self.columns.part(name, start, stop)
+            counts += np.bincount(flaws, minlength=256)
+            for number in np.unique(flaws[flaws > 0]).tolist():
+                first.setdefault(number, start + int(np.argmax(flaws == number)))
+        rows = sorted(first.items(), key=lambda item: item[1])
+        found = [(int(counts[number]), self.columns.problem(row, self.columns.flaw(name, row))) for number, row in rows]
+        return {problem.defect: Tally(count, problem) for count, problem in found}
 
     def _has_caption_and_label(self, start: int, stop: int) -> NDArray[np.bool]:
         fit = np.ones(stop - start, np.bool)
@@ -88,7 +107,7 @@ class Fitness:
 
     def _without_key(self) -> Iterator[Problem]:
         keys = sorted(self.needs.json)
-        for start, stop in self.columns.chunks():
+        for start, stop in self.columns.chunks() if keys else ():
             has = np.array([self._has(key, start, stop) for key in keys])
             for place in np.flatnonzero(self._has_caption_and_label(start, stop) & ~has.all(axis=0)).tolist():
                 lacking = keys[int(np.argmin(has[:, place]))]

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from ldmlab.data.index.column_files import open_columns, write_columns
@@ -60,7 +61,7 @@ class IndexFolder:
         try:
             save_scan(self.scan_path(held.facts.shard.name), held)
         except OSError as error:
-            log.info("the scan of %s is not stored: %s", held.facts.shard.name, error)
+            _tell_once(self._root, error.strerror or str(error))
             return False
         return True
 
@@ -115,6 +116,12 @@ class IndexFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+@cache
+def _tell_once(root: Path, why: str) -> None:
+    """Say once a process why scans of a folder are kept in memory alone; there may be thousands."""
+    log.warning("the scans of %s are kept in memory alone: %s", root, why)
 
 
 def _wait(descriptor: int, root: Path) -> None:

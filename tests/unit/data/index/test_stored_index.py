@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
-from ldmlab.data.index import column_files
+from ldmlab.data.index import column_files, columns
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
-from ldmlab.data.problems import Defect
+from ldmlab.data.problems import Defect, tally
 from ldmlab.data.shards import shard_scan
 from ldmlab.data.shards.shard_scan import Depth
 
@@ -276,6 +276,21 @@ def test_what_a_selection_holds_is_kept_beside_the_columns(tmp_path, write_shard
     third = again.where("third", lambda start, stop: np.arange(start, stop) % 3 == 0)
     assert [entry.caption for entry in third] == ["caption 0", "caption 6"]
     assert third.fingerprint == index.select([0, 6]).fingerprint != index.fingerprint
+
+
+@pytest.mark.parametrize("needs", [Needs(), Needs(True, 5), Needs(False, 5, frozenset({"score"}))])
+def test_problems_are_counted_without_naming_them(tmp_path, write_tar, png, monkeypatch, needs):
+    rng, parts = random.Random(0), []
+    for number in range(90):
+        meta = {"label": rng.choice([1, 7, "x", None]), "score": rng.choice([1, None])}
+        text = rng.choice([b"text", b"", b"\xff", b"a\0b"])
+        parts += [(f"{number}.png", png(1)), (f"{number}.txt", text), (f"{number}.json", json.dumps(meta).encode())]
+    write_tar(tmp_path / "0.tar", [*parts, ("no.txt", b"")])
+    monkeypatch.setattr(columns, "CHUNK", 7)
+    index = ShardIndex.build(tmp_path, needs=needs)
+    assert index.problems.tallies == tally(index.problems)
+    assert list(index.problems.tallies) == list(tally(index.problems))
+    assert len(index.problems.tallies) > 3
 
 
 def test_problems_are_read_from_where_they_are_stored(tmp_path, write_tar, members):
