@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 
 from ldmlab.configs.filters import build_filter
 from ldmlab.data.audit import audit
+from ldmlab.data.shards.depth import Depth
 from ldmlab.data.shards.parquet import can_read_parquet
-from ldmlab.data.shards.shard_scan import Depth
 from ldmlab.progress import track
 
 NO_PARQUET = "the parquet files were not looked at: they are compared with pip install 'ldmlab[laion]'"

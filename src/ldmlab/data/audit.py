@@ -16,7 +16,7 @@ from ldmlab.data.laion.report import reasons
 from ldmlab.data.laion.shard_stats import DoneShards, ShardStats
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Problem, kinds, total, write_problems
-from ldmlab.data.shards.shard_scan import SHALLOW, Depth
+from ldmlab.data.shards.depth import SHALLOW, Depth
 
 REPORT = "audit.csv"
 

@@ -18,7 +18,8 @@ from ldmlab.data.index.sample_table import NUMBERS
 from ldmlab.data.index.selection import name_of
 from ldmlab.data.index.stamps import digest, stamps
 from ldmlab.data.needs import Needs
-from ldmlab.data.shards.shard_scan import MAX_PIXELS, Depth
+from ldmlab.data.shards.depth import Depth
+from ldmlab.data.shards.shard_scan import MAX_PIXELS
 
 NEEDS = Needs(captions=False)
 SHARD_BYTES = 2**28

@@ -16,7 +16,7 @@ from ldmlab.data.audit import audit
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.problems import Defect
 from ldmlab.data.shard_dataset import ShardDataset
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 from ldmlab.data.shared_rows import MOST_STEPS, SLOTS, SharedRows
 
 Write = Callable[..., Path]

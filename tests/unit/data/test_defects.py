@@ -12,7 +12,7 @@ from PIL import Image
 from data_bench.spoiled import BAD, ODD, Spoiled, write
 from ldmlab.data.audit import audit
 from ldmlab.data.datamodule import ShardDataModule
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 
 SAMPLES = 248
 

@@ -15,7 +15,8 @@ from ldmlab.data.index.joining import BrokenScanError, Source
 from ldmlab.data.index.scanning import Progress, Scanner
 from ldmlab.data.index.stamps import Stamp, stamps
 from ldmlab.data.problems import Defect, Tally
-from ldmlab.data.shards.shard_scan import MAX_PIXELS, SHALLOW, Depth
+from ldmlab.data.shards.depth import SHALLOW, Depth
+from ldmlab.data.shards.shard_scan import MAX_PIXELS
 
 log = logging.getLogger(__name__)
 BAD_SHARD = (

@@ -25,7 +25,7 @@ from ldmlab.data.index.npy_file import NpyWriter, map_npy
 from ldmlab.data.index.sample_table import NUMBERS
 from ldmlab.data.index.stored_json import read_json, store_json
 from ldmlab.data.index.text_column import TextColumn
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 
 FACTS = "facts.json"
 NAMES = ("shards", "words", "tallies", "depth", "unread", "sums")

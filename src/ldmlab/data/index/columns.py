@@ -18,9 +18,9 @@ from ldmlab.data.index.npy_file import expect
 from ldmlab.data.index.sample_table import FLAWS, NUMBERS, are_within
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.problems import Defect, Problem, Tally
+from ldmlab.data.shards.depth import SHALLOW, Depth
 from ldmlab.data.shards.labels import NONE
 from ldmlab.data.shards.shard_files import ShardFiles
-from ldmlab.data.shards.shard_scan import SHALLOW, Depth
 
 FOLDER = ".ldmlab_index"
 CHUNK = 2**18

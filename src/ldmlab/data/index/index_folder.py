@@ -19,7 +19,7 @@ from ldmlab.data.index.columns import FOLDER, Columns
 from ldmlab.data.index.joining import Source
 from ldmlab.data.index.scan_file import HeldScan, StoredScan, save_scan
 from ldmlab.data.index.stamps import Stamp, digest
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 
 log = logging.getLogger(__name__)
 OLD = ".ldmlab_index.npz"

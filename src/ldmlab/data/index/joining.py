@@ -14,7 +14,8 @@ from ldmlab.data.index.findings import to_line
 from ldmlab.data.index.sample_table import NUMBERS, SampleTable
 from ldmlab.data.index.text_column import TextColumn
 from ldmlab.data.problems import Defect, Tally, added, tally
-from ldmlab.data.shards.shard_scan import Depth, ShardScan
+from ldmlab.data.shards.depth import Depth
+from ldmlab.data.shards.shard_scan import ShardScan
 
 MOST_WORDS = 2**16
 """Different strings of a key that a folder's column holds."""

@@ -23,7 +23,8 @@ from ldmlab.data.index.findings import from_line, tallies_from, to_line, to_plai
 from ldmlab.data.index.joining import BrokenScanError, ScanFacts, facts_of
 from ldmlab.data.index.sample_table import NUMBERS, SampleTable
 from ldmlab.data.index.text_column import TextColumn
-from ldmlab.data.shards.shard_scan import Depth, ShardScan
+from ldmlab.data.shards.depth import Depth
+from ldmlab.data.shards.shard_scan import ShardScan
 from ldmlab.files import open_regular
 
 Arrays = dict[str, NDArray[Any]]

@@ -15,7 +15,7 @@ from ldmlab.data.index.joining import Source
 from ldmlab.data.index.scan_file import HeldScan
 from ldmlab.data.index.stamps import Stamp
 from ldmlab.data.shards import shard_scan
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 from ldmlab.data.worker_processes import start_worker
 
 Progress = Callable[[Sequence[Path]], Iterable[Path]]

@@ -23,10 +23,11 @@ from ldmlab.data.index.scanning import Progress
 from ldmlab.data.index.selection import NOTHING, Mask, Rows, Selection, Told, of_rows, select
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, told
+from ldmlab.data.shards.depth import SHALLOW, Depth
 from ldmlab.data.shards.labels import NONE
 from ldmlab.data.shards.shard_files import ShardFiles
 from ldmlab.data.shards.shard_folder import REMEDY, find_shards
-from ldmlab.data.shards.shard_scan import MAX_PIXELS, SHALLOW, Depth
+from ldmlab.data.shards.shard_scan import MAX_PIXELS
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,7 @@ class ShardIndex:
             max_pixels: larger images are dropped unseen.
             needs: what every sample must have.
             progress: wraps the iteration over the shards that are read, as a progress bar does.
-            workers: processes that read shards; with more than one they are spawned, so a script needs its `__name__`
-                guard.
+            workers: processes that read shards; more than one are spawned, so a script needs its `__name__` guard.
             depth: what is looked at beside headers, captions and json.
             on_bad_shard: "skip" names a shard that is truncated, empty or unreadable, "stop" refuses the folder.
             tell: say in the log what is wrong, in one line.
@@ -191,11 +191,7 @@ class ShardIndex:
         return self.columns.problem(self._scanned(row), defect, detail)
 
     def having(self, needs: Needs, store: bool = True) -> ShardIndex:
-        """Return the samples that have what is needed, of all that were scanned.
-
-        Raises:
-            ValueError: there are none.
-        """
+        """Return the samples that have what is needed, of all that were scanned. ValueError where none has."""
         return _having(self.columns, needs, self.found[:2], store)  # of shards and folder, not of other needs
 
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> ShardIndex:

@@ -15,6 +15,7 @@ from ldmlab.data.index.field_column import short
 from ldmlab.data.index.fields import SIDES, parse
 from ldmlab.data.index.sample_table import MOST_JSON_BYTES, SampleRow, SampleTable
 from ldmlab.data.problems import Defect, Problem
+from ldmlab.data.shards.depth import SHALLOW, Depth
 from ldmlab.data.shards.file_view import FileView
 from ldmlab.data.shards.image_header import IMAGE_FORMATS, check_image, check_image_header
 from ldmlab.data.shards.labels import read_label
@@ -24,7 +25,7 @@ from ldmlab.data.shards.tar_walk import Damage, Member, walk
 from ldmlab.data.shards.unusable import what_else, why_unreadable
 from ldmlab.files import read_regular
 
-__all__ = ["IMAGE_FORMATS", "MAX_PIXELS", "Depth", "ShardScan", "check_image_header", "scan_shard", "stats_path"]
+__all__ = ["IMAGE_FORMATS", "MAX_PIXELS", "ShardScan", "check_image_header", "scan_shard", "stats_path"]
 
 PARTS = {
     **dict.fromkeys(("jpg", "jpeg", "png", "webp"), "image"),
@@ -37,31 +38,6 @@ MAX_PIXELS = 2**26
 MOST_TEXT_BYTES = 2**16
 MOST_LABEL_BYTES = 64
 MOST_STATS_BYTES = 2**20
-
-
-class Depth(NamedTuple):
-    """What a scan looks at beside the headers, captions and json.
-
-    Attributes:
-        checksums: the crc32 of every image's bytes is computed.
-        decode: every image is decoded.
-        parquet: the samples are compared with those that img2dataset's parquet beside the shard names.
-    """
-
-    checksums: bool = False
-    decode: bool = False
-    parquet: bool = False
-
-    def covers(self, other: Depth) -> bool:
-        """Whether all is looked at that `other` asks for."""
-        return all(mine >= theirs for mine, theirs in zip(self, other, strict=True))
-
-    def with_(self, other: Depth) -> Depth:
-        """What either asks for."""
-        return Depth(*(mine or theirs for mine, theirs in zip(self, other, strict=True)))
-
-
-SHALLOW = Depth()
 
 
 @dataclass(slots=True)

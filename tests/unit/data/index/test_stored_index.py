@@ -16,7 +16,7 @@ from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, tally
 from ldmlab.data.shards import shard_scan
-from ldmlab.data.shards.shard_scan import Depth
+from ldmlab.data.shards.depth import Depth
 
 FOLDER = ".ldmlab_index"
 
