@@ -88,6 +88,7 @@ class StreamDataModule(StreamSplits):
         self.shuffle = shuffle
         self.flip = flip_probability(flip)
         self.crop = require_crop(crop)
+        self._ranks = 1
         self._loader: StreamLoader | None = None
         self._start = StreamState.begin(self._readers), 0
 
@@ -95,6 +96,11 @@ class StreamDataModule(StreamSplits):
     def epoch_batches(self) -> int | None:
         """Batches of `samples`; None without those."""
         return None if self.samples is None else self.samples // self.batch_size
+
+    def require_shares(self, world: int) -> None:
+        """Raise ValueError where so many processes do not divide a batch; they are those that will read."""
+        super().require_shares(world)
+        self._ranks = world
 
     def setup(self, stage: str) -> None:
         """Read the first samples, so that a stream without any fails before anything is trained."""
@@ -175,7 +181,7 @@ class StreamDataModule(StreamSplits):
             "scaled_decoding": self.decoder.scaled,
             "filter": str(self.filter or ALL),
             "urls": hashlib.sha256("\n".join(self._all.urls).encode()).hexdigest(),
-            "ranks": self._rank_and_world()[1],
+            "ranks": self._rank_and_world()[1] if self.trainer else self._ranks,
             "num_workers": self._readers,
         }
 
