@@ -110,15 +110,15 @@ class StreamLoader:
                 samples.append(sample)
             elif self._is_between_rounds() and self.rounds_end:
                 return samples, True
+        while self.rounds_end and self._ahead()[0][0].sample is None:
+            self._next()
+            if self._is_between_rounds():
+                return samples, True
         return samples, False
 
     def _next(self) -> ImageSample | None:
         """What the reader whose turn it is gives; None for the end of its round."""
-        waiting = self._waiting[self._turn]
-        while not waiting:
-            samples, images = next(self._iterators()[self._turn])
-            waiting.extend(zip_longest(samples, images))
-        read, image = waiting.popleft()
+        read, image = self._ahead().popleft()
         for problem in read.problems:
             self._named += 1
             self.report(problem)
@@ -129,6 +129,14 @@ class StreamLoader:
             return None
         self._empty_rounds = 0
         return self._as_image_sample(read.sample, read.entry, image)
+
+    def _ahead(self) -> deque[_Waiting]:
+        """What the reader whose turn it is has read ahead, at least one sample."""
+        waiting = self._waiting[self._turn]
+        while not waiting:
+            samples, images = next(self._iterators()[self._turn])
+            waiting.extend(zip_longest(samples, images))
+        return waiting
 
     def _state_now(self) -> StreamState:
         return StreamState(tuple(self._places), self._turn, self._state.first, self._named)
