@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, default_collate
 
 from ldmlab.data.decoding.decode import decode_image
 from ldmlab.data.decoding.decoders import Decoder, decoder_of
+from ldmlab.data.index.entry import Entry
 from ldmlab.data.index.json_keys import columns_of
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.order.views import View, as_view
@@ -100,13 +101,14 @@ class ShardDataset(Dataset[ImageSample]):
     def _bytes(self, view: View) -> ImageSample:
         for attempt in range(MAX_REPLACEMENTS):
             candidate = view.row if attempt == 0 else _another(view.row, attempt, len(self))
-            pixels = self._pixels(view._replace(row=candidate))
+            entry = self.index[candidate]
+            pixels = self._pixels(view._replace(row=candidate), entry)
             if pixels is not None:
                 return ImageSample(
                     image=torch.from_numpy(pixels).permute(2, 0, 1),
-                    caption=self.index.captions[candidate],
-                    label=self.index.label(candidate),
-                    key=self.index.keys[candidate],
+                    caption=entry.caption,
+                    label=entry.label,
+                    key=entry.key,
                     row=candidate,
                     columns=columns_of(self.index, candidate, self.files),
                 )
@@ -128,11 +130,10 @@ class ShardDataset(Dataset[ImageSample]):
         """The samples found corrupt so far, by this process or its workers."""
         return [self.index.problem(row, DEFECTS[kind]) for row, kind in self._corrupt]
 
-    def _pixels(self, view: View) -> NDArray[np.uint8] | None:
+    def _pixels(self, view: View, entry: Entry) -> NDArray[np.uint8] | None:
         """Return the pixels (H, W, 3), or None where they are corrupt."""
         if view.row in self._corrupt:
             return None
-        entry = self.index[view.row]
         payload = self.files.read(entry.shard, entry.image.offset, entry.image.size)
         checksum = self.index.checksum(view.row)
         if checksum is not None and zlib.crc32(payload) != checksum:
