@@ -138,6 +138,7 @@ class StreamDataModule(StreamSplits):
             rounds_end=self.samples is None and world == 1,
             start=self._start,
             report=self._problems.add,
+            finished=self._finished if self._fitting() else None,
         )
         return self._loader
 

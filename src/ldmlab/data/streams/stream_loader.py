@@ -21,6 +21,8 @@ from ldmlab.data.streams.reader import Chunk, ReadSample, StreamReader
 from ldmlab.data.streams.stream_state import StreamState
 from ldmlab.data.worker_processes import start_loader_worker
 
+AHEAD = 2
+"""Batches that a trainer may have taken ahead, and leaves where it ends an epoch before its end."""
 KEPT = 16
 """States that are remembered: more than the batches that a trainer is ahead of those that it has finished."""
 
@@ -44,6 +46,8 @@ class StreamLoader:
             and epochs without a number of batches never end.
         start: where the readers begin, and after how many batches.
         report: told each problem, once its place is passed.
+        finished: counts the batches that are trained on; of those that were handed out, others come again. All of them
+            are if not given.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class StreamLoader:
         rounds_end: bool,
         start: tuple[StreamState, int],
         report: Callable[[Problem], None],
+        finished: Callable[[], int] | None = None,
     ) -> None:
         self.readers = readers
         self.in_processes = in_processes
@@ -62,10 +67,12 @@ class StreamLoader:
         self.epoch = epoch
         self.rounds_end = rounds_end
         self.report = report
+        self.finished = finished
         self._state, self.batches = start
         self._turn, self._places = self._state.turn, list(self._state.places)
         self._named = self._state.named
         self._states = {self.batches: self._state}
+        self._handed: deque[tuple[int, ImageBatch]] = deque(maxlen=AHEAD)
         self._waiting: list[deque[_Waiting]] = [deque() for _ in readers]
         self._chunks: list[Iterator[Chunk]] = []
         self._empty_rounds = int(all(place == Place(place.round) for place in self._places))
@@ -91,13 +98,16 @@ class StreamLoader:
         self._chunks = []
 
     def __iter__(self) -> Iterator[ImageBatch]:
+        finished = self.batches if self.finished is None else self.finished()
+        yield from [batch for number, batch in self._handed if number > finished]
         for _ in count() if self.epoch is None else range(self.epoch - self.batches % self.epoch):
             samples, is_last = self._take()
             if samples:
                 self.batches += 1
                 self._states[self.batches] = self._state_now()
                 self._states.pop(self.batches - KEPT, None)
-                yield collate(samples)
+                self._handed.append((self.batches, collate(samples)))
+                yield self._handed[-1][1]
             if is_last:
                 return
 

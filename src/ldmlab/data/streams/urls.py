@@ -52,10 +52,12 @@ def local_path(url: str) -> Path | None:
 def _listed(given: str, key: str) -> Iterator[str]:
     for url in _braces(given, key):
         path = local_path(url)
-        if path is None or (SHARD.search(path.name) and "*" not in url):
+        if path is None:
             yield url
-        elif any(sign in url for sign in "*?["):
+        elif glob.has_magic(url) and not path.exists():
             yield from sorted(glob.glob(str(path)))
+        elif SHARD.search(path.name):
+            yield url
         elif path.is_dir():
             raise ValueError(f"{key}={url}: is a folder; read it by data=shards data.path={url}, or give {url}/*.tar")
         else:

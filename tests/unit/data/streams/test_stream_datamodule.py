@@ -43,8 +43,8 @@ def make(folder: Path) -> Iterator[Make]:
         settings = {"batch_size": BATCH, "image_size": 8, "num_workers": 0, "shuffle": 6, "seed": 3} | given
         made.append(StreamDataModule(urls, **settings))
         if world > 1:
-            root = SimpleNamespace(root_device=torch.device("cpu"))
-            made[-1].trainer = SimpleNamespace(global_rank=rank, world_size=world, strategy=root)  # type: ignore[assignment]
+            root, state = SimpleNamespace(root_device=torch.device("cpu")), SimpleNamespace(fn=None)
+            made[-1].trainer = SimpleNamespace(global_rank=rank, world_size=world, strategy=root, state=state)  # type: ignore[assignment]
         return made[-1]
 
     yield stream
@@ -151,13 +151,13 @@ class Tiny(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def trained(stream: StreamDataModule, folder: Path, steps: int, ckpt: Path | None = None) -> Tiny:
+def trained(stream: StreamDataModule, folder: Path, steps: int, ckpt: Path | None = None, **settings: Any) -> Tiny:
     module = Tiny()
     saving = ModelCheckpoint(dirpath=folder, every_n_train_steps=1, save_top_k=-1, filename="{step}")
     trainer = Trainer(
         max_steps=steps, max_epochs=-1, accelerator="cpu", logger=False, callbacks=[saving], default_root_dir=folder,
         enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, num_sanity_val_steps=0,
-        check_val_every_n_epoch=1,
+        check_val_every_n_epoch=1, **settings,
     )  # fmt: skip
     trainer.fit(module, stream, ckpt_path=ckpt)
     return module
@@ -173,6 +173,12 @@ def test_a_trainer_goes_on_from_its_checkpoint(make: Make, tmp_path: Path) -> No
     for step in (3, 7):
         rest = trained(make(**settings), tmp_path / "rest", 12, tmp_path / f"whole/step={step}.ckpt")
         assert rest.trained == whole.trained[step:]
+
+
+def test_a_shortened_epoch_loses_no_batch(make: Make, tmp_path: Path) -> None:
+    """The trainer takes a batch ahead, to see whether there is one."""
+    whole = trained(make(), tmp_path, 9)
+    assert trained(make(), tmp_path, 9, limit_train_batches=3).trained == whole.trained
 
 
 def test_going_on_as_before_or_not_at_all(make: Make, tmp_path: Path) -> None:
