@@ -105,7 +105,7 @@ class ShardDataModule(ShardSplits):
         self.keep_crops(caching.options.crops)
         views = Variants(len(self.train_set), self.flip > 0, self.crops or 1)
         splits = {"train": (self.train_set, views, self.buckets)}
-        if self.has_heldout:
+        if self.has_heldout and self.val_samples:
             splits["heldout"] = self.heldout_set, Variants(len(self.heldout_set)), self.heldout_buckets
         for split, (samples, views, buckets) in splits.items():
             caching.claim(samples, split, views, buckets)

@@ -38,7 +38,12 @@ def dataset(tmp_path: Path, write_shards: Callable[..., Path]) -> ShardDataset:
     return ShardDataset(ShardIndex.build(write_shards(tmp_path / "shards", [5, 5])), 8)
 
 
+@pytest.fixture(scope="session")
+def many_shards(tmp_path_factory: pytest.TempPathFactory, write_shards: Callable[..., Path]) -> Path:
+    return write_shards(tmp_path_factory.mktemp("many"), [150])
+
+
 @pytest.fixture
-def many(tmp_path: Path, write_shards: Callable[..., Path]) -> ShardDataset:
+def many(many_shards: Path) -> ShardDataset:
     """So many that there are several files."""
-    return ShardDataset(ShardIndex.build(write_shards(tmp_path / "many", [150])), 8)
+    return ShardDataset(ShardIndex.build(many_shards), 8)
