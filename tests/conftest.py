@@ -64,6 +64,7 @@ def pytest_collection() -> Iterator[object]:
             return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(700, 10, 50)  # of what tests make little is left: looking at all of it, less often
         gc.enable()
 
 

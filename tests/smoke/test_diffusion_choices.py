@@ -190,7 +190,7 @@ def test_a_model_may_be_exported_without_the_autoencoder_that_ships(
     words = (*tiny["dit"], f"data.path={shards}", "export_autoencoder=false", f"output_dir={tmp_path / 'run'}")
     own = ldmlab("train", *words, f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
     assert "does not come with ldmlab" in own.refusal()
-    done = ldmlab("train", *words, "autoencoder_ckpt=shapes/dit")
+    done = ldmlab("train", *words, "autoencoder_ckpt=shapes/dit", f"latents.path={tmp_path / 'latents'}")
     assert done.code == 0, done.err
     path = tmp_path / "run/model.safetensors"
     assert not any(name.startswith("autoencoder.") for name in load_file(path))
