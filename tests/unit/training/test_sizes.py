@@ -48,7 +48,7 @@ class OfOneGrid(nn.Module):
         return x + self.bias
 
 
-@pytest.mark.parametrize("kind", ["autoencoder", "diffusion"])
+@pytest.mark.parametrize("kind", [pytest.param("autoencoder", marks=pytest.mark.slow), "diffusion"])
 def test_batches_of_several_sizes_are_trained_on(
     kind: str,
     autoencoder_training: Callable[..., AutoencoderTraining],
