@@ -157,7 +157,7 @@ def limit_to_epochs(trainer: L.Trainer, batches: int | None) -> None:
         return
     if batches is None:
         raise ValueError(
-            f"trainer.max_epochs={epochs}: how long an epoch of a stream is is not known; give its samples by "
+            f"trainer.max_epochs={epochs}: the length of an epoch of a stream is not known; give its samples by "
             "data.samples=, or the length of the run by trainer.max_steps="
         )
     used = min(batches, limit) if isinstance(limit, int) else int(batches * limit)

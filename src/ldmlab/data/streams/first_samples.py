@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -22,7 +21,7 @@ from ldmlab.data.problems import Problem, summarise
 from ldmlab.data.shard_dataset import ImageSample, signed
 from ldmlab.data.streams.entries import StreamSample
 from ldmlab.data.streams.opening import require_answer
-from ldmlab.data.streams.source import StreamSource
+from ldmlab.data.streams.source import ALL, StreamSource
 
 MOST_SHARDS = 8
 """Without a single sample, after which no more are tried."""
@@ -59,9 +58,9 @@ def first_samples(source: StreamSource, count: int, key: str, decoder: Decoder) 
     found = list(islice(_usable(source, key, decoder), count))
     samples = [sample for _, _, sample in found]
     if len(found) < count:
-        return First(samples, dict.fromkeys(range(len(source.urls)), sys.maxsize))
+        return First(samples, dict.fromkeys(range(len(source.urls)), ALL))
     shard, entry, _ = found[-1]
-    return First(samples, {**dict.fromkeys(range(shard), sys.maxsize), shard: entry + 1})
+    return First(samples, {**dict.fromkeys(range(shard), ALL), shard: entry + 1})
 
 
 def first_captions(source: StreamSource, count: int, key: str) -> list[str]:
@@ -80,15 +79,18 @@ def _usable(source: StreamSource, key: str, decoder: Decoder | None = None) -> I
     require_answer(source.urls[0], key)
     if source.filter is not None:
         _require_fields(source, source.filter)
-    for shard in range(len(source.urls)):
+    shards = source.shards()
+    for read, shard in enumerate(shards, 1):
         for entry, found in source.entries(shard, patient=False):
             if isinstance(found, Problem):
                 problems += [found] if len(problems) < MOST_PROBLEMS else []
             elif decoder is None or is_decodable(found, decoder):
                 is_empty = False
                 yield shard, entry, found
-        if is_empty and shard + 1 in (MOST_SHARDS, len(source.urls)):
-            raise ValueError(_why_none(source, key, shard + 1, problems))
+        if is_empty and read in (MOST_SHARDS, len(shards)):
+            raise ValueError(_why_none(source, key, read, problems))
+    if not shards:
+        raise ValueError(f"data.val_samples: sets all samples of {source.urls[0]} and the others aside; give fewer")
 
 
 def _require_fields(source: StreamSource, filter: Filter) -> None:
@@ -112,6 +114,7 @@ def is_decodable(sample: StreamSample, decoder: Decoder) -> bool:
 def _why_none(source: StreamSource, key: str, read: int, problems: Sequence[Problem]) -> str:
     shards = f"its {read} shard{'s' if read > 1 else ''}" if read == len(source.urls) else f"its first {read} shards"
     left_out = "; the filter leaves all others out" if source.filter is not None else ""
+    left_out += "; data.val_samples sets the first ones aside" if source.reserved else ""
     return f"{key}={source.urls[0]}: no usable sample in {shards} ({summarise(problems)}{left_out}); give others"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from ldmlab.data.problems import Defect, Problem
 from ldmlab.data.streams.entries import StreamSample, read_entries
 from ldmlab.data.streams.opening import BrokenShardError, opened
 
+ALL = sys.maxsize
+"""Entries of a shard, however many there are."""
 PAUSES = (1.0, 4.0, 16.0)
 """Seconds before a shard that broke off is read again."""
 
@@ -37,6 +40,10 @@ class StreamSource:
     stops: bool = False
     reserved: Mapping[int, int] = field(default_factory=dict)
 
+    def shards(self) -> list[int]:
+        """The numbers of the shards that are not set aside as a whole."""
+        return [shard for shard in range(len(self.urls)) if self.reserved.get(shard) != ALL]
+
     def entries(self, shard: int, start: int = 0, patient: bool = True) -> Iterator[tuple[int, StreamSample | Problem]]:
         """Yield the entries of a shard that are taken, or are named as bad, with their numbers within the shard.
 
@@ -51,7 +58,7 @@ class StreamSource:
             ValueError: a shard that cannot be read, or a sample that lacks what a filter asks for, is to end the run.
         """
         number, pauses = max(start, self.reserved.get(shard, 0)), iter(PAUSES if patient else ())
-        while True:
+        while number != ALL:
             try:
                 for entry in self._entries(shard, number):
                     number += 1

@@ -139,6 +139,7 @@ class StreamDataModule(StreamSplits):
             start=self._start,
             report=self._problems.add,
             finished=self._finished if self._fitting() else None,
+            pin_memory=self._pin_memory(),
         )
         return self._loader
 

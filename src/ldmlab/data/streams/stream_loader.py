@@ -48,6 +48,7 @@ class StreamLoader:
         report: told each problem, once its place is passed.
         finished: counts the batches that are trained on; of those that were handed out, others come again. All of them
             are if not given.
+        pin_memory: for a GPU.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class StreamLoader:
         start: tuple[StreamState, int],
         report: Callable[[Problem], None],
         finished: Callable[[], int] | None = None,
+        pin_memory: bool = False,
     ) -> None:
         self.readers = readers
         self.in_processes = in_processes
@@ -68,6 +70,7 @@ class StreamLoader:
         self.rounds_end = rounds_end
         self.report = report
         self.finished = finished
+        self.pin_memory = pin_memory
         self._state, self.batches = start
         self._turn, self._places = self._state.turn, list(self._state.places)
         self._named = self._state.named
@@ -106,10 +109,16 @@ class StreamLoader:
                 self.batches += 1
                 self._states[self.batches] = self._state_now()
                 self._states.pop(self.batches - KEPT, None)
-                self._handed.append((self.batches, collate(samples)))
+                self._handed.append((self.batches, self._batch(samples)))
                 yield self._handed[-1][1]
             if is_last:
                 return
+
+    def _batch(self, samples: list[ImageSample]) -> ImageBatch:
+        batch = collate(samples)
+        if self.pin_memory:
+            batch["images"] = batch["images"].pin_memory()
+        return batch
 
     def _take(self) -> tuple[list[ImageSample], bool]:
         """The samples of a batch, and whether an epoch ends with them because its round does."""

@@ -320,6 +320,15 @@ def test_a_stream_without_samples_is_refused(make: Make, tmp_path: Path, write_t
         list(make(str(empty)).train_dataloader())
 
 
+def test_samples_that_are_set_aside_are_not_trained_on(make: Make) -> None:
+    stream = make(val_samples=9)
+    assert [sample.key for sample in stream.heldout_set.samples] == [f"{n:09d}" for n in range(9)]
+    assert sorted(flat(keys(stream))) == list(range(9, SAMPLES))
+    assert stream.train_set[0]["key"] == "000000009"
+    with pytest.raises(ValueError, match=r"data.val_samples: sets all samples of .* aside; give fewer"):
+        make(val_samples=40).setup("fit")
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
