@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def local_path(url: str) -> Path | None:
 
 
 def _listed(given: str, key: str) -> Iterator[str]:
-    for url in _braces(given, key):
+    for url in map(os.path.expanduser, _braces(given, key)):
         path = local_path(url)
         if path is None:
             yield url

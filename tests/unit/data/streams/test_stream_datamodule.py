@@ -299,6 +299,16 @@ def test_servers_and_commands_give_what_files_give(
     assert keys(piped, 9) == plain
 
 
+def test_object_stores_are_read_by_their_own_program(
+    make: Make, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "gsutil"
+    program.write_text(f'#!/bin/sh\n[ "$1" = cat ] && exec cat "{folder}/${{2#gs://bucket/}}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert keys(make("gs://bucket/{00000..00004}.tar"), 9) == keys(make(), 9)
+
+
 def test_what_does_not_answer_is_told_in_a_line(make: Make, server: str) -> None:
     for url, line in (
         (

@@ -13,13 +13,15 @@ def urls(given: str | list[str], secure: bool = True) -> tuple[str, ...]:
     return expand_urls(given, "data.urls", secure)
 
 
-def test_braces_lists_patterns_and_files_of_urls(tmp_path: Path) -> None:
+def test_braces_lists_patterns_and_files_of_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert urls("http://host/{008..010}.tar") == tuple(f"http://host/{n}.tar" for n in ("008", "009", "010"))
     assert urls(["a{1,2}.tar", "gs://b/c.tar"]) == ("a1.tar", "a2.tar", "gs://b/c.tar")
     assert urls("pipe:cat {0..1}.tar | gunzip", secure=False) == ("pipe:cat 0.tar | gunzip", "pipe:cat 1.tar | gunzip")
     for name in ("b.tar", "a.tar", "c.txt"):
         (tmp_path / name).touch()
     assert urls(f"{tmp_path}/*.tar") == (f"{tmp_path}/a.tar", f"{tmp_path}/b.tar")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert urls("~/b.tar") == (f"{tmp_path}/b.tar",)
     (tmp_path / "list.txt").write_text("# shards\n\nhttp://host/{0..1}.tar\r\n /data/x.tgz \n")
     assert urls(str(tmp_path / "list.txt")) == ("http://host/0.tar", "http://host/1.tar", "/data/x.tgz")
 
