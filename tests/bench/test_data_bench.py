@@ -8,7 +8,7 @@ import pytest
 from torch import zeros
 
 import data_bench
-from data_bench import decoding, filters, latents, loaders, one, page, synthetic
+from data_bench import decoding, filters, latents, loaders, one, order, page, synthetic
 from data_bench.__main__ import main
 from data_bench.photos import write_shards
 from data_bench.rivals import SIDE, ldmlab
@@ -87,6 +87,15 @@ def test_cached_latents_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = latents.measured(tmp_path, 100)
     assert found["rate"] > 0
     assert found["bytes"] > 100 * 2 * 4 * 4 * 2
+
+
+def test_an_order_is_measured_with_and_without_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MILLIONS": (1,), "WORKERS": (0,), "TURNS": 1, "EPOCH": 2}.items():
+        monkeypatch.setattr(order, name, value)
+    text = order.section(tmp_path)
+    assert "| of epoch 1000 | 0." in text
+    (row,) = (line for line in text.splitlines() if line.startswith("| 1 million |"))
+    assert len(row.split("|")) == 2 + 1 + 6
 
 
 def test_every_section_can_be_run() -> None:
