@@ -48,7 +48,6 @@ BESIDE = {
     "model=autoencoder": _AUTOENCODER,
     "autoencoder_ckpt=runs/": ("min_psnr=0",),
     "init_ckpt=runs/": ("min_psnr=0",),
-    "output_dir=runs/finetuned": ("latents.path=finetuned",),  # of one size here with those of another autoencoder
     "backbone=film_net": ("min_psnr=0",),
     "callbacks=[default": _DIT,
     "experiment=shapes/unet": ("backbone.model_channels=32", "sampler.steps=1"),

@@ -69,10 +69,10 @@ class Caching:
         """
         for part in _parts(dataset, split, variants, buckets):
             facts = latent_facts(part.dataset, self.encoder, part.variants)
-            claim(self._home(part.latents, part), facts, self.options.rebuild, self.ranks)
+            claim(self._latents_home(part), facts, self.options.rebuild, self.ranks)
             if self.text is not None:
                 facts = text_facts(part.dataset.index, self.text)
-                claim(self._home(part.text, part), facts, self.options.rebuild, self.ranks)
+                claim(self._text_home(self.text, part), facts, self.options.rebuild, self.ranks)
 
     def of(
         self,
@@ -103,7 +103,7 @@ class Caching:
         latents = latent_cache(
             part.dataset,
             self.encoder,
-            self._home(part.latents, part),
+            self._latents_home(part),
             part.variants,
             self.options.rebuild,
             self.batch_size,
@@ -115,20 +115,26 @@ class Caching:
         return CachedLatents(part.dataset.index, latents, text, part.dataset if self.keep_images else None)
 
     def _text(self, encoder: TextEncoder, part: _Part) -> TextCache:
-        home, progress = self._home(part.text, part), lambda batches: self.track(batches, "encoding captions")
+        home, progress = self._text_home(encoder, part), lambda batches: self.track(batches, "encoding captions")
         return text_cache(
             part.dataset.index, encoder, home, self.options.rebuild, self.batch_size, progress, self.ranks
         )
 
-    def _home(self, name: str, part: _Part) -> Path:
-        """The folder of one cache, the same on all ranks."""
-        root = part.dataset.index.root
-        if self.options.path is not None or self.spare is None:
-            return Path(self.options.path or root) / name
-        beside = self.ranks.first((root / name).exists() or os.access(root, os.W_OK))
-        if not beside:
-            log.info("%s: may only be read, so its %s are in %s; latents.path= says where", root, name, self.spare)
-        return (root if beside else self.spare) / name
+    def _latents_home(self, part: _Part) -> Path:
+        return self._home(part.dataset.index.root, part.latents, self.encoder.fingerprint)
+
+    def _text_home(self, encoder: TextEncoder, part: _Part) -> Path:
+        return self._home(part.dataset.index.root, part.text, encoder.fingerprint)
+
+    def _home(self, root: Path, name: str, fingerprint: str) -> Path:
+        """The folder of one cache, the same on all ranks. Beside the shards each encoder has its own."""
+        if self.options.path is not None:
+            return Path(self.options.path) / name
+        own = f"{name}-{fingerprint[:12]}"
+        if self.spare is None or self.ranks.first((root / own).exists() or os.access(root, os.W_OK)):
+            return root / own
+        log.info("%s: may only be read, so its %s are in %s; latents.path= says where", root, own, self.spare)
+        return self.spare / own
 
 
 class _Part(NamedTuple):

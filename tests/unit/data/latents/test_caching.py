@@ -54,7 +54,7 @@ def test_batches_of_buckets_are_those_of_the_pictures(folder, flip):
     pictures, latents = data_of(folder, **options), data_of(folder, **options)
     latents.use_latents(Caching(ENCODER, keep_images=True))
     mirrored = "-mirrored" if flip else ""
-    assert names(folder / "train") == [f"latents-train-16x8{mirrored}", f"latents-train-8x16{mirrored}"]
+    assert names(folder / "train") == [f"latents-train-16x8{mirrored}-ae", f"latents-train-8x16{mirrored}-ae"]
     loaders = [
         chain(data.train_dataloader(), data.train_dataloader(), data.val_dataloader()) for data in (pictures, latents)
     ]
@@ -71,22 +71,27 @@ def test_batches_of_buckets_are_those_of_the_pictures(folder, flip):
 def test_buckets_of_other_samples_are_refused(folder):
     data_of(folder, buckets=[[8, 16], [16, 8]]).use_latents(Caching(ENCODER))
     with pytest.raises(
-        ValueError, match=r"latents-train-8x16: holds a cache of samples=8, and this run has samples=12"
+        ValueError, match=r"latents-train-8x16-ae: holds a cache of samples=8, and this run has samples=12"
     ):
         data_of(folder, buckets=[[8, 16]]).use_latents(Caching(ENCODER))
 
 
-def test_nothing_is_encoded_before_all_that_is_stale_is_refused(folder):
-    data_of(folder).use_latents(Caching(ENCODER))
+def test_nothing_is_encoded_before_all_that_is_stale_is_refused(folder, tmp_path):
+    named = LatentOptions(tmp_path / "named")
+    data_of(folder).use_latents(Caching(ENCODER, options=named))
     encoded = []
     other = ENCODER._replace(fingerprint="other", moments=lambda images: encoded.append(1))
     for split in ("train", "heldout"):
-        with pytest.raises(
-            ValueError, match=rf"latents-{split}-8: holds a cache of autoencoder=ae, .*autoencoder=other"
-        ):
-            data_of(folder).use_latents(Caching(other))
-        (folder / split / f"latents-{split}-8/manifest.json").unlink()
+        with pytest.raises(ValueError, match=rf"named/latents-{split}-8: holds a cache of autoencoder=ae, .*=other"):
+            data_of(folder).use_latents(Caching(other, options=named))
+        (tmp_path / f"named/latents-{split}-8/manifest.json").unlink()
     assert not encoded
+
+
+def test_beside_the_shards_each_autoencoder_has_caches_of_its_own(folder):
+    for fingerprint in ("a" * 64, "b" * 64, "a" * 64):
+        data_of(folder).use_latents(Caching(ENCODER._replace(fingerprint=fingerprint)))
+    assert names(folder / "train") == [f"latents-train-8-{letter * 12}" for letter in "ab"]
 
 
 def test_samples_that_a_filter_takes_have_caches_of_their_own(folder):
@@ -96,7 +101,7 @@ def test_samples_that_a_filter_takes_have_caches_of_their_own(folder):
             data.use_latents(Caching(ENCODER))
     caches = [name for name in names(folder / "train") if name.startswith("latents-")]
     assert len(caches) == 3
-    assert "latents-train-8" in caches
+    assert "latents-train-8-ae" in caches
 
 
 def test_text_features_lie_beside_and_go_into_batches(folder):
@@ -105,7 +110,7 @@ def test_text_features_lie_beside_and_go_into_batches(folder):
     )
     data = data_of(folder)
     data.use_latents(Caching(ENCODER, text))
-    assert names(folder / "train") == ["latents-train-8", "text-train"]
+    assert names(folder / "train") == ["latents-train-8-ae", "text-train-t"]
     for batch in chain(data.train_dataloader(), data.val_dataloader()):
         assert batch["vector"].flatten().tolist() == [float(caption[7:]) for caption in batch["captions"]]
 
@@ -114,13 +119,13 @@ def test_caches_are_in_the_run_s_folder_where_the_data_may_only_be_read(folder, 
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(folder)))
     spare = tmp_path / "run"
     data_of(folder).use_latents(Caching(ENCODER, spare=spare))
-    assert names(spare) == ["latents-heldout-8", "latents-train-8"]
+    assert names(spare) == ["latents-heldout-8-ae", "latents-train-8-ae"]
     named = tmp_path / "named"
     data_of(folder).use_latents(Caching(ENCODER, options=LatentOptions(named), spare=spare))
     assert names(named) == ["latents-heldout-8", "latents-train-8"]
     monkeypatch.undo()
     data_of(folder).use_latents(Caching(ENCODER, spare=spare))
-    assert "latents-train-8" in names(folder / "train")
+    assert "latents-train-8-ae" in names(folder / "train")
 
 
 def test_what_need_not_be_read_is_in_a_cache_of_its_own(folder, write_tar):
