@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ldmlab.data.writing.dataset_writer import write_shards
-from ldmlab.models.checkpoints import read_lightning
+from ldmlab.models.checkpoints import CHECKPOINT, read_lightning
 from ldmlab.training.export import MODEL
 from ldmlab.worlds.shapes.dataset import ShapesSource
 
@@ -35,6 +35,23 @@ def rows(folder: Path) -> list[dict[str, str]]:
     with open(folder / "metrics.csv", newline="") as file:
         found = list(csv.DictReader(file))
     return [{k: v for k, v in row.items() if not k.startswith(("images_per_second", "cost/"))} for row in found]
+
+
+def wait_for_steps(folder: Path, count: int) -> None:
+    """Wait until a run that has just been started has logged so many steps."""
+    table, deadline = folder / "metrics.csv", time.monotonic() + PATIENCE
+    before = time_of(table)
+    while time_of(table) == before:  # it takes back what came after its checkpoint, and logs its first step
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    there = len(rows(folder))
+    while len(rows(folder)) < there + count - 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def time_of(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def require_same_ends(one: Path, other: Path) -> None:
@@ -162,22 +179,14 @@ def test_kills_and_requests_to_stop_leave_no_trace(
     words = [sys.executable, "-m", "ldmlab", "train", *tiny["autoencoder"], f"data.path={shards}", "ckpt_path=auto"]
     words += ["trainer.max_steps=80", "checkpoint_every=7", "trainer.val_check_interval=10", "grid_every=30"]
     words += ["data.num_workers=2"]
-    rng, kills = random.Random(0), 0
+    rng, parted = random.Random(0), tmp_path / "parted"
     subprocess.run([*words, f"output_dir={tmp_path / 'whole'}"], check=True)
-    parted = tmp_path / "parted"
-    table = parted / "metrics.csv"
-    while kills < 6:
-        written = table.stat().st_mtime_ns if table.exists() else 0
+    for _ in range(6):
         process = subprocess.Popen([*words, f"output_dir={parted}"])
-        while process.poll() is None and (table.stat().st_mtime_ns if table.exists() else 0) == written:
-            time.sleep(0.02)
-        time.sleep(rng.uniform(0, 1))
-        if process.poll() is not None:
-            break
+        wait_for_steps(parted, rng.randint(1, 20))
         process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
-        process.wait(60)
-        kills += 1
+        assert process.wait(PATIENCE) != 0
         require_whole_checkpoint(parted)
-    assert kills
+    assert (parted / CHECKPOINT).exists()
     subprocess.run([*words, f"output_dir={parted}"], check=True)
     require_same_ends(tmp_path / "whole", parted)
