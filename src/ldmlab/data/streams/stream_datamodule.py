@@ -123,6 +123,7 @@ class StreamDataModule(StreamSplits):
         rank, world = self._rank_and_world()
         recipe = Recipe(self.image_size, self.seed, self.shuffle, self.flip, self.crop == "random", self.decoder)
         state, size = self._start[0], self._share_size()
+        self._problems.go_back_to(state.named)
         source, chunk = self._source, -(-size // self._readers)
         readers = [
             StreamReader(
@@ -159,7 +160,6 @@ class StreamDataModule(StreamSplits):
                 log.warning(message, self.location, state.first + 1)
             else:
                 state = StreamState.read(state_dict["readers"], self._rank_and_world()[0], self._readers)
-                self._problems.go_back_to(state.named)
             self._start = state, state_dict["batches"]
 
     def require_same_order(self, state_dict: Mapping[str, Any]) -> bool:

@@ -10,6 +10,8 @@ from ldmlab.data.streams.order import Place
 
 OF_THE_STREAM = ("filter", "urls", "ranks", "num_workers")
 """Facts that a new round over the shards does not depend on."""
+EVERY = 2**62
+"""Problems, however many were named."""
 
 
 class StreamState(NamedTuple):
@@ -66,7 +68,8 @@ class StreamState(NamedTuple):
         rows = plain if isinstance(plain, list) else []
         sizes = [len(row) - 1 if isinstance(row, list) else 0 for row in rows]
         states = [StreamState.read(rows, rank, size) for rank, size in enumerate(sizes)]
-        return StreamState.begin(readers, 1 + max((place.round for each in states for place in each.places), default=0))
+        last = max((place.round for each in states for place in each.places), default=0)
+        return StreamState.begin(readers, last + 1)._replace(named=EVERY)
 
 
 def require_same_stream(facts: Facts, saved: Mapping[str, Any], allow_other_data: bool) -> bool:

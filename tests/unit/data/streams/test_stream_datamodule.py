@@ -193,8 +193,11 @@ def test_going_on_as_before_or_not_at_all(make: Make, tmp_path: Path) -> None:
             trained(make(**settings), tmp_path / "other", 6, ckpt)
     other = make(num_workers=2)
     other.allow_other_data = True
+    other.write_problems(tmp_path)
+    (tmp_path / PROBLEMS).write_text("problem,shard,key,detail\nmissing image,a.tar,1,\n")
     rest = trained(other, tmp_path / "other", 11, ckpt)
     assert len(rest.trained) == 8
+    assert len((tmp_path / PROBLEMS).read_text().splitlines()) == 2
     assert sorted(flat(rest.trained)) == list(range(SAMPLES))
     with pytest.raises(ValueError, match="does not say where its stream was"):
         StreamState.read([[[0, 0, 0], [1, 2, "3", 4]]], 0, 1)
@@ -256,6 +259,8 @@ def test_the_table_of_problems_goes_back_with_the_run(make: Make, tmp_path: Path
     stream._problems.go_back_to(2)
     with (tmp_path / PROBLEMS).open(newline="") as file:
         assert [row["key"] for row in csv.DictReader(file)] == ["a", "b\n,c"]
+    stream.train_dataloader()  # of a run that begins anew
+    assert (tmp_path / PROBLEMS).read_text() == "problem,shard,key,detail\n"
 
 
 class Breaking(SimpleHTTPRequestHandler):
