@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from skimage import data as photographs
 
 SIDE = 512
 NAMES = ("astronaut", "coffee", "chelsea", "rocket", "hubble_deep_field", "retina", "immunohistochemistry")
@@ -21,6 +20,8 @@ QUALITY = 90
 
 def jpegs(number: int, side: int = SIDE) -> Iterator[bytes]:
     """So many files, all different: parts of the photographs, chosen by a fixed seed, some of them mirrored."""
+    from skimage import data as photographs
+
     rng = np.random.default_rng(0)
     sources = [Image.fromarray(np.asarray(getattr(photographs, name)())[..., :3]) for name in NAMES]
     for which in islice(count(), number):

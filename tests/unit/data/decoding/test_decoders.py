@@ -12,12 +12,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from skimage import data as photographs
 
 from ldmlab.data.decoding import decoders, jpeg
 from ldmlab.data.decoding.decode import decode_image, decode_rgb
 from ldmlab.data.decoding.decoders import Decoder, decoder_of
 from ldmlab.data.decoding.jpeg import scale_for
+
+photographs = pytest.importorskip("skimage.data", exc_type=ImportError)
 
 Pixels = NDArray[np.uint8]
 QUICK = ("simplejpeg", "torchvision")
