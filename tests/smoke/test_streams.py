@@ -59,6 +59,21 @@ def test_a_run_that_is_stopped_ends_as_one_that_is_not(
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_from_the_end_of_a_round(tiny: Tiny, ldmlab: Command, shards: Path, tmp_path: Path) -> None:
+    """Where a validation is due as well, as when it was killed right behind its checkpoint."""
+    words = [*tiny["autoencoder"], "data=stream", f"data.urls={shards}/train/*.tar", "data.val_samples=8"]
+    words += ["trainer.val_check_interval=7", "checkpoint_every=7", "grid_every=100", "scheduler=constant"]
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    for folder, steps in ((whole, 9), (parted, 8)):
+        assert ldmlab("train", *words, f"trainer.max_steps={steps}", f"output_dir={folder}").code == 0
+    (parted / "model.safetensors").unlink()
+    (parted / "previous.ckpt").replace(parted / "last.ckpt")
+    assert ldmlab("train", *words, "trainer.max_steps=9", "ckpt_path=last", f"output_dir={parted}").code == 0
+    assert rows(parted) == rows(whole)
+    assert (parted / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
 def test_text_to_image_from_a_web_server(
     tiny: Tiny, ldmlab: Command, autoencoder: Path, server: str, tmp_path: Path
 ) -> None:

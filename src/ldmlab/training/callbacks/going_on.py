@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import lightning as L
 from torch import Tensor
 
@@ -23,6 +25,7 @@ class GoingOn(L.Callback):
             logger.go_back_to(trainer.global_step)
         if trainer.global_step > 0 and validation_is_due(trainer):
             _validate(trainer)
+        _begin_an_epoch_behind_a_last_batch(trainer)
 
 
 def finish(trainer: L.Trainer, module: L.LightningModule, data: TrainingData) -> None:
@@ -74,3 +77,16 @@ def _validate(trainer: L.Trainer) -> None:
     trainer.training = True
     connector._first_loop_iter = first
     loop.batch_progress.load_state_dict(counted)
+
+
+def _begin_an_epoch_behind_a_last_batch(trainer: L.Trainer) -> None:
+    """Do for epochs of unknown length what Lightning does for others in `reset`; it would run in circles otherwise."""
+    loop = trainer.fit_loop.epoch_loop
+    progress = loop.batch_progress
+    if not (loop.restarted_on_train_batch_end and progress.is_last_batch and trainer.num_training_batches == inf):
+        return
+    progress.increment_completed()
+    for each in (progress, loop.scheduler_progress, loop.automatic_optimization.optim_progress):
+        each.reset_on_run()
+    loop.val_loop.batch_progress.total.reset()
+    loop.reset_restart_stage()
