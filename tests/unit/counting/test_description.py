@@ -167,7 +167,7 @@ def test_weights_backends_and_modes_are_left_as_they_were() -> None:
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     backend = backbone.blocks[0].self_attention.backend
     with pytest.raises(ValueError, match="DiT takes latents"):
-        describe(backbone, *latents(grid=4), Conditioning())
+        describe(backbone, *latents(grid=5), Conditioning())
     describe(backbone, *latents(), Conditioning())
     assert backbone.blocks[0].self_attention.backend is backend
     assert backbone.training

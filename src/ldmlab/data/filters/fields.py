@@ -96,5 +96,5 @@ def instead_of(name: str, known: Collection[str]) -> str:
     meant = next((each for each in sorted(known) if near and each.lower() == near[0]), None)
     if meant is not None:
         return f"did you mean '{printable(meant)}'?"
-    first = [printable(shown(each, 40)) for each in sorted(known)[:20]]
-    return f"there are {', '.join(first)}{' and more' if len(known) > 20 else ''}"
+    first = [printable(shown(each, 40)) for each in sorted({*known})[:20]]
+    return f"there are {', '.join(first)}{' and more' if len({*known}) > 20 else ''}"

@@ -111,6 +111,7 @@ def test_a_program_that_is_missing_says_how_to_come_by_it(monkeypatch: pytest.Mo
 
 
 def sleep_in_a_program(log: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     run_program(["sleep", "97"], log, lambda: None)
 
 
