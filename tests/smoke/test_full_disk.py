@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from ldmlab.models.checkpoints import CHECKPOINT, read_lightning
 from ldmlab.training.export import MODEL
 
-KILOBYTES = (0, 8, 32, 64, 128, 256, 512, 700, 900, 1200)
+INDEX = shutil.ignore_patterns(".ldmlab_index", "latents-*")
+KILOBYTES = (0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 64, 128, 256, 512, 700, 900, 1200)
 
 
 @pytest.mark.slow
@@ -28,15 +30,16 @@ def test_what_is_there_stays_and_the_run_goes_on_where_there_is_room(
     data, run = small_disk.path / "data", small_disk.path / "run"
     words = ["train", *tiny["dit"], f"data.path={data}", f"autoencoder_ckpt={autoencoder / MODEL}", "ckpt_path=auto"]
     words += ["trainer.max_steps=6", f"output_dir={run}"]
-    shutil.copytree(shards, data)
+    shutil.copytree(shards, data, ignore=INDEX)
     whole = ldmlab(*words)
     assert whole.code == 0, whole.err
     expected = (run / MODEL).read_bytes()
     for folder in (run, data):
         shutil.rmtree(folder)
-    shutil.copytree(shards, data)
+    shutil.copytree(shards, data, ignore=INDEX)
     steps, refused = 0, []
     for room in KILOBYTES:
+        gc.collect()  # files that were taken away keep their room while an index of them is mapped
         small_disk.leave(room * 1024)
         done = ldmlab(*words)
         if done.code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -20,6 +21,7 @@ HELP = {"-h", "--help"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `ldmlab ARGV...`; return 0 when done, 1 for a bug, 2 for bad input, 128 + n when signal n ended it."""
+    logging.raiseExceptions = False  # a log for which a full disk has no room is worth no trace
     try:
         with _heeding_slurm() if slurm_job() is not None else nullcontext():
             _dispatch(list(sys.argv[1:] if argv is None else argv))
