@@ -22,7 +22,7 @@ def trained(ldmlab: Command, tiny: Any, shards: Path, folder: Path, *words: str)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("filter=asthetic > 5",), "no sample in {}/train has 'asthetic'; there are "),
+        (("filter=aesthetik > 5",), "no sample in {}/train has 'aesthetik'; there are "),
         (("filter=words(caption) > 800",), "keeps 0 of 64 samples in {}/train: loosen it"),
     ],
 )

@@ -151,7 +151,7 @@ def test_nothing_is_written_where_it_is_not_to_be(write: Write) -> None:
 @pytest.mark.parametrize(
     ("where", "missing", "told"),
     [
-        ("asthetic > 5", "drop", "no sample in {} has 'asthetic'; did you mean 'aesthetic'?"),
+        ("aesthetik > 5", "drop", "no sample in {} has 'aesthetik'; did you mean 'aesthetic'?"),
         ("zzzz > 5", "drop", "no sample in {} has 'zzzz'; there are aesthetic, aspect, caption"),
         ("aesthetic > 50", "drop", "keeps 0 of 5 samples in {}: loosen it"),
         (

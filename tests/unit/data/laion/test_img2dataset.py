@@ -64,27 +64,27 @@ def write_list(path: Path, base: str, kinds: list[str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("reencode", [True, False])
-def test_what_the_web_gives_is_told_apart(reencode: bool, program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoded_anew", [True, False])
+def test_what_the_web_gives_is_told_apart(encoded_anew: bool, program: str, tmp_path: Path) -> None:
     """Without being encoded anew, files are stored as they come: then it is the audit that finds what is no picture."""
     root = tmp_path / "laion"
     more = ("dataset.timeout=4", "shard_size=5", "dataset.image_size=48")
-    more += () if reencode else ("dataset.options.disable_all_reencoding=true",)
+    more += () if encoded_anew else ("dataset.options.disable_all_reencoding=true",)
     with serving() as base:
         urls = write_list(tmp_path / "meta.parquet", base, [*GOOD, *BAD])
         done = subprocess.run(command(urls, root, program, *more), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    fetched = 7 if reencode else 9
+    fetched = 7 if encoded_anew else 9
     assert f"14 URLs, {fetched} downloaded, in 3 shards" in done.stdout
     found = re.search(rf"failed: {14 - fetched} \((.*)\)", done.stdout)
-    assert {*found[1].split(", ")} == {*BAD.values()} - (set() if reencode else {*STORED.values()})
+    assert {*found[1].split(", ")} == {*BAD.values()} - (set() if encoded_anew else {*STORED.values()})
     assert "usable: 7 samples" in done.stdout
     index = ShardIndex.build(root / "train", needs=Needs())
     assert {*index.captions} == {*GOOD}
     data = ShardDataset(index, 32)
     assert {data[row]["image"].shape for row in range(len(index))} == {(3, 32, 32)}
     rejected = [line.partition(",")[0] for line in (root / "data_problems.csv").read_text().splitlines()[1:]]
-    assert sorted(rejected) == ([] if reencode else ["oversized image", "undecodable image"])
+    assert sorted(rejected) == ([] if encoded_anew else ["oversized image", "undecodable image"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -37,12 +37,12 @@ def test_it_takes_the_same_of_a_stream_as_of_an_index(source: Source, tmp_path: 
 
 
 def test_a_field_that_no_sample_has_is_told_at_once(source: Source) -> None:
-    told = r"filter=numbre > 5.*: none of the first 6 samples of .*00000.tar has 'numbre'; did you mean 'number'\?"
+    told = r"filter=numberx > 5.*: none of the first 6 samples of .*00000.tar has 'numberx'; did you mean 'number'\?"
     for missing in ("drop", "keep"):
         with pytest.raises(ValueError, match=told):
-            first_samples(source("numbre > 5", missing), 4, "data.urls", decoder_of())
+            first_samples(source("numberx > 5", missing), 4, "data.urls", decoder_of())
         with pytest.raises(ValueError, match=told):
-            first_captions(source("numbre > 5", missing), 4, "data.urls")
+            first_captions(source("numberx > 5", missing), 4, "data.urls")
     with pytest.raises(ValueError, match="the filter leaves all others out"):
         first_samples(source("number > 500"), 4, "data.urls", decoder_of())
 
