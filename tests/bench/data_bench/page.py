@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data_bench import SECTIONS
+from marked_page import write_between
 
 BEGIN, END = "<!-- bench-data: what follows is written by `make bench-data` -->", "<!-- bench-data: end -->"
 
@@ -23,11 +24,7 @@ def write_into(page: Path, out: Path) -> None:
     Raises:
         ValueError: the page has no such marks.
     """
-    before, begin, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page}: has no place for the tables; write the lines '{BEGIN}' and '{END}' there")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(out)}\n\n{END}{after}")
+    write_between(page, BEGIN, END, markdown(out))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from marked_page import write_between
 from side_by_side.row import Row, table
 
 BEGIN, END = "<!-- bench-gpu: what follows is written by `make bench-gpu` -->", "<!-- bench-gpu: end -->"
@@ -54,8 +55,4 @@ class Record:
         Raises:
             ValueError: the page has no such marks.
         """
-        before, begin, rest = page.read_text().partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not (begin and end):
-            raise ValueError(f"{page}: has no place for the tables; write the lines '{BEGIN}' and '{END}' there")
-        page.write_text(f"{before}{BEGIN}\n\n{self.markdown()}\n\n{END}{after}")
+        write_between(page, BEGIN, END, self.markdown())

@@ -13,7 +13,7 @@ from PIL import Image
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, Problem, summarise, write_problems
-from ldmlab.data.shards import file_view, shard_scan
+from ldmlab.data.shards import file_view
 from ldmlab.data.shards.shard_files import ShardFiles
 from ldmlab.data.shards.shard_scan import scan_shard
 from ldmlab.data.shards.tar_walk import BLOCK, Member, walk
@@ -240,19 +240,6 @@ def test_unusable_folder_is_one_line_with_path_and_fix(tmp_path, write_tar, memb
     assert "`ldmlab data dataset=shapes`" in message
     assert "\n" not in message
     assert {path.name for path in folder.glob(".*")} <= {".ldmlab_index"}
-
-
-@pytest.fixture
-def scans(monkeypatch):
-    """Counts the shards that are really read."""
-    calls = []
-
-    def scan(path, *arguments):
-        calls.append(path.name)
-        return scan_shard(path, *arguments)
-
-    monkeypatch.setattr(shard_scan, "scan_shard", scan)
-    return calls
 
 
 def _same(one, other):

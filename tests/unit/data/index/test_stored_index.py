@@ -15,23 +15,9 @@ from ldmlab.data.index import column_files, columns
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Defect, tally
-from ldmlab.data.shards import shard_scan
 from ldmlab.data.shards.depth import Depth
 
 FOLDER = ".ldmlab_index"
-
-
-@pytest.fixture
-def scans(monkeypatch):
-    """Counts the shards that are really read."""
-    calls, scan = [], shard_scan.scan_shard
-
-    def counted(path, *arguments):
-        calls.append(path.name)
-        return scan(path, *arguments)
-
-    monkeypatch.setattr(shard_scan, "scan_shard", counted)
-    return calls
 
 
 def _same(one, other):
