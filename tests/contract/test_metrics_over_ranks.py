@@ -21,7 +21,8 @@ from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.evaluation.shares import Shares
 from ldmlab.metrics.base import Announced, Metric, parameters
 from ldmlab.metrics.bound import VariationalBound
-from ldmlab.metrics.feed import Feed, Reading, figures
+from ldmlab.metrics.feed import Feed, Reading
+from ldmlab.metrics.measured import measured as found_by
 from ldmlab.ranks import ALONE, Ranks
 from ldmlab.types import Conditioning
 from ldmlab.worlds.shapes.captions import caption
@@ -38,8 +39,9 @@ SETTINGS: dict[type[Metric], dict[str, Any]] = {VariationalBound: {"steps": 3}}
 
 def metric_classes() -> list[type[Metric]]:
     found: list[type[Metric]] = []
-    for path in sorted(FOLDER.glob("[!_]*.py")):
-        module = importlib.import_module(f"ldmlab.metrics.{path.stem}")
+    for path in sorted(FOLDER.rglob("[!_]*.py")):
+        parts = path.relative_to(FOLDER).with_suffix("").parts
+        module = importlib.import_module(".".join(("ldmlab.metrics", *parts)))
         own = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__]
         found += [each for each in own if issubclass(each, Metric) and each is not Metric]
     return found
@@ -104,7 +106,7 @@ def measured(kind: type[Metric], known: Mapping[str, Any], ranks: Ranks) -> dict
             feed.add(reading)
     for feed in feeds:
         feed.close()
-    return figures({"metric": metric})
+    return dict(found_by({"metric": metric}).figures)
 
 
 def all_measured(ranks: Ranks) -> dict[str, dict[str, float]]:
@@ -150,6 +152,6 @@ def test_whole_shares_join_to_the_figures_of_one(kind: type[Metric]) -> None:
         assert metric.joins
         for states in shared(known, metric, world):
             metric.join(states)
-        found.append(figures({"metric": metric}))
+        found.append(dict(found_by({"metric": metric}).figures))
     assert found[1] == pytest.approx(found[0], rel=1e-9)
     assert found[2] == pytest.approx(found[0], rel=1e-9)

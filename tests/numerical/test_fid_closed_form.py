@@ -8,8 +8,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from ldmlab.metrics.frechet import frechet_distance
-from ldmlab.metrics.inception_score import inception_score
+from ldmlab.metrics.distribution.frechet import frechet_distance
+from ldmlab.metrics.distribution.inception_score import inception_score
 
 pytest.importorskip("torch_fidelity", exc_type=ImportError)
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from ldmlab.metrics.extractors import EfficientNetLite0
-from ldmlab.metrics.frechet import frechet_distance
-from ldmlab.metrics.inception_score import inception_score
+from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
+from ldmlab.metrics.distribution.frechet import frechet_distance
+from ldmlab.metrics.distribution.inception_score import inception_score
 
 pytest.importorskip("skimage", exc_type=ImportError)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from ldmlab.data.shard_dataset import ImageSample
+    from ldmlab.data.shard_dataset import Described, ImageSample
 
 
 class Samples(Protocol):
@@ -19,6 +19,9 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, sample: int, /) -> ImageSample: ...
+
+    def described(self, sample: int, /) -> Described:
+        """What is known of a sample beside its image, which is not decoded."""
 
     def meta(self, row: int, /) -> dict[str, Any]:
         """The json of the sample of a row; {} where it has none."""

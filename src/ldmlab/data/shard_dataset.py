@@ -29,20 +29,25 @@ MAX_REPLACEMENTS = 32
 DEFECTS = (Defect.UNDECODABLE_IMAGE, Defect.CHANGED_IMAGE)
 
 
-class ImageSample(TypedDict):
-    """One sample: image (3, H, W) in [-1, 1], or its bytes, caption ("" for none), label, key, and row in the index.
+class Described(TypedDict):
+    """What is known of a sample beside its image: caption ("" for none), label, key, and row in the index.
 
     `columns` is what is needed of the json by name; "meta" all of it, where that is needed.
 
     A key is unique within a shard; the row says which sample it is.
     """
 
-    image: Tensor
     caption: str
     label: int | None
     key: str
     row: int
     columns: dict[str, Any]
+
+
+class ImageSample(Described):
+    """One sample, whose image (3, H, W) is in [-1, 1], or bytes."""
+
+    image: Tensor
 
 
 class ConditionColumns(TypedDict):
@@ -104,17 +109,18 @@ class ShardDataset(Dataset[ImageSample]):
             entry = self.index[candidate]
             pixels = self._pixels(view._replace(row=candidate), entry)
             if pixels is not None:
-                return ImageSample(
-                    image=torch.from_numpy(pixels).permute(2, 0, 1),
-                    caption=entry.caption,
-                    label=entry.label,
-                    key=entry.key,
-                    row=candidate,
-                    columns=columns_of(self.index, candidate, self.files),
-                )
+                return ImageSample(image=torch.from_numpy(pixels).permute(2, 0, 1), **self._described(candidate, entry))
         raise ValueError(
             f"{MAX_REPLACEMENTS} images in a row in {self.index.root} cannot be decoded: write the shards again"
         )
+
+    def described(self, sample: int) -> Described:
+        """What is known of a sample beside its image; nothing is read of the image."""
+        return self._described(sample, self.index[sample])
+
+    def _described(self, row: int, entry: Entry) -> Described:
+        columns = columns_of(self.index, row, self.files)
+        return Described(caption=entry.caption, label=entry.label, key=entry.key, row=row, columns=columns)
 
     def meta(self, row: int) -> dict[str, Any]:
         """Return the json of a sample, {} where it has none."""
@@ -171,9 +177,15 @@ def collate(samples: Sequence[ImageSample]) -> ImageBatch:
         keys=[sample["key"] for sample in samples],
         rows=[sample["row"] for sample in samples],
     )
+    return {**batch, **conditions_of(samples)}
+
+
+def conditions_of(samples: Sequence[Described]) -> ConditionColumns:
+    """What is known of all of some samples, or of their descriptions, by the names that batches have for it."""
+    columns = ConditionColumns()
     captions, labels = [sample["caption"] for sample in samples], [sample["label"] for sample in samples]
-    add_conditions(batch, captions, labels, [sample["columns"] for sample in samples])
-    return batch
+    add_conditions(columns, captions, labels, [sample["columns"] for sample in samples])
+    return columns
 
 
 def add_conditions(

@@ -15,7 +15,7 @@ from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.evaluation.edit_cases import EditCase, EditCases, as_array
 from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.metrics.edit_verdict import Verdict, judge, place_of
+from ldmlab.metrics.scenes.edit_verdict import Verdict, judge, place_of
 from ldmlab.progress import passes
 from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, SceneEdit
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ldmlab.editing.methods.base import EditTask
 from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.metrics.edit_verdict import judgeable
+from ldmlab.metrics.scenes.edit_verdict import judgeable
 from ldmlab.samplers.noise import picture_seeds
 from ldmlab.worlds.shapes.scene_edits import SceneEdit, scene_edits
 

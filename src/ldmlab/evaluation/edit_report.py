@@ -14,6 +14,7 @@ from ldmlab.atomic import atomic_file, write_json
 from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit
 from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.metrics.manifest import Manifest, record
+from ldmlab.metrics.measured import Measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
 from ldmlab.pictures.contact_sheet import contact_sheet
@@ -49,7 +50,7 @@ def benchmark_record(
         edit_config=edits,
         **sampling,
     )
-    return record(benchmark.figures, manifest, benchmark.remarks)
+    return record(Measured(benchmark.figures), manifest, benchmark.remarks)
 
 
 def write_report(

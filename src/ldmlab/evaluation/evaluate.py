@@ -9,15 +9,17 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.drawing.computing import Compile, ready_to_draw, ready_to_measure
 from ldmlab.drawing.drawing import Drawing
-from ldmlab.evaluation.held_out import HeldOut, Tell
+from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.latents import OF_LATENTS, measure_latents
+from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reconstructions import measure_reconstructions
+from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
 from ldmlab.evaluation.shares import SINGLE, Shares
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric, parameters
-from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import remarks
+from ldmlab.metrics.measured import Measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 
@@ -49,21 +51,23 @@ def evaluate(
     compile: Compile = "auto",
     pictures_per_caption: int = 1,
     shares: Shares = SINGLE,
-    tell: Tell = print,
-) -> dict[str, float]:
+    requests: Requests | None = None,
+    reference: PictureSet | None = None,
+) -> Measured:
     """Measure a model, whose networks are made to compute in `precision` for good.
 
     Args:
         model: on the device of `precision`.
         heldout: the samples that it is measured on.
         metrics: by name; see `Metric` for what they may read.
-        extractor: the network whose features are compared, on that device.
+        extractor: the network of metrics that have none of their own, on that device as theirs are.
         drawing: how pictures are drawn, of whatever seeds; none where none are.
         precision: what the model computes in; what measures computes in fp32.
         compile: whether networks are compiled.
         pictures_per_caption: above 1, fewer conditions are drawn, so often each.
         shares: among which ranks the work is shared; each of them calls this, and is given the same figures.
-        tell: is told what to know before the figures are compared.
+        requests: what a model is asked for, where it is not what was known of the held-out samples.
+        reference: what samples are compared with, where it is not the held-out pictures.
 
     Returns:
         The figures by name, and how many samples they are of.
@@ -77,38 +81,42 @@ def evaluate(
         raise ValueError("metric: there is none, so nothing would be measured; choose some, such as metric=pictures")
     if of_latents and isinstance(model, Autoencoder):
         raise ValueError(f"metric={min(of_latents)}: its figures are of a latent diffusion model; give ckpt= of one")
-    figures: dict[str, float] = {}
+    found = Measured({})
     with Precision("fp32", precision.device).arithmetic():
         if isinstance(model, Autoencoder):
             ready_to_measure(model, precision, compile, len(shares.ranks.share(heldout.parts())))
-            figures |= measure_reconstructions(model, heldout, precision, of_pictures, extractor, shares)
+            found |= measure_reconstructions(model, heldout, precision, of_pictures, extractor, shares)
         elif of_pictures:
-            figures |= _drawn(model, heldout, drawing, of_pictures, extractor, compile, pictures_per_caption, shares)
+            asked = requests or heldout
+            found |= _drawn(
+                model, heldout, asked, reference or heldout, drawing, of_pictures, extractor, compile,
+                pictures_per_caption, shares,
+            )  # fmt: skip
         if isinstance(model, LatentDiffusion) and of_latents:
-            figures |= measure_latents(model, heldout, precision, of_latents, compile, shares)
-    for line in remarks(metrics.values()):
-        tell(line)
-    return figures
+            found |= measure_latents(model, heldout, precision, of_latents, compile, shares)
+    return found
 
 
 def _drawn(
     model: LatentDiffusion,
     heldout: HeldOut,
+    requests: Requests,
+    reference: PictureSet,
     drawing: Drawing | None,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     compile: Compile,
     pictures_per_caption: int,
     shares: Shares,
-) -> dict[str, float]:
+) -> Measured:
     if drawing is None:
         raise ValueError(f"metric={min(metrics)}: reads pictures; say how they are drawn")
     if pictures_per_caption != 1 and task_of(model) == "restorations":
         raise ValueError(
             f"pictures_per_caption={pictures_per_caption}: this model draws from pictures, one from each; leave it at 1"
         )
-    seeds, own = heldout.seeds(), shares.ranks.share(heldout.parts())
-    ready = ready_to_draw(model, drawing.of(seeds), compile, sum(map(len, own)))
+    own = shares.ranks.share(requests.parts())
+    ready = ready_to_draw(model, drawing.of(requests.seeds()), compile, sum(map(len, own)))
     if isinstance(model.conditioner, ImageConditioner):
         return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor, shares)
-    return measure_samples(model, heldout, ready, metrics, extractor, pictures_per_caption, shares)
+    return measure_samples(model, requests, reference, ready, metrics, extractor, pictures_per_caption, shares)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from ldmlab.data.filters.selecting import taken
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import META, Needs
 from ldmlab.data.samples import Samples
-from ldmlab.data.shard_dataset import ShardDataset, collate
-from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.data.shard_dataset import ShardDataset, collate, conditions_of
+from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.progress import track
 from ldmlab.samplers.noise import picture_seeds
 
@@ -33,12 +33,19 @@ class HeldOut:
         n: how many are measured.
         seed: decides the noise of all that is drawn for them, and of whatever a metric draws.
         batch_size: samples at a time.
+        name: what a user knows them by, for errors.
     """
 
     dataset: Samples
     n: int
     seed: int = 0
     batch_size: int = 32
+    name: str = "held-out samples"
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the dataset."""
+        return self.dataset.fingerprint
 
     def parts(self) -> list[range]:
         """The numbers of the samples of each batch, in order."""
@@ -48,6 +55,27 @@ class HeldOut:
         """The samples of these numbers, as `collate` makes a batch of them, with their json as "meta"."""
         batch = collate([self.dataset[number] for number in part])
         return {**batch, META: [self.dataset.meta(row) for row in batch["rows"]]}
+
+    def pictures(self, part: range) -> dict[str, Any]:
+        """The samples of these numbers, see `PictureSet`."""
+        batch = self.batch(part)
+        return {**columns(batch), "images": to_uint8(batch["images"])}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is known of every sample."""
+        return frozenset(self._columns)
+
+    def known(self, wanted: Collection[str]) -> dict[str, list[Any]]:
+        """What is known of the samples, see `Requests`."""
+        return {name: values for name, values in self._columns.items() if name in wanted}
+
+    @cached_property
+    def _columns(self) -> dict[str, list[Any]]:
+        samples = [self.dataset.described(number) for number in range(self.n)]
+        rows = [each["row"] for each in samples]
+        known = {"keys": [each["key"] for each in samples], "rows": rows, META: list(map(self.dataset.meta, rows))}
+        return columns({**known, **conditions_of(samples)})
 
     def seeds(self) -> list[int]:
         """A seed for each sample, from which what is drawn for it takes its noise."""

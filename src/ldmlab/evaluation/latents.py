@@ -16,7 +16,8 @@ from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Announced, Metric
-from ldmlab.metrics.feed import Feed, Reading, figures
+from ldmlab.metrics.feed import Feed, Reading
+from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.progress import passes
@@ -34,7 +35,7 @@ def measure_latents(
     metrics: Mapping[str, Metric],
     compile: Compile = "auto",
     shares: Shares = SINGLE,
-) -> dict[str, float]:
+) -> Measured:
     """Measure how a denoiser explains held-out latents, which are the autoencoder's means.
 
     Args:
@@ -64,7 +65,7 @@ def measure_latents(
         for readings in shares.each(parts, read):
             for name, feed in feeds.items():
                 feed.add(readings[name])
-    return {**figures(metrics), "n": float(heldout.n)}
+    return measured(metrics) | Measured({"n": float(heldout.n)})
 
 
 def _known(model: LatentDiffusion, heldout: HeldOut, seeds: Sequence[int], part: range) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.vq import AutoencoderVQ
 from ldmlab.evaluation.held_out import HeldOut, columns
 from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.metrics.base import Announced, Metric
-from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import Feed, Reading, figures
+from ldmlab.extractors.base import FeatureExtractor
+from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.metrics.feed import Feed, Reading
+from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import to_uint8
 from ldmlab.precision import Precision
 from ldmlab.progress import track
@@ -27,7 +28,7 @@ def measure_reconstructions(
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     shares: Shares = SINGLE,
-) -> dict[str, float]:
+) -> Measured:
     """Measure what an autoencoder makes of the mean of each picture's latents.
 
     Args:
@@ -35,7 +36,7 @@ def measure_reconstructions(
         heldout: the samples.
         precision: what the autoencoder computes in.
         metrics: by name.
-        extractor: the network whose features are compared.
+        extractor: the network of metrics that have none of their own.
         shares: which batches this rank reads.
 
     Returns:
@@ -46,8 +47,7 @@ def measure_reconstructions(
     """
     real = Feed("real", [metric.update_reference for metric in metrics.values()], extractor)
     made = Feed("reconstructed", [metric.update for metric in metrics.values()], extractor)
-    for metric in metrics.values():
-        metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
+    begin_all(metrics.values(), Announced(heldout.n, heldout.seed), extractor)
 
     def read(part: range) -> tuple[Reading, Reading]:
         batch = heldout.batch(part)
@@ -64,7 +64,7 @@ def measure_reconstructions(
         made.add(of_made)
     real.close()
     made.close()
-    return {**figures(metrics), "n": float(heldout.n)}
+    return measured(metrics) | Measured({"n": float(heldout.n)})
 
 
 def _given(autoencoder: Autoencoder) -> set[str]:

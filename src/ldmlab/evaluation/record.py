@@ -13,9 +13,9 @@ from ldmlab.evaluation.evaluate import evaluate, reads_latents
 from ldmlab.evaluation.held_out import HeldOut, Tell
 from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.evaluation.shares import SINGLE, Shares
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
-from ldmlab.metrics.extractors import FeatureExtractor
 from ldmlab.metrics.manifest import Manifest, record
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
@@ -72,11 +72,10 @@ def evaluate_loaded(
         **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
-    remarks = [*notes]
     shares = shares.of(_kept_by(manifest, heldout, metrics))
     if shares.kept is not None:
         shares.kept.tell(tell)
-    figures = evaluate(
+    found = evaluate(
         loaded.model,
         heldout,
         metrics,
@@ -86,9 +85,8 @@ def evaluate_loaded(
         compile=compile,
         pictures_per_caption=pictures_per_caption,
         shares=shares,
-        tell=remarks.append,
     )
-    return record(figures, manifest, remarks)
+    return record(found, manifest, notes)
 
 
 def _kept_by(manifest: Manifest, heldout: HeldOut, metrics: Mapping[str, Metric]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,10 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.evaluation.held_out import HeldOut, columns
 from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.metrics.base import Announced, Metric
-from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.feed import Feed, Reading, figures
+from ldmlab.extractors.base import FeatureExtractor
+from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.metrics.feed import Feed, Reading
+from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.progress import track
 
@@ -32,7 +33,7 @@ def measure_restorations(
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     shares: Shares = SINGLE,
-) -> dict[str, float]:
+) -> Measured:
     """Measure pictures drawn again, each by a seed of its own, and what there is of them without a model.
 
     Args:
@@ -41,7 +42,7 @@ def measure_restorations(
         heldout: the samples.
         drawing: how, with n seeds.
         metrics: by name.
-        extractor: the network whose features are compared.
+        extractor: the network of metrics that have none of their own.
         shares: which batches this rank reads and draws.
 
     Returns:
@@ -50,13 +51,12 @@ def measure_restorations(
     Raises:
         ValueError: a metric reads what there is not.
     """
-    naive = {name: deepcopy(metric) for name, metric in metrics.items()}
+    naive = {name: metric.twin() for name, metric in metrics.items()}
     sides = {"drawn": metrics, "naive": naive}
     both = [*metrics.values(), *naive.values()]
     real = Feed("real", [metric.update_reference for metric in both], extractor)
     made = {side: Feed(side, [metric.update for metric in own.values()], extractor) for side, own in sides.items()}
-    for metric in both:
-        metric.begin(Announced(heldout.n, heldout.seed, suffix=extractor.suffix))
+    begin_all(both, Announced(heldout.n, heldout.seed), extractor)
     feeds = {"real": real, **made}
 
     def read(part: range) -> dict[str, Reading]:
@@ -77,7 +77,8 @@ def measure_restorations(
             feed.add(readings[side])
     for feed in feeds.values():
         feed.close()
-    return {**figures(metrics), **figures(naive, NAIVE), "n": float(heldout.n)}
+    of_naive = replace(measured(naive, NAIVE), notes=[])
+    return measured(metrics) | of_naive | Measured({"n": float(heldout.n)})
 
 
 def _restored(

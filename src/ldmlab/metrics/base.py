@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torchmetrics.utilities.data import dim_zero_cat, dim_zero_mean
 
 if TYPE_CHECKING:
     from ldmlab.diffusion.denoiser import Denoiser
+    from ldmlab.extractors.base import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Announced:
         count: N.
         seed: decides whatever a metric draws at random.
         captions: of the N pictures in order; None where they have none.
-        suffix: what labels of figures end with that are an extractor's, as in f"FID{suffix}".
+        suffix: what labels of figures end with that are an extractor's, as in f"FID{suffix}"; of the metric's own.
     """
 
     count: int
@@ -43,7 +45,9 @@ class Metric(TorchMetric):
 
     - `images`: uint8 (B, 3, H, W), what the model made: samples, reconstructions or pictures drawn again.
     - `truth`: uint8 (B, 3, H, W), what reconstructions and pictures drawn again were made of.
-    - `features`: (B, F) of the images by the extractor, float64 on the CPU; `logits`: (B, K) that belong to them.
+    - `features`: (B, F) of the images by the extractor, float64 on the CPU; `logits`: (B, K) that belong to them;
+      `spatial`: (B, S), features that say where in the image something is, float64 on the CPU.
+    - `text_features`: (B, F) of the captions, by an extractor that reads texts.
     - `numbers`: B integers, which of the N pictures these are.
     - `captions`, `labels`, `keys`, `meta` and whatever else the model's conditioner reads: lists of B, as in batches of
       data. `asked`: for drawn scenes what each caption says.
@@ -51,15 +55,24 @@ class Metric(TorchMetric):
     - `denoiser`, `latents` (B, C, H, W), `cond` and `noise` (a function that draws noise like the latents): a latent
       diffusion model and held-out latents with their conditions, for figures that need no pictures.
 
-    `update` gets blocks of 1024 pictures, in order and on every rank, where it reads `features`, `logits` and `numbers`
-    alone, so that sums are the same to the last bit whatever the batches; otherwise batches as they were drawn.
+    `update` gets blocks of 1024 pictures, in order and on every rank, where it reads `features`, `logits`, `spatial`
+    and `numbers` alone, so that sums are the same to the last bit whatever the batches; otherwise batches as they were
+    drawn.
+
+    Args:
+        extractor: the network whose features it reads; None for the one that is chosen for all metrics.
     """
 
     full_state_update = False
     announced: Announced
 
-    def __init__(self) -> None:
+    def __init__(self, extractor: FeatureExtractor | None = None) -> None:
         super().__init__(sync_on_compute=False)  # whoever measures on several ranks has handed all to each
+        self.extractor = extractor
+
+    def twin(self) -> Self:
+        """A metric with the same settings and states, which shares the network."""
+        return deepcopy(self, {id(self.extractor): self.extractor})
 
     def begin(self, announced: Announced) -> None:
         """Learn what is known in advance; called once, before the first `update`.
@@ -119,6 +132,14 @@ class Metric(TorchMetric):
         """
         raise NotImplementedError
 
+    def errors(self) -> Mapping[str, float]:
+        """The standard errors of figures, by the names that `compute` gives them; none of those that have none.
+
+        Each is that of the figure over the pictures that a model would make of the same requests, the pictures that
+        they are compared with being given.
+        """
+        return {}
+
     def remarks(self) -> list[str]:
         """What to know before the figures are compared, a line each."""
         return []
@@ -126,6 +147,21 @@ class Metric(TorchMetric):
     def passes(self, denoiser: Denoiser) -> int:
         """Passes of the denoiser that `update` makes for a batch; for the progress that is told."""
         return 0
+
+
+def begin_all(metrics: Iterable[Metric], announced: Announced, extractor: FeatureExtractor) -> None:
+    """Tell all metrics what is known in advance, each with the suffix of the network that it reads.
+
+    Args:
+        metrics: see `Metric.begin`.
+        announced: for all of them.
+        extractor: of metrics that have none of their own.
+
+    Raises:
+        ValueError: there are too few pictures for a figure.
+    """
+    for metric in metrics:
+        metric.begin(replace(announced, suffix=(metric.extractor or extractor).suffix))
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, bool]:

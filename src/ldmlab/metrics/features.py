@@ -15,7 +15,8 @@ from torch import Tensor
 BLOCK = 1024
 """Images whose features are summed at once."""
 
-Sink = Callable[[Float[Tensor, "B F"]], None]
+Sink = Callable[[Float[Tensor, "B F"], int], None]
+"""Is given a block of features, and the number of its first image."""
 
 
 class FeatureBlocks:
@@ -25,17 +26,18 @@ class FeatureBlocks:
 
     Args:
         name: of the set of images, for errors.
-        sinks: what takes the blocks.
+        sink: takes the blocks.
 
     Attributes:
         count: images that have come.
         width: F, 0 before the first.
     """
 
-    def __init__(self, name: str, *sinks: Sink) -> None:
+    def __init__(self, name: str, sink: Sink) -> None:
         self.name = name
-        self.sinks = sinks
+        self.sink = sink
         self.count = 0
+        self._passed = 0
         self.width = 0
         self._waiting: list[Tensor] = []
 
@@ -57,20 +59,15 @@ class FeatureBlocks:
             self._pass_on(whole)
 
     def close(self) -> None:
-        """Pass on what is left.
-
-        Raises:
-            ValueError: no image came.
-        """
-        if self.count == 0:
-            raise ValueError(f"no {self.name} image was given; the set is empty")
-        rest, self._waiting = torch.cat(self._waiting), []
-        self._pass_on([rest] if len(rest) else [])
+        """Pass on what is left."""
+        rest, self._waiting = self._waiting, []
+        if sum(map(len, rest)):
+            self._pass_on([torch.cat(rest)])
 
     def _pass_on(self, blocks: list[Tensor]) -> None:
         for block in blocks:
-            for sink in self.sinks:
-                sink(block)
+            self.sink(block, self._passed)
+            self._passed += len(block)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import ldmlab
+from ldmlab.metrics.measured import Measured
 
 PACKAGES = ("torch", "torchvision", "torchmetrics", "timm", "lightning", "numpy", "pillow", "safetensors")
 GUIDANCE_CONVENTIONS = {
@@ -124,18 +125,22 @@ class Manifest:
     measured_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def record(figures: Mapping[str, float], manifest: Manifest, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return `{"metrics": ..., "notes": ..., "manifest": ...}` as plain JSON data; an infinite figure becomes None.
+def record(found: Measured, manifest: Manifest, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return `{"metrics", "errors", "notes", "manifest"}` as plain JSON data; an infinite figure becomes None.
 
     Args:
-        figures: by name.
+        found: figures with their standard errors and notes.
         manifest: how they came about.
-        notes: what to know before they are compared, a line each.
+        notes: what else to know before they are compared, a line each; they come first.
 
     Raises:
         ValueError: a figure is NaN.
     """
-    if undefined := [name for name, value in figures.items() if math.isnan(value)]:
+    if undefined := [name for name, value in found.figures.items() if math.isnan(value)]:
         raise ValueError(f"figure '{undefined[0]}' is NaN; look for NaN in the images that were measured")
-    finite = {name: value if math.isfinite(value) else None for name, value in figures.items()}
-    return {"metrics": finite, "notes": list(notes), "manifest": asdict(manifest)}
+    return {
+        "metrics": {name: value if math.isfinite(value) else None for name, value in found.figures.items()},
+        "errors": {name: value for name, value in found.errors.items() if math.isfinite(value)},
+        "notes": [*notes, *found.notes],
+        "manifest": asdict(manifest),
+    }

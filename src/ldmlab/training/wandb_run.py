@@ -14,7 +14,7 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from ldmlab.metrics.scene_confusion import Confusion
+from ldmlab.metrics.scenes.confusion import Confusion
 from ldmlab.training.signals import Stopped
 
 KEPT: Mapping[str, tuple[str, ...]] = {

@@ -19,7 +19,7 @@ from ldmlab.evaluation.edit_benchmark import EditBenchmark, benchmark_edits
 from ldmlab.evaluation.edit_report import edits_table
 from ldmlab.evaluation.shares import Kept, Shares
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.metrics.edit_verdict import Verdict
+from ldmlab.metrics.scenes.edit_verdict import Verdict
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.ranks import ALONE, Ranks
 from ldmlab.samplers.ddim import DDIM

@@ -8,7 +8,7 @@ import pytest
 
 from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit, require_figure
 from ldmlab.evaluation.edit_report import edits_table
-from ldmlab.metrics.edit_verdict import Verdict
+from ldmlab.metrics.scenes.edit_verdict import Verdict
 from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, KINDS, SceneEdit, scene_edits
 
 MISSED, DONE = Verdict(False, True, 4.0), Verdict(True, True, 1.0)

@@ -18,7 +18,7 @@ from ldmlab.evaluation.evaluate import evaluate, task_of
 from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
-from ldmlab.metrics.fidelity import PSNR
+from ldmlab.metrics.fidelity.psnr import PSNR
 from ldmlab.precision import Precision
 
 
@@ -75,7 +75,8 @@ def measured(heldout: HeldOut) -> Callable[..., dict[str, float]]:
     model = AutoencoderKL(channels=16, multipliers=(1, 2), residual_blocks=1, norm_groups=8).eval()
 
     def measure(**metrics: Metric) -> dict[str, float]:
-        return evaluate(model, heldout, metrics, Blank(), precision=Precision("fp32", torch.device("cpu")))
+        precision = Precision("fp32", torch.device("cpu"))
+        return dict(evaluate(model, heldout, metrics, Blank(), precision=precision).figures)
 
     return measure
 

@@ -18,9 +18,9 @@ from ldmlab.evaluation.shares import Kept, Shares
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
-from ldmlab.metrics.fidelity import PSNR, PooledPSNR
-from ldmlab.metrics.frechet import FrechetDistance
-from ldmlab.metrics.inception_score import InceptionScore
+from ldmlab.metrics.distribution.frechet import FrechetDistance
+from ldmlab.metrics.distribution.inception_score import InceptionScore
+from ldmlab.metrics.fidelity.psnr import PSNR, PooledPSNR
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.ranks import ALONE, Ranks
@@ -61,8 +61,8 @@ def measure(
         model = make_model("drawer" if task == "autoencoder" else task)
         measured = model.autoencoder if task == "autoencoder" else model
         drawing = Drawing(DDIM(steps=2), NoGuidance(), ())
-        metrics, options = metrics_of(task), {"precision": FP32, "shares": shares, "tell": lambda line: None}
-        return evaluate(measured, thirteen, metrics, extractor, drawing, **options)
+        metrics, options = metrics_of(task), {"precision": FP32, "shares": shares}
+        return dict(evaluate(measured, thirteen, metrics, extractor, drawing, **options).figures)
 
     return measure
 

@@ -13,7 +13,7 @@ from ldmlab.metrics.features import BLOCK, FeatureBlocks, FeatureStatistics
 def test_blocks_are_the_same_for_all_batches(size: int) -> None:
     features = torch.arange(2.0 * BLOCK + 10)[:, None]
     blocks: list[Tensor] = []
-    stream = FeatureBlocks("real", blocks.append)
+    stream = FeatureBlocks("real", lambda block, first: blocks.append(block))
     for batch in features.split(size):
         stream.update(batch)
         assert sum(map(len, stream._waiting)) < BLOCK
@@ -34,12 +34,7 @@ def test_statistics_are_those_of_all(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
 def test_features_that_are_not_finite_are_refused(bad: float) -> None:
-    stream = FeatureBlocks("real", lambda block: None)
+    stream = FeatureBlocks("real", lambda block, first: None)
     stream.update(torch.zeros(3, 2))
     with pytest.raises(ValueError, match="the features of real image 4 hold NaN or infinite values"):
         stream.update(torch.tensor([[0.0, 0.0], [0.0, bad]]))
-
-
-def test_an_empty_set_is_refused() -> None:
-    with pytest.raises(ValueError, match="no real image was given; the set is empty"):
-        FeatureBlocks("real").close()

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ldmlab.metrics.base import Announced, Metric
-from ldmlab.metrics.diversity import Diversity, diversity
-from ldmlab.metrics.feed import Feed, figures, remarks
-from ldmlab.metrics.frechet import FrechetDistance, frechet_distance
-from ldmlab.metrics.inception_score import InceptionScore
+from ldmlab.metrics.distribution.diversity import Diversity, diversity
+from ldmlab.metrics.distribution.frechet import FrechetDistance, frechet_distance
+from ldmlab.metrics.distribution.inception_score import InceptionScore
+from ldmlab.metrics.feed import Feed
+from ldmlab.metrics.measured import measured as found_by
 
 
 @pytest.fixture
@@ -40,10 +41,10 @@ def measured(
     for batch in fake:
         generated.update(images=batch)
     generated.close()
-    found = figures(metrics)
+    found = found_by(metrics)
     if notes is not None:
-        notes += remarks(metrics.values())
-    return found
+        notes += found.notes
+    return dict(found.figures)
 
 
 def test_samples_get_labelled_figures(extractor: Any, images: Tensor) -> None:
@@ -150,7 +151,7 @@ def test_a_metric_may_read_what_is_known_of_each_picture(extractor: Any, images:
         feed.update(images=batch, captions=captions, meta=[{}, {}])
     feed.close()
     expected = extractor.features(images[:4]).double().mean(dim=1).sum()
-    assert figures({"own": metric}) == {"longest": 3, "brightness": pytest.approx(float(expected))}
+    assert found_by({"own": metric}).figures == {"longest": 3, "brightness": pytest.approx(float(expected))}
     with pytest.raises(ValueError, match="metric: Longest reads 'captions', and of generated pictures there are"):
         feed.require({"images", "labels"})
 
@@ -165,7 +166,7 @@ def test_a_single_figure_has_the_name_of_its_metric() -> None:
 
     metric = Answer()
     metric.update(torch.zeros(1))
-    assert figures({"answer": metric}, "naive/") == {"naive/answer": 42}
+    assert found_by({"answer": metric}, "naive/").figures == {"naive/answer": 42}
 
 
 def test_two_metrics_of_one_figure_are_refused() -> None:
@@ -173,4 +174,4 @@ def test_two_metrics_of_one_figure_are_refused() -> None:
     for each in pair.values():
         each.update(torch.eye(3), range(3))
     with pytest.raises(ValueError, match="two of them give the figure 'diversity'"):
-        figures(pair)
+        found_by(pair)

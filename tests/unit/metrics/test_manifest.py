@@ -13,6 +13,7 @@ import pytest
 import ldmlab
 from ldmlab.metrics import manifest
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, git_commit, package_versions, record
+from ldmlab.metrics.measured import Measured
 
 
 @pytest.fixture
@@ -34,7 +35,11 @@ def measured() -> Manifest:
 
 
 def test_the_record_survives_json(measured: Manifest) -> None:
-    found = json.loads(json.dumps(record({"FID-lite0": 1.5, "PSNR": float("inf")}, measured), allow_nan=False))
+    told = record(
+        Measured({"FID-lite0": 1.5, "PSNR": float("inf")}, {"FID-lite0": 0.25}, ["a note"]), measured, ["first"]
+    )
+    found = json.loads(json.dumps(told, allow_nan=False))
+    assert (found["errors"], found["notes"]) == ({"FID-lite0": 0.25}, ["first", "a note"])
     assert found["metrics"] == {"FID-lite0": 1.5, "PSNR": None}
     assert Manifest(**found["manifest"]) == measured
     assert found["manifest"]["guidance_convention"].endswith("1 is neutral")
@@ -44,7 +49,7 @@ def test_the_record_survives_json(measured: Manifest) -> None:
 
 def test_a_nan_is_refused(measured: Manifest) -> None:
     with pytest.raises(ValueError, match="figure 'IS' is NaN"):
-        record({"IS": float("nan")}, measured)
+        record(Measured({"IS": float("nan")}), measured)
 
 
 def test_versions_name_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

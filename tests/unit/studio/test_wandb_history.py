@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ldmlab.metrics.scene_confusion import Confusion
+from ldmlab.metrics.scenes.confusion import Confusion
 from ldmlab.studio.logged_runs import LoggedRuns
 from ldmlab.studio.wandb_file import WandbFile, read_wandb_file, records
 from ldmlab.studio.wandb_history import STEP, WandbHistory, history, merged

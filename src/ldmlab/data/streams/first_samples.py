@@ -18,7 +18,7 @@ from ldmlab.data.filters.record_rows import RecordRows
 from ldmlab.data.index.json_keys import needed_of
 from ldmlab.data.needs import Needs
 from ldmlab.data.problems import Problem, summarise
-from ldmlab.data.shard_dataset import ImageSample, signed
+from ldmlab.data.shard_dataset import Described, ImageSample, signed
 from ldmlab.data.streams.entries import StreamSample
 from ldmlab.data.streams.opening import require_answer
 from ldmlab.data.streams.source import ALL, StreamSource
@@ -163,11 +163,10 @@ class HeldSamples(Dataset[ImageSample]):
     def _bytes(self, number: int) -> ImageSample:
         sample = self.samples[number]
         pixels = decode_image(sample.image, self.image_size, decoder=self.decoder)
-        return ImageSample(
-            image=torch.from_numpy(pixels).permute(2, 0, 1),
-            caption=sample.caption,
-            label=sample.label,
-            key=sample.key,
-            row=number,
-            columns=needed_of(sample.meta, self.needs),
-        )
+        return ImageSample(image=torch.from_numpy(pixels).permute(2, 0, 1), **self.described(number))
+
+    def described(self, number: int) -> Described:
+        """What is known of a sample beside its image."""
+        sample = self.samples[number]
+        columns = needed_of(sample.meta, self.needs)
+        return Described(caption=sample.caption, label=sample.label, key=sample.key, row=number, columns=columns)

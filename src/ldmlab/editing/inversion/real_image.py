@@ -18,7 +18,7 @@ from ldmlab.drawing.sampling_plan import Control
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
 from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.methods.base import EditTask, SheetRow
-from ldmlab.metrics.reconstruction import psnr
+from ldmlab.metrics.fidelity.psnr import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM

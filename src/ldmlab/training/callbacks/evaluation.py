@@ -19,11 +19,12 @@ from ldmlab.evaluation.reconstructions import measure_reconstructions
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
 from ldmlab.evaluation.shares import Shares
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
-from ldmlab.metrics.extractors import FeatureExtractor
-from ldmlab.metrics.scene_confusion import PREFIX, confusions
+from ldmlab.metrics.measured import Measured
+from ldmlab.metrics.scenes.confusion import PREFIX, confusions
 from ldmlab.pictures.confusion import confusion_sheet
 from ldmlab.pictures.png import write_png
 from ldmlab.ranks import Ranks
@@ -119,12 +120,12 @@ class Evaluation(L.Callback):
             return
         self._last = step
         with clocks_stopped(trainer, module), evaluating(module), torch.random.fork_rng(devices=[]):
-            figures = self._measure(trainer, module)
-            self._log(trainer, module, figures)
+            found = self._measure(trainer, module)
+            self._log(trainer, module, found.figures)
             if trainer.is_global_zero and not is_dev_run(trainer):
-                self._show(trainer, figures)
+                self._show(trainer, found.figures)
 
-    def _measure(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, float]:
+    def _measure(self, trainer: L.Trainer, module: L.LightningModule) -> Measured:
         heldout, precision = self._heldout, numbers_of(trainer)
         assert heldout is not None
         extractor = self.extractor.to(module.device)
@@ -138,7 +139,7 @@ class Evaluation(L.Callback):
         with module.ema.swapped():
             if isinstance(model.conditioner, ImageConditioner):
                 return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor, shares)
-            return measure_samples(model, heldout, drawing, metrics, extractor, shares=shares)
+            return measure_samples(model, heldout, heldout, drawing, metrics, extractor, shares=shares)
 
     def _fresh(self, task: str) -> dict[str, Metric]:
         """The metrics of a task, which have seen nothing yet."""

@@ -21,7 +21,7 @@ from ldmlab.editing.methods.base import EditTask
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
 from ldmlab.guidance.classifier_free import ClassifierFree
-from ldmlab.metrics.reconstruction import psnr
+from ldmlab.metrics.fidelity.psnr import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.precision import choose_precision
 from ldmlab.samplers.base import Sampler

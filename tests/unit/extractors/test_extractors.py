@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ldmlab.metrics import extractors
-from ldmlab.metrics.extractors import EfficientNetLite0, Inception2015
+from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
+from ldmlab.extractors.inception import Inception2015
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def test_the_size_of_a_pass_does_not_matter(
 ) -> None:
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=generator)
     whole = lite0.features(images)
-    monkeypatch.setattr(extractors, "CPU_BATCH", 2)
+    monkeypatch.setattr(base, "CPU_BATCH", 2)
     torch.testing.assert_close(lite0.features(images), whole, rtol=1e-4, atol=1e-4)
     assert lite0.logits(whole).shape == (5, 1000)
     assert not whole.requires_grad

@@ -1,4 +1,4 @@
-"""What every metric takes: uint8 colour images, so that figures are those of the images as stored and shown."""
+"""What every extractor and metric takes: uint8 colour images, so figures are those of what is stored and shown."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ldmlab.metrics.base import Announced
-from ldmlab.metrics.inception_score import InceptionScore, inception_score
+from ldmlab.metrics.distribution.inception_score import InceptionScore, inception_score
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.metrics.fidelity import PSNR, SSIM, PooledPSNR
-from ldmlab.metrics.reconstruction import ssim
+from ldmlab.metrics.fidelity.psnr import PSNR, PooledPSNR
+from ldmlab.metrics.fidelity.ssim import SSIM, ssim
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.metrics.reconstruction import psnr, ssim
+from ldmlab.metrics.fidelity.psnr import psnr
+from ldmlab.metrics.fidelity.ssim import ssim
 
 pytest.importorskip("skimage", exc_type=ImportError)
 
@@ -56,7 +57,7 @@ def test_one_image_is_a_batch_of_one(images: Tensor, targets: Tensor) -> None:
 
 
 def test_bad_pairs_are_refused(images: Tensor, targets: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"targets are torch\.float32"):
+    with pytest.raises(ValueError, match=r"truth are torch\.float32"):
         psnr(images, targets.float())
     with pytest.raises(ValueError, match="give equal shapes"):
         ssim(images, targets[:2])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ldmlab.metrics.edit_verdict import judge, judgeable, place_of
+from ldmlab.metrics.scenes.edit_verdict import judge, judgeable, place_of
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import Scene, SceneObject
 from ldmlab.worlds.shapes.scene_edits import SceneEdit

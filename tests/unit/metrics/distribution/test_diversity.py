@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ldmlab.metrics.base import Announced
-from ldmlab.metrics.diversity import Diversity, diversity
+from ldmlab.metrics.distribution.diversity import Diversity, diversity
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ldmlab.extractors.images import require_uint8
 from ldmlab.metrics.base import Metric
-from ldmlab.metrics.images import require_uint8
 from ldmlab.worlds.shapes.verifier import Seen, look, verify
 
 ATTRIBUTES = ("count", "shape", "colour", "size", "place", "relation", "background", "caption")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ldmlab.metrics.base import Announced
-from ldmlab.metrics.frechet import FrechetDistance, frechet_distance
+from ldmlab.metrics.distribution.frechet import FrechetDistance, frechet_distance
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.metrics.scenes import SceneAccuracy
+from ldmlab.metrics.scenes.accuracy import SceneAccuracy
 from ldmlab.worlds.shapes.captions import caption
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import COLOURS, random_scene

@@ -1,16 +1,45 @@
-"""How near pictures come to the truth: reconstructions, and pictures drawn again from what was left of them."""
+"""How near pictures come to the truth, pixel by pixel: the peak signal-to-noise ratio. All images are uint8."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.metrics.base import Metric
-from ldmlab.metrics.images import require_uint8
-from ldmlab.metrics.reconstruction import mean_psnr, psnr, ssim
+from ldmlab.metrics.fidelity.pairs import as_pair
+
+
+def psnr(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
+    """Return the peak signal-to-noise ratio of each image in dB, infinite for equal images.
+
+    Raises:
+        ValueError: the images are not uint8 (B, 3, H, W) of one shape.
+    """
+    mine, theirs = as_pair(images, targets)
+    from torchmetrics.functional.image.psnr import peak_signal_noise_ratio
+
+    return peak_signal_noise_ratio(mine, theirs, data_range=255.0, reduction="none", dim=(1, 2, 3))
+
+
+def mean_psnr(ratios: Iterable[float]) -> tuple[float, int]:
+    """Return the mean ratio in dB of the images that are not exact, and how many are.
+
+    The ratio of an exact image, as a blank one easily is, is infinite, and so would be every mean with it.
+
+    Args:
+        ratios: of single images, see `psnr`.
+
+    Returns:
+        The mean, infinite where every image is exact, and the number of exact ones.
+    """
+    all_ratios = list(ratios)
+    inexact = [ratio for ratio in all_ratios if ratio != math.inf]
+    mean = sum(inexact) / len(inexact) if inexact else math.inf
+    return mean, len(all_ratios) - len(inexact)
 
 
 class PSNR(Metric):
@@ -49,33 +78,11 @@ class PooledPSNR(Metric):
 
     def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
         """Take in a batch of images and what they were made of."""
-        require_uint8(images)
-        require_uint8(truth, "truth")
+        mine, theirs = as_pair(images, truth)
         self.count = self.count + len(images)
-        self.squares = self.squares + (images.double() - truth.double()).square().mean(dim=(1, 2, 3)).sum().cpu()
+        self.squares = self.squares + (mine - theirs).square().mean(dim=(1, 2, 3)).sum().cpu()
 
     def compute(self) -> dict[str, float]:
         """The ratio, infinite where every image is exact."""
         error = float(self.squares) / float(self.count)
         return {"PSNR": 10 * math.log10(255**2 / error) if error else math.inf}
-
-
-class SSIM(Metric):
-    """The structural similarity (Wang et al., 2004), as the mean over the images; see `reconstruction.ssim`."""
-
-    count: Tensor
-    similarity: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_sum("count")
-        self.add_sum("similarity")
-
-    def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
-        """Take in a batch of images and what they were made of."""
-        self.count = self.count + len(images)
-        self.similarity = self.similarity + ssim(images, truth).sum().cpu()
-
-    def compute(self) -> dict[str, float]:
-        """The mean, at most 1."""
-        return {"SSIM": float(self.similarity) / float(self.count)}

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from ldmlab.metrics.base import Metric
-from ldmlab.metrics.scenes import looked_at
+from ldmlab.metrics.scenes.accuracy import looked_at
 from ldmlab.worlds.shapes.scene import BACKGROUNDS, COLOURS, PLACES, SHAPES, SIZES
 from ldmlab.worlds.shapes.verifier import Seen, match
 

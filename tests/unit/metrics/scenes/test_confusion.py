@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.metrics.scene_confusion import NAMES, NOTHING, SceneConfusion, confusions
+from ldmlab.metrics.scenes.confusion import NAMES, NOTHING, SceneConfusion, confusions
 from ldmlab.worlds.shapes.captions import caption
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import BACKGROUNDS, random_scene

@@ -1,0 +1,1 @@
+"""Frozen networks whose features and logits metrics compare pictures by."""

@@ -1,0 +1,1 @@
+"""How near pictures come to those that they were made of."""
