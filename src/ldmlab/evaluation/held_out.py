@@ -44,7 +44,7 @@ class HeldOut:
 
     @property
     def fingerprint(self) -> str:
-        """Of the dataset."""
+        """A digest of the dataset and its order."""
         return self.dataset.fingerprint
 
     def parts(self) -> list[range]:

@@ -6,22 +6,19 @@ from typing import Any, Protocol
 
 
 class PictureSet(Protocol):
-    """N pictures, wherever they come from.
-
-    Attributes:
-        name: what a user knows them by, for errors and manifests.
-        n: how many there are.
-        fingerprint: of their content and order.
-    """
+    """N pictures, wherever they come from."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What a user knows the pictures by, for errors and manifests."""
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """How many pictures there are."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """A digest of the pictures and their order."""
 
     def parts(self) -> list[range]:
         """The numbers of the pictures of each batch, in order."""

@@ -7,22 +7,19 @@ from typing import Any, Protocol
 
 
 class Requests(Protocol):
-    """N conditions.
-
-    Attributes:
-        n: how many pictures are to be drawn.
-        seed: decides their noise, and whatever a metric draws.
-        names: of all that is known of every one: "captions", "labels", keys of the samples' json, "asked".
-    """
+    """N conditions."""
 
     @property
-    def n(self) -> int: ...
+    def n(self) -> int:
+        """How many pictures are to be drawn."""
 
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Decides the noise of the pictures, and whatever a metric draws."""
 
     @property
-    def names(self) -> frozenset[str]: ...
+    def names(self) -> frozenset[str]:
+        """The names of all that is known of every picture: "captions", "labels", keys of the json, "asked"."""
 
     def parts(self) -> list[range]:
         """The numbers of the pictures that are drawn at once, in order."""

@@ -29,7 +29,7 @@ class FeatureSource:
 
     @property
     def name(self) -> str:
-        """Of the network."""
+        """The name of the network."""
         return self.extractor.name
 
     def offers(self, given: Collection[str]) -> set[str]:
@@ -68,6 +68,6 @@ class FeatureSource:
         return told
 
     def logits(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
-        """Of a block of features."""
+        """The class logits of a block of features."""
         assert isinstance(self.extractor, Classifier)
         return self.extractor.logits(features.float())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ldmlab.extractors import base
 from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
 from ldmlab.extractors.inception import Inception2015
 
