@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ldmlab.configs.yaml_files import read
+from ldmlab.configs.yaml_files import SETTERS, read
 from ldmlab.paths import conf_dir
 
 _KEY_LINE = re.compile(r"^(?P<name>\w+):(?:\s+(?P<default>[^#\s].*?))?(?:\s+# (?P<meaning>.*))?$")
@@ -45,7 +45,7 @@ def keys(command: str) -> list[Key]:
     files = [own, *(conf_dir() / f"{name}.yaml" for name, _ in read(own).bases)]
     found = {key.name: key for path in files for key in _keys_in(path, sections=True)}
     for group, _ in _defaults(conf_dir() / f"{command}.yaml"):
-        for option in options(group) if group != "experiment" else []:
+        for option in options(group) if group not in SETTERS else []:
             for key in _keys_in(_path(group, option)) if is_global(group, option) else ():
                 known = found.setdefault(key.name, replace(key, where=f"{group}={option}"))
                 if known.where:
@@ -58,7 +58,7 @@ def groups(command: str) -> list[Group]:
     found: dict[str, Group] = {}
     for name, default in _defaults(conf_dir() / f"{command}.yaml"):
         found[name] = Group(name, default, "")
-        for option in options(name) if name != "experiment" else []:
+        for option in options(name) if name not in SETTERS else []:
             for inner, choice in _defaults(conf_dir() / name / f"{option}.yaml"):
                 known = found.setdefault(inner, Group(inner, choice, f"{name}={option}"))
                 if known.where:  # otherwise the command has it always, and this option only chooses in it

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from ldmlab.configs import catalogue
 from ldmlab.configs.suggest import hint, nearest
 from ldmlab.configs.synonyms import synonym
+from ldmlab.configs.yaml_files import SETTERS
 
 ALL = "; --cfg job prints all keys"
 
@@ -69,7 +70,7 @@ def _in_options(command: str, wrong: str, keys: Collection[str]) -> str:
     if any(key.rpartition(".")[2] == name for key in keys):
         return ""
     for group in catalogue.groups(command):
-        if group.name == "experiment" or section not in ("", group.name):
+        if group.name in SETTERS or section not in ("", group.name):
             continue
         with_it = [each for each in catalogue.options(group.name) if _has(group.name, each, name)]
         if with_it:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ldmlab.configs.errors import UserError, one_line
 from ldmlab.configs.schema import EXPERIMENT
+from ldmlab.configs.yaml_files import SETTERS
 
 
 def parse(lines: Sequence[str]) -> list[Override]:
@@ -72,6 +73,12 @@ class Given:
         """The experiment that is chosen."""
         chosen = self.choices.get(EXPERIMENT)
         return None if chosen in (None, "null") else str(chosen)
+
+    @property
+    def setters(self) -> dict[str, str]:
+        """The experiment and the protocol, where one is chosen."""
+        chosen = {group: self.choices.get(group) for group in sorted(SETTERS)}
+        return {group: str(option) for group, option in chosen.items() if option not in (None, "null")}
 
     @property
     def chosen(self) -> dict[str, Any]:

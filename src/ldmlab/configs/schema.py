@@ -1,6 +1,6 @@
 """The keys that a config may have, with their defaults: those of the yaml files that it was composed from.
 
-Experiments, the command line, and groups that the command line adds are left out: they set keys, and have none.
+Experiments, protocols, the command line, and groups that it adds are left out: they set keys, and have none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from ldmlab.configs.yaml_files import YamlFile, read
+from ldmlab.configs.yaml_files import SETTERS, YamlFile, read
 
 EXPERIMENT = "experiment"
 GLOBAL = "_global_"
@@ -56,7 +56,7 @@ def schema(command: str, primary: str, choices: Mapping[str, Any], sources: Sour
         _merge(keys, _placed(content, package))
     for group, chosen in choices.items():
         folder, _, package = group.partition("@")
-        if folder == EXPERIMENT or folder.startswith("hydra/"):
+        if folder in SETTERS or folder.startswith("hydra/"):
             continue
         for option in chosen if isinstance(chosen, Sequence) and not isinstance(chosen, str) else [chosen]:
             for content, place in _with_bases(f"{folder}/{option}", package, sources):

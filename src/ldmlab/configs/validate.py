@@ -53,7 +53,7 @@ def check(
         is_checked_again: no component is imported for the sake of what an experiment of ldmlab's says.
 
     Returns:
-        The keys of an experiment that fell away, because the user chose other options than the experiment.
+        The keys of an experiment or a protocol that fell away, because the user chose other options.
 
     Raises:
         UserError: the first thing that is wrong.
@@ -81,9 +81,11 @@ def _is_ours(given: Given) -> bool:
 
 
 def tell_fallen(paths: Sequence[str]) -> None:
-    """Say which of an experiment's keys do not count."""
+    """Say which keys of an experiment or a protocol do not count."""
     if paths:
-        log.warning("of the experiment's keys, those of options that are replaced fall away: %s", ", ".join(paths))
+        log.warning(
+            "%s: set by an experiment or protocol for options that were replaced, so not in use", ", ".join(paths)
+        )
 
 
 def _check_keys(
@@ -130,15 +132,15 @@ def _holds_components(section: Any) -> bool:
 
 
 def _fallen(command: str, extra: Sequence[str], config: DictConfig, given: Given, loader: ConfigLoader) -> list[str]:
-    """The paths that an experiment sets for an option in whose place the user chose one that has no such keys."""
-    experiment = given.experiment
-    if experiment is None:
+    """The paths that an experiment or a protocol sets for an option in whose place another is chosen, without them."""
+    if not given.setters:
         return []
     primary = str(config.hydra.job.config_name)
-    lines = [*(line for line in given.hydra if line.startswith("hydra.searchpath=")), f"{EXPERIMENT}={experiment}"]
+    setters = [f"{group}={option}" for group, option in given.setters.items()]
+    lines = [*(line for line in given.hydra if line.startswith("hydra.searchpath=")), *setters]
     meant = loader.compute_defaults_list(primary, lines, RunMode.RUN).overrides.known_choices
     sources = Sources.of(config)
-    theirs = schema(command, primary, {**meant, **several(primary, experiment, meant, sources)}, sources)
+    theirs = schema(command, primary, {**meant, **several(primary, given.experiment, meant, sources)}, sources)
     unknown = set(_extra(theirs, _plain(config)))
     return [path for path in extra if path not in unknown and not given.sets(path)]
 

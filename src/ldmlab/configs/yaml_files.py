@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+SETTERS = frozenset({"experiment", "protocol"})
+"""Groups whose options choose options of other groups and set their keys, and have no keys of their own."""
 _PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.process import interpolated_log_variance, posterior, transition_variance
 from ldmlab.samplers.base import Sampler, SamplerHooks
-from ldmlab.types import Denoise, Level
+from ldmlab.types import Denoise, Estimate, Level
 
-VARIANCES = ("fixed_small", "fixed_large", "learned")
+VARIANCES = ("fixed_small", "fixed_large", "learned", "auto")
 UNLEARNED = (
     "sampler.variance=learned: this model learned no variance; use fixed_small or fixed_large, or train with "
     "objective=hybrid"
@@ -25,7 +25,8 @@ class DDPM(Sampler):
         spacing: which levels are visited: "leading", "trailing", "linspace" or "karras".
         last_level: where the last step ends: "clean", or "least_noisy" for the schedule's timestep 0.
         variance: "fixed_small" is the posterior's, beta-tilde; "fixed_large" that of q(x_t | x_s), beta, both of the
-            step on this grid; "learned" what the network predicts between the two (Nichol & Dhariwal 2021, eq. 15).
+            step on this grid; "learned" what the network predicts between the two (Nichol & Dhariwal 2021, eq. 15);
+            "auto" the learned one where the model has one, else "fixed_small".
 
     Raises:
         ValueError: a variance that is not known.
@@ -62,16 +63,23 @@ class DDPM(Sampler):
             ValueError: the variance is to be learned, and `denoise` has no method `with_variance(x, level)` that
                 returns the clean estimate and the share of beta in the logarithm of the variance.
         """
-        if self.variance == "learned":
-            denoised, mix = _with_variance(denoise, x, level)
+        denoised, mix = self._estimated(denoise, x, level)
+        mean, std = posterior(x, denoised, level, next_level)
+        if mix is not None:
             std = (interpolated_log_variance(mix, level, next_level) / 2).exp()
-            mean, _ = posterior(x, denoised, level, next_level)
-        else:
-            mean, std = posterior(x, denoise(x, level), level, next_level)
         if self.variance == "fixed_large":
             std = transition_variance(level, next_level).sqrt()
         wide = 0 < next_level.sigma < level.sigma  # a step of no width has no variance, and no logarithm of it
         return mean + std * hooks.step_noise(x) if wide else mean
+
+    def _estimated(self, denoise: Denoise, x: Tensor, level: Level) -> tuple[Tensor, Tensor | None]:
+        """The clean estimate, and the learned variance where that is wanted."""
+        if self.variance == "learned":
+            return _with_variance(denoise, x, level)
+        if self.variance == "auto" and (estimate := getattr(denoise, "estimate", None)) is not None:
+            made: Estimate = estimate(x, level)
+            return made.denoised, made.variance_mix
+        return denoise(x, level), None
 
 
 def _with_variance(denoise: Denoise, x: Tensor, level: Level) -> tuple[Tensor, Tensor]:

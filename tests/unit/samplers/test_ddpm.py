@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ldmlab.guidance.base import GuidedDenoiser
 from ldmlab.samplers.base import SamplerHooks
 from ldmlab.samplers.ddpm import DDPM, VARIANCES
-from ldmlab.types import Denoise, Level
+from ldmlab.types import Denoise, Estimate, Level
 
 
 class WithVariance:
@@ -64,3 +65,16 @@ def test_a_variance_that_was_not_learned(levels: Level, x: Tensor, denoise: Deno
 def test_an_unknown_variance() -> None:
     with pytest.raises(ValueError, match=r"sampler.variance=large: choose one of fixed_small, fixed_large, learned"):
         DDPM(variance="large")
+
+
+@pytest.mark.parametrize("mix", [None, 0.3])
+def test_auto_takes_the_variance_that_was_learned_if_one_was(mix: float | None, levels: Level, x: Tensor) -> None:
+    def estimate(x: Tensor, level: Level) -> Estimate:
+        denoised = torch.tanh(level.alpha * x + level.sigma)
+        return Estimate(denoised, None if mix is None else torch.full_like(x, mix))
+
+    denoise = GuidedDenoiser(estimate)
+    wanted = DDPM(variance="fixed_small" if mix is None else "learned")
+    hooks = SamplerHooks(step_noise=torch.ones_like)
+    found = DDPM(variance="auto").step(denoise, x, levels[1], levels[2], hooks)
+    assert torch.equal(found, wanted.step(denoise, x, levels[1], levels[2], hooks))

@@ -1,0 +1,127 @@
+"""What decides whether two figures may be compared, of a measurement of ours and of a published row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ldmlab.evaluation.published.rows import PublishedRow
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Something in which two measurements may differ.
+
+    Attributes:
+        mark: stands for it in a table; a capital where figures that differ in it do not compare, a small letter where
+            they do, but of pictures that were drawn otherwise.
+        column: of `CIRCUMSTANCES`.
+        words: what it is.
+    """
+
+    mark: str
+    column: str
+    words: str
+
+    @property
+    def bars(self) -> bool:
+        """Whether figures that differ in it do not compare."""
+        return self.mark.isupper()
+
+
+TOPICS = (
+    Topic("N", "n", "N, the pictures measured"),
+    Topic("E", "extractor", "extractor"),
+    Topic("P", "image_size", "size in pixels"),
+    Topic("Z", "resize", "resize, how pictures were made to fit"),
+    Topic("B", "conditions", "balance of classes"),
+    Topic("R", "reference", "reference"),
+    Topic("s", "sampler", "sampler"),
+    Topic("t", "steps", "steps"),
+    Topic("g", "guidance", "guidance"),
+    Topic("w", "guidance_scale", "guidance scale"),
+    Topic("c", "guided_channels", "guided channels"),
+)
+"""In the order in which they are told."""
+
+KNOWN_REFERENCES = {"VIRTUAL_imagenet256_labeled.npz": ("ImageNet training set", "ADM centre crop")}
+"""References of papers by the published names of their files: what they hold, and how pictures were made to fit."""
+INCEPTION = "inception-2015"
+GUIDANCES = {"ClassifierFree": "classifier-free", "Interval": "classifier-free in an interval", "NoGuidance": "none"}
+
+
+def circumstances(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, str]:
+    """How a measurement of ours came about, in the words of published rows; what is not known is left out.
+
+    Args:
+        manifest: of a record, see `Manifest`.
+        labels: for each figure of a table that was measured the name that it has there, see `label_of`.
+    """
+    found = {
+        "n": manifest.get("n"),
+        "extractor": _extractor(manifest, labels),
+        "image_size": manifest.get("image_size"),
+        "conditions": manifest.get("conditions"),
+        **_reference(manifest),
+        **_drawn(manifest),
+    }
+    return {name: written(value) for name, value in found.items() if value is not None}
+
+
+def differences(own: Mapping[str, str], row: PublishedRow) -> list[Topic]:
+    """In what a measurement differs from a published one, as far as both tell."""
+    theirs = row.circumstances
+    return [
+        topic
+        for topic in TOPICS
+        if {topic.column} <= own.keys() & theirs.keys() and own[topic.column] != theirs[topic.column]
+    ]
+
+
+def written(value: Any) -> str:
+    """A circumstance as it stands in a table."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label_of(figure: str, labels: Collection[str]) -> str | None:
+    """The label under which a figure of a table was measured: its name, or that with the suffix of another network."""
+    if figure in labels:
+        return figure
+    return next((label for label in labels if re.fullmatch(rf"{re.escape(figure)}-.+", label)), None)
+
+
+def _extractor(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> str | None:
+    """The network that figures are of: names without a suffix belong to the Inception of 2015 alone."""
+    suffixes = {label.removeprefix(figure) for figure, label in labels.items()}
+    if suffixes == {""}:
+        return INCEPTION
+    named = sorted(suffix.removeprefix("-") or INCEPTION for suffix in suffixes)
+    return manifest.get("extractor") or named[0] if len(named) == 1 else " and ".join(named) or None
+
+
+def _reference(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What was compared with, and how its pictures were made to fit."""
+    return {}
+
+
+def _drawn(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """How pictures were drawn; nothing where they were not drawn here."""
+    if manifest.get("sampler") is None:
+        return {}
+    return {"sampler": manifest["sampler"], "steps": manifest.get("steps"), **_guidance(manifest)}
+
+
+def _guidance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    config = manifest.get("guidance_config") or {}
+    name = str(config.get("_target_", "")).rpartition(".")[2]
+    scale = manifest.get("guidance_scale", 1.0) + (config.get("convention") == "one_plus_w")
+    if name == "NoGuidance" or scale == 1:
+        return {"guidance": "none"}
+    channels = config.get("guided_channels")
+    return {
+        "guidance": GUIDANCES.get(name, name),
+        "guidance_scale": float(scale),
+        "guided_channels": "all" if channels is None else channels,
+    }
