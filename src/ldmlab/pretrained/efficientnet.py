@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from ldmlab.pretrained.folding import fold_batch_norms
 from ldmlab.pretrained.weights import load_tensors, verify_checksum
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def weights_path() -> Path:
 def load_network() -> EfficientNet:
     """Build timm's network and fill it with the shipped weights, whose tensors come in timm's own order.
 
+    Its batch norms are folded into its convolutions.
+
     Raises:
         ValueError: the package is missing, or its weights file is not the known one.
     """
@@ -56,6 +59,7 @@ def load_network() -> EfficientNet:
     with torch.device("meta"):  # no random weights: building draws nothing from the global generator
         network = tf_efficientnet_lite0(pretrained=False)
     network.load_state_dict(dict(zip(network.state_dict(), load_tensors(path).values(), strict=True)), assign=True)
+    fold_batch_norms(network.eval())
     return network
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ldmlab.pretrained.folding import fold_batch_norms
 from ldmlab.pretrained.weights import verify_checksum
 
 WEIGHTS_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -41,7 +42,8 @@ class Inception2015(nn.Module):
         path = Path(weights)
         # torchmetrics unpickles the file without restrictions: nothing but the one known file may get there.
         verify_checksum(path, WEIGHTS_SHA256, _FIX)
-        self.network = _build(path)
+        self.network = _build(path).to(memory_format=torch.channels_last)
+        fold_batch_norms(self.network)
 
     def train(self, mode: bool = True) -> Inception2015:
         """Stay in evaluation mode whatever the parent does."""

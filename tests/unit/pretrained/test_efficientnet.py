@@ -53,6 +53,14 @@ def test_logits_follow_from_features(network: EfficientNetLite0, photos: Tensor)
     torch.testing.assert_close(logits, features @ weight.T + bias, rtol=1e-4, atol=1e-4)
 
 
+def test_it_computes_what_timms_network_does(
+    network: EfficientNetLite0, photos: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folded = network(photos)
+    monkeypatch.setattr(efficientnet, "fold_batch_norms", lambda network: None)
+    torch.testing.assert_close(folded, EfficientNetLite0()(photos), rtol=1e-4, atol=1e-4)
+
+
 def test_stages_keep_the_images_resolution(network: EfficientNetLite0) -> None:
     stages = network.stages(torch.rand(2, 3, 64, 96) * 2 - 1)
     strides = [2, 4, 8, 16]
