@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,12 +68,17 @@ def imports(tree: ast.AST, package: list[str]) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def violations(path: Path) -> list[str]:
     """What a file imports that its room may not."""
     room = room_of(path)
     package = ["ldmlab", *path.relative_to(SOURCE).parent.parts]
     wrong = []
-    for name in imports(ast.parse(path.read_text()), package):
+    for name in imports(parsed(path), package):
         top, _, rest = name.partition(".")
         inner = rest.partition(".")[0]
         if top in OUTSIDE and room not in OUTSIDE[top]:
@@ -89,17 +95,24 @@ def test_every_room_is_in_the_table() -> None:
     assert {room_of(path) for path in FILES} <= set(ROOMS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports(path: Path) -> None:
-    assert violations(path) == []
+def found(wrong: Callable[[Path], object]) -> dict[str, object]:
+    """What is wrong with each file, but for those with nothing."""
+    return {str(path.relative_to(SOURCE)): told for path in FILES if (told := wrong(path))}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_large_packages_are_imported_where_they_are_used(path: Path) -> None:
-    """Not when a module is: every command would wait for them."""
-    statements = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+def test_imports() -> None:
+    assert found(violations) == {}
+
+
+def imported_at_once(path: Path) -> set[str]:
+    """Large packages that are imported when a module is, for which every command would wait."""
+    statements = [node for node in parsed(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {name.partition(".")[0] for node in statements for name in imports(node, [])}
-    assert not names & USED_WHERE_NEEDED - WITHOUT_THEIR_ROOT.get(str(path.relative_to(SOURCE)), set())
+    return names & USED_WHERE_NEEDED - WITHOUT_THEIR_ROOT.get(str(path.relative_to(SOURCE)), set())
+
+
+def test_large_packages_are_imported_where_they_are_used() -> None:
+    assert found(imported_at_once) == {}
 
 
 @pytest.mark.parametrize(
