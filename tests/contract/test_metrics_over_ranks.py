@@ -79,7 +79,7 @@ def batch_of(known: Mapping[str, Any], part: range) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(part.start)
     draw = partial(torch.randn, given["latents"].shape, generator=generator)
     model = {"denoiser": Denoiser(Halved(), scaled_linear(), Epsilon()), "cond": Conditioning(), "noise": draw}
-    return {**given, **model, "code_counts": given["code_counts"].sum(dim=0)}
+    return {**given, **model}
 
 
 def parts() -> list[range]:

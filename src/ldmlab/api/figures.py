@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
+from ldmlab.confidence import written
 
 
 class Figures(dict[str, float | None]):
     """Figures by name; None stands for an infinite one. In a notebook it shows itself as a table.
 
     Args:
-        result: "metrics", "notes" and "manifest", see `ldmlab.metrics.manifest.record`.
+        result: "metrics", "errors", "notes" and "manifest", see `ldmlab.metrics.manifest.record`.
 
     Attributes:
+        errors: the standard errors of those figures that have one, by name.
         notes: what to know before the figures are compared, a line each.
         manifest: everything that they depend on.
     """
 
     def __init__(self, result: Mapping[str, Any]) -> None:
         super().__init__(result["metrics"])
+        self.errors: dict[str, float] = dict(result["errors"])
         self.notes: list[str] = list(result["notes"])
         self.manifest: dict[str, Any] = dict(result["manifest"])
 
@@ -35,18 +38,17 @@ class Figures(dict[str, float | None]):
         """
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"metrics": dict(self), "notes": self.notes, "manifest": self.manifest})
+        write_json(file, {"metrics": dict(self), "errors": self.errors, "notes": self.notes, "manifest": self.manifest})
         return file
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        rows = (f"<tr><td>{escape(name)}</td><td>{_written(value)}</td></tr>" for name, value in self.items())
+        rows = (f"<tr><td>{escape(name)}</td><td>{self._written(name)}</td></tr>" for name in self)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return f"<table><tr><th>figure</th><th>value</th></tr>{''.join(rows)}</table>{notes}"
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name}: {_written(value)}" for name, value in self.items())
+        return "\n".join(f"{name}: {self._written(name)}" for name in self)
 
-
-def _written(value: float | None) -> str:
-    return "infinite" if value is None else f"{value:.4g}"
+    def _written(self, name: str) -> str:
+        return written(self[name], self.errors.get(name))

@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from ldmlab.confidence import written
 from ldmlab.status import tell, told_figure
 
 
-def print_table(metrics: Mapping[str, float | None], title: str) -> None:
-    """Figures by name; None stands for an infinite one."""
+def print_table(metrics: Mapping[str, float | None], title: str, errors: Mapping[str, float] | None = None) -> None:
+    """Print figures, each beside its standard error.
+
+    Args:
+        metrics: by name; None stands for an infinite one.
+        title: of the table.
+        errors: of those figures that have one.
+    """
     table = Table("figure", "value", title=title)
     for name, value in metrics.items():
-        table.add_row(name, "infinite" if value is None else f"{value:.4g}")
+        table.add_row(name, written(value, (errors or {}).get(name)))
     Console(width=100).print(table)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -14,34 +12,19 @@ from torch import Tensor
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.evaluation.edit_cases import EditCase, EditCases, as_array
+from ldmlab.evaluation.edit_figures import RATIO, JudgedEdit, means, standard_errors
 from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.metrics.scenes.edit_verdict import Verdict, judge, place_of
+from ldmlab.metrics.scenes.edit_verdict import judge, place_of
 from ldmlab.progress import passes
-from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, SceneEdit
 
 ON_SHEET = 16
 """Pairs of pictures that are kept to be looked at."""
 PICTURES_AN_EDIT = 4
 """How many are drawn for one: one to look at, a pair, and the baseline's."""
-FIGURES = ("reached", "unchanged", "outside")
-"""What is averaged of a verdict."""
-BASELINE = "fixed_seed"
-"""The same seed draws the new caption without any control."""
-RATIO = f"outside/{BASELINE}"
 
 
 Pair = tuple[UInt8[Tensor, "3 fH fW"], UInt8[Tensor, "3 fH fW"]]
 """A picture before and after its edit."""
-
-
-@dataclass(frozen=True)
-class JudgedEdit:
-    """What became of a case under the method, and under the baseline. The pictures are not kept."""
-
-    edit: SceneEdit
-    seed: int
-    verdict: Verdict
-    baseline: Verdict
 
 
 @dataclass(frozen=True)
@@ -61,18 +44,12 @@ class EditBenchmark:
     @property
     def figures(self) -> dict[str, float]:
         """Shares and means over all edits, over those of each attribute, and beside the baseline's."""
-        figures = {}
-        for group, members in _by_attribute(self.judged).items():
-            for prefix, verdicts in (
-                ("", [each.verdict for each in members]),
-                (f"{BASELINE}/", [each.baseline for each in members]),
-            ):
-                for key in FIGURES:
-                    mean = float(np.mean([getattr(verdict, key) for verdict in verdicts]))
-                    figures[f"{prefix}{key}{group}"] = mean
-        if figures[f"{BASELINE}/outside"]:
-            figures[RATIO] = figures["outside"] / figures[f"{BASELINE}/outside"]
-        return figures | {"judged": len(self.judged), "drawn": self.drawn}
+        return {**means(self.judged), "judged": len(self.judged), "drawn": self.drawn}
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Standard errors of the figures over edits; none of counts, nor where there is a single edit."""
+        return standard_errors(self.judged)
 
     @property
     def remarks(self) -> list[str]:
@@ -80,21 +57,6 @@ class EditBenchmark:
         if any(each.baseline.outside for each in self.judged):
             return []
         return [f"{RATIO}: the baseline changed no pixel outside its objects, so nothing can be divided by that"]
-
-
-def require_figure(name: str, kind: str) -> None:
-    """Refuse the name of a figure that no benchmark of a kind of edits has; see `EditBenchmark.figures`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    groups = ["", *(f"/{attribute}" for attribute in ATTRIBUTES[kind])]
-    means = [f"{prefix}{key}{group}" for group in groups for prefix in ("", f"{BASELINE}/") for key in FIGURES]
-    if name not in (*means, RATIO, "judged", "drawn"):
-        raise ValueError(
-            f"figure={name}: kind={kind} has no such figure; choose one of {', '.join(FIGURES)}, which may have "
-            f"{BASELINE}/ before it and {' or '.join(groups[1:])} after it"
-        )
 
 
 def benchmark_edits(
@@ -171,12 +133,3 @@ def _judged(case: EditCase, after: UInt8[Tensor, "3 fH fW"], baseline: UInt8[Ten
     before = as_array(case.before)
     verdicts = [judge(case.edit, before, as_array(picture)) for picture in (after, baseline)]
     return JudgedEdit(case.edit, case.seed, *verdicts)
-
-
-def _by_attribute(judged: Sequence[JudgedEdit]) -> Mapping[str, Sequence[JudgedEdit]]:
-    """All under "", and those that change one attribute under "/ATTRIBUTE"."""
-    groups: dict[str, list[JudgedEdit]] = defaultdict(list)
-    for each in judged:
-        groups[""].append(each)
-        groups[f"/{each.edit.attribute}"].append(each)
-    return groups

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from ldmlab.atomic import atomic_file, write_json
-from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit
+from ldmlab.evaluation.edit_benchmark import EditBenchmark
+from ldmlab.evaluation.edit_figures import JudgedEdit
 from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.metrics.manifest import Manifest, record
 from ldmlab.metrics.measured import Measured
@@ -50,7 +51,7 @@ def benchmark_record(
         edit_config=edits,
         **sampling,
     )
-    return record(Measured(benchmark.figures), manifest, benchmark.remarks)
+    return record(Measured(benchmark.figures, benchmark.errors), manifest, benchmark.remarks)
 
 
 def write_report(

@@ -79,6 +79,7 @@ def _reconstructed(autoencoder: Autoencoder, images: Tensor, precision: Precisio
         raw = autoencoder.posterior(images.to(precision.device)).mean
         made: dict[str, Any] = {"images": to_uint8(autoencoder.reconstruct(raw)).cpu()}
     if isinstance(autoencoder, AutoencoderVQ):
-        taken = autoencoder.codebook.nearest(raw).flatten().cpu()
-        made["code_counts"] = torch.bincount(taken, minlength=len(autoencoder.codebook.codes))
+        taken = autoencoder.codebook.nearest(raw).flatten(1).cpu()
+        none = torch.zeros(len(taken), len(autoencoder.codebook.codes), dtype=torch.long)
+        made["code_counts"] = none.scatter_add_(1, taken, torch.ones_like(taken))
     return made

@@ -51,7 +51,7 @@ class Metric(TorchMetric):
     - `numbers`: B integers, which of the N pictures these are.
     - `captions`, `labels`, `keys`, `meta` and whatever else the model's conditioner reads: lists of B, as in batches of
       data. `asked`: for drawn scenes what each caption says.
-    - `code_counts`: (K,), how often reconstructions took each of the K codes of an autoencoder that has some.
+    - `code_counts`: (B, K), how often each reconstruction took each of the K codes of an autoencoder that has some.
     - `denoiser`, `latents` (B, C, H, W), `cond` and `noise` (a function that draws noise like the latents): a latent
       diffusion model and held-out latents with their conditions, for figures that need no pictures.
 

@@ -11,6 +11,7 @@ from ldmlab.diffusion.denoiser import Denoiser
 from ldmlab.diffusion.likelihood import bits_per_dim
 from ldmlab.diffusion.objectives import every_level
 from ldmlab.metrics.base import Metric
+from ldmlab.metrics.standard_errors import NO_VALUES, joined, mean_error, with_values
 from ldmlab.samplers.ddpm import DDPM
 from ldmlab.types import Conditioning, Level
 
@@ -28,16 +29,13 @@ class VariationalBound(Metric):
         ValueError: fewer than 2 steps.
     """
 
-    count: Tensor
-    learned: Tensor
-
     def __init__(self, steps: int | None = None) -> None:
         super().__init__()
         if steps is not None and steps < 2:
             raise ValueError(f"metric.vlb.steps={steps}: a chain has at least 2 steps")
         self.steps = steps
-        for name in ("count", *BOUNDS):
-            self.add_sum(name)
+        for name in BOUNDS:
+            self.add_state(name, NO_VALUES, dist_reduce_fx=joined)
 
     def update(
         self,
@@ -57,19 +55,25 @@ class VariationalBound(Metric):
         Raises:
             ValueError: more steps than the model has.
         """
-        self.count = self.count + len(latents)
         for name, values in bits_per_dim(denoiser, latents, cond, self._levels(denoiser), noise).items():
-            setattr(self, name, getattr(self, name) + values.double().sum().cpu())
+            setattr(self, name, with_values(getattr(self, name), values))
 
     def compute(self) -> dict[str, float]:
         """ "bits_per_dim/VARIANCE" for each variance of the reverse step, and "bits_per_dim/prior"."""
-        totals = {name: float(getattr(self, name)) for name in BOUNDS}
-        told = [name for name in BOUNDS if name != "learned" or totals[name]]  # which is 0 without any
-        return {f"bits_per_dim/{name}": totals[name] / float(self.count) for name in told}
+        return {name: float(moments[1]) for name, moments in self._told().items()}
+
+    def errors(self) -> dict[str, float]:
+        """The standard errors of these means."""
+        return {name: mean_error(moments) for name, moments in self._told().items()}
 
     def passes(self, denoiser: Denoiser) -> int:
         """Passes of the denoiser for a batch: one a step of the chain."""
         return len(self._levels(denoiser)) - 1
+
+    def _told(self) -> dict[str, Tensor]:
+        """The moments of each figure; a model need not have learned a variance."""
+        moments: dict[str, Tensor] = {f"bits_per_dim/{name}": getattr(self, name) for name in BOUNDS}
+        return {name: each for name, each in moments.items() if each[0]}
 
     def _levels(self, denoiser: Denoiser) -> Level:
         schedule = denoiser.schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,7 +46,8 @@ def measured(metrics: Mapping[str, Metric], prefix: str = "") -> Measured:
             if f"{prefix}{key}" in figures:
                 raise ValueError(f"metric: two of them give the figure '{key}'; leave one out")
             figures[f"{prefix}{key}"] = value
-        errors |= {f"{prefix}{key}": value for key, value in _named(name, metric.errors())}
+        told = dict(_named(name, metric.errors()))
+        errors |= {f"{prefix}{key}": value for key, value in told.items() if math.isfinite(value)}
     return Measured(figures, errors, [line for metric in metrics.values() for line in metric.remarks()])
 
 

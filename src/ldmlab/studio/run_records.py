@@ -21,6 +21,8 @@ from ldmlab.status import Status, read_status
 RECORD, LOCK = ".hydra", ".lock"
 BEAT = 60.0
 """Seconds for which a lock that is not touched is still a living writer's, which touches it every five."""
+ERROR = "_error"
+"""What the name of a curve ends with that is the standard error of another."""
 DEEP = 6
 """Folders below the one that is asked for."""
 _LINE = re.compile(r"(?P<indent> *)(?P<key>'[^']*'|[^\s:'-][^:]*):(?: (?P<value>.*)|$)")
@@ -36,6 +38,8 @@ class RunRecord:
         settings: the values of its config by dotted key, as they are written.
         overrides: what its user chose, by key or group.
         figures: the last value of each by name.
+        errors: the standard errors of those figures that have one.
+        manifest: what the figures depend on, of a measurement; see `ldmlab.metrics.manifest`.
     """
 
     folder: Path
@@ -43,6 +47,8 @@ class RunRecord:
     settings: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -76,7 +82,7 @@ def read_run(folder: Path) -> RunRecord:
     lines = [_bare(line.removeprefix("- ")) for line in _text(folder / RECORD / "overrides.yaml").splitlines()]
     parted = (line.partition("=") for line in lines)
     overrides = {key.lstrip("+"): _bare(value) for key, equals, value in parted if equals}
-    return RunRecord(folder, read_status(folder), settings, overrides, _figures(folder))
+    return RunRecord(folder, read_status(folder), settings, overrides, *_measured(folder))
 
 
 def is_alive(folder: Path, status: Status) -> bool:
@@ -131,13 +137,30 @@ def subfolders(folder: Path) -> list[Path]:
     return []
 
 
-def _figures(folder: Path) -> dict[str, float]:
-    """Of training the last values that were logged, of other commands those of metrics.json."""
-    with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return _numbers(json.loads(read_text(folder / "metrics.json", 2**24))["metrics"].items())
+def _measured(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any]]:
+    """Figures, their errors, and what they depend on: of training the last that were logged, else of metrics.json."""
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        told = json.loads(read_text(folder / "metrics.json", 2**24))
+        manifest = told.get("manifest")
+        errors = told.get("errors") or {}
+        return (
+            _numbers(told["metrics"].items()),
+            _numbers(errors.items()),
+            manifest if isinstance(manifest, dict) else {},
+        )
+    return *_parted(_logged(folder)), {}
+
+
+def _logged(folder: Path) -> dict[str, float]:
     with suppress(OSError, ValueError, csv.Error), open_regular(folder / "metrics.csv") as file:
         return _last_values(csv.DictReader(line.decode(errors="replace") for line in file))
     return _last_values(_offline(folder)) if (folder / "wandb").is_dir() else {}
+
+
+def _parted(logged: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures, and the errors of those beside which one is logged."""
+    errors = {name: logged[f"{name}{ERROR}"] for name in logged if f"{name}{ERROR}" in logged}
+    return {name: value for name, value in logged.items() if name not in {f"{each}{ERROR}" for each in errors}}, errors
 
 
 def _last_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

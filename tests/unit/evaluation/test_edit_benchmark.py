@@ -6,7 +6,8 @@ import csv
 
 import pytest
 
-from ldmlab.evaluation.edit_benchmark import EditBenchmark, JudgedEdit, require_figure
+from ldmlab.evaluation.edit_benchmark import EditBenchmark
+from ldmlab.evaluation.edit_figures import JudgedEdit
 from ldmlab.evaluation.edit_report import edits_table
 from ldmlab.metrics.scenes.edit_verdict import Verdict
 from ldmlab.worlds.shapes.scene_edits import ATTRIBUTES, KINDS, SceneEdit, scene_edits
@@ -42,17 +43,6 @@ def test_nothing_is_divided_by_a_baseline_that_changed_nothing() -> None:
     still = benchmark(baseline_outside=0.0)
     assert "outside/fixed_seed" not in still.figures
     assert still.remarks[0].startswith("outside/fixed_seed: ")
-
-
-def test_every_figure_may_be_asked_for_and_no_other() -> None:
-    for name in benchmark().figures:
-        require_figure(name, "swap")
-    with pytest.raises(
-        ValueError, match=r"figure=accuracy: kind=swap has no such figure; choose one of reached, unchanged, outside, "
-    ):
-        require_figure("accuracy", "swap")
-    with pytest.raises(ValueError, match="figure=reached/colour: kind=insert"):
-        require_figure("reached/colour", "insert")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -24,7 +24,8 @@ def run(cfg: DictConfig) -> float:
     from ldmlab.drawing.computing import ready_to_draw
     from ldmlab.drawing.records import drawing_record, portable
     from ldmlab.editing.methods.base import EditTask
-    from ldmlab.evaluation.edit_benchmark import PICTURES_AN_EDIT, benchmark_edits, require_figure
+    from ldmlab.evaluation.edit_benchmark import PICTURES_AN_EDIT, benchmark_edits
+    from ldmlab.evaluation.edit_figures import require_figure
     from ldmlab.evaluation.edit_report import benchmark_record, write_report
     from ldmlab.evaluation.shares import Kept, Shares
     from ldmlab.metrics.manifest import package_versions, sampling_fields
@@ -52,7 +53,8 @@ def run(cfg: DictConfig) -> float:
     if ranks.is_first:
         write_report(folder, benchmark, result, settings)
         kept.forget()
-        print_table(result["metrics"], f"{loaded.path}, {len(benchmark.judged)} edits, kind={cfg.kind}")
+        title = f"{loaded.path}, {len(benchmark.judged)} edits, kind={cfg.kind}"
+        print_table(result["metrics"], title, result["errors"])
         for line in (*benchmark.remarks, f"metrics: {folder / 'metrics.json'}"):
             print(line)
     return benchmark.figures.get(cfg.figure, math.nan)

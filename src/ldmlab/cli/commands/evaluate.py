@@ -34,7 +34,8 @@ def run(cfg: DictConfig) -> float | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, result)
         kept.forget()
-        print_table(result["metrics"], f"{loaded.path}, {result['manifest']['n']} held-out samples")
+        title = f"{loaded.path}, {result['manifest']['n']} held-out samples"
+        print_table(result["metrics"], title, result["errors"])
         for line in (*result["notes"], f"metrics: {path}"):
             print(line)
     return figure_of(result["metrics"], cfg.figure)

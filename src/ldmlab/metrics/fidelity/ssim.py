@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.fidelity.pairs import as_pair
+from ldmlab.metrics.standard_errors import NO_VALUES, joined, mean_error, with_values
 
 SSIM_WINDOW = 11
 """Side of SSIM's Gaussian window (sigma 1.5), which must fit into the image."""
@@ -36,19 +37,20 @@ def ssim(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) ->
 class SSIM(Metric):
     """The structural similarity (Wang et al., 2004), as the mean over the images; see `ssim`."""
 
-    count: Tensor
-    similarity: Tensor
+    similarities: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_sum("count")
-        self.add_sum("similarity")
+        self.add_state("similarities", NO_VALUES, dist_reduce_fx=joined)
 
     def update(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> None:
         """Take in a batch of images and what they were made of."""
-        self.count = self.count + len(images)
-        self.similarity = self.similarity + ssim(images, truth).sum().cpu()
+        self.similarities = with_values(self.similarities, ssim(images, truth))
 
     def compute(self) -> dict[str, float]:
         """The mean, at most 1."""
-        return {"SSIM": float(self.similarity) / float(self.count)}
+        return {"SSIM": float(self.similarities[1])}
+
+    def errors(self) -> dict[str, float]:
+        """The standard error of the mean."""
+        return {"SSIM": mean_error(self.similarities)}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ldmlab.extractors.images import require_uint8
 from ldmlab.metrics.base import Metric
+from ldmlab.metrics.standard_errors import share_error
 from ldmlab.worlds.shapes.verifier import Seen, look, verify
 
 ATTRIBUTES = ("count", "shape", "colour", "size", "place", "relation", "background", "caption")
@@ -77,3 +78,8 @@ class SceneAccuracy(Metric):
         figures = {f"accuracy/{name}": right[name] / count for name, count in asked.items() if count}
         counts = {f"asked/{name}": count for name, count in asked.items() if count} if self.counts else {}
         return figures | counts
+
+    def errors(self) -> dict[str, float]:
+        """The standard errors of the shares."""
+        told = zip(ATTRIBUTES, self.right.tolist(), self.asked.tolist(), strict=True)
+        return {f"accuracy/{name}": share_error(right, asked) for name, right, asked in told if asked}
