@@ -43,7 +43,7 @@ def metric_classes() -> list[type[Metric]]:
         parts = path.relative_to(FOLDER).with_suffix("").parts
         module = importlib.import_module(".".join(("ldmlab.metrics", *parts)))
         own = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == module.__name__]
-        found += [each for each in own if issubclass(each, Metric) and each is not Metric]
+        found += [each for each in own if issubclass(each, Metric) and not inspect.isabstract(each)]
     return found
 
 
@@ -66,6 +66,7 @@ def everything() -> dict[str, Any]:
     return {
         "images": images,
         "truth": noisy.clamp(0, 255).to(torch.uint8),
+        "mask": torch.rand(COUNT, 64, 64, generator=generator) > 0.8,
         "captions": [f"caption {number // 4}" for number in range(COUNT)],
         "labels": [number % 3 for number in range(COUNT)],
         "asked": [caption(scene, rng)[1] for scene in scenes],

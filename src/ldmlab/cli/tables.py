@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from ldmlab.confidence import written
 from ldmlab.status import tell, told_figure
+
+WIDE = 200
+"""Characters of a line in a file."""
 
 
 def print_table(metrics: Mapping[str, float | None], title: str, errors: Mapping[str, float] | None = None) -> None:
@@ -24,6 +27,17 @@ def print_table(metrics: Mapping[str, float | None], title: str, errors: Mapping
     for name, value in metrics.items():
         table.add_row(name, written(value, (errors or {}).get(name)))
     Console(width=100).print(table)
+
+
+def print_rows(rows: Sequence[Sequence[str]], title: str) -> None:
+    """A table whose first row is its heading, as wide as its cells where nobody looks on."""
+    table = Table(title=title)
+    for number, heading in enumerate(rows[0]):
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*row)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=WIDE).print(table)
 
 
 def figure_of(metrics: Mapping[str, float | None], name: str | None) -> float:

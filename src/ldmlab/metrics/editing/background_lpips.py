@@ -1,0 +1,54 @@
+"""How different what an edit leaves as it was looks to a network: both pictures are black where it may change them.
+
+Shapes: B edits, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from ldmlab.autoencoders.perceptual import LpipsBackbone, LpipsLoss, PerceptualLoss
+from ldmlab.extractors.places import Lite0Places
+from ldmlab.metrics.editing.base import EditMetric, outside, where_outside
+
+
+class BackgroundLPIPS(EditMetric):
+    """LPIPS outside the mask (Zhang et al. 2018), called after its network: "LPIPS-squeeze" is PIE-Bench's.
+
+    Without weights it is the distance of EfficientNet-Lite0's feature maps, "LPIPS-lite0", which compares with nothing
+    published.
+
+    Args:
+        weights: state dict of torchvision's squeezenet1_1 (or alexnet, vgg16), trained on ImageNet; None for Lite0.
+        backbone: "squeeze", "alex" or "vgg".
+
+    Raises:
+        ValueError: the file is absent, or belongs to another network.
+    """
+
+    def __init__(self, weights: Path | str | None = None, backbone: LpipsBackbone = "squeeze") -> None:
+        distance = PerceptualLoss() if weights is None else LpipsLoss(weights, backbone)
+        super().__init__("LPIPS-lite0" if weights is None else f"LPIPS-{backbone}")
+        self._distance = (distance,)  # no module of this one's
+        self._weights = weights
+
+    @property
+    def networks(self) -> Mapping[str, str]:
+        """The network that it measures with, and the checksum of its weights."""
+        if self._weights is None:
+            return {Lite0Places.name: Lite0Places.weights_sha256}
+        with open(self._weights, "rb") as file:
+            return {self.names[0]: hashlib.file_digest(file, "sha256").hexdigest()}
+
+    def update(
+        self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"], mask: Bool[Tensor, "B H W"]
+    ) -> None:
+        """Take in edits, see `EditMetric`; on the device of the images."""
+        distance = self._distance[0].to(images.device)
+        pair = (outside(pictures, mask).float() / 127.5 - 1 for pictures in (images, truth))
+        self.add(where_outside(distance(*pair), mask))
