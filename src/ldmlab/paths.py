@@ -39,3 +39,8 @@ def expand_home(path: str) -> str:
             f"{path}: there is no user '{path[1:].partition('/')[0]}'; write ./{path} for a file of that name"
         )
     return expanded
+
+
+def user_cache() -> Path:
+    """The folder for what can be made again, in `$XDG_CACHE_HOME` or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ldmlab"

@@ -11,11 +11,13 @@ from omegaconf import DictConfig
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.configs.build import build_drawing, build_metrics, resolved
 from ldmlab.configs.filters import build_filter
+from ldmlab.configs.given import DEFAULT_N, given_reference, reference_cache, saving_metric
 from ldmlab.configs.unread import refuse_choices
 from ldmlab.data.filters.filter import Filter
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import reads_latents, task_of
 from ldmlab.evaluation.held_out import held_out, needs_of
+from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.record import evaluate_loaded
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
@@ -52,18 +54,22 @@ def evaluate_from(
     """
     precision = pick_precision(cfg.precision, cfg.device)
     metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
+    reference: PictureSet | None = given_reference(cfg)
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
     needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
     folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
     scaled = bool((loaded.checkpoint.data or {}).get("scaled_decoding"))
     filter = _filter(cfg, loaded)
-    heldout = held_out(folder, needs, size, cfg.n, cfg.seed, cfg.batch_size, tell, scaled, filter)
+    n = cfg.n or DEFAULT_N
+    heldout = held_out(folder, needs, size, n, cfg.seed, cfg.batch_size, tell, scaled, filter)
+    if reference is None and cfg.n_reference is not None:
+        reference = held_out(folder, needs, size, cfg.n_reference, cfg.seed, cfg.batch_size, tell, scaled, filter)
     notes: list[str] = []
     tell_of_seen(loaded, folder, heldout.dataset.fingerprint, notes.append)
     return evaluate_loaded(
         loaded,
         heldout,
-        metrics,
+        metrics | saving_metric(cfg),
         instantiate(cfg.extractor).to(precision.device),
         drawing,
         precision=precision,
@@ -74,6 +80,8 @@ def evaluate_from(
         notes=notes,
         shares=shares,
         tell=tell,
+        reference=reference,
+        cache=reference_cache(cfg),
     )
 
 

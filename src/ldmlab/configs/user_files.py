@@ -16,7 +16,9 @@ from ldmlab.configs.suggest import hint
 from ldmlab.files import kind_of
 from ldmlab.paths import expand_home, experiments_dir
 
-_NAMES = re.compile(r"(^|[._])(path|ckpt|dir|folder|file|weights|image|mask|prompts|output|tokenizer|urls)$")
+_NAMES = re.compile(
+    r"^(pictures|reference)$|(^|[._])(path|ckpt|dir|folder|file|weights|image|mask|prompts|output|tokenizer|urls)$"
+)
 _WRITTEN = ("output_dir", "output")
 _DIFFUSERS = ("model_index.json", "config.json", "diffusion_pytorch_model.safetensors")
 RESUMED = ("last", "auto")

@@ -13,6 +13,7 @@ from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.latents import OF_LATENTS, measure_latents
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reconstructions import measure_reconstructions
+from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
@@ -53,6 +54,7 @@ def evaluate(
     shares: Shares = SINGLE,
     requests: Requests | None = None,
     reference: PictureSet | None = None,
+    cache: ReferenceCache | None = None,
 ) -> Measured:
     """Measure a model, whose networks are made to compute in `precision` for good.
 
@@ -68,6 +70,7 @@ def evaluate(
         shares: among which ranks the work is shared; each of them calls this, and is given the same figures.
         requests: what a model is asked for, where it is not what was known of the held-out samples.
         reference: what samples are compared with, where it is not the held-out pictures.
+        cache: see `read_reference`.
 
     Returns:
         The figures by name, and how many samples they are of.
@@ -90,7 +93,7 @@ def evaluate(
             asked = requests or heldout
             found |= _drawn(
                 model, heldout, asked, reference or heldout, drawing, of_pictures, extractor, compile,
-                pictures_per_caption, shares,
+                pictures_per_caption, shares, cache,
             )  # fmt: skip
         if isinstance(model, LatentDiffusion) and of_latents:
             found |= measure_latents(model, heldout, precision, of_latents, compile, shares)
@@ -108,6 +111,7 @@ def _drawn(
     compile: Compile,
     pictures_per_caption: int,
     shares: Shares,
+    cache: ReferenceCache | None,
 ) -> Measured:
     if drawing is None:
         raise ValueError(f"metric={min(metrics)}: reads pictures; say how they are drawn")
@@ -119,4 +123,4 @@ def _drawn(
     ready = ready_to_draw(model, drawing.of(requests.seeds()), compile, sum(map(len, own)))
     if isinstance(model.conditioner, ImageConditioner):
         return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor, shares)
-    return measure_samples(model, requests, reference, ready, metrics, extractor, pictures_per_caption, shares)
+    return measure_samples(model, requests, reference, ready, metrics, extractor, pictures_per_caption, shares, cache)

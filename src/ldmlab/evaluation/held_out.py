@@ -42,10 +42,30 @@ class HeldOut:
     batch_size: int = 32
     name: str = "held-out samples"
 
+    kind = "shards"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures, where that is known before they are decoded."""
+        return (self.dataset.image_size,) * 2 if isinstance(self.dataset, ShardDataset) else None
+
+    @property
+    def chosen(self) -> str:
+        """Which of the samples these are."""
+        total = len(self.dataset)
+        return "all" if self.n == total else f"the first {self.n} of {total}"
+
     @property
     def fingerprint(self) -> str:
         """A digest of the dataset and its order."""
         return self.dataset.fingerprint
+
+    def about(self) -> dict[str, Any] | None:
+        """What decides the pictures, see `PictureSet`; unknown where they are not of shards on a disk."""
+        if not isinstance(self.dataset, ShardDataset):
+            return None
+        size, decoding = self.dataset.image_size, self.dataset.decoder.facts
+        return {"kind": self.kind, "fingerprint": self.dataset.index.stamp, "n": self.n, "size": size, **decoding}
 
     def parts(self) -> list[range]:
         """The numbers of the samples of each batch, in order."""
@@ -116,7 +136,8 @@ def held_out(
         raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")
     if found < n:
         tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
-    return HeldOut(ShardDataset(index, image_size, decoder_of(scaled=scaled_decoding)), found, seed, batch_size)
+    dataset = ShardDataset(index, image_size, decoder_of(scaled=scaled_decoding))
+    return HeldOut(dataset, found, seed, batch_size, name=str(folder))
 
 
 def needs_of(model: LatentDiffusion | Autoencoder) -> Needs:

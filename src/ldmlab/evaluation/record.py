@@ -12,6 +12,10 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import evaluate, reads_latents
 from ldmlab.evaluation.held_out import HeldOut, Tell
 from ldmlab.evaluation.measured_model import model_fields
+from ldmlab.evaluation.picture_set import PictureSet
+from ldmlab.evaluation.reference import notes_on
+from ldmlab.evaluation.reference_cache import ReferenceCache
+from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric
@@ -37,6 +41,8 @@ def evaluate_loaded(
     notes: Sequence[str] = (),
     shares: Shares = SINGLE,
     tell: Tell = print,
+    reference: PictureSet | None = None,
+    cache: ReferenceCache | None = None,
 ) -> dict[str, Any]:
     """Measure a model from a file; see `evaluate`.
 
@@ -54,6 +60,8 @@ def evaluate_loaded(
         notes: what is known already that one should know before the figures are compared.
         shares: see `evaluate`; what is kept is taken by a later start with the same manifest and batches.
         tell: is told what is there already.
+        reference: see `evaluate`.
+        cache: see `read_reference`.
 
     Returns:
         See `record`: "metrics", the figures by name; "notes", a line each; "manifest".
@@ -67,12 +75,12 @@ def evaluate_loaded(
         seed=heldout.seed,
         extractor=extractor.name,
         extractor_sha256=extractor.weights_sha256,
-        reference_fingerprint=heldout.dataset.fingerprint,
-        n_reference=heldout.n,
+        picture_size=heldout.size,
+        **reference_fields(reference or heldout),
         **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
     )
-    shares = shares.of(_kept_by(manifest, heldout, metrics))
+    shares = shares.of(kept_by(manifest, heldout.batch_size, metrics))
     if shares.kept is not None:
         shares.kept.tell(tell)
     found = evaluate(
@@ -85,17 +93,33 @@ def evaluate_loaded(
         compile=compile,
         pictures_per_caption=pictures_per_caption,
         shares=shares,
+        reference=reference,
+        cache=cache,
     )
-    return record(found, manifest, notes)
+    finish_saving(metrics.values(), shares)
+    about = notes_on(reference or heldout, metrics.values(), heldout.n, heldout.size)
+    return record(found, manifest, [*notes, *about])
 
 
-def _kept_by(manifest: Manifest, heldout: HeldOut, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+def reference_fields(reference: PictureSet) -> dict[str, Any]:
+    """The fields of a `Manifest` that say what pictures were compared with."""
+    return {
+        "reference": reference.name.removeprefix("reference="),
+        "reference_kind": reference.kind,
+        "reference_chosen": reference.chosen,
+        "reference_fingerprint": reference.fingerprint,
+        "reference_size": reference.size,
+        "n_reference": reference.n or None,
+    }
+
+
+def kept_by(manifest: Manifest, batch_size: int, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """What has to be the same for what came of a batch to be taken for a later start's."""
     said = asdict(manifest)
     del said["measured_at"], said["device"]  # the time, and a name with the number of threads
     return {
         **said,
-        "batch_size": heldout.batch_size,
+        "batch_size": batch_size,
         "metrics": {name: str(type(each)) for name, each in metrics.items()},
     }
 

@@ -11,6 +11,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reference import read_reference
+from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
@@ -30,6 +31,7 @@ def measure_samples(
     extractor: FeatureExtractor,
     pictures_per_caption: int = 1,
     shares: Shares = SINGLE,
+    cache: ReferenceCache | None = None,
 ) -> Measured:
     """Measure n samples of a model.
 
@@ -42,25 +44,25 @@ def measure_samples(
         extractor: the network of metrics that have none of their own.
         pictures_per_caption: above 1, the first conditions are drawn so often each.
         shares: which batches this rank reads and draws.
+        cache: see `read_reference`.
 
     Returns:
-        The figures of the metrics, "n_real" and "n_fake".
+        The figures of the metrics, "n_fake", and "n_real" of the reference's pictures.
 
     Raises:
         ValueError: a metric or the conditioner reads what there is not.
     """
-    real = Feed("real", [metric.update_reference for metric in metrics.values()], extractor)
     generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
     generated.require({"images", *requests.names})
-    read_reference(reference, real, shares)
+    read_reference(reference, metrics.values(), extractor, shares, cache)
     known = requests.known(generated.reads | model.conditioner.reads | drawing.guidance.reads | {"captions"})
     chosen = {
         key: [values[picture // pictures_per_caption] for picture in range(requests.n)] for key, values in known.items()
     }
     begin_all(metrics.values(), Announced(requests.n, requests.seed, chosen.get("captions")), extractor)
     _draw(model, drawing, requests, generated, chosen, shares)
-    counts = Measured({"n_real": float(reference.n), "n_fake": float(generated.count)})
-    return measured(metrics) | counts
+    counts = {"n_real": float(reference.n)} if reference.n else {}
+    return measured(metrics) | Measured({**counts, "n_fake": float(generated.count)})
 
 
 def _draw(

@@ -102,11 +102,15 @@ class Metric(TorchMetric):
             setattr(self, name, zero.clone() if isinstance(zero, Tensor) else [])
         try:
             update()
-            left = {name: value for name, value in self.metric_state.items() if isinstance(value, Tensor) or value}
+            return self.left()
         finally:
             for name, value in own.items():
                 setattr(self, name, value)
-        return {name: dim_zero_cat(value).cpu() for name, value in left.items()}
+
+    def left(self) -> dict[str, Tensor]:
+        """The states as they are, on the CPU, for another metric of the same settings to `join`."""
+        states = {name: value for name, value in self.metric_state.items() if isinstance(value, Tensor) or value}
+        return {name: dim_zero_cat(value).cpu() for name, value in states.items()}
 
     def join(self, states: Mapping[str, Tensor]) -> None:
         """Take in what later batches have left, see `alone`: as if they had been taken in here."""

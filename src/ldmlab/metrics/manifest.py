@@ -85,7 +85,13 @@ class Manifest:
         bound_steps: of the chain whose bound it is, for "vlb".
         seed: of the noise and of every random split.
         extractor: the network whose features were compared, and its weights.
-        reference_fingerprint: of the dataset that the reference images come from (`ShardIndex.fingerprint`).
+        pictures: the folder or file that was measured, where no model was; `pictures_fingerprint` and `pictures_chosen`
+            say which of its pictures.
+        picture_size: height and width of the pictures that were measured.
+        resized_to: side in pixels that given pictures, and those of a given reference, were cropped and scaled to.
+        reference: the folder or file that was compared with, of a `reference_kind` ("shards", "folder", "npz",
+            "statistics"); `reference_chosen` says which of its pictures, `n_reference` how many.
+        reference_fingerprint: of shards as `ShardIndex.fingerprint`, of a file its SHA-256, of a folder one over all.
         checkpoint_sha256: of the file that the model came from.
         adapter: file, digest and scale of the adapter that the model had.
         ema: whether the averaged weights were used.
@@ -101,6 +107,15 @@ class Manifest:
     extractor: str | None = None
     extractor_sha256: str | None = None
     reference_fingerprint: str | None = None
+    reference: str | None = None
+    reference_kind: str | None = None
+    reference_chosen: str | None = None
+    reference_size: Sequence[int] | None = None
+    pictures: str | None = None
+    pictures_fingerprint: str | None = None
+    pictures_chosen: str | None = None
+    picture_size: Sequence[int] | None = None
+    resized_to: int | None = None
     metric: str = "pictures"
     bound_steps: int | None = None
     n_reference: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ldmlab.cli.command import Command
 from ldmlab.configs.commands.evaluate import CHECKS
@@ -11,40 +11,51 @@ from ldmlab.configs.commands.evaluate import CHECKS
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ldmlab.evaluation.shares import Shares
+
 
 def run(cfg: DictConfig) -> float | None:
     """Measure, print a table, write metrics.json; return the figure that the user names."""
     from ldmlab.atomic import write_json
     from ldmlab.cli.joined import joined
     from ldmlab.cli.tables import figure_of, print_table
-    from ldmlab.configs.evaluation import evaluate_from
-    from ldmlab.configs.unread import chosen_by_user
     from ldmlab.evaluation.shares import Kept, Shares
-    from ldmlab.models.loading import load_model
-    from ldmlab.precision import pick_precision
 
     kept = Kept(Path(cfg.output_dir) / "measured")
     with joined(cfg) as ranks:
-        precision = pick_precision(cfg.precision, cfg.device)
-        loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
-        loaded.model.to(precision.device)
-        result = evaluate_from(cfg, loaded, chosen_by_user(), shares=Shares(ranks, kept))
+        result, what = _measured(cfg, Shares(ranks, kept))
     if ranks.is_first:
         path = Path(cfg.output_dir) / "metrics.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, result)
         kept.forget()
-        title = f"{loaded.path}, {result['manifest']['n']} held-out samples"
+        title = f"{what}, {result['manifest']['n']} pictures"
         print_table(result["metrics"], title, result["errors"])
         for line in (*result["notes"], f"metrics: {path}"):
             print(line)
     return figure_of(result["metrics"], cfg.figure)
 
 
+def _measured(cfg: DictConfig, shares: Shares) -> tuple[dict[str, Any], str]:
+    """The record of a measurement, and what was measured."""
+    if cfg.pictures is not None:
+        from ldmlab.configs.given import evaluate_pictures
+
+        return evaluate_pictures(cfg, shares=shares), cfg.pictures
+    from ldmlab.configs.evaluation import evaluate_from
+    from ldmlab.configs.unread import chosen_by_user
+    from ldmlab.models.loading import load_model
+    from ldmlab.precision import pick_precision
+
+    loaded = load_model(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
+    loaded.model.to(pick_precision(cfg.precision, cfg.device).device)
+    return evaluate_from(cfg, loaded, chosen_by_user(), shares=shares), str(loaded.path)
+
+
 COMMAND = Command(
     **vars(CHECKS),
     summary="measure a trained model on held-out shards",
-    synopsis="ldmlab evaluate [ckpt=PATH] [data.path=DATASET] [KEY=VALUE ...]",
+    synopsis="ldmlab evaluate [ckpt=PATH | pictures=PATH] [data.path=DATASET | reference=PATH] [KEY=VALUE ...]",
     description=(
         "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
         "and on shapes the share of what the captions ask for that a verifier reads back from the pixels. "
@@ -53,6 +64,8 @@ COMMAND = Command(
         "held-out pictures drawn again, beside those of the naive answer: bicubic, the grey picture, a mean.",
         "metric=[NAME,...] takes other figures; docs/architecture.md shows how one is added. metric=vlb draws nothing "
         "and gives the variational bound of held-out latents.",
+        "pictures= measures a folder of pictures or an .npz file in the place of a model; reference= names another one "
+        "to compare with, such as ADM's, in the place of held-out shards. docs/evaluation.md tells more.",
         "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
         "extractor=inception gives the FID that papers report.",
     ),
@@ -60,6 +73,7 @@ COMMAND = Command(
         ("ldmlab evaluate ckpt=runs/train/mine/last.ckpt", "a model of yours on the data it was trained on"),
         ("ldmlab evaluate ckpt=shapes/unet n=200 guidance.scale=2", "the shipped UNet, guided less"),
         ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
+        ("ldmlab evaluate pictures=samples.npz reference=photos", "anybody's pictures beside others"),
         ("ldmlab evaluate metric=[frechet_distance,diversity]", "figures of your choice"),
         ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
         ("ldmlab evaluate n=50000 devices=auto output_dir=runs/evaluate/mine", "on all GPUs; again after a kill"),

@@ -20,6 +20,7 @@ from ldmlab.data.index.joining import Source
 from ldmlab.data.index.scan_file import HeldScan, StoredScan, save_scan
 from ldmlab.data.index.stamps import Stamp, digest
 from ldmlab.data.shards.depth import Depth
+from ldmlab.paths import user_cache
 
 log = logging.getLogger(__name__)
 OLD = ".ldmlab_index.npz"
@@ -142,9 +143,8 @@ def _wait(descriptor: int, root: Path) -> None:
 
 def places(root: Path) -> list[IndexFolder]:
     """Where the index of a folder may be, the first choice first."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
-    return [IndexFolder(root / FOLDER, root), IndexFolder(home / "ldmlab" / "index" / name, root)]
+    return [IndexFolder(root / FOLDER, root), IndexFolder(user_cache() / "index" / name, root)]
 
 
 def writable(root: Path) -> IndexFolder | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -151,6 +152,12 @@ class ShardIndex:
         For manifests and caches. Pixels are not read: they show in the sizes of the compressed images.
         """
         return self.selection.fingerprint
+
+    @property
+    def stamp(self) -> str:
+        """sha256 over the fingerprint and when each shard was written: other pixels have another one."""
+        shards = [(shard.name, shard.size, shard.time) for shard in self.columns.shards]
+        return hashlib.sha256(json.dumps([self.fingerprint, shards]).encode()).hexdigest()
 
     @property
     def labels_sha256(self) -> str:

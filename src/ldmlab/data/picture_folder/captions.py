@@ -31,9 +31,7 @@ def read_captions(folder: Path, pictures: Collection[str], captions: str = AUTO)
     """
     if captions == NONE:
         return {}
-    tables = _tables_of(folder, pictures, captions)
-    covered = {picture for picture in pictures if any(_is_below(picture, inner) for inner in tables.values())}
-    found = _from_tables(tables, covered) | _beside(folder, [each for each in pictures if each not in covered])
+    found = find_captions(folder, pictures, captions)
     lacking = sorted(set(pictures) - found.keys())
     if captions != AUTO and pictures and not found:
         raise ValueError(
@@ -44,6 +42,13 @@ def read_captions(folder: Path, pictures: Collection[str], captions: str = AUTO)
     elif lacking:
         log.warning("%d of %d pictures have no caption (first: %s)", len(lacking), len(pictures), lacking[0])
     return found
+
+
+def find_captions(folder: Path, pictures: Collection[str], captions: str = AUTO) -> dict[str, str]:
+    """As `read_captions`, where it is no matter whether pictures have any."""
+    tables = _tables_of(folder, pictures, captions)
+    covered = {picture for picture in pictures if any(_is_below(picture, inner) for inner in tables.values())}
+    return _from_tables(tables, covered) | _beside(folder, [each for each in pictures if each not in covered])
 
 
 def _tables_of(folder: Path, pictures: Collection[str], captions: str) -> dict[Path, str]:

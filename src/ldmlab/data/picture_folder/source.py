@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,18 +13,13 @@ from typing import Any
 
 from ldmlab.data.index.sample_table import MOST_IMAGE_BYTES
 from ldmlab.data.picture_folder.captions import AUTO, read_captions
+from ldmlab.data.picture_folder.files import READ, READERS, class_of, picture_files
 from ldmlab.data.problems import Defect
 from ldmlab.data.sample_source import SPLITS, Sample, UnusableError, check_split
 from ldmlab.data.writing.pictures import check_heldout, check_image_size, sample_of
 from ldmlab.files import read_regular
 
 log = logging.getLogger(__name__)
-
-READERS = 8
-"""Files that are read at a time, since a disk on a network answers late."""
-READ = (".jpg", ".jpeg", ".png", ".webp")
-UNREAD = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".svg", ".tif", ".tiff", ".cr2", ".dng", ".nef")
-"""Pictures of other kinds, which are named instead of passed over."""
 
 
 @dataclass(frozen=True)
@@ -98,23 +92,16 @@ class PictureFolder:
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of their numbers; none unless they are asked for."""
-        return tuple(sorted({_class_of(file) for file in self._files} - {""})) if self.classes else ()
+        return tuple(sorted({class_of(file) for file in self._files} - {""})) if self.classes else ()
 
     @cached_property
     def _files(self) -> list[str]:
-        found, links = [], list[str]()
-        for folder, folders, names in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            links += [name for name in folders if (Path(folder) / name).is_symlink()]
-            kept = [name for name in names if not name.startswith(".") and name.lower().endswith(READ + UNREAD)]
-            found += [(Path(folder) / name).relative_to(self.folder).as_posix() for name in kept]
-        if links:
-            log.warning("%d links to folders are not followed (first: %s)", len(links), links[0])
+        found = picture_files(Path(self.folder))
         if not any(name.lower().endswith(READ) for name in found):
             raise ValueError(
                 f"dataset.folder={self.folder}: holds no picture; give a folder of JPEG, PNG or WebP files"
             )
-        return sorted(found)
+        return found
 
     @cached_property
     def _plan(self) -> dict[str, list[Picture]]:
@@ -125,7 +112,7 @@ class PictureFolder:
         with ThreadPoolExecutor(READERS) as readers:
             digests = dict(zip(self._files, readers.map(self._sha256, self._files), strict=True))
         for file, digest in digests.items():
-            picture = Picture(file, digest, captions.get(file, ""), numbers.get(_class_of(file)))
+            picture = Picture(file, digest, captions.get(file, ""), numbers.get(class_of(file)))
             plan["heldout" if int(digest[:16], 16) < self.heldout * 2**64 else "train"].append(picture)
         if self.heldout and not plan["heldout"]:
             log.warning(
@@ -154,9 +141,3 @@ class PictureFolder:
             raise UnusableError(
                 Defect.UNDECODABLE_IMAGE, picture.file, (error.strerror or str(error)).lower()
             ) from error
-
-
-def _class_of(file: str) -> str:
-    """The folder in the folder."""
-    first, slash, _ = file.partition("/")
-    return first if slash else ""
