@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ldmlab.atomic import write_json
-from ldmlab.confidence import written
+from ldmlab.confidence import Difference, written
+from ldmlab.studio.run_comparison import compared, unlike
+from ldmlab.studio.run_records import RunRecord
 
 
 class Figures(dict[str, float | None]):
@@ -29,6 +33,28 @@ class Figures(dict[str, float | None]):
         self.errors: dict[str, float] = dict(result["errors"])
         self.notes: list[str] = list(result["notes"])
         self.manifest: dict[str, Any] = dict(result["manifest"])
+
+    def compare(self, other: Figures) -> dict[str, Difference]:
+        """How much larger each figure is than another's, with the standard error and the p-value of that.
+
+        P-values are of two-sided z-tests, corrected for the number of figures (Holm): 0.05 or less is more than noise.
+
+        Args:
+            other: figures of another model, or of other settings.
+
+        Raises:
+            ValueError: they were measured on, or with, something else.
+        """
+        mine, theirs = self._as_run(), other._as_run()
+        if words := unlike(mine, theirs):
+            raise ValueError(f"figures: they were measured with another {', '.join(words)}; compare those of the same")
+        names = [name for name in self if name in self.errors and name in other.errors]
+        found = zip(names, compared([(mine, theirs, name) for name in names]), strict=True)
+        return {name: replace(each.difference, p_value=each.p_value) for name, each in found if each.difference}
+
+    def _as_run(self) -> RunRecord:
+        figures = {name: math.inf if value is None else value for name, value in self.items()}
+        return RunRecord(Path(), figures=figures, errors=self.errors, manifest=self.manifest)
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the file of `ldmlab evaluate`, metrics.json; return its path.
