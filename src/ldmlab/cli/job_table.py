@@ -12,8 +12,7 @@ from rich.table import Table
 
 from ldmlab.cli.jobs_file import NAME, read_jobs
 from ldmlab.cli.submission import Queued, past_states, queue_states
-from ldmlab.studio.run_records import RunRecord, find_runs, natural, read_run, subfolders
-from ldmlab.studio.run_table import named
+from ldmlab.studio.run_records import RunRecord, find_runs, named, natural, read_run, subfolders
 
 MOST_TROUBLES = 10
 """Jobs of which more is told than a line of the table."""

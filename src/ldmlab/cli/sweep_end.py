@@ -25,8 +25,8 @@ def end_sweep(folders: Sequence[Path], root: Path, error: Exception | None = Non
     Raises:
         JobsFailedError: not all are done.
     """
-    from ldmlab.studio.run_records import read_run
-    from ldmlab.studio.run_table import named, print_runs
+    from ldmlab.studio.run_records import named, read_run
+    from ldmlab.studio.run_table import print_runs
 
     killed = error is not None and type(error).__module__.startswith("submitit.")
     if killed:

@@ -29,7 +29,7 @@ def joined(states: Float[Tensor, "R 3"]) -> Float[Tensor, " 3"]:
 
 
 def moments(values: Float[Tensor, " N"]) -> Float[Tensor, " 3"]:
-    """Those of some values, on the CPU in float64."""
+    """The number of values, their mean, and the sum of squares of what they are off it; on the CPU in float64."""
     if not len(values):
         return NO_VALUES
     exact = values.detach().to("cpu", torch.float64)

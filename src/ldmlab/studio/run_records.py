@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import os
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ldmlab.files import open_regular, read_text
+from ldmlab.confidence import written
+from ldmlab.files import read_text
 from ldmlab.status import Status, read_status
+from ldmlab.studio.run_figures import read_figures
 
 RECORD, LOCK = ".hydra", ".lock"
 BEAT = 60.0
 """Seconds for which a lock that is not touched is still a living writer's, which touches it every five."""
-ERROR = "_error"
-"""What the name of a curve ends with that is the standard error of another."""
 DEEP = 6
 """Folders below the one that is asked for."""
 _LINE = re.compile(r"(?P<indent> *)(?P<key>'[^']*'|[^\s:'-][^:]*):(?: (?P<value>.*)|$)")
@@ -66,6 +64,17 @@ class RunRecord:
             return None
         return str(told.get("name")), math.nan if told.get("value") is None else float(told["value"])
 
+    def value(self, name: str) -> float:
+        """A figure; NaN where there is none."""
+        if self.figure is not None and self.figure[0] == name:
+            return self.figure[1]
+        return self.figures.get(name, math.nan)
+
+    def written(self, name: str) -> str:
+        """A figure with its error, for a table; empty where there is none."""
+        value = self.value(name)
+        return "" if math.isnan(value) else written(value, self.errors.get(name))
+
     def setting(self, key: str) -> str:
         """What a key or a group is set to; empty for one that the run does not have."""
         return self.overrides.get(key, self.settings.get(key, ""))
@@ -82,7 +91,7 @@ def read_run(folder: Path) -> RunRecord:
     lines = [_bare(line.removeprefix("- ")) for line in _text(folder / RECORD / "overrides.yaml").splitlines()]
     parted = (line.partition("=") for line in lines)
     overrides = {key.lstrip("+"): _bare(value) for key, equals, value in parted if equals}
-    return RunRecord(folder, read_status(folder), settings, overrides, *_measured(folder))
+    return RunRecord(folder, read_status(folder), settings, overrides, *read_figures(folder))
 
 
 def is_alive(folder: Path, status: Status) -> bool:
@@ -122,6 +131,13 @@ def natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
+def named(folder: Path, root: Path) -> str:
+    """A folder as seen from another."""
+    if folder == root:
+        return folder.name or str(folder)
+    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
+
+
 def _folders(folder: Path, deep: int) -> Iterator[Path]:
     if (folder / RECORD / "config.yaml").is_file():
         yield folder
@@ -135,58 +151,6 @@ def subfolders(folder: Path) -> list[Path]:
     with suppress(OSError), os.scandir(folder) as entries:
         return [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
     return []
-
-
-def _measured(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any]]:
-    """Figures, their errors, and what they depend on: of training the last that were logged, else of metrics.json."""
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        told = json.loads(read_text(folder / "metrics.json", 2**24))
-        manifest = told.get("manifest")
-        errors = told.get("errors") or {}
-        return (
-            _numbers(told["metrics"].items()),
-            _numbers(errors.items()),
-            manifest if isinstance(manifest, dict) else {},
-        )
-    return *_parted(_logged(folder)), {}
-
-
-def _logged(folder: Path) -> dict[str, float]:
-    with suppress(OSError, ValueError, csv.Error), open_regular(folder / "metrics.csv") as file:
-        return _last_values(csv.DictReader(line.decode(errors="replace") for line in file))
-    return _last_values(_offline(folder)) if (folder / "wandb").is_dir() else {}
-
-
-def _parted(logged: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
-    """Figures, and the errors of those beside which one is logged."""
-    errors = {name: logged[f"{name}{ERROR}"] for name in logged if f"{name}{ERROR}" in logged}
-    return {name: value for name, value in logged.items() if name not in {f"{each}{ERROR}" for each in errors}}, errors
-
-
-def _last_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    last: dict[str, Any] = {}
-    for row in rows:
-        last |= {name: value for name, value in row.items() if value not in (None, "") and name}
-    return _numbers(last.items())
-
-
-def _numbers(values: Iterable[tuple[str, Any]]) -> dict[str, float]:
-    found = {}
-    for name, value in values:
-        with suppress(ValueError, TypeError):
-            found[name] = math.inf if value is None else float(value)
-    return found
-
-
-def _offline(folder: Path) -> Sequence[Mapping[str, Any]]:
-    """The rows of a run that W&B alone has logged, over all of its pieces."""
-    from ldmlab.studio.wandb_history import history
-
-    try:
-        run = history(folder)
-    except (OSError, ValueError):
-        return ()
-    return () if run is None else run.rows
 
 
 def _bare(text: str) -> str:

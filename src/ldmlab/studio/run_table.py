@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ldmlab.atomic import atomic_file
-from ldmlab.studio.run_records import RunRecord
+from ldmlab.studio.run_comparison import Marks
+from ldmlab.studio.run_figures import ERROR
+from ldmlab.studio.run_records import RunRecord, named
 
 APART = {"output_dir", "ckpt_path", "hydra.sweep.dir"}
 """Settings that differ between runs without telling them apart."""
@@ -42,13 +44,6 @@ def _rank(name: str) -> int:
     return 0 if name.startswith(("val/", "eval/")) else 1 if name == "train/loss" else 2
 
 
-def value_of(run: RunRecord, name: str) -> float:
-    """A figure of a run; NaN where there is none."""
-    if run.figure is not None and run.figure[0] == name:
-        return run.figure[1]
-    return run.figures.get(name, math.nan)
-
-
 def ordered(runs: Sequence[RunRecord], by: str | None) -> list[RunRecord]:
     """Sort runs by a figure or a setting.
 
@@ -68,11 +63,33 @@ def ordered(runs: Sequence[RunRecord], by: str | None) -> list[RunRecord]:
         name = max(dict.fromkeys(judged), key=judged.count)
         down = any(run.settings.get("figure_mode") == "max" for run in runs)
     if name in figure_names(runs):
-        return sorted(runs, key=lambda run: _key(value_of(run, name), down))
+        return sorted(runs, key=lambda run: _key(run.value(name), down))
     if not any(run.setting(name) for run in runs):
         known = ", ".join([*figure_names(runs), *differing(runs)])
         raise ValueError(f"sort={by}: no run has such a figure or setting; choose one of {known}")
     return sorted(runs, key=lambda run: _setting_key(run.setting(name)), reverse=down)
+
+
+def best(runs: Sequence[RunRecord], by: str | None = None) -> RunRecord | None:
+    """The first of runs in the order of a figure, see `ordered`; None where they have none."""
+    if by is not None and by.removeprefix("-") not in figure_names(runs):
+        by = None
+    first = ordered(runs, by)[0]
+    return first if by is not None or first.figure is not None else None
+
+
+def called(name: str, runs: Sequence[RunRecord], root: Path, key: str) -> RunRecord:
+    """The run of a name, as tables call it, or of a folder.
+
+    Raises:
+        ValueError: naming the key, where there is none.
+    """
+    for run in runs:
+        if name == named(run.folder, root) or Path(name).absolute() == run.folder.absolute():
+            return run
+    known = [named(run.folder, root) for run in runs]
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    raise ValueError(f"{key}={name}: no run in {root} is called so; choose one of {', '.join(known[:8])}{more}")
 
 
 def _key(value: float, down: bool) -> tuple[bool, float]:
@@ -87,15 +104,21 @@ def _setting_key(text: str) -> tuple[bool, float, str]:
         return True, 0.0, text
 
 
-def print_runs(runs: Sequence[RunRecord], root: Path, figures: Sequence[str] | None = None) -> None:
+def print_runs(
+    runs: Sequence[RunRecord], root: Path, figures: Sequence[str] | None = None, baseline: RunRecord | None = None
+) -> None:
     """Print a table with a line a run, and below it what failed with what.
+
+    Figures with standard errors that differ from those of the baseline by no more than noise are marked.
 
     Args:
         runs: in the order of the lines.
         root: what their folders are named from.
         figures: to be shown; None for those that runs are judged by, and the first others.
+        baseline: one of them; None for the best, if they are judged by a figure.
     """
     shown = figure_names(runs)[:MOST_FIGURES] if figures is None else list(figures)
+    marks = Marks.of(runs, baseline or best(runs), shown)
     settings = differing(runs)
     table = Table()
     for column in ("run", "state", "step"):
@@ -105,10 +128,12 @@ def print_runs(runs: Sequence[RunRecord], root: Path, figures: Sequence[str] | N
     for name in settings[:MOST_SETTINGS]:
         table.add_column(name, overflow="fold")
     for run in runs:
-        table.add_row(*_cells(run, root), *(_number(value_of(run, name)) for name in shown),
-                      *(run.setting(name) for name in settings[:MOST_SETTINGS]))  # fmt: skip
+        values = (f"{run.written(name)} {marks.of_cell(run, name)}".rstrip() for name in shown)
+        table.add_row(*_cells(run, root), *values, *map(run.setting, settings[:MOST_SETTINGS]))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
+    for line in marks.legend(root):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for run in runs:
         if run.status is not None and run.status.error:
             console.print(f"{named(run.folder, root)}: {run.status.error}", markup=False, highlight=False)
@@ -117,13 +142,18 @@ def print_runs(runs: Sequence[RunRecord], root: Path, figures: Sequence[str] | N
 
 
 def write_csv(path: Path, runs: Sequence[RunRecord], root: Path) -> None:
-    """Write all figures, and all settings that differ, with a line a run."""
-    names, keys = figure_names(runs), dict.fromkeys([*differing(runs), *_differ(runs, _all_settings(runs))])
+    """Write all figures with their errors, and all settings that differ, with a line a run."""
+    keys = dict.fromkeys([*differing(runs), *_differ(runs, _all_settings(runs))])
+    figures = {name: [run.value(name) for run in runs] for name in figure_names(runs)}
+    columns = {}
+    for name, values in figures.items():
+        columns[name] = values
+        if any(name in run.errors for run in runs):
+            columns[f"{name}{ERROR}"] = [run.errors.get(name, math.nan) for run in runs]
     with atomic_file(path) as file:
-        lines: list[list[str]] = [["run", "state", "step", *names, *keys]]
-        for run in runs:
-            values = [value_of(run, name) for name in names]
-            cells = ["" if math.isnan(value) else repr(value) for value in values]
+        lines: list[list[str]] = [["run", "state", "step", *columns, *keys]]
+        for place, run in enumerate(runs):
+            cells = ["" if math.isnan(values[place]) else repr(values[place]) for values in columns.values()]
             lines.append([*_cells(run, root, bare=True), *cells, *(run.setting(key) for key in keys)])
         file.write("".join(map(_csv_line, lines)).encode())
 
@@ -145,14 +175,3 @@ def _cells(run: RunRecord, root: Path, bare: bool = False) -> tuple[str, str, st
     else:
         step = str(status.step) if bare or status.steps is None else f"{status.step}/{status.steps}"
     return named(run.folder, root), run.state, step
-
-
-def named(folder: Path, root: Path) -> str:
-    """A folder as seen from another."""
-    if folder == root:
-        return folder.name or str(folder)
-    return str(folder.relative_to(root)) if folder.is_relative_to(root) else str(folder)
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4g}"

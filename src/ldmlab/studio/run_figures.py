@@ -1,0 +1,68 @@
+"""The figures that a run has left in its folder, with their standard errors and what they depend on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ldmlab.files import open_regular, read_text
+
+ERROR = "_error"
+"""What the name of a curve ends with that is the standard error of another."""
+
+
+def read_figures(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any]]:
+    """Figures, their errors, and what they depend on: of training the last that were logged, else of metrics.json."""
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        told = json.loads(read_text(folder / "metrics.json", 2**24))
+        manifest = told.get("manifest")
+        errors = told.get("errors") or {}
+        return (
+            _numbers(told["metrics"].items()),
+            _numbers(errors.items()),
+            manifest if isinstance(manifest, dict) else {},
+        )
+    return *_parted(_logged(folder)), {}
+
+
+def _logged(folder: Path) -> dict[str, float]:
+    with suppress(OSError, ValueError, csv.Error), open_regular(folder / "metrics.csv") as file:
+        return _last_values(csv.DictReader(line.decode(errors="replace") for line in file))
+    return _last_values(_offline(folder)) if (folder / "wandb").is_dir() else {}
+
+
+def _parted(logged: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures, and the errors of those beside which one is logged."""
+    errors = {name: logged[f"{name}{ERROR}"] for name in logged if f"{name}{ERROR}" in logged}
+    return {name: value for name, value in logged.items() if name not in {f"{each}{ERROR}" for each in errors}}, errors
+
+
+def _last_values(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    last: dict[str, Any] = {}
+    for row in rows:
+        last |= {name: value for name, value in row.items() if value not in (None, "") and name}
+    return _numbers(last.items())
+
+
+def _numbers(values: Iterable[tuple[str, Any]]) -> dict[str, float]:
+    found = {}
+    for name, value in values:
+        with suppress(ValueError, TypeError):
+            found[name] = math.inf if value is None else float(value)
+    return found
+
+
+def _offline(folder: Path) -> Sequence[Mapping[str, Any]]:
+    """The rows of a run that W&B alone has logged, over all of its pieces."""
+    from ldmlab.studio.wandb_history import history
+
+    try:
+        run = history(folder)
+    except (OSError, ValueError):
+        return ()
+    return () if run is None else run.rows
