@@ -90,7 +90,7 @@ class Given:
     @property
     def lists(self) -> dict[str, Any]:
         """What may be lists of options of a group, which Hydra does not list among the choices."""
-        values = ((override.key_or_group, override) for override in self.own if override.type == OverrideType.CHANGE)
+        values = ((each.get_key_element(), each) for each in self.own if each.type == OverrideType.CHANGE)
         return {key: override.value() for key, override in values if isinstance(override.value(), list)}
 
     def sets(self, path: str) -> bool:

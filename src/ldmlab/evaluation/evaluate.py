@@ -10,7 +10,7 @@ from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.drawing.computing import Compile, ready_to_draw, ready_to_measure
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.held_out import HeldOut
-from ldmlab.evaluation.latents import OF_LATENTS, measure_latents
+from ldmlab.evaluation.latents import OF_LATENTS, measure_latents, passes_left
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reconstructions import measure_reconstructions
 from ldmlab.evaluation.reference_cache import ReferenceCache
@@ -96,7 +96,8 @@ def evaluate(
                 pictures_per_caption, shares, cache,
             )  # fmt: skip
         if isinstance(model, LatentDiffusion) and of_latents:
-            found |= measure_latents(model, heldout, precision, of_latents, compile, shares)
+            ready_to_measure(model, precision, compile, passes_left(model, heldout, of_latents, shares))
+            found |= measure_latents(model, heldout, precision, of_latents, shares)
     return found
 
 

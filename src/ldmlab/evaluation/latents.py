@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ldmlab.conditioners.image import complete_each
-from ldmlab.drawing.computing import Compile, ready_to_measure
 from ldmlab.drawing.conditions import Subject, conditions
 from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.shares import SINGLE, Shares
@@ -33,7 +32,6 @@ def measure_latents(
     heldout: HeldOut,
     precision: Precision,
     metrics: Mapping[str, Metric],
-    compile: Compile = "auto",
     shares: Shares = SINGLE,
 ) -> Measured:
     """Measure how a denoiser explains held-out latents, which are the autoencoder's means.
@@ -43,7 +41,6 @@ def measure_latents(
         heldout: the samples; each has noise of its own.
         precision: what the denoiser computes in.
         metrics: by name; all read `denoiser`, `latents`, `cond` or `noise`, and nothing else.
-        compile: whether the denoiser's network is compiled.
         shares: which batches this rank reads.
 
     Returns:
@@ -51,10 +48,8 @@ def measure_latents(
     """
     for metric in metrics.values():
         metric.begin(Announced(heldout.n, heldout.seed))
-    feeds = {name: Feed(f"latents-{name}", [metric.update]) for name, metric in metrics.items()}
-    parts, seeds = heldout.parts(), heldout.seeds()
-    total = sum(metrics[name].passes(model.denoiser) * len(shares.left(feeds[name].name, parts)) for name in metrics)
-    ready_to_measure(model, precision, compile, total)
+    feeds = {name: Feed(_called(name), [metric.update]) for name, metric in metrics.items()}
+    parts, seeds, total = heldout.parts(), heldout.seeds(), passes_left(model, heldout, metrics, shares)
 
     def read(part: range) -> dict[str, Reading]:
         known = cache(partial(_known, model, heldout, seeds, part))
@@ -66,6 +61,19 @@ def measure_latents(
             for name, feed in feeds.items():
                 feed.add(readings[name])
     return measured(metrics) | Measured({"n": float(heldout.n)})
+
+
+def passes_left(
+    model: LatentDiffusion, heldout: HeldOut, metrics: Mapping[str, Metric], shares: Shares = SINGLE
+) -> int:
+    """How many passes of the denoiser this rank still has to make for `measure_latents`."""
+    left = {name: len(shares.left(_called(name), heldout.parts())) for name in metrics}
+    return sum(metric.passes(model.denoiser) * left[name] for name, metric in metrics.items())
+
+
+def _called(metric: str) -> str:
+    """The name of a metric's feed."""
+    return f"latents-{metric}"
 
 
 def _known(model: LatentDiffusion, heldout: HeldOut, seeds: Sequence[int], part: range) -> dict[str, Any]:

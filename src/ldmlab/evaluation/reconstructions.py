@@ -52,7 +52,7 @@ def measure_reconstructions(
     def read(part: range) -> tuple[Reading, Reading]:
         batch = heldout.batch(part)
         truth, beside = to_uint8(batch["images"]), columns(batch)
-        made.require({"truth", *_given(autoencoder), *beside})
+        made.require({"truth", *given_of(autoencoder), *beside})
         real.require({"images", *beside})
         of_truth = shares.read(real, part, lambda: {"images": truth, **beside})
         return of_truth, shares.read(
@@ -67,7 +67,7 @@ def measure_reconstructions(
     return measured(metrics) | Measured({"n": float(heldout.n)})
 
 
-def _given(autoencoder: Autoencoder) -> set[str]:
+def given_of(autoencoder: Autoencoder) -> set[str]:
     """What there is of reconstructions."""
     return {"images", "code_counts"} if isinstance(autoencoder, AutoencoderVQ) else {"images"}
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -77,6 +77,22 @@ class Kept:
         return self.folder / self.about / f"{name}.safetensors"
 
 
+class Keeps(Protocol):
+    """Where what came of batches is kept, on the disk (`Kept`) or elsewhere."""
+
+    def of(self, about: Mapping[str, Any]) -> Keeps:
+        """A place for a measurement that is described by plain JSON data."""
+
+    def get(self, name: str, make: Callable[[], Tensors]) -> Tensors:
+        """What came of a batch, as it was kept or, where it was not, as it is made now."""
+
+    def has(self, name: str) -> bool:
+        """Whether it is kept what came of a batch."""
+
+    def tell(self, tell: Callable[[str], None] = print) -> None:
+        """Say how much an earlier start has done, with whatever takes a line."""
+
+
 @dataclass(frozen=True)
 class Shares:
     """Who does which batches of a measurement.
@@ -87,7 +103,7 @@ class Shares:
     """
 
     ranks: Ranks = ALONE
-    kept: Kept | None = None
+    kept: Keeps | None = None
 
     def of(self, about: Mapping[str, Any]) -> Shares:
         """For a measurement that is described by plain JSON data."""

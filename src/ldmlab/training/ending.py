@@ -60,6 +60,6 @@ def last_figure(trainer: L.Trainer, name: str | None) -> float | None:
     figures = trainer.callback_metrics
     if name in figures:
         return float(figures[name])
-    if name is not None and any(each.startswith("val/") for each in figures):
+    if name is not None and any(each.startswith(("val/", "eval/")) for each in figures):
         log.warning("figure=%s: was not logged; choose one of %s", name, ", ".join(sorted(figures)))
     return None

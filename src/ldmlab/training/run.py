@@ -28,6 +28,7 @@ from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.going_on import finish
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
+from ldmlab.training.callbacks.watching import require_measured
 from ldmlab.training.csv_log import last_value
 from ldmlab.training.dev_run import is_dev_run, run_length
 from ldmlab.training.ending import last_figure, tell_of_an_early_end, tell_of_the_best
@@ -131,6 +132,7 @@ def _refuse(module: Training, data: TrainingData, trainer: L.Trainer, run: Run) 
     data.require_shares(trainer.world_size)
     if not is_dev_run(trainer) and not any(isinstance(each, LastCheckpoint) for each in _callbacks(trainer)):
         raise ValueError("callbacks: without `last` there is no checkpoint to go on from or to export; leave it in")
+    require_measured(_callbacks(trainer), run.figure)
     fit_sizes(module, data)
     limit_to_epochs(trainer, data.epoch_batches)
     module.new_schedulers(module.new_optimizers(), run_length(trainer))  # refuses a run that is too short for them

@@ -24,6 +24,7 @@ from ldmlab.training.callbacks.going_on import GoingOn
 from ldmlab.training.callbacks.grids import PictureGrid
 from ldmlab.training.callbacks.last import LastCheckpoint
 from ldmlab.training.callbacks.progress import ProgressLine, ProgressLines
+from ldmlab.training.callbacks.watching import Watching
 from ldmlab.training.checkpoint_io import AtomicCheckpointIO, BackgroundCheckpointIO
 from ldmlab.training.precision import HalfWeights, numbers_of, precision_plugin, training_precision
 from ldmlab.training.strategies.fsdp2 import FSDP2
@@ -40,7 +41,7 @@ PROFILERS: dict[str, type[Profiler]] = {
     "pytorch": PyTorchProfiler,
 }
 BARS = (ProgressBar, ProgressLine, ProgressLines)
-LATE = (Checkpoint, LastCheckpoint, PictureGrid, Evaluation, GoingOn)
+LATE = (Checkpoint, LastCheckpoint, PictureGrid, Evaluation, Watching, GoingOn)
 """Callbacks that come after the others, in this order: a checkpoint is written before pictures are drawn."""
 
 

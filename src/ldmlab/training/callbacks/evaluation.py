@@ -2,85 +2,88 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import torch
 
-from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.data.training_data import TrainingData
-from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.fitting import fit_guidance
-from ldmlab.evaluation.evaluate import task_of
+from ldmlab.evaluation.evaluate import Task, task_of
 from ldmlab.evaluation.held_out import HeldOut
-from ldmlab.evaluation.reconstructions import measure_reconstructions
-from ldmlab.evaluation.restorations import measure_restorations
-from ldmlab.evaluation.samples import measure_samples
-from ldmlab.evaluation.shares import Shares
+from ldmlab.evaluation.repeated import Model, RepeatedEvaluation
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.measured import Measured
-from ldmlab.metrics.scenes.confusion import PREFIX, confusions
-from ldmlab.pictures.confusion import confusion_sheet
-from ldmlab.pictures.png import write_png
 from ldmlab.ranks import Ranks
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
-from ldmlab.samplers.noise import picture_seeds
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
-from ldmlab.training.callbacks.modes import evaluating
-from ldmlab.training.callbacks.show import log_row, show
+from ldmlab.training.callbacks.modes import evaluating, randomness_kept
+from ldmlab.training.callbacks.show import log_row, show_confusion
 from ldmlab.training.callbacks.throughput import clocks_stopped
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import numbers_of
 
+log = logging.getLogger(__name__)
+PREFIX = "eval/"
+"""What the names of its curves begin with."""
+ERROR = "_error"
+"""What the name of a curve of standard errors ends with."""
 COUNTS = ("n", "n_real", "n_fake")
 """Figures that say how many were measured, which is the same every time."""
+OF_COUNTS = ("asked/", "confusion/", "naive/asked/", "naive/confusion/")
+"""What the names of others begin with, which are no curves."""
 
 
 @beside_training("the measurement of pictures", together=True)
 class Evaluation(L.Callback):
     """Logs the figures of a few held-out samples as `eval/NAME`, every n steps and at the end.
 
-    A diffusion model draws what the samples' conditions say, or restores them; an autoencoder reconstructs them. Noise
-    is the same every time, and ranks share the samples. What the verifier confuses is shown as a picture, in
-    `pictures/step-NNNNNNN-confusion.png` too, and as a table where a logger has some. Training's random numbers are not
-    touched, and its clock stands still. Figures of few samples are biased (the Frechet distance above all), so they are
-    to be compared with each other.
+    Beside it stands `eval/NAME_error`, the standard error, where a metric tells one. A diffusion model draws what the
+    samples' conditions say, or restores them; an autoencoder reconstructs them. Noise is the same every time, ranks
+    share the samples, and held-out pictures pass a network once in a run. What the verifier confuses is shown as a
+    picture, in `pictures/step-NNNNNNN-confusion.png` too, and as a table where a logger has some. Training's random
+    numbers are not touched, its clock stands still, and the memory of its device is given back. Figures of few samples
+    are biased (the Frechet distance above all), so they are to be compared with each other.
 
     Args:
         every_n_steps: how often.
-        extractor: the network whose features are compared.
-        metrics: by the task of a model ("samples", "restorations", "reconstructions") and name, see
-            `ldmlab.evaluation.evaluate`.
+        extractor: the network of metrics that have none of their own.
+        metrics: by name; or by the task of a model ("samples", "restorations", "reconstructions"), which alone takes
+            them, and name. See `ldmlab.evaluation.evaluate`.
         n: samples.
         sampler: of a diffusion model; DDIM if not given.
         guidance: of a diffusion model; none if not given.
         seed: sample i draws its noise from (seed, i).
         batch_size: samples at once; ranks share them by so many.
+
+    Attributes:
+        measured_at: the step at which there were figures last; 0 before.
     """
 
     def __init__(
         self,
         every_n_steps: int,
         extractor: FeatureExtractor,
-        metrics: Mapping[str, Mapping[str, Metric]],
+        metrics: Mapping[str, Metric | Mapping[str, Metric]],
         n: int = 64,
         sampler: Sampler | None = None,
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int = 16,
     ) -> None:
-        if every_n_steps < 1:
-            raise ValueError(f"every_n_steps={every_n_steps}: give 1 or more")
-        if n < 2:
-            raise ValueError(f"n={n}: too few to measure; give 2 or more")
+        for name, value, least in (("every_n_steps", every_n_steps, 1), ("n", n, 2), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise ValueError(f"callbacks.evaluation.{name}={value}: give {least} or more")
         self.every_n_steps = every_n_steps
         self.extractor = extractor
         self.metrics = metrics
@@ -89,86 +92,134 @@ class Evaluation(L.Callback):
         self.guidance = guidance or NoGuidance()
         self.seed = seed
         self.batch_size = batch_size
-        self._heldout: HeldOut | None = None
+        self.measured_at = 0
+        self._evaluation: RepeatedEvaluation | None = None
         self._last = 0
+        self._seconds = 0.0
+        self._began = time.perf_counter()
 
     def prepare(self, trainer: L.Trainer, module: L.LightningModule, data: L.LightningDataModule) -> None:
         """What cannot be measured is refused now, not at the first measurement.
 
         Raises:
-            ValueError: there are no held-out samples, or the sampler or the guidance does not go with the model.
+            ValueError: there are no held-out samples, the sampler or the guidance does not go with the model, or a
+                metric cannot be measured.
         """
         if not isinstance(data, TrainingData) or not data.has_heldout:
             raise ValueError("callbacks.evaluation: there are no held-out samples to measure; take it away")
         if isinstance(module, LatentDiffusionTraining):
             self.sampler.check(module.model.denoiser)
             self.guidance = fit_guidance(self.guidance, module.model)
-        elif not isinstance(module, AutoencoderTraining):
-            raise ValueError(f"callbacks.evaluation: measures no {type(module).__name__}; take it away")
-        samples = data.heldout_set
-        self._heldout = HeldOut(samples, min(self.n, len(samples)), self.seed, self.batch_size)
+        model = _model_of(module)
+        metrics = _of_task(self.metrics, task_of(model))
+        evaluation = RepeatedEvaluation(self._heldout(data), metrics, self.extractor, self.sampler, self.guidance)
+        try:
+            evaluation.require(model, trainer.world_size)
+        except ValueError as error:
+            raise ValueError(f"callbacks.evaluation: {error}") from error
+        self._evaluation = evaluation
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         """For a Trainer of the user's own."""
-        if self._heldout is None:
+        if self._evaluation is None:
             self.prepare(trainer, module, trainer.datamodule)  # type: ignore[attr-defined]
+        self._began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: object) -> None:
         """Measure when it is time and at the end, once a step."""
         step = trainer.global_step
-        if step == self._last or (step % self.every_n_steps and step != trainer.max_steps):
+        if not self.is_due(trainer):
             return
-        self._last = step
-        with clocks_stopped(trainer, module), evaluating(module), torch.random.fork_rng(devices=[]):
+        self._last, begin = step, time.perf_counter()
+        with clocks_stopped(trainer, module), evaluating(module), randomness_kept(module.device):
             found = self._measure(trainer, module)
-            self._log(trainer, module, found.figures)
+            curves = _curves(found)
+            log_row(trainer, curves, step)
+            trainer.callback_metrics.update(
+                {name: torch.tensor(value, dtype=torch.float64) for name, value in curves.items()}
+            )
+            self.measured_at = step
             if trainer.is_global_zero and not is_dev_run(trainer):
-                self._show(trainer, found.figures)
+                show_confusion(trainer, found.figures, Path(trainer.default_root_dir) / "pictures", step)
+        self._tell(step, found, time.perf_counter() - begin)
+
+    def is_due(self, trainer: L.Trainer) -> bool:
+        """Whether this step is to be measured, and has not been."""
+        step = trainer.global_step
+        return step != self._last and (step % self.every_n_steps == 0 or step == trainer.max_steps)
+
+    def _heldout(self, data: TrainingData) -> HeldOut:
+        samples = data.heldout_set
+        if len(samples) < self.n:
+            log.info("callbacks.evaluation.n=%d: there are %d held-out samples, and so many", self.n, len(samples))
+        return HeldOut(samples, min(self.n, len(samples)), self.seed, self.batch_size)
 
     def _measure(self, trainer: L.Trainer, module: L.LightningModule) -> Measured:
-        heldout, precision = self._heldout, numbers_of(trainer)
-        assert heldout is not None
-        extractor = self.extractor.to(module.device)
-        shares = Shares(Ranks(trainer.global_rank, trainer.world_size, trainer.local_rank))
-        if isinstance(module, AutoencoderTraining):
-            metrics = self._fresh(task_of(module.autoencoder))
-            return measure_reconstructions(module.autoencoder, heldout, precision, metrics, extractor, shares)
-        assert isinstance(module, LatentDiffusionTraining)
-        model, metrics = module.model, self._fresh(task_of(module.model))
-        drawing = Drawing(self.sampler, self.guidance, picture_seeds(self.seed, heldout.n), precision=precision)
-        with module.ema.swapped():
-            if isinstance(model.conditioner, ImageConditioner):
-                return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor, shares)
-            return measure_samples(model, heldout, heldout, drawing, metrics, extractor, shares=shares)
+        assert self._evaluation is not None
+        ranks = Ranks(trainer.global_rank, trainer.world_size, trainer.local_rank)
+        with module.ema.swapped() if isinstance(module, LatentDiffusionTraining) else nullcontext():
+            return self._evaluation.measure(_model_of(module), numbers_of(trainer), ranks)
 
-    def _fresh(self, task: str) -> dict[str, Metric]:
-        """The metrics of a task, which have seen nothing yet."""
-        metrics = dict(self.metrics.get(task, {}))
-        for metric in metrics.values():
-            metric.reset()
-        return metrics
+    def _tell(self, step: int, found: Measured, seconds: float) -> None:
+        """Figures, what it costs to have them, and, the first time, what to know of them."""
+        for note in () if self._seconds else found.notes:
+            log.info(note)
+        self._seconds += seconds
+        share = self._seconds / max(time.perf_counter() - self._began, seconds)
+        log.info("step %d: %s; took %.3g s, %.2g %% of the time so far", step, _shown(found), seconds, 100 * share)
 
-    def _log(self, trainer: L.Trainer, module: L.LightningModule, figures: Mapping[str, float]) -> None:
-        """For this step alone, which need not be one of those that have a row."""
-        curves = {
-            f"eval/{name}": value
-            for name, value in figures.items()
-            if name not in COUNTS and not name.startswith(f"{PREFIX}/")
-        }
-        log_row(trainer, curves, trainer.global_step)
-        for name, value in curves.items():
-            module.log(name, torch.tensor(value), logger=False, batch_size=1)  # for figure=
 
-    def _show(self, trainer: L.Trainer, figures: Mapping[str, float]) -> None:
-        found, step = confusions(figures), trainer.global_step
-        if not found:
-            return
-        sheet = confusion_sheet(found)
-        folder = Path(trainer.default_root_dir) / "pictures"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_png(folder / f"step-{step:07d}-{PREFIX}.png", sheet)
-        show(trainer, PREFIX, sheet, step)
-        for logger in trainer.loggers:
-            if chart := getattr(logger, "log_confusion", None):
-                for name, matrix in found.items():
-                    chart(f"{PREFIX}/{name}", matrix, step - 1)
+def is_measured(figure: str | None) -> bool:
+    """Whether a figure is one of `Evaluation`."""
+    return figure is not None and figure.startswith(PREFIX)
+
+
+def has_measured(trainer: L.Trainer) -> bool:
+    """Whether there are figures of this very step."""
+    return any(each.measured_at == trainer.global_step for each in _evaluations(trainer))
+
+
+def measurement_is_due(trainer: L.Trainer) -> bool:
+    """Whether there will be figures of this very step."""
+    return any(each.is_due(trainer) for each in _evaluations(trainer))
+
+
+def _evaluations(trainer: L.Trainer) -> list[Evaluation]:
+    callbacks: list[L.Callback] = getattr(trainer, "callbacks", [])
+    return [each for each in callbacks if isinstance(each, Evaluation)]
+
+
+def _model_of(module: L.LightningModule) -> Model:
+    if isinstance(module, LatentDiffusionTraining):
+        return module.model
+    if isinstance(module, AutoencoderTraining):
+        return module.autoencoder
+    raise ValueError(f"callbacks.evaluation: measures no {type(module).__name__}; take it away")
+
+
+def _of_task(metrics: Mapping[str, Metric | Mapping[str, Metric]], task: Task) -> dict[str, Metric]:
+    """Those that any model takes, and those that models of a task do."""
+    own = metrics.get(task, {})
+    of_all = {name: each for name, each in metrics.items() if isinstance(each, Metric)}
+    return {**(own if isinstance(own, Mapping) else {}), **of_all}
+
+
+def _curves(found: Measured) -> dict[str, float]:
+    """What is worth a curve, by its name."""
+    curves: dict[str, float] = {}
+    for name, value in found.figures.items():
+        if name not in COUNTS and not name.startswith(OF_COUNTS):
+            curves[f"{PREFIX}{name}"] = value
+            if name in found.errors:
+                curves[f"{PREFIX}{name}{ERROR}"] = found.errors[name]
+    return curves
+
+
+def _shown(found: Measured) -> str:
+    """The figures of all samples together."""
+    shown = []
+    for name, value in found.figures.items():
+        if name not in COUNTS and "/" not in name:
+            error = f" +- {found.errors[name]:.2g}" if name in found.errors else ""
+            shown.append(f"{name} {value:.4g}{error}")
+    return ", ".join(shown)

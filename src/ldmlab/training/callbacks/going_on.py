@@ -1,4 +1,4 @@
-"""What a run owes when it goes on: the rows that it writes again, the validation that it was killed before."""
+"""What a run owes when it goes on: the rows that it writes again, the measurements that it was killed before."""
 
 from __future__ import annotations
 
@@ -10,32 +10,38 @@ from torch import Tensor
 from ldmlab.data.training_data import TrainingData
 from ldmlab.training.callbacks.evaluation import Evaluation
 from ldmlab.training.callbacks.grids import PictureGrid
+from ldmlab.training.callbacks.watching import Watching
 from ldmlab.training.csv_log import TableLogger
 
 
 class GoingOn(L.Callback):
-    """Puts the table of metrics back to the step of the checkpoint, and makes up for a validation that was due there.
+    """Puts the table of metrics back to the step of the checkpoint, and makes up for what was to be measured there.
 
     To be called after all other callbacks, which validation calls as well.
     """
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Before the first step, put the table of metrics back, and validate where that was due."""
+        """Before the first step, put the table of metrics back, and measure and validate where that was due."""
         for logger in tables(trainer):
             logger.go_back_to(trainer.global_step)
+        if trainer.global_step > 0:
+            _measure(trainer, module)
         if trainer.global_step > 0 and validation_is_due(trainer):
             _validate(trainer)
         _begin_an_epoch_behind_a_last_batch(trainer)
 
 
 def finish(trainer: L.Trainer, module: L.LightningModule, data: TrainingData) -> None:
-    """Do again what follows the last step, with a run that has been restored there: validation, and pictures."""
-    if validation_is_due(trainer) and data.has_heldout:
-        trainer.validate(module, data, verbose=False)
+    """Do again what follows the last step, with a run that has been restored there: pictures, figures, validation."""
     module.to(trainer.strategy.root_device)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, PictureGrid | Evaluation):
+        if isinstance(callback, PictureGrid):
             callback.on_train_batch_end(trainer, module)
+    _measure(trainer, module)
+    measured = dict(trainer.callback_metrics)
+    if validation_is_due(trainer) and data.has_heldout:
+        trainer.validate(module, data, verbose=False)  # which forgets all figures
+    trainer.callback_metrics.update({**measured, **trainer.callback_metrics})
 
 
 def validation_is_due(trainer: L.Trainer) -> bool:
@@ -65,6 +71,15 @@ def write_row(trainer: L.Trainer, last: bool) -> None:
 def tables(trainer: L.Trainer) -> list[TableLogger]:
     """The loggers that write `metrics.csv`."""
     return [logger for logger in trainer.loggers if isinstance(logger, TableLogger)]
+
+
+def _measure(trainer: L.Trainer, module: L.LightningModule) -> None:
+    """What was to be measured at the step of the checkpoint, which was written before, and what looks at it."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Evaluation):
+            callback.on_train_batch_end(trainer, module)
+        elif isinstance(callback, Watching):
+            callback.look_if_measured(trainer)
 
 
 def _validate(trainer: L.Trainer) -> None:

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ldmlab.models.checkpoints import CHECKPOINT
 from ldmlab.training.agreement import Agreement
+from ldmlab.training.callbacks.evaluation import has_measured, measurement_is_due
 from ldmlab.training.callbacks.going_on import validation_is_due, write_row
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.signals import STOP, Stopped
@@ -61,7 +62,7 @@ class LastCheckpoint(Checkpoint):
         self._agree()
         due = step % self.every_n_steps == 0 or step == trainer.max_steps or self._stop is not None
         due |= trainer.should_stop  # trainer.max_time is over
-        more_follows = validation_is_due(trainer) or trainer.is_last_batch
+        more_follows = validation_is_due(trainer) or trainer.is_last_batch or measurement_is_due(trainer)
         self._loops = trainer.fit_loop.state_dict() if stepped and more_follows else None
         if stepped and due:
             write_row(trainer, last=step == trainer.max_steps)
@@ -82,12 +83,12 @@ class LastCheckpoint(Checkpoint):
             self._end(trainer)
 
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Save what a validation, or the end of an epoch, has ended early."""
-        if self._saved != trainer.global_step:
+        """Save what a validation or the end of an epoch has ended early, and what has looked at figures since."""
+        if self._saved != trainer.global_step or has_measured(trainer):
             self._save(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Within a validation, or after the last batch of an epoch, save where the run was before it."""
+        """Within a validation, after a measurement or the last batch of an epoch, save where the run was before it."""
         if self._loops is not None:
             checkpoint["loops"]["fit_loop"] = self._loops
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
+
+from ldmlab.metrics.scenes.confusion import PREFIX, confusions
+from ldmlab.pictures.confusion import confusion_sheet
+from ldmlab.pictures.png import write_png
 
 
 def log_row(trainer: L.Trainer, figures: Mapping[str, float], step: int) -> None:
@@ -37,3 +42,25 @@ def show(trainer: L.Trainer, kind: str, sheet: Image.Image, step: int) -> None:
             logger.log_image(kind, [sheet], step=at)
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(kind, np.asarray(sheet), at, dataformats="HWC")
+
+
+def show_confusion(trainer: L.Trainer, figures: Mapping[str, float], folder: Path, step: int) -> None:
+    """Write what the verifier confuses as a picture, and hand it and its counts to loggers; nothing without any.
+
+    Args:
+        trainer: of the run.
+        figures: among them those of a `SceneConfusion`.
+        folder: where `step-NNNNNNN-confusion.png` goes; made where it is missing.
+        step: how many are done.
+    """
+    found = confusions(figures)
+    if not found:
+        return
+    sheet = confusion_sheet(found)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_png(folder / f"step-{step:07d}-{PREFIX}.png", sheet)
+    show(trainer, PREFIX, sheet, step)
+    for logger in trainer.loggers:
+        if chart := getattr(logger, "log_confusion", None):
+            for name, matrix in found.items():
+                chart(f"{PREFIX}/{name}", matrix, step - 1)

@@ -1,0 +1,158 @@
+"""A model that is measured again and again while it changes, on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+
+from ldmlab.autoencoders.base import Autoencoder
+from ldmlab.conditioners.image import ImageConditioner
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.evaluate import reads_latents
+from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.latents import measure_latents
+from ldmlab.evaluation.reconstructions import given_of, measure_reconstructions
+from ldmlab.evaluation.remembered import Remembered
+from ldmlab.evaluation.requests import Requests
+from ldmlab.evaluation.restorations import measure_restorations
+from ldmlab.evaluation.samples import measure_samples
+from ldmlab.evaluation.shares import Shares
+from ldmlab.extractors.base import FeatureExtractor
+from ldmlab.guidance.base import Guidance
+from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.metrics.feed import Feed
+from ldmlab.metrics.measured import Measured
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
+from ldmlab.ranks import ALONE, Ranks
+from ldmlab.samplers.base import Sampler
+
+Model = LatentDiffusion | Autoencoder
+
+
+@dataclass(frozen=True)
+class RepeatedEvaluation:
+    """What is measured, and by what. The model's weights stay as they are, unlike those of `evaluate`.
+
+    Held-out pictures pass each network once in the life of this object. Between two measurements networks are on the
+    CPU, and metrics are empty.
+
+    Attributes:
+        heldout: the samples.
+        metrics: by name.
+        extractor: the network of metrics that have none of their own.
+        sampler: of a diffusion model.
+        guidance: of a diffusion model.
+        requests: what it is asked for, where it is not what was known of the held-out samples.
+    """
+
+    heldout: HeldOut
+    metrics: Mapping[str, Metric]
+    extractor: FeatureExtractor
+    sampler: Sampler
+    guidance: Guidance
+    requests: Requests | None = None
+    remembered: Remembered = field(default_factory=Remembered)
+
+    @property
+    def asked(self) -> Requests:
+        """What a diffusion model is asked for."""
+        return self.requests or self.heldout
+
+    def require(self, model: Model, world: int = 1) -> None:
+        """Refuse what could not be measured, before anything is.
+
+        Args:
+            model: that will be measured.
+            world: on how many ranks.
+
+        Raises:
+            ValueError: there is no metric, or one that reads what there is not, is of fewer pictures than it needs, or
+                cannot be joined over ranks.
+        """
+        of_latents, of_pictures = self._by_kind()
+        if not self.metrics:
+            raise ValueError("metrics: there is none, so nothing would be measured; choose some")
+        if of_latents and isinstance(model, Autoencoder):
+            raise ValueError(f"metrics: the figures of {min(of_latents)} are of a latent diffusion model; leave it out")
+        for feed in self._feeds(model, of_pictures):
+            if world > 1:
+                feed.require_joining()
+        begin_all(of_pictures.values(), Announced(self.asked.n, self.asked.seed), self.extractor)
+
+    def measure(self, model: Model, precision: Precision, ranks: Ranks = ALONE) -> Measured:
+        """Measure the model as it is now.
+
+        Args:
+            model: on the device of `precision`, in evaluation mode.
+            precision: what it computes in, by autocast; what measures computes in fp32.
+            ranks: which share the work; each of them calls this, and is given the same figures.
+
+        Raises:
+            ValueError: see `require`; or what it makes cannot be measured.
+        """
+        of_latents, of_pictures = self._by_kind()
+        shares, found = Shares(ranks, self.remembered), Measured({})
+        with self._ready(precision.device), Precision("fp32", precision.device).arithmetic():
+            if of_pictures:
+                found |= self._of_pictures(model, precision, of_pictures, shares)
+            if of_latents and isinstance(model, LatentDiffusion):
+                found |= measure_latents(model, self.heldout, precision, of_latents, shares)
+        return found
+
+    def _of_pictures(
+        self, model: Model, precision: Precision, metrics: Mapping[str, Metric], shares: Shares
+    ) -> Measured:
+        heldout, extractor = self.heldout, self.extractor
+        if isinstance(model, Autoencoder):
+            return measure_reconstructions(model, heldout, precision, metrics, extractor, shares)
+        drawing = Drawing(self.sampler, self.guidance, self.asked.seeds(), precision=precision)
+        if isinstance(model.conditioner, ImageConditioner):
+            return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor, shares)
+        return measure_samples(model, self.asked, heldout, drawing, metrics, extractor, shares=shares)
+
+    def _by_kind(self) -> tuple[dict[str, Metric], dict[str, Metric]]:
+        """Those that read latents, and those that read pictures."""
+        latents = {name: metric for name, metric in self.metrics.items() if reads_latents(metric)}
+        return latents, {name: metric for name, metric in self.metrics.items() if name not in latents}
+
+    def _feeds(self, model: Model, metrics: Mapping[str, Metric]) -> list[Feed]:
+        """What will be fed, after what it will be given was held against what it reads."""
+        real = Feed("real", [metric.update_reference for metric in metrics.values()], self.extractor)
+        made = Feed("generated", [metric.update for metric in metrics.values()], self.extractor)
+        beside = {"images", *self.heldout.names}
+        real.require(beside)
+        if isinstance(model, Autoencoder):
+            made.require({"truth", *given_of(model), *beside})
+        elif isinstance(model.conditioner, ImageConditioner):
+            made.require({"truth", *beside})
+        else:
+            made.require({"images", *self.asked.names})
+        return [real, made]
+
+    @contextmanager
+    def _ready(self, device: torch.device) -> Iterator[None]:
+        """Networks are on a device and metrics are empty inside the block; afterwards none holds memory of it."""
+        networks = self._networks()
+        for network in networks:
+            network.to(device)
+        try:
+            self._reset()
+            yield
+        finally:
+            self._reset()
+            for network in networks:
+                network.to("cpu")
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _networks(self) -> Sequence[FeatureExtractor]:
+        own = [metric.extractor for metric in self.metrics.values() if metric.extractor is not None]
+        return [self.extractor, *own]
+
+    def _reset(self) -> None:
+        for metric in self.metrics.values():
+            metric.reset()
