@@ -16,6 +16,7 @@ from ldmlab.atomic import atomic_file
 from ldmlab.configs.checks import Checks
 from ldmlab.configs.compose import as_job, validate
 from ldmlab.configs.filters import with_expressions
+from ldmlab.configs.overrides import name_protocol
 from ldmlab.configs.quoting import override
 from ldmlab.configs.urls import with_urls
 from ldmlab.configs.user_files import expand_paths, require_files
@@ -38,7 +39,7 @@ def configured(
         in_memory: keys of files that were given as something else; they count as given, and come out as None.
 
     Returns:
-        The config, without Hydra's own node; `output_dir` is absolute.
+        The config, without Hydra's own node, but with the name of a protocol; `output_dir` is absolute.
 
     Raises:
         ValueError: the first thing that is wrong, in the command line's words.
@@ -56,6 +57,7 @@ def configured(
     with read_write(whole), open_dict(whole):
         if "output_dir" in whole:
             whole.output_dir = str(folder)
+        name_protocol(whole, whole.hydra.runtime.choices)
         del whole["hydra"]
     return whole
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -11,14 +13,17 @@ from omegaconf import DictConfig
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.configs.build import build_drawing, build_metrics, resolved
 from ldmlab.configs.filters import build_filter
-from ldmlab.configs.given import DEFAULT_N, given_reference, reference_cache, saving_metric
+from ldmlab.configs.given import DEFAULT_N, given_reference, named_fields, reference_cache, saving_metric
 from ldmlab.configs.unread import refuse_choices
 from ldmlab.data.filters.filter import Filter
 from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.class_requests import class_requests
 from ldmlab.evaluation.evaluate import reads_latents, task_of
-from ldmlab.evaluation.held_out import held_out, needs_of
+from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.record import evaluate_loaded
+from ldmlab.evaluation.reference import compares
+from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.manifest import sampling_fields
@@ -56,16 +61,15 @@ def evaluate_from(
     metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
     reference: PictureSet | None = given_reference(cfg)
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
-    needs, size = needs_of(loaded.model), loaded.checkpoint.config["image_size"]
-    folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
-    scaled = bool((loaded.checkpoint.data or {}).get("scaled_decoding"))
-    filter = _filter(cfg, loaded)
-    n = cfg.n or DEFAULT_N
-    heldout = held_out(folder, needs, size, n, cfg.seed, cfg.batch_size, tell, scaled, filter)
-    if reference is None and cfg.n_reference is not None:
-        reference = held_out(folder, needs, size, cfg.n_reference, cfg.seed, cfg.batch_size, tell, scaled, filter)
+    requests = _requests(cfg, loaded.model)
+    heldout: HeldOut | None = None
     notes: list[str] = []
-    tell_of_seen(loaded, folder, heldout.dataset.fingerprint, notes.append)
+    if _needs_shards(requests, reference, metrics.values()):
+        shards, folder = _shards(cfg, loaded, tell)
+        heldout = shards(cfg.n or DEFAULT_N)
+        tell_of_seen(loaded, folder, heldout.whole, notes.append)
+        if reference is None and cfg.n_reference is not None:
+            reference = shards(cfg.n_reference)
     return evaluate_loaded(
         loaded,
         heldout,
@@ -77,12 +81,54 @@ def evaluate_from(
         pictures_per_caption=cfg.pictures_per_caption,
         sampling=sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
         called=called,
+        requests=requests,
+        fields=_fields(cfg, loaded.model),
         notes=notes,
         shares=shares,
         tell=tell,
         reference=reference,
         cache=reference_cache(cfg),
     )
+
+
+def _needs_shards(requests: Requests | None, reference: PictureSet | None, metrics: Iterable[Metric]) -> bool:
+    """Whether held-out samples are asked for, or something compares with them."""
+    of_them = any(reads_latents(metric) or (reference is None and compares(metric)) for metric in metrics)
+    return requests is None or of_them
+
+
+def _shards(cfg: DictConfig, loaded: AnyLoaded, tell: Callable[[str], None]) -> tuple[Callable[[int], HeldOut], Path]:
+    """What gives so many held-out samples, and the folder that they are in."""
+    needs = needs_of(loaded.model)
+    folder = heldout_reference(cfg.ckpt, loaded, needs, tell, cfg.data.path, cfg.data.heldout_path)
+    give = partial(
+        held_out,
+        folder,
+        needs,
+        loaded.checkpoint.config["image_size"],
+        seed=cfg.seed,
+        batch_size=cfg.batch_size,
+        tell=tell,
+        scaled_decoding=bool((loaded.checkpoint.data or {}).get("scaled_decoding")),
+        filter=_filter(cfg, loaded),
+        choice=cfg.data.subset,
+        choice_seed=cfg.data.subset_seed,
+    )
+    return give, folder
+
+
+def _requests(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> Requests | None:
+    """What a model is asked for, where it is not what is known of held-out samples."""
+    if isinstance(model, Autoencoder):
+        return None
+    return class_requests(model, cfg.conditions, cfg.n or DEFAULT_N, cfg.seed, cfg.batch_size, cfg.pictures_per_caption)
+
+
+def _fields(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> dict[str, Any]:
+    """What the manifest says of the protocol, and of what was asked for."""
+    if isinstance(model, Autoencoder):
+        return named_fields(cfg, ())
+    return {**named_fields(cfg, model.conditioner.reads), "conditions": cfg.conditions}
 
 
 def _filter(cfg: DictConfig, loaded: AnyLoaded) -> Filter | None:
@@ -95,7 +141,7 @@ def _drawing(cfg: DictConfig, loaded: AnyLoaded, metrics: Iterable[Metric], chos
     """How pictures are drawn, where any are."""
     model = loaded.model
     if isinstance(model, Autoencoder):
-        groups = ("sampler", "guidance", "pictures_per_caption")
+        groups = ("sampler", "guidance", "pictures_per_caption", "conditions", "table")
         refuse_choices(chosen, groups, "an autoencoder is measured by what it returns")
         return None
     if all(map(reads_latents, metrics)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ldmlab.evaluation.given.picture_set import GivenPictures
 from ldmlab.evaluation.given.statistics import GivenStatistics
 from ldmlab.evaluation.given_pictures import evaluate_given
 from ldmlab.evaluation.held_out import HeldOut, held_out
+from ldmlab.evaluation.published.rows import AUTO, table_of
 from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.saving import SAVED
 from ldmlab.evaluation.shares import SINGLE, Shares
@@ -53,9 +54,20 @@ def evaluate_pictures(cfg: DictConfig, tell: Callable[[str], None] = print, shar
         seed=cfg.seed,
         image_size=cfg.image_size,
         called=called,
+        fields=named_fields(cfg, pictures.names - {"keys"}),
         shares=shares,
         cache=reference_cache(cfg),
     )
+
+
+def named_fields(cfg: DictConfig, reads: Collection[str]) -> dict[str, Any]:
+    """What a manifest says of the protocol, and of the published table that figures stand beside.
+
+    Args:
+        cfg: whole, with the name of the protocol.
+        reads: what pictures are drawn from, such as "captions".
+    """
+    return {"protocol": cfg.get("protocol"), "table": table_of(reads) if cfg.table == AUTO else cfg.table}
 
 
 def given_reference(cfg: DictConfig) -> GivenPictures | GivenStatistics | None:
@@ -86,4 +98,5 @@ def _held_out(cfg: DictConfig, pictures: GivenPictures, tell: Callable[[str], No
         )
     folder = require_heldout(heldout_folder(cfg.data.path or "", cfg.data.heldout_path))
     wanted, needs = cfg.n_reference or pictures.n, Needs(captions=False)
-    return held_out(folder, needs, height, wanted, cfg.seed, cfg.batch_size, tell, filter=build_filter(cfg))
+    filter, choice, choice_seed = build_filter(cfg), cfg.data.subset, cfg.data.subset_seed
+    return held_out(folder, needs, height, wanted, cfg.seed, cfg.batch_size, tell, False, filter, choice, choice_seed)

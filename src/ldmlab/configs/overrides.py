@@ -9,11 +9,26 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ldmlab.configs.errors import UserError, one_line
 from ldmlab.configs.schema import EXPERIMENT
 from ldmlab.configs.yaml_files import SETTERS
+
+PROTOCOL = "protocol"
+
+
+def name_protocol(config: DictConfig, choices: Mapping[str, Any]) -> None:
+    """Let a config say by which protocol it was composed, where there is one.
+
+    Args:
+        config: of a command.
+        choices: the chosen option of each group, as Hydra's own node has them.
+    """
+    chosen = choices.get(PROTOCOL)
+    if chosen not in (None, "null"):
+        with open_dict(config):
+            config[PROTOCOL] = chosen
 
 
 def parse(lines: Sequence[str]) -> list[Override]:

@@ -83,9 +83,7 @@ def _is_ours(given: Given) -> bool:
 def tell_fallen(paths: Sequence[str]) -> None:
     """Say which keys of an experiment or a protocol do not count."""
     if paths:
-        log.warning(
-            "%s: set by an experiment or protocol for options that were replaced, so not in use", ", ".join(paths)
-        )
+        log.warning("%s: set by an experiment or protocol for options that are not chosen", ", ".join(paths))
 
 
 def _check_keys(

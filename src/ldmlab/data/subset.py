@@ -31,6 +31,14 @@ def subset(index: ShardIndex, n: int, choice: Choice = "first", seed: int = 0) -
     return index.select(np.sort(_drawn(index, n, seed) if choice == "drawn" else _of_shards(index, n, seed)))
 
 
+def told_choice(choice: Choice, n: int, total: int, seed: int) -> str | None:
+    """How n samples of `total` were chosen, in words; None where they are the first or all."""
+    if choice == "first" or n >= total:
+        return None
+    how = "drawn" if choice == "drawn" else "of shards drawn"
+    return f"{n} of {total}, {how} with seed {seed}"
+
+
 def _drawn(index: ShardIndex, n: int, seed: int) -> NDArray[np.int64]:
     """The rows of n samples (n,)."""
     return permutation(len(index), seed, 0, STREAM).at(np.arange(n))

@@ -43,7 +43,7 @@ def reads_latents(metric: Metric) -> bool:
 
 def evaluate(
     model: LatentDiffusion | Autoencoder,
-    heldout: HeldOut,
+    heldout: HeldOut | None,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     drawing: Drawing | None = None,
@@ -60,7 +60,7 @@ def evaluate(
 
     Args:
         model: on the device of `precision`.
-        heldout: the samples that it is measured on.
+        heldout: the samples that it is measured on; None where neither requests nor metrics are of any.
         metrics: by name; see `Metric` for what they may read.
         extractor: the network of metrics that have none of their own, on that device as theirs are.
         drawing: how pictures are drawn, of whatever seeds; none where none are.
@@ -87,25 +87,33 @@ def evaluate(
     found = Measured({})
     with Precision("fp32", precision.device).arithmetic():
         if isinstance(model, Autoencoder):
-            ready_to_measure(model, precision, compile, len(shares.ranks.share(heldout.parts())))
-            found |= measure_reconstructions(model, heldout, precision, of_pictures, extractor, shares)
+            samples = _there(heldout)
+            ready_to_measure(model, precision, compile, len(shares.ranks.share(samples.parts())))
+            found |= measure_reconstructions(model, samples, precision, of_pictures, extractor, shares)
         elif of_pictures:
-            asked = requests or heldout
+            asked = requests or _there(heldout)
             found |= _drawn(
                 model, heldout, asked, reference or heldout, drawing, of_pictures, extractor, compile,
                 pictures_per_caption, shares, cache,
             )  # fmt: skip
         if isinstance(model, LatentDiffusion) and of_latents:
-            ready_to_measure(model, precision, compile, passes_left(model, heldout, of_latents, shares))
-            found |= measure_latents(model, heldout, precision, of_latents, shares)
+            samples = _there(heldout)
+            ready_to_measure(model, precision, compile, passes_left(model, samples, of_latents, shares))
+            found |= measure_latents(model, samples, precision, of_latents, shares)
     return found
+
+
+def _there(heldout: HeldOut | None) -> HeldOut:
+    if heldout is None:
+        raise ValueError("heldout: there are no held-out samples, and what is measured is of some; give them")
+    return heldout
 
 
 def _drawn(
     model: LatentDiffusion,
-    heldout: HeldOut,
+    heldout: HeldOut | None,
     requests: Requests,
-    reference: PictureSet,
+    reference: PictureSet | None,
     drawing: Drawing | None,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
@@ -123,5 +131,5 @@ def _drawn(
     own = shares.ranks.share(requests.parts())
     ready = ready_to_draw(model, drawing.of(requests.seeds()), compile, sum(map(len, own)))
     if isinstance(model.conditioner, ImageConditioner):
-        return measure_restorations(model, model.conditioner, heldout, ready, metrics, extractor, shares)
+        return measure_restorations(model, model.conditioner, _there(heldout), ready, metrics, extractor, shares)
     return measure_samples(model, requests, reference, ready, metrics, extractor, pictures_per_caption, shares, cache)

@@ -110,6 +110,7 @@ def evaluate_given(
     seed: int = 0,
     image_size: int | None = None,
     called: str = "pictures",
+    fields: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     shares: Shares = SINGLE,
     cache: ReferenceCache | None = None,
@@ -125,6 +126,7 @@ def evaluate_given(
         seed: of whatever a metric draws.
         image_size: to what pictures were cropped and scaled; None if they were not.
         called: what the manifest calls the choice of metrics.
+        fields: more of the manifest: `protocol`, `table`.
         notes: what is known already that one should know before the figures are compared.
         shares: among which ranks the work is shared, and where what is done is kept.
         cache: of references.
@@ -145,6 +147,7 @@ def evaluate_given(
         resized_to=image_size,
         picture_size=pictures.size,
         **({} if reference is None else reference_fields(reference)),
+        **(fields or {}),
     )
     shares = shares.of(kept_by(manifest, pictures.batch_size, metrics))
     with Precision("fp32", device).arithmetic():

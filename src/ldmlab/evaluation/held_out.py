@@ -16,6 +16,7 @@ from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import META, Needs
 from ldmlab.data.samples import Samples
 from ldmlab.data.shard_dataset import ShardDataset, collate, conditions_of
+from ldmlab.data.subset import Choice, subset, told_choice
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
 from ldmlab.progress import track
 from ldmlab.samplers.noise import picture_seeds
@@ -34,6 +35,8 @@ class HeldOut:
         seed: decides the noise of all that is drawn for them, and of whatever a metric draws.
         batch_size: samples at a time.
         name: what a user knows them by, for errors.
+        choice: how they were chosen, in words, where they are not the first.
+        of: the fingerprint of those among which they were chosen, where they are not the first.
     """
 
     dataset: Samples
@@ -41,6 +44,8 @@ class HeldOut:
     seed: int = 0
     batch_size: int = 32
     name: str = "held-out samples"
+    choice: str | None = None
+    of: str | None = None
 
     kind = "shards"
 
@@ -53,12 +58,19 @@ class HeldOut:
     def chosen(self) -> str:
         """Which of the samples these are."""
         total = len(self.dataset)
+        if self.choice is not None:
+            return self.choice
         return "all" if self.n == total else f"the first {self.n} of {total}"
 
     @property
     def fingerprint(self) -> str:
         """A digest of the dataset and its order."""
         return self.dataset.fingerprint
+
+    @property
+    def whole(self) -> str:
+        """A digest of all the samples that there are."""
+        return self.of or self.fingerprint
 
     def about(self) -> dict[str, Any] | None:
         """What decides the pictures, see `PictureSet`; unknown where they are not of shards on a disk."""
@@ -112,8 +124,10 @@ def held_out(
     tell: Tell = print,
     scaled_decoding: bool = False,
     filter: Filter | None = None,
+    choice: Choice = "first",
+    choice_seed: int = 0,
 ) -> HeldOut:
-    """The first n samples in a folder of held-out tars, or all of them where there are fewer.
+    """n of the samples in a folder of held-out tars, or all of them where there are fewer.
 
     Args:
         folder: the tars lie directly in it.
@@ -125,6 +139,8 @@ def held_out(
         tell: is told where there are fewer.
         scaled_decoding: decode JPEG as such a run does, see `ShardDataModule`.
         filter: which samples of the folder count; None for all.
+        choice: which n of them, see `subset`.
+        choice_seed: decides those that are drawn.
 
     Raises:
         ValueError: there are fewer than 2.
@@ -136,8 +152,10 @@ def held_out(
         raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")
     if found < n:
         tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
-    dataset = ShardDataset(index, image_size, decoder_of(scaled=scaled_decoding))
-    return HeldOut(dataset, found, seed, batch_size, name=str(folder))
+    part = subset(index, found, choice, choice_seed)
+    dataset = ShardDataset(part, image_size, decoder_of(scaled=scaled_decoding))
+    told = told_choice(choice, found, len(index), choice_seed)
+    return HeldOut(dataset, found, seed, batch_size, str(folder), told, index.fingerprint)
 
 
 def needs_of(model: LatentDiffusion | Autoencoder) -> Needs:

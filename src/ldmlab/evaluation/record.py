@@ -15,6 +15,7 @@ from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reference import notes_on
 from ldmlab.evaluation.reference_cache import ReferenceCache
+from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
@@ -28,7 +29,7 @@ from ldmlab.precision import Precision
 
 def evaluate_loaded(
     loaded: Loaded[LatentDiffusion] | Loaded[Autoencoder],
-    heldout: HeldOut,
+    heldout: HeldOut | None,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
     drawing: Drawing | None = None,
@@ -38,6 +39,8 @@ def evaluate_loaded(
     pictures_per_caption: int = 1,
     sampling: Mapping[str, Any] | None = None,
     called: str = "pictures",
+    requests: Requests | None = None,
+    fields: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
     shares: Shares = SINGLE,
     tell: Tell = print,
@@ -57,6 +60,8 @@ def evaluate_loaded(
         pictures_per_caption: how often each condition is drawn.
         sampling: how pictures are drawn as fields of the manifest, see `sampling_fields`.
         called: what the manifest calls the choice of metrics.
+        requests: see `evaluate`.
+        fields: more of the manifest: `conditions`, `protocol`, `table`.
         notes: what is known already that one should know before the figures are compared.
         shares: see `evaluate`; what is kept is taken by a later start with the same manifest and batches.
         tell: is told what is there already.
@@ -69,18 +74,21 @@ def evaluate_loaded(
     Raises:
         ValueError: see `evaluate`.
     """
+    asked_for, compared, size = requests or heldout, reference or heldout, (loaded.checkpoint.config["image_size"],) * 2
+    assert asked_for is not None
     manifest = Manifest(
         metric=called,
-        n=heldout.n,
-        seed=heldout.seed,
+        n=asked_for.n,
+        seed=asked_for.seed,
         extractor=extractor.name,
         extractor_sha256=extractor.weights_sha256,
-        picture_size=heldout.size,
-        **reference_fields(reference or heldout),
+        picture_size=size,
+        **({} if compared is None else reference_fields(compared)),
         **model_fields(loaded, precision),
         **_used(loaded.model, metrics, pictures_per_caption, sampling or {}),
+        **(fields or {}),
     )
-    shares = shares.of(kept_by(manifest, heldout.batch_size, metrics))
+    shares = shares.of(kept_by(manifest, asked_for.batch_size, metrics))
     if shares.kept is not None:
         shares.kept.tell(tell)
     found = evaluate(
@@ -93,11 +101,12 @@ def evaluate_loaded(
         compile=compile,
         pictures_per_caption=pictures_per_caption,
         shares=shares,
+        requests=requests,
         reference=reference,
         cache=cache,
     )
     finish_saving(metrics.values(), shares)
-    about = notes_on(reference or heldout, metrics.values(), heldout.n, heldout.size)
+    about = [] if compared is None else notes_on(compared, metrics.values(), asked_for.n, size)
     return record(found, manifest, [*notes, *about])
 
 

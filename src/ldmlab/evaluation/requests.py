@@ -14,6 +14,10 @@ class Requests(Protocol):
         """How many pictures are to be drawn."""
 
     @property
+    def batch_size(self) -> int:
+        """How many are drawn at once."""
+
+    @property
     def seed(self) -> int:
         """Decides the noise of the pictures, and whatever a metric draws."""
 

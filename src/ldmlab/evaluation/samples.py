@@ -25,7 +25,7 @@ from ldmlab.progress import progress
 def measure_samples(
     model: LatentDiffusion,
     requests: Requests,
-    reference: PictureSet,
+    reference: PictureSet | None,
     drawing: Drawing,
     metrics: Mapping[str, Metric],
     extractor: FeatureExtractor,
@@ -38,7 +38,7 @@ def measure_samples(
     Args:
         model: draws from captions, classes, whatever its conditioner reads, or from nothing.
         requests: n conditions to draw.
-        reference: the pictures to compare with.
+        reference: the pictures to compare with; None where no metric compares.
         drawing: how, with n seeds.
         metrics: by name.
         extractor: the network of metrics that have none of their own.
@@ -54,14 +54,15 @@ def measure_samples(
     """
     generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
     generated.require({"images", *requests.names})
-    read_reference(reference, metrics.values(), extractor, shares, cache)
+    if reference is not None:
+        read_reference(reference, metrics.values(), extractor, shares, cache)
     known = requests.known(generated.reads | model.conditioner.reads | drawing.guidance.reads | {"captions"})
     chosen = {
         key: [values[picture // pictures_per_caption] for picture in range(requests.n)] for key, values in known.items()
     }
     begin_all(metrics.values(), Announced(requests.n, requests.seed, chosen.get("captions")), extractor)
     _draw(model, drawing, requests, generated, chosen, shares)
-    counts = {"n_real": float(reference.n)} if reference.n else {}
+    counts = {"n_real": float(reference.n)} if reference is not None and reference.n else {}
     return measured(metrics) | Measured({**counts, "n_fake": float(generated.count)})
 
 

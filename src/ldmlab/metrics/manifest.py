@@ -84,6 +84,9 @@ class Manifest:
         metric: what was measured: "pictures" for what suits the model, "edits", or the names of metrics.
         bound_steps: of the chain whose bound it is, for "vlb".
         seed: of the noise and of every random split.
+        conditions: what was asked for: what held-out samples say ("heldout"), or classes, "balanced" or "drawn".
+        protocol: what the choice of settings is called, from which single ones may differ.
+        table: the published table that the figures stand beside.
         extractor: the network whose features were compared, and its weights.
         pictures: the folder or file that was measured, where no model was; `pictures_fingerprint` and `pictures_chosen`
             say which of its pictures.
@@ -131,6 +134,9 @@ class Manifest:
     spacing: str | None = None
     guidance_scale: float | None = None
     pictures_per_caption: int | None = None
+    conditions: str | None = None
+    protocol: str | None = None
+    table: str | None = None
     guidance_convention: str | None = None
     sampler_config: Mapping[str, Any] | None = None
     guidance_config: Mapping[str, Any] | None = None

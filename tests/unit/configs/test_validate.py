@@ -158,9 +158,7 @@ def test_keys_of_an_option_that_is_replaced_fall_away_and_are_named(
     study("shapes/a", STUDY)
     config = validate("sample", ["experiment=shapes/a", "sampler=ddpm"])
     assert (config.sampler.steps, "eta" in config.sampler) == (7, False)
-    assert caplog.messages == [
-        "sampler.eta: set by an experiment or protocol for options that were replaced, so not in use"
-    ]
+    assert caplog.messages == ["sampler.eta: set by an experiment or protocol for options that are not chosen"]
     caplog.clear()
     assert validate("sample", ["experiment=shapes/a", "sampler=ddim"]).sampler.eta == 0.5
     assert not caplog.messages

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 def run(cfg: DictConfig) -> float | None:
     """Measure, print a table, write metrics.json; return the figure that the user names."""
+    from hydra.core.hydra_config import HydraConfig
+
     from ldmlab.atomic import write_json
     from ldmlab.cli.joined import joined
+    from ldmlab.cli.published import beside_published, called
     from ldmlab.cli.tables import figure_of, print_table
+    from ldmlab.configs.overrides import name_protocol
     from ldmlab.evaluation.shares import Kept, Shares
 
     kept = Kept(Path(cfg.output_dir) / "measured")
+    name_protocol(cfg, HydraConfig.get().runtime.choices)
     with joined(cfg) as ranks:
         result, what = _measured(cfg, Shares(ranks, kept))
     if ranks.is_first:
@@ -31,7 +36,8 @@ def run(cfg: DictConfig) -> float | None:
         kept.forget()
         title = f"{what}, {result['manifest']['n']} pictures"
         print_table(result["metrics"], title, result["errors"])
-        for line in (*result["notes"], f"metrics: {path}"):
+        below = beside_published(result, called(Path(what)), path.parent)
+        for line in (*result["notes"], f"metrics: {path}", *below):
             print(line)
     return figure_of(result["metrics"], cfg.figure)
 

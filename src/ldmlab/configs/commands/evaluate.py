@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
+from ldmlab.configs.errors import UserError
 from ldmlab.configs.filters import require_filter
-from ldmlab.configs.keys import Count, Keys, ManyKeys, PathText
+from ldmlab.configs.keys import Count, Keys, ManyKeys, PathText, Seed
+from ldmlab.evaluation.published.rows import AUTO, table_names
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 class ReferenceKeys(Keys):
@@ -16,6 +21,8 @@ class ReferenceKeys(Keys):
 
     path: PathText | None
     heldout_path: PathText | None
+    subset: Literal["first", "drawn", "shards"]
+    subset_seed: Seed
 
 
 class EvaluateKeys(ManyKeys):
@@ -30,20 +37,34 @@ class EvaluateKeys(ManyKeys):
     reference_cache: bool
     save_pictures: Literal["npz", "png"] | None
     pictures_per_caption: Count
+    conditions: Literal["heldout", "balanced", "drawn"]
+    table: str | None
     figure: str | None
 
 
 OF_A_MODEL = (
     *("ckpt", "adapter_ckpt", "adapter_scale", "ema", "precision", "compile"),
-    *("sampler", "guidance", "pictures_per_caption"),
+    *("sampler", "guidance", "pictures_per_caption", "conditions"),
 )
 NO_PICTURES = "nothing is there; give a folder of pictures, or an .npz file"
+
+
+def _check(config: DictConfig) -> None:
+    require_filter(config)
+    if config.table not in (None, AUTO, *table_names()):
+        choices = ", ".join([AUTO, *table_names()])
+        raise UserError(f"table={config.table}: no such table of published rows; choose one of {choices}, or null")
+
+
 CHECKS = Checks(
     keys=EvaluateKeys,
     rules=(
         NO_ADAPTER,
         Rule(
-            ("sampler", "guidance", "extractor", "pictures_per_caption", "reference", "n_reference", "save_pictures"),
+            (
+                *("sampler", "guidance", "extractor", "pictures_per_caption", "conditions", "table"),
+                *("reference", "n_reference", "save_pictures"),
+            ),
             lambda config: set(config.get("metric") or ()) == {"vlb"},
             "metric=vlb draws no pictures",
         ),
@@ -65,5 +86,5 @@ CHECKS = Checks(
         "data.path": NO_SHARDS,
         "data.heldout_path": "no such folder; give one of tars, or null for data.path/heldout",
     },
-    check=require_filter,
+    check=_check,
 )

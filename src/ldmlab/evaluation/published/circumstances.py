@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ldmlab.evaluation.published.rows import PublishedRow
@@ -32,7 +33,7 @@ class Topic:
 
 
 TOPICS = (
-    Topic("N", "n", "N, the pictures measured"),
+    Topic("N", "n", "pictures measured"),
     Topic("E", "extractor", "extractor"),
     Topic("P", "image_size", "size in pixels"),
     Topic("Z", "resize", "resize, how pictures were made to fit"),
@@ -62,7 +63,7 @@ def circumstances(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> dic
     found = {
         "n": manifest.get("n"),
         "extractor": _extractor(manifest, labels),
-        "image_size": manifest.get("image_size"),
+        "image_size": _side(manifest.get("picture_size")),
         "conditions": manifest.get("conditions"),
         **_reference(manifest),
         **_drawn(manifest),
@@ -101,9 +102,24 @@ def _extractor(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> str | 
     return manifest.get("extractor") or named[0] if len(named) == 1 else " and ".join(named) or None
 
 
+def _side(size: Sequence[int] | None) -> str | None:
+    """Height and width as one number where they are equal."""
+    return None if size is None else " x ".join(str(side) for side in dict.fromkeys(size))
+
+
 def _reference(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """What was compared with, and how its pictures were made to fit."""
-    return {}
+    """What was compared with, and how pictures were made to fit."""
+    name, kind, size = (manifest.get(key) for key in ("reference", "reference_kind", "resized_to"))
+    if name is None:
+        return {}
+    known, fitted = KNOWN_REFERENCES.get(Path(name).name, (None, f"as they are in {Path(name).name}"))
+    if kind == "shards":
+        fitted = "ldmlab's centre crop, bicubic"
+    elif size is not None:
+        fitted = f"ldmlab's centre crop to {size} pixels, bicubic"
+    count = "" if manifest.get("n_reference") is None else f"{manifest['n_reference']} "
+    kept = f"{count}held-out pictures of {name}" if kind == "shards" else f"{count}pictures of {name}"
+    return {"reference": known or kept, "resize": fitted}
 
 
 def _drawn(manifest: Mapping[str, Any]) -> dict[str, Any]:

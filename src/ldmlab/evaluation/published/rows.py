@@ -8,11 +8,14 @@ others are figures. So a new table is one csv file.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+AUTO = "auto"
+TABLES = {"labels": "imagenet256", "captions": "coco256"}
+"""The table for models that read labels or captions."""
 CIRCUMSTANCES = (
     *("n", "extractor", "image_size", "resize", "conditions", "reference"),
     *("sampler", "steps", "guidance", "guidance_scale", "guided_channels", "evaluator"),
@@ -60,6 +63,11 @@ class PublishedTable:
 def table_names() -> list[str]:
     """The tables that there are."""
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+def table_of(reads: Collection[str]) -> str | None:
+    """The table that a model stands in by what its conditioner reads: labels alone, or captions; None for others."""
+    return TABLES.get(*reads) if len(reads) == 1 else None
 
 
 def published(name: str) -> PublishedTable:

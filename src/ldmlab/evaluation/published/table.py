@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ldmlab.confidence import written
 from ldmlab.evaluation.published.circumstances import TOPICS, Topic, circumstances, differences, label_of
-from ldmlab.evaluation.published.rows import CIRCUMSTANCES, PublishedRow, PublishedTable
+from ldmlab.evaluation.published.rows import CIRCUMSTANCES, PublishedRow, PublishedTable, published
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,21 @@ class Beside:
     own: Mapping[str, str]
 
     @classmethod
-    def of(cls, table: PublishedTable, result: Mapping[str, Any], model: str) -> Beside:
-        """Lay a measurement beside a table.
+    def of(cls, result: Mapping[str, Any], model: str) -> Beside | None:
+        """Lay a measurement beside the table that its manifest names; None where it names none, or has no such figure.
 
         Args:
-            table: that was published.
             result: "metrics", "errors" and "manifest", see `ldmlab.metrics.manifest.record`.
             model: what was measured.
         """
-        metrics, errors = result["metrics"], result.get("errors") or {}
+        metrics, errors, name = result["metrics"], result.get("errors") or {}, result["manifest"].get("table")
+        if name is None:
+            return None
+        table = published(name)
         found = {figure: label_of(figure, metrics) for figure in table.figures}
         labels = {figure: label for figure, label in found.items() if label is not None}
+        if not labels:
+            return None
         figures = {figure: (metrics[label], errors.get(label)) for figure, label in labels.items()}
         return cls(table, model, figures, labels, circumstances(result["manifest"], labels))
 
@@ -57,10 +62,15 @@ class Beside:
         ]
         return [*rows, [self.model, *map(self._cell, self.table.figures), "ours"]]
 
-    def reasons(self) -> list[str]:
-        """What each mark stands for: how it was here, and how there."""
-        told = [self._reason(topic) for topic in TOPICS if any(topic in self._differs(row) for row in self.table.rows)]
-        if not any(topic.bars for row in self.table.rows for topic in self._differs(row)):
+    def reasons(self, whole: bool = True) -> list[str]:
+        """What each mark stands for: how it was here, and how there.
+
+        Args:
+            whole: name the models, where it was not the same for all.
+        """
+        found = {topic for row in self.table.rows for topic in self._differs(row)}
+        told = [self._reason(topic, whole) for topic in TOPICS if topic in found]
+        if not any(topic.bars for topic in found):
             told.append("as far as the papers tell, all was measured alike")
         return told
 
@@ -112,16 +122,18 @@ class Beside:
         if figure not in self.figures:
             return "-"
         value, error = self.figures[figure]
-        number = "infinite" if value is None else f"{value:.4g}" + ("" if error is None else f" ± {error:.2g}")
+        number = written(value, error)
         label = self.labels[figure]
         return number if label == figure else f"{number} ({label})"
 
-    def _reason(self, topic: Topic) -> str:
+    def _reason(self, topic: Topic, whole: bool) -> str:
         """A line on one mark."""
         others = [row for row in self.table.rows if topic in self._differs(row)]
         there = _grouped((row.circumstances[topic.column], row.model) for row in others)
-        told = [value if len(there) == 1 else f"{value} ({', '.join(models)})" for value, models in there.items()]
-        return f"{topic.mark}  {topic.words}: {self.own[topic.column]} here, {'; '.join(told)} there"
+        named = whole and len(there) > 1
+        told = [f"{value} ({', '.join(models)})" if named else value for value, models in there.items()]
+        theirs = ("; " if named else " or ").join(told)
+        return f"{topic.mark}  {topic.words}: {self.own[topic.column]} here, {theirs} there"
 
 
 EXPLAINED = (
@@ -131,7 +143,8 @@ EXPLAINED = (
 
 
 def _marks(topics: Sequence[Topic]) -> str:
-    return " ".join(topic.mark for topic in topics) or "nothing"
+    kinds = ("".join(topic.mark for topic in topics if topic.bars is bars) for bars in (True, False))
+    return " ".join(filter(None, kinds)) or "nothing"
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
