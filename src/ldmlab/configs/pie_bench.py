@@ -15,8 +15,8 @@ from ldmlab.drawing.computing import ready_to_draw
 from ldmlab.drawing.records import drawing_record
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.evaluation.measured_model import model_fields
-from ldmlab.evaluation.pie_bench.edits import require_editing
-from ldmlab.evaluation.pie_bench.folder import PieFolder
+from ldmlab.evaluation.pie_bench.edits import require_editing, require_readable
+from ldmlab.evaluation.pie_bench.folder import PieCase, PieFolder
 from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured, require_prompts, side_of, with_change
 from ldmlab.evaluation.pie_bench.published import reasons
 from ldmlab.evaluation.shares import Shares
@@ -28,6 +28,44 @@ from ldmlab.precision import Precision, pick_precision
 from ldmlab.samplers.noise import picture_seeds
 
 Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PieRun:
+    """What a config names, found to be there and right before a model is loaded.
+
+    Attributes:
+        methods: by what they are called.
+        settings: of each method, as plain data.
+        metrics: what is measured.
+        folder: of the benchmark.
+        cases: those of its edits that are made.
+        notes: what to know of them, a line each.
+    """
+
+    methods: Mapping[str, EditMethod]
+    settings: Mapping[str, Settings]
+    metrics: Sequence[EditMetric]
+    folder: PieFolder
+    cases: Sequence[PieCase]
+    notes: Sequence[str]
+
+    @staticmethod
+    def of(cfg: DictConfig) -> PieRun:
+        """Build and read it.
+
+        Raises:
+            ValueError: bad input.
+        """
+        composed = compose_methods(cfg.methods)
+        methods = {name: _method(name, each) for name, each in composed.items()}
+        settings = {name: method_settings(each) for name, each in composed.items()}
+        folder = PieFolder.read(cfg.path)
+        categories = None if cfg.categories is None else [*map(str, cfg.categories)]
+        cases, notes = with_change(folder.chosen(cfg.n, categories, cfg.seed))
+        require_readable(cases)
+        metrics = [instantiate(section) for section in cfg.edit_metric.values()]
+        return PieRun(methods, settings, metrics, folder, cases, notes)
 
 
 @dataclass(frozen=True)
@@ -48,48 +86,53 @@ class PieFound:
 
 
 def measure_from(
-    cfg: DictConfig, loaded: Loaded[LatentDiffusion], shares: Shares, tell: Callable[[str], None] = print
+    cfg: DictConfig,
+    run: PieRun,
+    loaded: Loaded[LatentDiffusion],
+    shares: Shares,
+    tell: Callable[[str], None] = print,
 ) -> PieFound:
     """Measure a model's edits.
 
     Args:
         cfg: whole.
+        run: what it names.
         loaded: the model, on the device that `cfg` says; its networks come to compute in its precision for good.
         shares: among which ranks the work is shared, and where what is done is kept.
         tell: is told what is there already.
 
     Raises:
-        ValueError: bad input.
+        ValueError: the model cannot make such edits.
     """
-    methods, own = _methods(cfg)
-    metrics: list[EditMetric] = [instantiate(section) for section in cfg.edit_metric.values()]
-    folder = PieFolder.read(cfg.path)
-    cases, notes = with_change(folder.chosen(cfg.n, cfg.categories and [*map(str, cfg.categories)], cfg.seed))
-    require_prompts(loaded.model, cases, cfg.ckpt)
+    require_prompts(loaded.model, run.cases, cfg.ckpt)
     precision = pick_precision(cfg.precision, cfg.device)
-    settings = _settings(cfg, loaded, precision, folder, metrics)
-    about = {**settings, "cases": [case.key for case in cases], "versions": package_versions()}
-    told = {name: shares.of({**about, "method": own[name]}) for name in methods}
+    settings = _settings(cfg, run, loaded, precision)
+    told = _shares(run, settings, shares)
     for each in told.values():
         if each.kept is not None:
             each.kept.tell(tell)
-    task = _task(cfg, loaded.model, precision, len(cases) * len(methods) // shares.ranks.world)
-    bench = PieBench(task, cases, picture_seeds(cfg.seed, len(cases)), metrics, cfg.words)
-    measured = bench.measure(methods, told)
-    manifest = _manifest(cfg, loaded, precision, len(cases), {**settings, "methods": own})
-    result = record(measured.found, manifest, notes)
-    said = {**asdict(manifest), "image_size": side_of(loaded.model), "checkpoint_name": loaded.path.name}
-    why = reasons(said, measured.names, own, cfg.words)
-    return PieFound(measured, result, why, {**settings, "methods": own})
+    task = _task(cfg, loaded.model, precision, len(run.cases) * len(run.methods) // shares.ranks.world)
+    bench = PieBench(task, run.cases, picture_seeds(cfg.seed, len(run.cases)), run.metrics, cfg.words)
+    measured = bench.measure(run.methods, told)
+    whole = {**settings, "methods": run.settings}
+    manifest = _manifest(cfg, run, loaded, precision, whole)
+    why = reasons(asdict(manifest), measured.names, run.settings, cfg.words)
+    return PieFound(measured, record(measured.found, manifest, run.notes), why, whole)
 
 
-def _methods(cfg: DictConfig) -> tuple[dict[str, EditMethod], dict[str, Settings]]:
-    """Each method, and its settings as plain data."""
-    composed = compose_methods(cfg.methods)
-    methods = {name: build_method(each) for name, each in composed.items()}
-    for name, method in methods.items():
-        require_editing(name, method)
-    return methods, {name: method_settings(each) for name, each in composed.items()}
+def _method(name: str, cfg: DictConfig) -> EditMethod:
+    try:
+        method = build_method(cfg)
+    except ValueError as error:
+        raise ValueError(f"methods={name}: method.{error}") from error
+    require_editing(name, method)
+    return method
+
+
+def _shares(run: PieRun, settings: Settings, shares: Shares) -> dict[str, Shares]:
+    """Of each method, what it has to do with and what is kept of it alone."""
+    about = {**settings, "cases": [case.key for case in run.cases], "versions": package_versions()}
+    return {name: shares.of({**about, "method": own}) for name, own in run.settings.items()}
 
 
 def _task(cfg: DictConfig, model: LatentDiffusion, precision: Precision, count: int) -> EditTask:
@@ -98,38 +141,33 @@ def _task(cfg: DictConfig, model: LatentDiffusion, precision: Precision, count: 
     return EditTask(model, ready_to_draw(model, drawing, cfg.compile, count))
 
 
-def _settings(
-    cfg: DictConfig,
-    loaded: Loaded[LatentDiffusion],
-    precision: Precision,
-    folder: PieFolder,
-    metrics: Sequence[EditMetric],
-) -> dict[str, Any]:
+def _settings(cfg: DictConfig, run: PieRun, loaded: Loaded[LatentDiffusion], precision: Precision) -> dict[str, Any]:
     """How edits are made and measured, whatever the method, as plain JSON data."""
-    networks = {name: sha256 for metric in metrics for name, sha256 in metric.networks.items()}
-    figures = [name for metric in metrics for name in metric.names]
     return {
         **drawing_record(loaded, precision, cfg.seed, resolved(cfg.sampler), resolved(cfg.guidance)),
-        "folder": folder.path.name,
-        "mapping_sha256": folder.sha256,
+        "folder": run.folder.path.name,
+        "mapping_sha256": run.folder.sha256,
         "n": cfg.n,
         "categories": resolved(cfg)["categories"],
         "words": cfg.words,
         "size": side_of(loaded.model),
-        "figures": figures,
-        "networks": networks,
+        "figures": [name for metric in run.metrics for name in metric.names],
+        "networks": {name: sha256 for metric in run.metrics for name, sha256 in metric.networks().items()},
     }
 
 
 def _manifest(
-    cfg: DictConfig, loaded: Loaded[LatentDiffusion], precision: Precision, count: int, edits: Settings
+    cfg: DictConfig, run: PieRun, loaded: Loaded[LatentDiffusion], precision: Precision, edits: Settings
 ) -> Manifest:
-    names = ("folder", "mapping_sha256", "n", "categories", "words", "size", "networks", "methods")
     return Manifest(
         metric="pie_bench",
-        n=count,
+        table="pie_bench",
+        n=len(run.cases),
         seed=cfg.seed,
+        pictures=str(run.folder.path),
+        pictures_fingerprint=run.folder.sha256,
+        picture_size=(side_of(loaded.model),) * 2,
         **model_fields(loaded, precision),
-        edit_config={name: edits[name] for name in names},
+        edit_config={name: edits[name] for name in ("n", "categories", "words", "networks", "methods")},
         **sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
     )

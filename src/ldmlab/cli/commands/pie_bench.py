@@ -16,18 +16,19 @@ def run(cfg: DictConfig) -> float:
     """Edit and measure; print a table beside the published one, write the report, return a sweep's figure."""
     from ldmlab.cli.joined import joined
     from ldmlab.cli.tables import figure_of, print_rows
-    from ldmlab.configs.pie_bench import measure_from
+    from ldmlab.configs.pie_bench import PieRun, measure_from
     from ldmlab.evaluation.pie_bench.report import paper_table, told, write_report
     from ldmlab.evaluation.shares import Kept, Shares
     from ldmlab.models.loading import load_latent_diffusion
     from ldmlab.precision import pick_precision
 
+    edits = PieRun.of(cfg)
     folder = Path(cfg.output_dir)
     kept = Kept(folder / "measured")
     with joined(cfg) as ranks:
         loaded = load_latent_diffusion(cfg.ckpt, cfg.ema, cfg.adapter_ckpt, cfg.adapter_scale)
         loaded.model.to(pick_precision(cfg.precision, cfg.device).device)
-        found = measure_from(cfg, loaded, Shares(ranks, kept))
+        found = measure_from(cfg, edits, loaded, Shares(ranks, kept))
     if ranks.is_first:
         write_report(folder, found.measured, found.result, found.reasons, found.settings)
         kept.forget()

@@ -7,6 +7,7 @@ The rows are those of `published/pie_bench.csv`, as the repository of the paper'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ldmlab.evaluation.published.circumstances import TOPICS, circumstances, differences
@@ -45,13 +46,13 @@ def reasons(
     """Why a measurement does not compare with the published rows, a line each.
 
     Args:
-        manifest: of the measurement, and the side of its pictures in pixels as "image_size".
+        manifest: of the measurement, see `Manifest`.
         names: of the figures.
         methods: the settings of each, plain, by what they are called.
         words: whether prompt-to-prompt was told the words that are edited.
     """
     own = circumstances(manifest, {})
-    found = [f"model: {manifest['checkpoint_name']} here, {MODEL} there"]
+    found = [f"model: {Path(manifest['checkpoint']).name} here, {MODEL} there"]
     for topic in TOPICS:
         there = [row.circumstances[topic.column] for row in published_rows() if topic in differences(own, row)]
         found += [f"{topic.words}: {own[topic.column]} here, {there[0]} there"] if there else []

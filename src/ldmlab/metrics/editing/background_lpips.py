@@ -37,7 +37,6 @@ class BackgroundLPIPS(EditMetric):
         self._distance = (distance,)  # no module of this one's
         self._weights = weights
 
-    @property
     def networks(self) -> Mapping[str, str]:
         """The network that it measures with, and the checksum of its weights."""
         if self._weights is None:

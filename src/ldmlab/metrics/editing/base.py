@@ -33,7 +33,6 @@ class EditMetric(Metric):
         self.names = names
         self.add_state("values", [], dist_reduce_fx="cat")
 
-    @property
     def networks(self) -> Mapping[str, str]:
         """The networks that it measures with, each with the checksum of its weights, for manifests."""
         return {}

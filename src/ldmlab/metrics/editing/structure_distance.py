@@ -34,7 +34,6 @@ class StructureDistance(EditMetric):
         super().__init__(f"structure_distance{network.suffix}")
         self.network = network
 
-    @property
     def networks(self) -> Mapping[str, str]:
         """The network that it measures with, and the checksum of its weights."""
         return {self.network.name: self.network.weights_sha256}

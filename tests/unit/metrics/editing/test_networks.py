@@ -41,7 +41,7 @@ def test_structure_distance_compares_cosines_of_places(edits: dict[str, Tensor])
         wanted.append(((cosines(maps[0]) - cosines(maps[1])) ** 2).mean())
     assert metric.of_each[:, 0].tolist() == pytest.approx(wanted, rel=1e-4)
     assert [*metric.compute()] == ["structure_distance-lite0"]
-    assert [*metric.networks.values()] == [WEIGHTS_SHA256]
+    assert [*metric.networks().values()] == [WEIGHTS_SHA256]
 
 
 def test_structure_stays_where_nothing_changes(edits: dict[str, Tensor]) -> None:
