@@ -18,6 +18,7 @@ MANIFEST = {
     "extractor": ("extractor", "extractor_sha256"),
     "reference": ("reference_fingerprint",),
     "n_reference": ("n_reference",),
+    "size": ("picture_size", "resized_to"),
 }
 """What figures need to have in common to be compared: a word for it, and the fields of the manifest that say it."""
 EVALUATION = "callbacks.evaluation"
@@ -25,6 +26,7 @@ SETTINGS = {
     "n": (f"{EVALUATION}.n",),
     "extractor": (f"{EVALUATION}.extractor._target_", f"{EVALUATION}.extractor.weights"),
     "reference": ("data.path", "data.heldout_path"),
+    "size": ("data.image_size",),
 }
 """The same of figures that were measured while training, and the settings that say it."""
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ldmlab.metrics.fidelity.psnr import PSNR, PooledPSNR
+from ldmlab.metrics.fidelity.psnr import PSNR, PooledPSNR, psnr
 from ldmlab.metrics.fidelity.ssim import SSIM, ssim
 
 
@@ -29,6 +29,24 @@ def test_figures_over_batches(truth: Tensor) -> None:
     assert similarity == {"SSIM": pytest.approx(float(ssim(truth + 5, truth).mean()))}
 
 
+def test_standard_errors(truth: Tensor, generator: torch.Generator) -> None:
+    """Of means as numpy has them; of the pooled ratio as by the bootstrap."""
+    strength = torch.randint(1, 30, (12, 1, 1, 1), generator=generator)
+    made = (truth + (torch.rand(truth.shape, generator=generator) * strength)).to(torch.uint8)
+    metrics = PSNR(), PooledPSNR(), SSIM()
+    for metric in metrics:
+        for part, right in zip(made.split(5), truth.split(5), strict=True):
+            metric.update(part, right)
+    mean, pooled, similarity = (metric.errors() for metric in metrics)
+    assert mean == {"PSNR": pytest.approx(float(psnr(made, truth).std()) / 12**0.5)}
+    assert similarity == {"SSIM": pytest.approx(float(ssim(made, truth).std()) / 12**0.5)}
+    squares = (made.double() - truth.double()).square().mean(dim=(1, 2, 3))
+    drawn = squares[torch.randint(12, (4000, 12), generator=generator)].mean(dim=1)
+    spread = float((10 * (255**2 / drawn).log10()).std()) * (12 / 11) ** 0.5
+    assert pooled == {"PSNR": pytest.approx(spread, rel=0.25)}
+    assert pooled["PSNR"] == pytest.approx(10 / math.log(10) * float(squares.std() / squares.mean()) / 12**0.5)
+
+
 def test_exact_reconstructions_are_counted_apart(truth: Tensor) -> None:
     """Blank pictures come back to the bit, and must not make the mean infinite."""
     made = truth + 5
@@ -39,6 +57,7 @@ def test_exact_reconstructions_are_counted_apart(truth: Tensor) -> None:
     metric = PSNR()
     metric.update(truth, truth)
     assert metric.compute() == {"PSNR": math.inf, "exact": 12}
+    assert math.isnan(metric.errors()["PSNR"])
 
 
 def test_one_exact_picture_does_not_make_the_pooled_ratio_infinite(truth: Tensor) -> None:
@@ -50,6 +69,7 @@ def test_one_exact_picture_does_not_make_the_pooled_ratio_infinite(truth: Tensor
     metric = PooledPSNR()
     metric.update(truth, truth)
     assert math.isinf(metric.compute()["PSNR"])
+    assert math.isnan(metric.errors()["PSNR"])
 
 
 @pytest.mark.parametrize("kind", [PSNR, PooledPSNR, SSIM])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.metrics.scenes.accuracy import SceneAccuracy
+from ldmlab.metrics.standard_errors import share_error
 from ldmlab.worlds.shapes.captions import caption
 from ldmlab.worlds.shapes.render import render
 from ldmlab.worlds.shapes.scene import COLOURS, random_scene
@@ -31,6 +32,10 @@ def test_drawn_scenes_show_what_was_asked(drawn: tuple[Tensor, list[dict]]) -> N
     assert 0 < figures["asked/background"] < 24
     assert figures["asked/relation"] == sum(wish["relation"] is not None for wish in asked)
     assert {value for name, value in figures.items() if name.startswith("accuracy/")} == {1.0}
+    errors = accuracy.errors()
+    assert errors.keys() == {name for name in figures if name.startswith("accuracy/")}
+    assert errors["accuracy/count"] == share_error(24, 24) > 0
+    assert errors["accuracy/background"] == share_error(figures["asked/background"], figures["asked/background"])
 
 
 def test_nothing_is_told_where_no_scene_was_drawn(drawn: tuple[Tensor, list[dict]]) -> None:
