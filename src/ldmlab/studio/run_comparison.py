@@ -19,6 +19,8 @@ MANIFEST = {
     "reference": ("reference_fingerprint",),
     "n_reference": ("n_reference",),
     "size": ("picture_size", "resized_to"),
+    "conditions": ("conditions",),
+    "bound_steps": ("bound_steps",),
 }
 """What figures need to have in common to be compared: a word for it, and the fields of the manifest that say it."""
 EVALUATION = "callbacks.evaluation"
@@ -64,9 +66,9 @@ def compared(pairs: Sequence[tuple[RunRecord, RunRecord, str]]) -> list[Compared
 
 
 def unlike(run: RunRecord, other: RunRecord) -> list[str]:
-    """Words for what the figures of two runs need to have in common to be compared, and have not."""
+    """Words for what figures of two runs need to have in common to be compared and have not, as far as both tell."""
     mine, theirs = circumstances(run), circumstances(other)
-    words = [word for word in mine | theirs if mine.get(word) != theirs.get(word)]
+    words = [word for word in mine if _differ(mine[word], theirs.get(word, []))]
     return [word for word in words if word != "n_reference" or "n" not in words]  # which it follows
 
 
@@ -75,6 +77,10 @@ def circumstances(run: RunRecord) -> dict[str, list[object]]:
     fields: Mapping[str, object] = run.manifest or run.settings
     words = MANIFEST if run.manifest else SETTINGS
     return {word: [fields.get(name) for name in names] for word, names in words.items()}
+
+
+def _differ(mine: Sequence[object], theirs: Sequence[object]) -> bool:
+    return any(one != other for one, other in zip(mine, theirs, strict=False) if None not in (one, other))
 
 
 def _reasons(run: RunRecord, other: RunRecord, name: str) -> list[str]:

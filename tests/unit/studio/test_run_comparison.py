@@ -116,3 +116,12 @@ def test_a_reference_of_another_size_is_named_where_n_does_not_tell(tmp_path: Pa
     one, two, three = (RunRecord(tmp_path, manifest={"n": n, "n_reference": m}) for n, m in ((5, 5), (5, 9), (9, 9)))
     assert unlike(one, two) == ["n_reference"]
     assert unlike(one, three) == ["n"]
+
+
+def test_what_only_one_of_two_tells_keeps_nothing_from_being_compared(tmp_path: Path) -> None:
+    """As where a folder of pictures is measured, of which nobody knows what they were asked for."""
+    balanced, drawn, given = (
+        RunRecord(tmp_path, manifest={"n": 5, "conditions": each}) for each in ("balanced", "drawn", None)
+    )
+    assert unlike(balanced, drawn) == ["conditions"]
+    assert unlike(balanced, given) == unlike(given, drawn) == []
