@@ -44,7 +44,7 @@ SMALLER = {
 _DIT = ("backbone.width=32", "backbone.depth=1", "backbone.heads=2", "sampler.steps=1")
 _AUTOENCODER = ("autoencoder.channels=8", "autoencoder.norm_groups=8")
 BESIDE = {
-    "callbacks=[default,evaluation]": ("callbacks.evaluation.n=2",),
+    "callbacks=[default,evaluation": ("callbacks.evaluation.n=2",),
     "model=autoencoder": _AUTOENCODER,
     "autoencoder_ckpt=runs/": ("min_psnr=0",),
     "init_ckpt=runs/": ("min_psnr=0",),

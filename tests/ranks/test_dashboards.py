@@ -1,4 +1,4 @@
-"""What several ranks log is what one does: losses by timestep, figures of evaluation, one run of W&B."""
+"""What several ranks log and keep is what one does: losses by timestep, figures of evaluation, one run of W&B."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from .together import together
 
 pytestmark = pytest.mark.ranks
 WORDS = (
-    "callbacks=[default,evaluation]",
+    "callbacks=[default,evaluation,best]",
+    "figure=eval/accuracy/caption",
+    "callbacks.best.save_top_k=2",  # of which both are equal
     "callbacks.evaluation.n=6",  # which ranks share unevenly
     "callbacks.evaluation.batch_size=2",
     "callbacks.evaluation.every_n_steps=2",
@@ -36,8 +38,10 @@ def test_two_ranks_log_what_one_does(
         assert found is not None
         assert len(list(folder.glob("wandb/offline-run-*"))) == 1
         runs.append(found)
+        assert sorted(path.name for path in (folder / "best").iterdir()) == ["step-0000002.ckpt", "step-0000004.ckpt"]
     one, two = runs
     assert len(one.rows) == len(two.rows) == 4
+    assert {"eval/FID-lite0", "eval/accuracy/shape_error"} <= one.rows[1].keys()
     for alone, shared in zip(one.rows, two.rows, strict=True):
         assert alone.keys() == shared.keys()
         for name, value in alone.items():

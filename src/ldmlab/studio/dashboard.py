@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ldmlab.confidence import written
 from ldmlab.studio.logged_runs import LoggedRuns
+from ldmlab.studio.run_figures import ERROR
 from ldmlab.studio.wandb_history import STEP
 
 if TYPE_CHECKING:
@@ -108,7 +110,8 @@ def _sections(runs: LoggedRuns, figure: str) -> dict[str, list[Any]]:
     import wandb_workspaces.reports.v2 as wr
 
     made = {"Sweep": _of_a_sweep(runs, figure)} if runs.settings else {}
-    made |= {title: _lines(runs.curves, title) for title in SECTIONS}
+    curves = [name for name in runs.curves if not name.endswith(ERROR)]
+    made |= {title: _lines(curves, title) for title in SECTIONS}
     made["Pictures"] = [wr.MediaBrowser(title=name, media_keys=[name], num_columns=1) for name in runs.pictures]
     made["Confusion"] = [_confusion(table) for table in runs.tables]
     return {title: panels for title, panels in made.items() if panels}
@@ -159,12 +162,12 @@ def _confusion(table: str) -> Any:
 
 def _table(runs: LoggedRuns, figure: str, lowest: bool) -> str:
     """The figure of each run beside the settings that differ, the best first, in Markdown."""
-    values = runs.last(figure)
+    values, errors = runs.last(figure), runs.last(f"{figure}{ERROR}")
     ranked = sorted(runs.runs, key=lambda run: values.get(run, math.nan if lowest else -math.inf), reverse=not lowest)
     columns = ["run", figure, *runs.settings]
     lines = [columns, ["---"] * len(columns)]
     for run in ranked:
-        shown = f"{values[run]:.4g}" if run in values else "-"
+        shown = written(values[run], errors.get(run)) if run in values else "-"
         lines.append([run, shown, *(str(runs.runs[run].config.get(name)) for name in runs.settings)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

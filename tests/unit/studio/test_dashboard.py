@@ -28,7 +28,17 @@ def logged(**configs: dict[str, Any]) -> LoggedRuns:
             "cost/mfu": 0.3,
         }
         media = {"pictures": PICTURE, "confusion/shape_table": {"_type": "table-file"}}
-        rows = [{STEP: 4, "train/learning_rate": 0.1, "eval/FID": 9.0, "images_per_second": 3.0, **last, **media}]
+        rows = [
+            {
+                STEP: 4,
+                "train/learning_rate": 0.1,
+                "eval/FID": 9.0,
+                "eval/FID_error": 0.5,
+                "images_per_second": 3.0,
+                **last,
+                **media,
+            }
+        ]
         runs[name] = WandbHistory(f"id{name}", "project", "sweep", "train", config, rows, [])
     return LoggedRuns(Path("runs/sweep"), runs)
 
@@ -63,6 +73,13 @@ def test_of_a_large_figure_the_best_comes_first() -> None:
     runs = logged(a={"seed": 0}, b={"seed": 1})
     dashboard = build_dashboard(runs, "val/loss", lowest=False, name="n", entity="", project="p")
     assert "| a | 2 | 0 |\\n| b | 1 | 1 |" in dashboard.specifications()["report"]
+
+
+def test_a_figure_stands_beside_its_standard_error() -> None:
+    dashboard = build_dashboard(
+        logged(a={"seed": 0}, b={"seed": 1}), "eval/FID", True, name="n", entity="", project="p"
+    )
+    assert "| a | 9.00 +- 0.50 | 0 |" in dashboard.specifications()["report"]
 
 
 def test_one_run_is_found_by_its_id() -> None:

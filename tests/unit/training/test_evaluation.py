@@ -15,6 +15,8 @@ import torch
 from hydra import compose
 from torch import Tensor
 
+from ldmlab.conditioners.class_label import ClassLabel
+from ldmlab.confidence import written
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.configs.training import train_from
 from ldmlab.data.shard_dataset import ShardDataset
@@ -89,14 +91,16 @@ CURVES = ("eval/FID-c", "eval/light-c", "eval/light-c_error")
 
 @pytest.fixture
 def train(tiny: dict[str, tuple[str, ...]], shards: Path, autoencoder: Path, tmp_path: Path) -> Train:
-    """(overrides...) -> what a run of a tiny model returns, in the folder `run`, or another of `folder=`."""
+    """(overrides...) -> what a run of a tiny model returns, in a folder; `kind` is one of `tiny`, or "classes"."""
     Counted.passed.clear()
     Counted.places.clear()
 
     def run(*overrides: str, kind: str = "autoencoder", folder: str = "run") -> float | None:
-        own = [word for word in tiny[kind] if not word.startswith("grid_every")]
+        left_out = ("grid_every", *(("experiment=", "conditioner.", "grid_prompts") if kind == "classes" else ()))
+        own = [word for word in tiny["dit" if kind == "classes" else kind] if not word.startswith(left_out)]
+        own += ["conditioner=class_label", "conditioner.classes=32"] if kind == "classes" else []
         words = [*own, "grid_every=100", f"data.path={shards}", f"output_dir={tmp_path / folder}", *overrides]
-        if kind == "dit":
+        if kind in ("dit", "classes"):
             words.append(f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
         with hydra_at_conf("train"):
             cfg = compose("train", words)
@@ -158,9 +162,29 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     assert Counted.places[-1] == "cpu"
     told = [line for line in caplog.messages if line.startswith("step ")]
     assert len(told) == 2
-    assert told[0].startswith(f"step 2: FID-c {found['eval/FID-c'][2]:.4g}, light-c {found['eval/light-c'][2]:.4g} +- ")
+    light = written(found["eval/light-c"][2], found["eval/light-c_error"][2])
+    assert told[0].startswith(f"step 2: FID-c {found['eval/FID-c'][2]:.4g}, light-c {light}; took ")
     assert "% of the time so far" in told[0]
     assert "eval/n_real" not in rows(tmp_path / "run")[0]
+
+
+@pytest.mark.slow
+def test_a_model_of_classes_is_asked_for_all_of_them(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for more pictures than there are held-out ones, which they are compared with."""
+    asked: list[int] = []
+    forward = ClassLabel.forward
+
+    def noted(self: ClassLabel, batch: Any) -> Any:
+        asked.extend([] if self.training else torch.as_tensor(batch["labels"]).tolist())
+        return forward(self, batch)
+
+    monkeypatch.setattr(ClassLabel, "forward", noted)
+    words = ("callbacks.evaluation.conditions=balanced", "callbacks.evaluation.n=35", "trainer.val_check_interval=100")
+    train(*MEASURED, *words, "trainer.max_steps=2", kind="classes")
+    assert sum(Counted.passed) == 16 + 35
+    assert set(asked) == set(range(32))  # some of them more than once, to fill up what is drawn at once
 
 
 @pytest.mark.parametrize("mode", [pytest.param("min", marks=pytest.mark.slow), "max"])
@@ -216,6 +240,7 @@ def test_a_run_that_is_killed_while_it_measures_goes_on_with_the_same_curves(
     [
         (["metric@callbacks.evaluation.metrics=[vlb]"], "callbacks.evaluation: .*vlb.* latent diffusion model"),
         (["metric@callbacks.evaluation.metrics=[]", f"~{OWN[1:]}"], "callbacks.evaluation: .*there is none"),
+        (["callbacks.evaluation.conditions=drawn"], "callbacks.evaluation: conditions=drawn: an autoencoder is asked"),
         (["callbacks=[default]", "figure=eval/FID-c"], "figure=eval/FID-c: nothing measures it; add evaluation"),
         (["callbacks=[default,best]", "callbacks.best.monitor=eval/x"], "figure=eval/x: nothing measures it"),
         (["callbacks=[default,evaluation,best]", "figure=eval/FID"], "figure=eval/FID: .* choose one of eval/FID-c"),

@@ -13,6 +13,7 @@ import torch
 
 from ldmlab.data.training_data import TrainingData
 from ldmlab.drawing.fitting import fit_guidance
+from ldmlab.evaluation.class_requests import Conditions, class_requests
 from ldmlab.evaluation.evaluate import Task, task_of
 from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.repeated import Model, RepeatedEvaluation
@@ -21,11 +22,13 @@ from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.measured import Measured
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.ranks import Ranks
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
 from ldmlab.training.autoencoder import AutoencoderTraining
 from ldmlab.training.callbacks.beside import beside_training
+from ldmlab.training.callbacks.curves import curves_of, in_a_line
 from ldmlab.training.callbacks.modes import evaluating, randomness_kept
 from ldmlab.training.callbacks.show import log_row, show_confusion
 from ldmlab.training.callbacks.throughput import clocks_stopped
@@ -34,14 +37,6 @@ from ldmlab.training.latent_diffusion import LatentDiffusionTraining
 from ldmlab.training.precision import numbers_of
 
 log = logging.getLogger(__name__)
-PREFIX = "eval/"
-"""What the names of its curves begin with."""
-ERROR = "_error"
-"""What the name of a curve of standard errors ends with."""
-COUNTS = ("n", "n_real", "n_fake")
-"""Figures that say how many were measured, which is the same every time."""
-OF_COUNTS = ("asked/", "confusion/", "naive/asked/", "naive/confusion/")
-"""What the names of others begin with, which are no curves."""
 
 
 @beside_training("the measurement of pictures", together=True)
@@ -65,6 +60,8 @@ class Evaluation(L.Callback):
         guidance: of a diffusion model; none if not given.
         seed: sample i draws its noise from (seed, i).
         batch_size: samples at once; ranks share them by so many.
+        conditions: what a diffusion model is asked for: "heldout", what held-out samples say; or "balanced" or "drawn",
+            n classes, see `ldmlab.evaluation.class_requests`.
 
     Attributes:
         measured_at: the step at which there were figures last; 0 before.
@@ -80,6 +77,7 @@ class Evaluation(L.Callback):
         guidance: Guidance | None = None,
         seed: int = 0,
         batch_size: int = 16,
+        conditions: Conditions = "heldout",
     ) -> None:
         for name, value, least in (("every_n_steps", every_n_steps, 1), ("n", n, 2), ("batch_size", batch_size, 1)):
             if value < least:
@@ -92,6 +90,7 @@ class Evaluation(L.Callback):
         self.guidance = guidance or NoGuidance()
         self.seed = seed
         self.batch_size = batch_size
+        self.conditions = conditions
         self.measured_at = 0
         self._evaluation: RepeatedEvaluation | None = None
         self._last = 0
@@ -105,16 +104,9 @@ class Evaluation(L.Callback):
             ValueError: there are no held-out samples, the sampler or the guidance does not go with the model, or a
                 metric cannot be measured.
         """
-        if not isinstance(data, TrainingData) or not data.has_heldout:
-            raise ValueError("callbacks.evaluation: there are no held-out samples to measure; take it away")
-        if isinstance(module, LatentDiffusionTraining):
-            self.sampler.check(module.model.denoiser)
-            self.guidance = fit_guidance(self.guidance, module.model)
-        model = _model_of(module)
-        metrics = _of_task(self.metrics, task_of(model))
-        evaluation = RepeatedEvaluation(self._heldout(data), metrics, self.extractor, self.sampler, self.guidance)
         try:
-            evaluation.require(model, trainer.world_size)
+            evaluation = self._made_for(module, data)
+            evaluation.require(_model_of(module), trainer.world_size)
         except ValueError as error:
             raise ValueError(f"callbacks.evaluation: {error}") from error
         self._evaluation = evaluation
@@ -133,7 +125,7 @@ class Evaluation(L.Callback):
         self._last, begin = step, time.perf_counter()
         with clocks_stopped(trainer, module), evaluating(module), randomness_kept(module.device):
             found = self._measure(trainer, module)
-            curves = _curves(found)
+            curves = curves_of(found)
             log_row(trainer, curves, step)
             trainer.callback_metrics.update(
                 {name: torch.tensor(value, dtype=torch.float64) for name, value in curves.items()}
@@ -148,10 +140,24 @@ class Evaluation(L.Callback):
         step = trainer.global_step
         return step != self._last and (step % self.every_n_steps == 0 or step == trainer.max_steps)
 
-    def _heldout(self, data: TrainingData) -> HeldOut:
+    def _made_for(self, module: L.LightningModule, data: L.LightningDataModule) -> RepeatedEvaluation:
+        model, requests = _model_of(module), None
+        heldout = self._heldout(data)
+        if isinstance(model, LatentDiffusion):
+            self.sampler.check(model.denoiser)
+            self.guidance = fit_guidance(self.guidance, model)
+            requests = class_requests(model, self.conditions, self.n, self.seed, self.batch_size)
+        elif self.conditions != "heldout":
+            raise ValueError(f"conditions={self.conditions}: an autoencoder is asked for nothing; use heldout")
+        metrics = _of_task(self.metrics, task_of(model))
+        return RepeatedEvaluation(heldout, metrics, self.extractor, self.sampler, self.guidance, requests)
+
+    def _heldout(self, data: L.LightningDataModule) -> HeldOut:
+        if not isinstance(data, TrainingData) or not data.has_heldout:
+            raise ValueError("there are no held-out samples to measure; take it away")
         samples = data.heldout_set
         if len(samples) < self.n:
-            log.info("callbacks.evaluation.n=%d: there are %d held-out samples, and so many", self.n, len(samples))
+            log.info("callbacks.evaluation.n=%d: there are %d held-out samples to measure by", self.n, len(samples))
         return HeldOut(samples, min(self.n, len(samples)), self.seed, self.batch_size)
 
     def _measure(self, trainer: L.Trainer, module: L.LightningModule) -> Measured:
@@ -166,12 +172,7 @@ class Evaluation(L.Callback):
             log.info(note)
         self._seconds += seconds
         share = self._seconds / max(time.perf_counter() - self._began, seconds)
-        log.info("step %d: %s; took %.3g s, %.2g %% of the time so far", step, _shown(found), seconds, 100 * share)
-
-
-def is_measured(figure: str | None) -> bool:
-    """Whether a figure is one of `Evaluation`."""
-    return figure is not None and figure.startswith(PREFIX)
+        log.info("step %d: %s; took %.3g s, %.2g %% of the time so far", step, in_a_line(found), seconds, 100 * share)
 
 
 def has_measured(trainer: L.Trainer) -> bool:
@@ -194,7 +195,7 @@ def _model_of(module: L.LightningModule) -> Model:
         return module.model
     if isinstance(module, AutoencoderTraining):
         return module.autoencoder
-    raise ValueError(f"callbacks.evaluation: measures no {type(module).__name__}; take it away")
+    raise ValueError(f"measures no {type(module).__name__}; take it away")
 
 
 def _of_task(metrics: Mapping[str, Metric | Mapping[str, Metric]], task: Task) -> dict[str, Metric]:
@@ -202,24 +203,3 @@ def _of_task(metrics: Mapping[str, Metric | Mapping[str, Metric]], task: Task) -
     own = metrics.get(task, {})
     of_all = {name: each for name, each in metrics.items() if isinstance(each, Metric)}
     return {**(own if isinstance(own, Mapping) else {}), **of_all}
-
-
-def _curves(found: Measured) -> dict[str, float]:
-    """What is worth a curve, by its name."""
-    curves: dict[str, float] = {}
-    for name, value in found.figures.items():
-        if name not in COUNTS and not name.startswith(OF_COUNTS):
-            curves[f"{PREFIX}{name}"] = value
-            if name in found.errors:
-                curves[f"{PREFIX}{name}{ERROR}"] = found.errors[name]
-    return curves
-
-
-def _shown(found: Measured) -> str:
-    """The figures of all samples together."""
-    shown = []
-    for name, value in found.figures.items():
-        if name not in COUNTS and "/" not in name:
-            error = f" +- {found.errors[name]:.2g}" if name in found.errors else ""
-            shown.append(f"{name} {value:.4g}{error}")
-    return ", ".join(shown)

@@ -8,7 +8,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch import callbacks as lightnings
 
-from ldmlab.training.callbacks.evaluation import PREFIX, Evaluation, has_measured, is_measured
+from ldmlab.training.callbacks.curves import ERROR, is_measured
+from ldmlab.training.callbacks.evaluation import Evaluation, has_measured
 
 
 class Watching(L.Callback):
@@ -41,7 +42,7 @@ class Watching(L.Callback):
             return
         figures = trainer.callback_metrics
         if self.monitor not in figures:
-            known = ", ".join(sorted(name for name in figures if name.startswith(PREFIX)))
+            known = ", ".join(sorted(name for name in figures if is_measured(name) and not name.endswith(ERROR)))
             raise ValueError(f"figure={self.monitor}: is not measured; choose one of {known}")
         self.look(trainer)
 
