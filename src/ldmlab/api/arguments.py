@@ -25,7 +25,13 @@ NO_OVERRIDES = {
     ("ckpt", "adapter_ckpt", "adapter_scale", "ema"): "the model is there already; it is an argument of ldmlab.load",
     ("prompts", "prompt", "words", "source", "target", "image", "mask"): "it is an argument of the call",
     ("devices", "num_nodes"): "a call computes in its own process; the commands share their work",
-    ("output_dir", "save_maps", "scale", "figure"): "a call writes no files; what it gives has a method save",
+    (
+        "output_dir",
+        "save_maps",
+        "save_pictures",
+        "scale",
+        "figure",
+    ): "a call writes no files; what it gives has a method save",
 }
 """Keys of commands that a call with a model does not take from `overrides`, and why."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from ldmlab.api.arguments import Prompts
 from ldmlab.api.edits import Edits
 from ldmlab.api.figures import Figures
+from ldmlab.api.given import evaluate_given
 from ldmlab.api.model import Model
 from ldmlab.configs.calls import configured
 from ldmlab.models.loading import load_model
@@ -77,13 +78,20 @@ def edit(
 
 
 def evaluate(
-    path: str | PathLike[str] | None = None, *, ckpt: str | PathLike[str] | None = None, **arguments: Any
+    path: str | PathLike[str] | None = None,
+    *,
+    ckpt: str | PathLike[str] | None = None,
+    pictures: str | PathLike[str] | None = None,
+    **arguments: Any,
 ) -> Figures:
-    """Load a model and measure it on held-out samples.
+    """Load a model and measure it on held-out samples, or measure pictures that are there already.
 
     Args:
-        path: see `Model.evaluate`.
+        path: see `Model.evaluate`; with `pictures`, the dataset whose held-out ones they are compared with.
         ckpt: see `load`.
-        **arguments: see `Model.evaluate`.
+        pictures: a folder of pictures, or an .npz file with `arr_0`, to measure without a model.
+        **arguments: see `Model.evaluate`; with `pictures` those that say how a model draws are none of them.
     """
+    if pictures is not None:
+        return evaluate_given(pictures, path, ckpt=ckpt, **arguments)
     return load(ckpt).evaluate(path, **arguments)

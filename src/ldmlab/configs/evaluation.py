@@ -23,7 +23,7 @@ from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.record import evaluate_loaded
 from ldmlab.evaluation.reference import compares
-from ldmlab.evaluation.requests import Requests
+from ldmlab.evaluation.requests import Requests, Unasked
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.manifest import sampling_fields
@@ -59,6 +59,9 @@ def evaluate_from(
     """
     precision = pick_precision(cfg.precision, cfg.device)
     metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
+    if task_of(loaded.model) != "samples":
+        own = "what is measured is compared with the pictures that it was made of"
+        refuse_choices(chosen, ("reference", "n_reference", "image_size"), own)
     reference: PictureSet | None = given_reference(cfg)
     drawing = _drawing(cfg, loaded, metrics.values(), chosen)
     requests = _requests(cfg, loaded.model)
@@ -119,9 +122,12 @@ def _shards(cfg: DictConfig, loaded: AnyLoaded, tell: Callable[[str], None]) -> 
 
 def _requests(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> Requests | None:
     """What a model is asked for, where it is not what is known of held-out samples."""
+    n, seed, batch_size = cfg.n or DEFAULT_N, cfg.seed, cfg.batch_size
     if isinstance(model, Autoencoder):
         return None
-    return class_requests(model, cfg.conditions, cfg.n or DEFAULT_N, cfg.seed, cfg.batch_size, cfg.pictures_per_caption)
+    if not model.conditioner.reads and cfg.conditions == "heldout" and cfg.reference is not None:
+        return Unasked(n, seed, batch_size)
+    return class_requests(model, cfg.conditions, n, seed, batch_size, cfg.pictures_per_caption)
 
 
 def _fields(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> dict[str, Any]:

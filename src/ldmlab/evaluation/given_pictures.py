@@ -15,7 +15,7 @@ from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.metrics.base import Announced, Metric, begin_all, parameters
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.measured import Measured, measured
@@ -76,7 +76,7 @@ def measure_given(
 def _require(metrics: Mapping[str, Metric], reference: PictureSet | None) -> None:
     if not metrics:
         raise ValueError("metric: there is none, so nothing would be measured; choose some, such as metric=pictures")
-    comparing = [name for name, metric in metrics.items() if compares(metric)]
+    comparing = [name for name, each in metrics.items() if compares(each) or parameters(each.update).get("truth")]
     if reference is None and comparing:
         raise ValueError(
             f"reference: metric={comparing[0]} compares with other pictures; give reference=FOLDER_OR_NPZ, or "

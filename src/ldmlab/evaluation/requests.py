@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from ldmlab.samplers.noise import picture_seeds
 
 
 class Requests(Protocol):
@@ -33,3 +36,31 @@ class Requests(Protocol):
 
     def known(self, wanted: Collection[str]) -> dict[str, list[Any]]:
         """What is known of the N, by name: of `wanted` what there is in `names`."""
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """N pictures of a model that draws from nothing, see `Requests`.
+
+    Attributes:
+        n: N.
+        seed: of their noise, and of whatever a metric draws.
+        batch_size: pictures that are drawn at once.
+    """
+
+    n: int
+    seed: int = 0
+    batch_size: int = 32
+    names = frozenset[str]()
+
+    def parts(self) -> list[range]:
+        """The numbers of the pictures of each batch, in order."""
+        return [range(start, min(start + self.batch_size, self.n)) for start in range(0, self.n, self.batch_size)]
+
+    def seeds(self) -> list[int]:
+        """A seed for each picture."""
+        return picture_seeds(self.seed, self.n)
+
+    def known(self, wanted: Collection[str]) -> dict[str, list[Any]]:
+        """No columns, since such a model is asked for nothing that could be known."""
+        return {}

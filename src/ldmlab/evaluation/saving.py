@@ -6,6 +6,7 @@ on the disk before a measurement that is killed would take them for done. Shapes
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -128,7 +129,7 @@ class SavedNpz(SavedPictures):
         with atomic_file(self.path) as whole, ZipFile(whole, "w", ZIP_STORED) as npz:
             for name, (dtype, size) in arrays.items():
                 with self._part(name) as part, npz.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    _pack(part, member, np.dtype(dtype), size, self._parts)
+                    _pack(part, member, np.dtype(dtype), size)
         (self._parts / "arr_0").unlink()
         shutil.rmtree(self._parts)
 
@@ -151,13 +152,11 @@ class SavedNpz(SavedPictures):
 SAVED: dict[str, type[SavedPictures]] = {"npz": SavedNpz, "png": SavedPng}
 
 
-def _pack(
-    part: BufferedReader, member: IO[bytes], dtype: np.dtype[np.generic], shape: tuple[int, ...], at: Path
-) -> None:
+def _pack(part: BufferedReader, member: IO[bytes], dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> None:
     """Write numbers as an .npy file, from a file of them alone, which may be longer."""
-    left = int(np.prod(shape)) * dtype.itemsize
+    left = math.prod(shape) * dtype.itemsize
     if os.fstat(part.fileno()).st_size < left:
-        raise ValueError(f"{at}: pictures are missing; hosts that share the work need a common output_dir")
+        raise ValueError(f"{part.name}: is too short; hosts that share the work need a common output_dir")
     npy.write_array_header_1_0(member, {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape})
     while left:
         chunk = part.read(min(left, 1 << 20))

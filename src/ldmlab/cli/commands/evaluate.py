@@ -37,9 +37,16 @@ def run(cfg: DictConfig) -> float | None:
         title = f"{what}, {result['manifest']['n']} pictures"
         print_table(result["metrics"], title, result["errors"])
         below = beside_published(result, called(Path(what)), path.parent)
-        for line in (*result["notes"], f"metrics: {path}", *below):
+        for line in (*result["notes"], f"metrics: {path}", *_saved(cfg), *below):
             print(line)
     return figure_of(result["metrics"], cfg.figure)
+
+
+def _saved(cfg: DictConfig) -> list[str]:
+    """Where the pictures are, in a line."""
+    from ldmlab.evaluation.saving import SAVED
+
+    return [] if cfg.save_pictures is None else [f"pictures: {SAVED[cfg.save_pictures](Path(cfg.output_dir)).path}"]
 
 
 def _measured(cfg: DictConfig, shares: Shares) -> tuple[dict[str, Any], str]:

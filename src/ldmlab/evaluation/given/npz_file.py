@@ -51,7 +51,7 @@ class NpzFile:
 
     @property
     def names(self) -> list[str]:
-        """Of the arrays, in the file's order."""
+        """The names of the arrays, in the file's order."""
         return list(self._members)
 
     def array(self, name: str) -> NpzArray:

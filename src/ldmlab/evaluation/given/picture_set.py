@@ -34,7 +34,9 @@ class GivenPictures:
 
     def __post_init__(self) -> None:
         if self.wanted is not None and self.wanted > len(self.source):
-            raise ValueError(f"{self.name}: holds {len(self.source):,} pictures, and {self.wanted:,} are asked for")
+            key = "n_reference" if self.name.startswith("reference=") else "n"
+            held, wanted = f"{len(self.source):,}", f"{self.wanted:,}"
+            raise ValueError(f"{self.name}: holds {held} pictures, and {wanted} are asked for; {key}=null takes all")
 
     @property
     def name(self) -> str:
@@ -43,7 +45,7 @@ class GivenPictures:
 
     @property
     def n(self) -> int:
-        """N."""
+        """How many pictures are taken, N."""
         return len(self.source) if self.wanted is None else self.wanted
 
     @property
@@ -53,7 +55,7 @@ class GivenPictures:
 
     @property
     def kind(self) -> str:
-        """Of the source."""
+        """What the pictures come from, "folder" or "npz"."""
         return self.source.kind
 
     @property

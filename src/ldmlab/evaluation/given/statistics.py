@@ -60,7 +60,7 @@ class GivenStatistics:
 
     @property
     def kind(self) -> str:
-        """Of the pictures."""
+        """What there is: "statistics" alone, or pictures in an "npz" too."""
         return "statistics" if self.given is None else self.given.kind
 
     @property
@@ -70,7 +70,7 @@ class GivenStatistics:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Of the pictures."""
+        """Height and width of the pictures, where there are any."""
         return None if self.given is None else self.given.size
 
     @property
@@ -101,8 +101,8 @@ class GivenStatistics:
         Raises:
             ValueError: it cannot, and there are no pictures in their place.
         """
-        read = set(parameters(metric.update_reference))
-        gaussian = self.gaussians.get(next(iter(read))) if len(read) == 1 else None
+        read = parameters(metric.update_reference)
+        gaussian = next((self.gaussians[kind] for kind in self.gaussians if kind in read), None)
         if isinstance(metric, ComparesGaussians) and gaussian and extractor.name == Inception2015.name:
             metric.set_reference(gaussian.mean, gaussian.covariance)
             return True
