@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import squeezenet1_1
 
 import ldmlab
 from ldmlab.diffusion.denoiser import Denoiser
@@ -22,6 +23,7 @@ from ldmlab.evaluation.shares import Shares
 from ldmlab.metrics.base import Announced, Metric, parameters
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.feed import Feed, Reading
+from ldmlab.metrics.fidelity.lpips import LPIPS
 from ldmlab.metrics.measured import measured as found_by
 from ldmlab.ranks import ALONE, Ranks
 from ldmlab.types import Conditioning
@@ -48,6 +50,16 @@ def metric_classes() -> list[type[Metric]]:
 
 
 METRICS = metric_classes()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A backbone for LPIPS, whose weights come from a file."""
+    path = tmp_path_factory.mktemp("weights") / "squeezenet.pth"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    SETTINGS[LPIPS] = {"weights": path, "backbone": "squeeze"}
 
 
 class Halved(nn.Module):
@@ -116,8 +128,11 @@ def all_measured(ranks: Ranks) -> dict[str, dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def alone() -> dict[str, dict[str, float]]:
-    return all_measured(ALONE)
+def alone(weights: None) -> Iterator[dict[str, dict[str, float]]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as ranks have, since a network's sums depend on it
+    yield all_measured(ALONE)
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("world", [2, 3])
@@ -138,6 +153,7 @@ def shared(known: Mapping[str, Any], metric: Metric, world: int) -> Iterator[dic
                 given: dict[str, Any] = {**batch_of(known, part), "numbers": list(part)}
                 given["features"] = Colours().features(given["images"]).double()
                 given["logits"] = Colours().logits(given["features"])
+                given["text_features"] = Colours().text_features(given["captions"])
                 for reader in (metric.update_reference, metric.update):
                     reader(**{name: given[name] for name in parameters(reader) if name in given})
 

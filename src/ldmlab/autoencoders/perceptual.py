@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ldmlab.pretrained.efficientnet import EfficientNetLite0
-from ldmlab.pretrained.weights import load_tensors
+from ldmlab.pretrained.efficientnet import WEIGHTS_SHA256, EfficientNetLite0
+from ldmlab.pretrained.weights import load_tensors, require_file, sha256_of
 
 LpipsBackbone = Literal["alex", "vgg", "squeeze"]
 _TORCHVISION_NAMES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
@@ -48,9 +48,16 @@ class _OutsideLoss(nn.Module, Generic[Network]):
 class PerceptualLoss(_OutsideLoss[EfficientNetLite0]):
     """Perceptual distance over four stages of EfficientNet-Lite0, all channels and stages of equal weight.
 
+    Attributes:
+        name: of the network.
+        weights_sha256: checksum of its weights.
+
     Raises:
         ValueError: the package with the weights is missing or altered.
     """
+
+    name = "efficientnet-lite0"
+    weights_sha256 = WEIGHTS_SHA256
 
     def __init__(self) -> None:
         super().__init__(EfficientNetLite0())
@@ -70,12 +77,22 @@ class LpipsLoss(_OutsideLoss[nn.Module]):
         weights: state dict of torchvision's `alexnet`, `vgg16` or `squeezenet1_1`, trained on ImageNet.
         backbone: "alex", "vgg" or "squeeze".
 
+    Attributes:
+        name: of the network.
+
     Raises:
-        ValueError: an unknown backbone, or a weights file that is absent or belongs to another network.
+        ValueError: an unknown backbone, no path, or a weights file that is absent or belongs to another network.
     """
 
-    def __init__(self, weights: Path | str, backbone: LpipsBackbone = "vgg") -> None:
-        super().__init__(_lpips_network(Path(weights), backbone))
+    def __init__(self, weights: Path | str | None, backbone: LpipsBackbone = "vgg") -> None:
+        super().__init__(_lpips_network(weights, backbone))
+        self.name = f"lpips-{backbone}"
+        self._path = str(weights)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Checksum of the backbone's weights file, which is read for it."""
+        return sha256_of(self._path)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], targets: Float[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
         """Return one LPIPS distance a pair of images in [-1, 1]."""
@@ -88,15 +105,12 @@ def _unit(maps: Tensor) -> Tensor:
     return maps * (maps.square().sum(1, keepdim=True) + 1e-8).rsqrt()
 
 
-def _lpips_network(path: Path, backbone: LpipsBackbone) -> nn.Module:
+def _lpips_network(weights: Path | str | None, backbone: LpipsBackbone) -> nn.Module:
     if backbone not in _TORCHVISION_NAMES:
         raise ValueError(f"backbone is '{backbone}'; choose one of {', '.join(_TORCHVISION_NAMES)}")
     name = _TORCHVISION_NAMES[backbone]
-    if not path.is_file():
-        raise ValueError(
-            f"weights file '{path}' does not exist; save the state dict of torchvision's {name} there, "
-            "or use PerceptualLoss, which needs no file"
-        )
+    fix = f"save the state dict of torchvision's {name} there"
+    path = require_file(weights, f"{fix}, or take loss=reconstruction or metric=lpips_lite0, which need no file")
     from torchmetrics.functional.image.lpips import _LPIPS  # takes 2 s to import, and few runs need it
 
     with torch.random.fork_rng(devices=[]):  # the random weights before loading are none of the caller's business

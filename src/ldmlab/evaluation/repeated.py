@@ -146,6 +146,8 @@ class RepeatedEvaluation:
             self._reset()
             for network in networks:
                 network.to("cpu")
+            for metric in self.metrics.values():
+                metric.to("cpu")  # with it a network that follows pictures to their device
             if device.type == "cuda":
                 torch.cuda.empty_cache()
 

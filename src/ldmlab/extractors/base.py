@@ -7,8 +7,8 @@ Shapes: B images, F features, K classes, S spatial features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -82,27 +82,35 @@ class Network(Protocol):
         """Features of images."""
         ...
 
+
+class ClassifyingNetwork(Network, Protocol):
+    """A module that classifies, too."""
+
     def classify(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
         """Logits of features."""
         ...
 
 
-class NetworkExtractor:
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+AnyClassifyingNetwork = TypeVar("AnyClassifyingNetwork", bound=ClassifyingNetwork)
+
+
+class NetworkExtractor(Generic[AnyNetwork]):
     """Runs a frozen network in passes of the size that suits its device, the CPU to begin with.
 
     Args:
-        network: gives features and classifies them.
+        network: gives features.
     """
 
     name: str
     suffix: str
     weights_sha256: str
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: AnyNetwork) -> None:
         self.network = network
         self.device = torch.device("cpu")
 
-    def to(self, device: torch.device | str) -> NetworkExtractor:
+    def to(self, device: torch.device | str) -> Self:
         """Move the network to a device and return the extractor."""
         self.device = torch.device(device)
         self.network.to(self.device)
@@ -115,18 +123,32 @@ class NetworkExtractor:
         Raises:
             ValueError: the images are not uint8 (B, 3, H, W).
         """
-        return torch.cat([self.network.features(part.to(self.device)) for part in self.passes(images)])
+        return torch.cat([self.network.features(part) for part in self.passes(images)])
+
+    def passes(self, images: UInt8[Tensor, "B 3 H W"]) -> Iterator[UInt8[Tensor, "P 3 H W"]]:
+        """The images on the extractor's device, in parts of the size that suits it.
+
+        Raises:
+            ValueError: the images are not uint8 (B, 3, H, W).
+        """
+        require_uint8(images)
+        for part in images.split(pass_size(self.device)):
+            yield part.to(self.device)
+
+
+class ClassifyingExtractor(NetworkExtractor[AnyClassifyingNetwork]):
+    """Runs a frozen network that classifies.
+
+    Args:
+        network: gives features and logits.
+    """
 
     @torch.no_grad()
     def logits(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
         """Return the class logits of feature vectors, on the extractor's device."""
         return self.network.classify(features.to(self.device))
 
-    def passes(self, images: UInt8[Tensor, "B 3 H W"]) -> Sequence[UInt8[Tensor, "P 3 H W"]]:
-        """The images in parts of the size that suits the device.
 
-        Raises:
-            ValueError: the images are not uint8 (B, 3, H, W).
-        """
-        require_uint8(images)
-        return images.split(CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
+def pass_size(device: torch.device) -> int:
+    """Images that a network takes at once on a device."""
+    return CPU_BATCH if device.type == "cpu" else GPU_BATCH

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ldmlab.extractors.base import NetworkExtractor
+from ldmlab.extractors.base import ClassifyingExtractor
 from ldmlab.pretrained import efficientnet
 
 
-class EfficientNetLite0(NetworkExtractor):
+class EfficientNetLite0(ClassifyingExtractor[efficientnet.EfficientNetLite0]):
     """EfficientNet-Lite0, 1280 features and 1000 classes: needs no download, compares with nothing published.
 
     Raises:

@@ -70,6 +70,10 @@ class Metric(TorchMetric):
         super().__init__(sync_on_compute=False)  # whoever measures on several ranks has handed all to each
         self.extractor = extractor
 
+    def networks(self) -> Mapping[str, str]:
+        """The networks that it has of its own: the SHA-256 of their weights by their names."""
+        return {self.extractor.name: self.extractor.weights_sha256} if self.extractor is not None else {}
+
     def twin(self) -> Self:
         """A metric with the same settings and states, which shares the network."""
         return deepcopy(self, {id(self.extractor): self.extractor})
@@ -166,6 +170,11 @@ def begin_all(metrics: Iterable[Metric], announced: Announced, extractor: Featur
     """
     for metric in metrics:
         metric.begin(replace(announced, suffix=(metric.extractor or extractor).suffix))
+
+
+def own_networks(metrics: Mapping[str, Metric]) -> dict[str, Mapping[str, str]] | None:
+    """The networks of those metrics that have some of their own, see `Metric.networks`, by the metric's name."""
+    return {name: metric.networks() for name, metric in metrics.items() if metric.networks()} or None
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, bool]:

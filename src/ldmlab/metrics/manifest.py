@@ -88,6 +88,7 @@ class Manifest:
         protocol: what the choice of settings is called, from which single ones may differ.
         table: the published table that the figures stand beside.
         extractor: the network whose features were compared, and its weights.
+        networks: those that metrics have of their own: the SHA-256 of the weights by metric and network.
         pictures: the folder or file that was measured, where no model was; `pictures_fingerprint` and `pictures_chosen`
             say which of its pictures.
         picture_size: height and width of the pictures that were measured.
@@ -109,6 +110,7 @@ class Manifest:
     device: str
     extractor: str | None = None
     extractor_sha256: str | None = None
+    networks: Mapping[str, Mapping[str, str]] | None = None
     reference_fingerprint: str | None = None
     reference: str | None = None
     reference_kind: str | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ldmlab.torch_file import require_undamaged
@@ -29,25 +31,49 @@ def verify_checksum(path: Path, expected: str, fix: str) -> None:
     Raises:
         ValueError: the file is absent, or its checksum is another.
     """
-    if not path.is_file():
-        raise ValueError(f"weights file '{path}' does not exist; {fix}")
-    found = sha256_of(path)
+    found = sha256_of(require_file(path, fix))
     if not found.startswith(expected):
         raise ValueError(f"weights file '{path}' has sha256 {found}, expected {expected}; {fix}")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Load a state dict of plain tensors onto the CPU; pickled code is refused.
+    """Load a state dict of plain tensors onto the CPU, from safetensors or a file of `torch.save`; code is refused.
+
+    Args:
+        path: the file. A training checkpoint may hold the state dict under "state_dict" or "model".
 
     Raises:
         ValueError: the file holds something else than a dictionary of tensors.
     """
     try:
-        if zipfile.is_zipfile(path):
-            require_undamaged(path, "weights")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            if zipfile.is_zipfile(path):
+                require_undamaged(path, "weights")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle made by hand raises whatever its maker likes
         raise ValueError(f"weights file '{path}' is no state dict of plain tensors: {error}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    for entry in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(entry), dict):
+            state = state[entry]
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"weights file '{path}' is no state dict of plain tensors; give the file of a state dict")
-    return state
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def require_file(path: Path | str | None, fix: str) -> Path:
+    """The path of a weights file that is there.
+
+    Args:
+        path: of the file, or None where none is named.
+        fix: one sentence that says how to get the right file.
+
+    Raises:
+        ValueError: no path is given, or no file is there.
+    """
+    if path is None:
+        raise ValueError(f"weights is null; {fix}")
+    if not Path(path).is_file():
+        raise ValueError(f"weights file '{path}' does not exist; {fix}")
+    return Path(path)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from ldmlab.pretrained.weights import load_tensors, sha256_of, verify_checksum
+from ldmlab.pretrained.weights import load_tensors, require_file, sha256_of, verify_checksum
 
 
 class _Malicious:
@@ -41,6 +42,32 @@ def test_an_absent_or_altered_file_is_refused_with_the_fix(tmp_path: Path) -> No
 def test_plain_tensors_load(tmp_path: Path) -> None:
     torch.save({"a": torch.arange(3)}, tmp_path / "weights")
     assert load_tensors(tmp_path / "weights")["a"].tolist() == [0, 1, 2]
+
+
+def test_safetensors_and_training_checkpoints_load(tmp_path: Path) -> None:
+    save_file({"a": torch.arange(3)}, tmp_path / "weights.safetensors")
+    torch.save({"epoch": 3, "state_dict": {"module.a": torch.arange(3)}}, tmp_path / "weights.pt")
+    torch.save({"model": {"a": torch.arange(3)}}, tmp_path / "weights.pth")
+    for path in tmp_path.iterdir():
+        assert load_tensors(path)["a"].tolist() == [0, 1, 2]
+
+
+def test_a_damaged_safetensors_file_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.arange(3)}, tmp_path / "whole.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:-1])
+    save_file({}, tmp_path / "empty.safetensors")
+    for name in ("cut", "empty"):
+        with pytest.raises(ValueError, match=rf"{name}\.safetensors' is no state dict of plain tensors"):
+            load_tensors(tmp_path / f"{name}.safetensors")
+
+
+def test_a_path_that_is_none_or_leads_nowhere_is_refused_with_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="weights is null; fetch them"):
+        require_file(None, "fetch them")
+    with pytest.raises(ValueError, match="does not exist; fetch them"):
+        require_file(tmp_path, "fetch them")
+    (tmp_path / "weights").touch()
+    assert require_file(str(tmp_path / "weights"), "fetch them") == tmp_path / "weights"
 
 
 @pytest.mark.parametrize("writer", ["torch", "pickle"])

@@ -10,6 +10,7 @@ from ldmlab.configs.checks import NO_ADAPTER, NO_SHARDS, Checks, Rule
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.filters import require_filter
 from ldmlab.configs.keys import Count, Keys, ManyKeys, PathText, Seed
+from ldmlab.configs.weights import require_weights
 from ldmlab.evaluation.published.rows import AUTO, table_names
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ NO_PICTURES = "nothing is there; give a folder of pictures, or an .npz file"
 
 def _check(config: DictConfig) -> None:
     require_filter(config)
+    require_weights(config)
     if config.table not in (None, AUTO, *table_names()):
         choices = ", ".join([AUTO, *table_names()])
         raise UserError(f"table={config.table}: no such table of published rows; choose one of {choices}, or null")
