@@ -15,7 +15,7 @@ NOISE = "~"
 HOW = f"two-sided z-test on the standard errors at {LEVEL}, Holm's correction"
 MANIFEST = {
     "n": ("n",),
-    "extractor": ("extractor", "extractor_sha256"),
+    "extractor": ("extractor", "extractor_sha256", "networks"),
     "reference": ("reference_fingerprint",),
     "n_reference": ("n_reference",),
     "size": ("picture_size", "resized_to"),
@@ -68,7 +68,7 @@ def compared(pairs: Sequence[tuple[RunRecord, RunRecord, str]]) -> list[Compared
 def unlike(run: RunRecord, other: RunRecord) -> list[str]:
     """Words for what figures of two runs need to have in common to be compared and have not, as far as both tell."""
     mine, theirs = circumstances(run), circumstances(other)
-    words = [word for word in mine if _differ(mine[word], theirs.get(word, []))]
+    words = [word for word in mine if any(map(_differ, mine[word], theirs.get(word, [])))]
     return [word for word in words if word != "n_reference" or "n" not in words]  # which it follows
 
 
@@ -79,8 +79,10 @@ def circumstances(run: RunRecord) -> dict[str, list[object]]:
     return {word: [fields.get(name) for name in names] for word, names in words.items()}
 
 
-def _differ(mine: Sequence[object], theirs: Sequence[object]) -> bool:
-    return any(one != other for one, other in zip(mine, theirs, strict=False) if None not in (one, other))
+def _differ(one: object, other: object) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return any(_differ(one[name], other[name]) for name in one if name in other)
+    return one is not None and other is not None and one != other
 
 
 def _reasons(run: RunRecord, other: RunRecord, name: str) -> list[str]:

@@ -125,3 +125,9 @@ def test_what_only_one_of_two_tells_keeps_nothing_from_being_compared(tmp_path: 
     )
     assert unlike(balanced, drawn) == ["conditions"]
     assert unlike(balanced, given) == unlike(given, drawn) == []
+    clip, lpips, other = (
+        RunRecord(tmp_path, manifest={"networks": each})
+        for each in ({"clip_score": {"clip": "ab"}}, {"lpips": {"vgg": "cd"}}, {"clip_score": {"clip": "ef"}})
+    )
+    assert unlike(clip, other) == ["extractor"]
+    assert unlike(clip, lpips) == []
