@@ -464,10 +464,17 @@ def test_class_labels_from_data_to_figures(
     done = ldmlab("sample", "3", "31", model, "n=2", "sampler.steps=2", f"output_dir={tmp_path / 'samples'}")
     assert done.code == 0, done.err
     assert (tmp_path / "samples/prompts.txt").read_text() == "3\n31\n"
-    done = ldmlab(
-        "evaluate", model, f"data.path={shards}", "n=8", "sampler.steps=2", f"output_dir={tmp_path / 'figures'}"
-    )
+    figures = (f"data.path={shards}", "n=8", "sampler.steps=2", "extractor=efficientnet_lite0")
+    done = ldmlab("evaluate", model, "protocol=imagenet256", *figures, f"output_dir={tmp_path / 'figures'}")
     assert done.code == 0, done.err
+    rows = [line for line in (tmp_path / "figures/table.md").read_text().splitlines() if line.startswith("| ")]
+    assert rows[-2].startswith("| DiT-XL/2-G (1.50) | 2.27 | 4.60 | 278.24 | 0.83 | 0.57 | NEPZR")
+    assert rows[-1].startswith("| run | ")
+    for said in ("DiT-XL/2-G", "N  pictures measured: 8 here", "E  extractor: ", "Z  resize", "R  reference: "):
+        assert said in done.out
+    manifest = json.loads((tmp_path / "figures/metrics.json").read_text())["manifest"]
+    assert (manifest["protocol"], manifest["conditions"], manifest["table"]) == ("imagenet256", "drawn", "imagenet256")
+    assert (tmp_path / "figures/table.csv").read_text().count("\n") == 17
     line = ldmlab("sample", "a red star", model, f"output_dir={tmp_path / 'more'}").refusal()
     assert "this model reads class numbers" in line
 
@@ -483,6 +490,8 @@ def test_several_pictures_a_caption_measure_how_they_differ(
     assert result["metrics"]["n_fake"] == result["metrics"]["n_real"] == 8
     assert result["metrics"]["diversity_within_caption"] > 0
     assert result["manifest"]["pictures_per_caption"] == 3
+    assert "Text-conditional MS-COCO" in done.out
+    assert "LDM-KL-8-G" in done.out
 
 
 @pytest.mark.slow

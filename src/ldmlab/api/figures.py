@@ -12,6 +12,7 @@ from typing import Any
 
 from ldmlab.atomic import write_json
 from ldmlab.confidence import Difference, written
+from ldmlab.evaluation.published.table import Beside
 from ldmlab.studio.run_comparison import compared, unlike
 from ldmlab.studio.run_records import RunRecord
 
@@ -55,6 +56,15 @@ class Figures(dict[str, float | None]):
     def _as_run(self) -> RunRecord:
         figures = {name: math.inf if value is None else value for name, value in self.items()}
         return RunRecord(Path(), figures=figures, errors=self.errors, manifest=self.manifest)
+
+    def beside_published(self) -> str | None:
+        """The published rows that go with the model, and these figures below them, as a page of Markdown.
+
+        It says in what each row differs, so that figures are no comparison, and where each is printed. None where no
+        table goes with the model (see the key `table` of `ldmlab evaluate`), or none of the table's figures is here.
+        """
+        beside = Beside.of({"metrics": dict(self), "errors": self.errors, "manifest": self.manifest})
+        return None if beside is None else beside.markdown()
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the file of `ldmlab evaluate`, metrics.json; return its path.

@@ -197,6 +197,7 @@ class Model(Configurable):
         n: int | None = None,
         metric: str | Sequence[str] | None = None,
         extractor: str | None = None,
+        protocol: str | None = None,
         reference: str | PathLike[str] | None = None,
         seed: int | None = None,
         steps: int | None = None,
@@ -214,6 +215,7 @@ class Model(Configurable):
             n: samples; None for 1000.
             metric: the name of an option or several, such as "vlb"; None for what the model is for.
             extractor: the network whose features are compared; only "inception" gives the FID that papers report.
+            protocol: the name of settings as a paper has them, such as "imagenet256"; those that are given count more.
             reference: a folder or an .npz file of pictures to compare with; None for the held-out ones.
             seed: decides the noise.
             steps: see `sample`.
@@ -228,7 +230,8 @@ class Model(Configurable):
             ValueError: in one line, as the command says it.
         """
         keys = as_keys(seed=seed, steps=steps, guidance_scale=guidance_scale, sampler=sampler, guidance=guidance)
-        own = {"metric": metric, "extractor": extractor, "reference": reference, "data.path": path, "n": n}
+        where = {"reference": reference, "data.path": path, "n": n}
+        own = {"metric": metric, "extractor": extractor, "protocol": protocol, **where}
         cfg = self._configured("evaluate", {**own, **keys}, overrides, device, precision)
         cfg.ckpt = self.name
         with as_user_error():

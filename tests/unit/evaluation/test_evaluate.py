@@ -11,15 +11,21 @@ import torch
 from torch import Tensor
 
 from ldmlab.autoencoders.kl import AutoencoderKL
+from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.needs import Needs
 from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.class_requests import class_requests
 from ldmlab.evaluation.evaluate import evaluate, task_of
 from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.fidelity.psnr import PSNR
+from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
+from ldmlab.samplers.ddim import DDIM
 
 
 class Blank:
@@ -119,3 +125,60 @@ def test_fewer_samples_than_wanted_are_told(shards: Path) -> None:
 def test_a_chain_has_steps() -> None:
     with pytest.raises(ValueError, match=r"metric\.vlb\.steps=1: a chain has at least 2 steps"):
         VariationalBound(steps=1)
+
+
+class Asked(Metric):
+    """How often pictures of each class came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_sum("counts", torch.zeros(3))
+
+    def update(self, images: Tensor, labels: list[int]) -> None:
+        self.counts = self.counts + torch.tensor(labels).bincount(minlength=3)
+
+    def compute(self) -> dict[str, Any]:
+        return {f"of_{label}": count for label, count in enumerate(self.counts)}
+
+
+def class_model(make_model: Callable[[str], LatentDiffusion]) -> LatentDiffusion:
+    """A model of three classes, which its backbone makes no use of."""
+    plain = make_model("drawer")
+    return LatentDiffusion(plain.autoencoder, plain.denoiser, ClassLabel(3, 8), 8).eval()
+
+
+def test_classes_of_a_balance_need_no_samples(make_model: Callable[[str], LatentDiffusion]) -> None:
+    model = class_model(make_model)
+    requests = class_requests(model, "balanced", n=7, seed=0, batch_size=3)
+    assert requests is not None
+    drawing = Drawing(DDIM(steps=1), NoGuidance(), ())
+    found = evaluate(
+        model,
+        None,
+        {"asked": Asked()},
+        Blank(),
+        drawing,
+        precision=Precision("fp32", torch.device("cpu")),
+        requests=requests,
+    )
+    assert sorted(found.figures[f"of_{label}"] for label in range(3)) == [2, 2, 3]
+    assert found.figures["n_fake"] == 7
+    with pytest.raises(ValueError, match="there are no held-out samples"):
+        evaluate(model, None, {"asked": Asked()}, Blank(), drawing, precision=Precision("fp32", torch.device("cpu")))
+
+
+@pytest.mark.parametrize(
+    ("conditions", "per_caption", "told"),
+    [
+        ("balanced", 1, "conditions=balanced: asks for classes, and this model reads nothing; use heldout"),
+        ("evenly", 1, "conditions=evenly: choose one of heldout, balanced, drawn"),
+        ("drawn", 2, "conditions=drawn: asks for each picture's class; leave pictures_per_caption at 1"),
+    ],
+)
+def test_what_cannot_be_asked_for(
+    make_model: Callable[[str], LatentDiffusion], conditions: Any, per_caption: int, told: str
+) -> None:
+    model = make_model("drawer") if conditions == "balanced" else class_model(make_model)
+    with pytest.raises(ValueError, match=told):
+        class_requests(model, conditions, 4, 0, 2, per_caption)
+    assert class_requests(model, "heldout", 4, 0, 2) is None

@@ -20,7 +20,7 @@ def run(cfg: DictConfig) -> float | None:
 
     from ldmlab.atomic import write_json
     from ldmlab.cli.joined import joined
-    from ldmlab.cli.published import beside_published, called
+    from ldmlab.cli.published import beside_published
     from ldmlab.cli.tables import figure_of, print_table
     from ldmlab.configs.overrides import name_protocol
     from ldmlab.evaluation.shares import Kept, Shares
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> float | None:
         kept.forget()
         title = f"{what}, {result['manifest']['n']} pictures"
         print_table(result["metrics"], title, result["errors"])
-        below = beside_published(result, called(Path(what)), path.parent)
+        below = beside_published(result, path.parent)
         for line in (*result["notes"], f"metrics: {path}", *_saved(cfg), *below):
             print(line)
     return figure_of(result["metrics"], cfg.figure)

@@ -39,7 +39,7 @@ class EvaluateKeys(ManyKeys):
     save_pictures: Literal["npz", "png"] | None
     pictures_per_caption: Count
     conditions: Literal["heldout", "balanced", "drawn"]
-    table: str | None
+    table: Literal["auto"] | str | None
     figure: str | None
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ldmlab.confidence import written
@@ -32,14 +33,14 @@ class Beside:
     own: Mapping[str, str]
 
     @classmethod
-    def of(cls, result: Mapping[str, Any], model: str) -> Beside | None:
+    def of(cls, result: Mapping[str, Any]) -> Beside | None:
         """Lay a measurement beside the table that its manifest names; None where it names none, or has no such figure.
 
         Args:
             result: "metrics", "errors" and "manifest", see `ldmlab.metrics.manifest.record`.
-            model: what was measured.
         """
-        metrics, errors, name = result["metrics"], result.get("errors") or {}, result["manifest"].get("table")
+        manifest, metrics, errors = result["manifest"], result["metrics"], result.get("errors") or {}
+        name = manifest.get("table")
         if name is None:
             return None
         table = published(name)
@@ -48,7 +49,7 @@ class Beside:
         if not labels:
             return None
         figures = {figure: (metrics[label], errors.get(label)) for figure, label in labels.items()}
-        return cls(table, model, figures, labels, circumstances(result["manifest"], labels))
+        return cls(table, _called(manifest), figures, labels, circumstances(manifest, labels))
 
     def header(self) -> list[str]:
         """The names of the columns of `lines`."""
@@ -136,10 +137,17 @@ class Beside:
         return f"{topic.mark}  {topic.words}: {self.own[topic.column]} here, {theirs} there"
 
 
+FILES_OF_A_RUN = frozenset({"model", "last", "previous", "best"})
 EXPLAINED = (
     "A capital marks what makes figures no comparison with ours, a small letter pictures that were drawn otherwise; of "
     "what a paper does not tell there is no mark."
 )
+
+
+def _called(manifest: Mapping[str, Any]) -> str:
+    """What was measured: by the name of its file, or of the folder where the file is called as all are."""
+    path = Path(manifest.get("checkpoint") or manifest.get("pictures") or "ours").absolute()
+    return path.parent.name if path.stem in FILES_OF_A_RUN else path.stem
 
 
 def _marks(topics: Sequence[Topic]) -> str:
