@@ -50,6 +50,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             state: Any = load_file(path)
         else:
             if zipfile.is_zipfile(path):
+                _refuse_script(path)
                 require_undamaged(path, "weights")
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle made by hand raises whatever its maker likes
@@ -60,6 +61,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"weights file '{path}' is no state dict of plain tensors; give the file of a state dict")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _refuse_script(path: Path) -> None:
+    """Refuse what would run as it is read, whose own reader does not say so."""
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise ValueError(
+                "it is a program of TorchScript, as OpenAI's own files are; give a .safetensors of the same"
+            )
 
 
 def require_file(path: Path | str | None, fix: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_what_asks_for_more_than_it_holds_is_refused_unread(tmp_path: Path) -> None:
     torch.save({"a": bytearray(5)}, tmp_path / "weights")
     with pytest.raises(ValueError, match=r"no state dict of plain tensors: .*it calls \w+\.bytearray"):
+        load_tensors(tmp_path / "weights")
+
+
+def test_a_program_of_torchscript_is_refused_as_one(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "weights", "w") as archive:
+        for name in ("data.pkl", "code/__torch__/module.py", "constants.pkl"):
+            archive.writestr(f"clip/{name}", b"")
+    with pytest.raises(ValueError, match="it is a program of TorchScript, as OpenAI's own files are; give a"):
         load_tensors(tmp_path / "weights")
 
 
