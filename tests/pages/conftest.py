@@ -63,6 +63,7 @@ def named(scenes: Path, ldmlab: Callable[..., Any]) -> Named:
             "sd-vae-ft-ema": lambda path: public.vae().save_pretrained(path),
             "sd-vae-ft-mse": lambda path: public.vae().save_pretrained(path),
             "pictures": captioned_pictures,
+            "photos": captioned_pictures,
             "DiT-XL-2-256x256.pt": lambda path: torch.save(random_state(classes=1000), path),
             "sd.safetensors": _import(stable_diffusion, ldmlab),
             "dit.safetensors": _import(public.write_dit, ldmlab),

@@ -61,6 +61,7 @@ BESIDE = {
 }
 """What is added where a word begins so: smaller networks; no demand on one that was hardly trained."""
 UNREAD = {
+    "pictures=": ("sampler.steps",),
     "metric=vlb": ("sampler.steps",),
     "ckpt=runs/regularization/": ("sampler.steps",),
     "ckpt=runs/autoencoder/": ("sampler.steps",),

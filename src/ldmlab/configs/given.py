@@ -57,6 +57,7 @@ def evaluate_pictures(cfg: DictConfig, tell: Callable[[str], None] = print, shar
         fields=named_fields(cfg, pictures.names - {"keys"}),
         shares=shares,
         cache=reference_cache(cfg),
+        tell=tell,
     )
 
 

@@ -78,6 +78,9 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("dataset.quality",), "encode_quality"),
     (("dataset.image_format",), "encode_format"),
     (("metric.vlb.steps", "metric=vlb"), "bound_steps"),
+    (("pictures",), "sample_batch sample_path input1 fake fake_path generated fdir"),
+    (("reference",), "ref ref_batch ref_path reference_path input2 real real_path"),
+    (("save_pictures",), "save_samples save_images save_npz"),
     (("method.strength",), "denoising_strength strength"),
 )
 _KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ldmlab.evaluation.given.picture_set import GivenPictures
+from ldmlab.evaluation.held_out import Tell
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.record import kept_by, reference_fields
 from ldmlab.evaluation.reference import compares, notes_on, read_reference
@@ -114,6 +115,7 @@ def evaluate_given(
     notes: Sequence[str] = (),
     shares: Shares = SINGLE,
     cache: ReferenceCache | None = None,
+    tell: Tell = print,
 ) -> dict[str, Any]:
     """Measure pictures as a record; see `measure_given`.
 
@@ -130,6 +132,7 @@ def evaluate_given(
         notes: what is known already that one should know before the figures are compared.
         shares: among which ranks the work is shared, and where what is done is kept.
         cache: of references.
+        tell: is told what is there already.
 
     Returns:
         See `ldmlab.metrics.manifest.record`.
@@ -151,6 +154,8 @@ def evaluate_given(
         **(fields or {}),
     )
     shares = shares.of(kept_by(manifest, pictures.batch_size, metrics))
+    if shares.kept is not None:
+        shares.kept.tell(tell)
     with Precision("fp32", device).arithmetic():
         found = measure_given(pictures, reference, metrics, extractor, seed, shares, cache)
     finish_saving(metrics.values(), shares)

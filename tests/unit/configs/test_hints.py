@@ -72,6 +72,7 @@ def keys(command: str) -> list[str]:
         ("data", "path", "data.path"),
         ("data", "n", "dataset.train"),
         ("evaluate", "nsamples", "n"),
+        ("evaluate", "ref_batch", "reference"),
         ("sample", "guidancescale", "guidance.scale"),
         ("sample", "num_samples", "n"),
         ("train", "device", "trainer.accelerator"),
