@@ -8,6 +8,7 @@ from zlib import crc32
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 
 class Colours:
@@ -21,6 +22,9 @@ class Colours:
     def features(self, images: Tensor) -> Tensor:
         pixels = images.float().flatten(2) / 255
         return torch.cat([pixels.mean(dim=2), pixels.std(dim=2)], dim=1)
+
+    def with_spatial(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.features(images), adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
 
     def logits(self, features: Tensor) -> Tensor:
         return 10 * features

@@ -125,7 +125,7 @@ def test_a_metric_and_an_extractor_measure(model: Path, run: Command, tmp_path: 
     out = run("evaluate", *words, *choices)
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert result["metrics"]["colourfulness"] > result["errors"]["colourfulness"] > 0
-    assert {"FID-4x4", "IS-4x4", "diversity"} <= set(result["metrics"])
+    assert {"FID-4x4", "IS-4x4", "diversity-4x4"} <= set(result["metrics"])
     assert (result["manifest"]["metric"], result["manifest"]["extractor"]) == ("pictures+colourfulness", "thumbnails")
     assert "colourfulness" in out
 

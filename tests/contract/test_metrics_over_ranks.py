@@ -151,7 +151,9 @@ def shared(known: Mapping[str, Any], metric: Metric, world: int) -> Iterator[dic
         def update(rank: int = rank) -> None:
             for part in Ranks(rank, world).share(parts()):
                 given: dict[str, Any] = {**batch_of(known, part), "numbers": list(part)}
-                given["features"] = Colours().features(given["images"]).double()
+                given["features"], given["spatial"] = (
+                    each.double() for each in Colours().with_spatial(given["images"])
+                )
                 given["logits"] = Colours().logits(given["features"])
                 given["text_features"] = Colours().text_features(given["captions"])
                 for reader in (metric.update_reference, metric.update):

@@ -27,7 +27,7 @@ CURVES = {
     *("train/loss", "val/loss", "train/gradient_norm", "train/learning_rate", "images_per_second"),
     *("cost/tflops", "cost/data_wait", "cost/cpu_cores", "cost/host_memory_gib"),
     *(f"val/loss_q{quartile}" for quartile in (1, 2, 3, 4)),
-    *("eval/FID-lite0", "eval/IS-lite0", "eval/diversity", "eval/accuracy/shape", "eval/accuracy/caption"),
+    *("eval/FID-lite0", "eval/IS-lite0", "eval/diversity-lite0", "eval/accuracy/shape", "eval/accuracy/caption"),
 }
 Train = Callable[..., WandbHistory]
 
@@ -54,7 +54,7 @@ def test_all_that_a_run_logs_is_in_its_files(
     assert {name for name in CURVES if not run.curve(name)} == set()
     assert {f"train/loss_q{quartile}" for quartile in (1, 2, 3, 4)} & {name for row in run.rows for name in row}
     assert [step for step, _ in run.curve("train/loss")] == [0, 1, 2, 3]
-    assert [step for step, _ in run.curve("eval/diversity")] == [1, 3]
+    assert [step for step, _ in run.curve("eval/diversity-lite0")] == [1, 3]
     with open(folder / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {name for name in rows[0] if name in CURVES} == CURVES

@@ -91,6 +91,10 @@ class FeatureStatistics:
         self.sum = self.sum + exact.sum(dim=0)
         self.products = self.products + exact.T @ exact
 
+    def without(self, part: FeatureStatistics) -> FeatureStatistics:
+        """The statistics of the images that are not in a part."""
+        return FeatureStatistics(self.count - part.count, self.sum - part.sum, self.products - part.products)
+
     @property
     def mean(self) -> Float[Tensor, " F"]:
         """The mean of the features that have come."""

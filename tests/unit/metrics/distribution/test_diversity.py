@@ -56,5 +56,33 @@ def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
     for start in range(0, 4000, 100):
         metric.update(torch.rand(100, 8, generator=generator), range(start, start + 100))
         assert not metric.open
-    assert metric.total.shape == (8,)
+    assert metric.total.shape == (metric.parts, 8)
     assert set(metric.compute()) == {"diversity", "diversity_within_caption"}
+
+
+def test_errors_are_the_spread_over_many_draws(generator: torch.Generator) -> None:
+    """Four samples a caption, whose captions differ: of all pairs and of those of one caption."""
+    centres = torch.randn(40, 6, generator=generator).repeat_interleave(4, dim=0)
+    figures: list[list[float]] = []
+    errors: list[list[float]] = []
+    for _ in range(60):
+        metric = Diversity()
+        metric.begin(Announced(160, captions=[str(number // 4) for number in range(160)], suffix="-s"))
+        metric.update(centres + torch.randn(160, 6, generator=generator), range(160))
+        figures.append([*metric.compute().values()])
+        errors.append([*metric.errors().values()])
+    assert metric.errors().keys() == metric.compute().keys() == {"diversity-s", "diversity_within_caption-s"}
+    told = torch.tensor(errors).square().mean(dim=0).sqrt()
+    spread = torch.tensor(figures).std(dim=0)
+    assert (told > 0.8 * spread).all()
+    assert (told < 2.5 * spread).all()  # captions vary too, which were the same in all draws
+
+
+def test_a_single_pair_has_no_error() -> None:
+    metric = Diversity()
+    metric.begin(Announced(2))
+    metric.update(torch.eye(2), range(2))
+    assert metric.compute() == {"diversity": pytest.approx(1)}
+    assert metric.errors() == {}
+    with pytest.raises(ValueError, match=r"metric\.diversity\.parts=1: give at least 2"):
+        Diversity(parts=1)

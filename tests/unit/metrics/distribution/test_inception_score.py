@@ -40,8 +40,8 @@ def test_values_that_are_not_finite_are_refused(features: torch.Tensor, bad: flo
 
 
 def test_too_few_samples_are_refused(features: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="N >= 20"):
-        inception_score(features[:19], splits=10)
+    with pytest.raises(ValueError, match="9 samples are too few for 10 splits; give N >= 10"):
+        inception_score(features[:9], splits=10)
     with pytest.raises(ValueError, match="splits is 0"):
         inception_score(features, splits=0)
 
@@ -59,7 +59,7 @@ def test_parts_differ_by_one_sample_at_most(n: int) -> None:
     """Samples of n classes, each alone in its own: the score of a part is its size."""
     mean, deviation = inception_score(1000 * torch.eye(n), splits=10)
     assert mean == pytest.approx(n / 10)
-    assert deviation == pytest.approx((torch.arange(10) < n % 10).double().std().item(), abs=1e-6)
+    assert deviation == pytest.approx((torch.arange(10) < n % 10).double().std(correction=0).item(), abs=1e-6)
 
 
 def test_what_is_kept_does_not_grow(generator: torch.Generator) -> None:
@@ -80,3 +80,37 @@ def test_a_sample_that_was_not_announced_is_refused(features: torch.Tensor) -> N
         score.update(features, range(60))
     with pytest.raises(ValueError, match="59 samples came"):
         score.compute()
+
+
+def measured(logits: torch.Tensor, score: InceptionScore) -> InceptionScore:
+    score.begin(Announced(len(logits)))
+    score.update(logits, range(len(logits)))
+    return score
+
+
+@pytest.mark.parametrize("settings", [{"splits": 10}, {"splits": 1}, {"splits": 3}, {"part_size": 150}], ids=str)
+def test_the_error_is_the_spread_over_many_draws(settings: dict[str, int], generator: torch.Generator) -> None:
+    found = []
+    for _ in range(50):
+        score = measured(3 * torch.randn(300, 6, generator=generator), InceptionScore(**settings))
+        found.append((score.compute()["IS"], score.errors()["IS"]))
+    figures, errors = torch.tensor(found).T
+    assert float(errors.square().mean().sqrt()) == pytest.approx(float(figures.std()), rel=0.3)
+
+
+def test_parts_in_the_order_of_the_samples_are_adms(features: torch.Tensor) -> None:
+    """Cut after every 25th of 60: two whole parts and a shorter one."""
+    found = measured(features, InceptionScore(part_size=25)).compute()
+    scores = torch.tensor([inception_score(part, splits=1)[0] for part in features.split(25)])
+    assert found["IS"] == pytest.approx(float(scores.mean()), rel=1e-5)
+    assert found["IS_std"] == pytest.approx(float(scores.std(correction=0)), rel=1e-4)
+    whole = measured(features, InceptionScore(part_size=5000))
+    assert whole.compute()["IS"] == pytest.approx(inception_score(features, splits=1)[0])
+
+
+def test_fewer_samples_than_parts_are_a_part_each(features: torch.Tensor) -> None:
+    score = measured(features[:3], InceptionScore(splits=10))
+    assert score.compute() == {"IS": pytest.approx(1), "IS_std": pytest.approx(0, abs=1e-9)}
+    assert "IS: 3 parts of 1 images for 8 classes, and it is never above 1" in score.remarks()[0]
+    with pytest.raises(ValueError, match="part_size is 0"):
+        InceptionScore(part_size=0)

@@ -1,0 +1,70 @@
+"""How near features of single images lie to each other, in blocks: no matrix of all pairs is made.
+
+Squared Euclidean distances. Shapes: M and N samples, R of a block, F features, P parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+ROWS = 512
+"""Samples whose distances to all others are held at once."""
+SPARE = 4
+"""Times as many neighbours are looked at as are asked for, so that there are enough beside those of any part."""
+
+
+def distances(
+    samples: Float[Tensor, "N F"], others: Float[Tensor, "M F"]
+) -> Iterator[tuple[slice, Float[Tensor, "R M"]]]:
+    """Yield blocks of samples, as slices, with the squared distances of each of them to all others."""
+    centre = others.mean(dim=0)  # small numbers lose less
+    others = others - centre
+    lengths = others.square().sum(dim=1)
+    for start in range(0, len(samples), ROWS):
+        rows = samples[start : start + ROWS] - centre
+        squares = torch.addmm(lengths, rows, others.T, alpha=-2).add_(rows.square().sum(dim=1, keepdim=True))
+        yield slice(start, start + len(rows)), squares.clamp_(min=0)
+
+
+def radii(samples: Float[Tensor, "N F"], k: int) -> Float[Tensor, " N"]:
+    """Return the squared distance of each sample to the k-th nearest of the others."""
+    return torch.cat([block.kthvalue(k + 1).values for _, block in distances(samples, samples)])
+
+
+def radii_without_parts(samples: Float[Tensor, "N F"], k: int, part: Int[Tensor, " N"]) -> Float[Tensor, "P1 N"]:
+    """Return the radii of all samples, and for each part those among the samples that are not in it.
+
+    Args:
+        samples: see `radii`.
+        k: which neighbour.
+        part: of each sample, from 0 on.
+
+    Returns:
+        The radii in the first line, then a line a part; -1 for the samples of the part.
+    """
+    count = int(part.max()) + 1
+    found = torch.empty(count + 1, len(samples))
+    for rows, block in distances(samples, samples):
+        near, who = block.topk(min(SPARE * (k + 1), len(samples)), largest=False)
+        found[0, rows] = near[:, k]
+        for number in range(count):
+            own = part[who] == number
+            left = near.masked_fill(own, torch.inf).kthvalue(k + 1).values
+            found[number + 1, rows] = torch.where(part[rows] == number, -1.0, left.clamp(max=near[:, -1]))
+    return found
+
+
+def require_neighbours(metric: str, name: str, count: int, k: int) -> None:
+    """Refuse a set in which a sample has no k-th neighbour.
+
+    Raises:
+        ValueError: naming the metric and the set.
+    """
+    if count <= k:
+        raise ValueError(
+            f"metric.{metric}.k={k}: {count} {name} images are too few, give at least {k + 1}, or a smaller k"
+        )
