@@ -66,6 +66,17 @@ def groups(command: str) -> list[Group]:
     return list(found.values())
 
 
+def place(group: Group) -> str:
+    """How a group is called on the command line: GROUP@PACKAGE where the choice that brings it in holds it inside."""
+    for choice in filter(None, group.where.split(", ")):
+        outer, _, option = choice.partition("=")
+        for name, _ in read(_path(outer, option)).choices:
+            inner, _, package = name.partition("@")
+            if inner == group.name and package and not package.startswith("_"):
+                return f"{inner}@{outer}.{package}"
+    return group.name
+
+
 def _with(where: str, choice: str) -> str:
     return ", ".join(dict.fromkeys([*where.split(", "), choice]))
 

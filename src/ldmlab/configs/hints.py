@@ -84,5 +84,15 @@ def _has(group: str, option: str, name: str) -> bool:
 
 def _whence(command: str, name: str) -> str:
     known: list[catalogue.Group | catalogue.Key] = [*catalogue.groups(command), *catalogue.keys(command)]
-    where = next((each.where for each in known if each.name == name and each.where), None)
-    return "" if where is None else f"; '{name}' comes with {where.replace(', ', ' or ')}"
+    found = next((each for each in known if each.name == name and each.where), None)
+    if found is None:
+        return ""
+    called = catalogue.place(found) if isinstance(found, catalogue.Group) else name
+    return f"; '{called}' comes with {found.where.replace(', ', ' or ')}"
+
+
+def instead_of_section(command: str, section: str) -> str:
+    """How the options of a group are chosen that stand in a section, or how a section is set."""
+    places = (catalogue.place(group) for group in catalogue.groups(command))
+    chosen = next((place for place in places if place.partition("@")[2] == section), None)
+    return f"set its keys as {section}.KEY=VALUE" if chosen is None else f"choose its options by {chosen}=NAME"

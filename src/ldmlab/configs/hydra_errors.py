@@ -11,7 +11,7 @@ from yaml import YAMLError
 
 from ldmlab.configs import catalogue
 from ldmlab.configs.errors import UserError, one_line
-from ldmlab.configs.hints import instead_of_group, instead_of_option
+from ldmlab.configs.hints import instead_of_group, instead_of_option, instead_of_section
 from ldmlab.configs.overrides import unreadable
 from ldmlab.configs.schema import EXPERIMENT
 from ldmlab.configs.suggest import hint
@@ -23,6 +23,7 @@ _NO_SUCH_KEY = re.compile(r"Could not override '([^']+)'\.\nTo append")
 _NO_SUCH_GROUP = re.compile(r"Could not override '([^']+)'\.\s+(?:No match in the defaults|Did you mean to override)")
 _NOTHING_TO_DELETE = re.compile(r"Could not delete from config\. '(.+?)' does not exist")
 _TWICE = re.compile(r"^(\S+) appears more than once in the final defaults list")
+_NO_SECTION = re.compile(r"^Error merging override ([^=]+)=")
 _EXTRAS = {"hydra/launcher/joblib": "sweep", "hydra/sweeper/optuna": "sweep",
            "hydra/launcher/submitit_slurm": "slurm", "hydra/launcher/submitit_local": "slurm"}  # fmt: skip
 """Plugins of Hydra that are packages of their own, by the extra that has them."""
@@ -90,6 +91,10 @@ def _cannot(error: Exception, command: str, overrides: Sequence[str]) -> str:
         return f"'+{twice[1]}=...': an option of a group is chosen without the '+'"
     if text.startswith("Config group override"):
         return _no_name(overrides)
+    section = _NO_SECTION.search(text)
+    if section is not None:
+        path = section[1].lstrip("+~")
+        return f"{path}: this is a section; {instead_of_section(command, path)}"
     foreign = _NO_SUCH_GROUP.search(text)
     if foreign is not None:
         return _no_such_group(foreign[1], text, command, overrides)
@@ -103,7 +108,7 @@ def _no_name(overrides: Sequence[str]) -> str:
     groups = catalogue.all_groups()
     for line in overrides:
         group, _, value = line.partition("=")
-        if group in groups and value not in catalogue.options(group):
+        if group in groups and not value.startswith("[") and value not in catalogue.options(group):
             near = hint(value, catalogue.options(group))
             return f"'{line}': '{group}' is a group and takes the name of an option{near}"
     return "a group takes the name of an option"

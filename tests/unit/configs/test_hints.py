@@ -119,6 +119,17 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
         ("edit", ["tau=0.3"], "unknown key 'tau'; did you mean 'method.tau'?"),
         ("edit", ["feather=3"], "'method.feather' comes with method=inpaint or method=mask_blend or method=sdedit or"),
         ("evaluate", ["dataset=shapes"], "did you mean 'data.path'?"),
+        (
+            "train",
+            ["callbacks=[default,evaluation]", "metric=ssim"],
+            "no group 'metric' here; 'metric@callbacks.evaluation.metrics' comes with callbacks=evaluation",
+        ),
+        (
+            "train",
+            ["callbacks=[default,evaluation]", "callbacks.evaluation.metrics=[ssim]"],
+            "this is a section; choose its options by metric@callbacks.evaluation.metrics=NAME",
+        ),
+        ("train", ["callbacks=[default]", "trainer=5"], "'trainer=5': 'trainer' is a group and takes the name of"),
         ("train", ["+trainer.barebones=true"], "trainer.barebones: it takes away the checkpoints"),
         ("train", ["training.warmup_steps=3"], "did you mean 'scheduler.warmup_steps'?"),
         ("train", ["training.learning_rate_decay=cosine"], "did you mean 'scheduler'?"),

@@ -81,7 +81,7 @@ class Evaluation(L.Callback):
     ) -> None:
         for name, value, least in (("every_n_steps", every_n_steps, 1), ("n", n, 2), ("batch_size", batch_size, 1)):
             if value < least:
-                raise ValueError(f"callbacks.evaluation.{name}={value}: give {least} or more")
+                raise ValueError(f"{name}={value}: give {least} or more")
         self.every_n_steps = every_n_steps
         self.extractor = extractor
         self.metrics = metrics
