@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ..pie_folder import change_entry, write_pie_folder
 
@@ -23,6 +25,15 @@ def words(dit: Path, tmp_path: Path) -> tuple[str, ...]:
     """A tiny model, and a folder of four edits of 32 pixels."""
     folder = write_pie_folder(tmp_path / "pie", "1116")
     return (f"path={folder}", f"ckpt={dit / 'model.safetensors'}", "sampler.steps=2", f"output_dir={tmp_path / 'out'}")
+
+
+def mse_of(pictures: Path, row: dict[str, str]) -> float:
+    """Outside the mask, from the files alone."""
+    after, before, mask = (
+        np.asarray(Image.open(pictures / name / f"{row['key']}.png"), dtype=np.float64)
+        for name in (row["method"].replace(" ", "_"), "given", "mask")
+    )
+    return float((((after - before) / 255 * (mask == 0)) ** 2).mean())
 
 
 def test_methods_are_measured_on_the_same_edits(words: tuple[str, ...], ldmlab: Command, tmp_path: Path) -> None:
@@ -39,6 +50,7 @@ def test_methods_are_measured_on_the_same_edits(words: tuple[str, ...], ldmlab: 
     own = [float(row["MSE"]) for row in rows if row["method"] == METHODS[1]]
     assert statistics.mean(own) == pytest.approx(result["metrics"][f"{METHODS[1]}/MSE"])
     assert statistics.stdev(own) / 3**0.5 == pytest.approx(result["errors"][f"{METHODS[1]}/MSE"])
+    assert [mse_of(out / "pictures", row) for row in rows] == pytest.approx([float(row["MSE"]) for row in rows])
     kinds = list(csv.DictReader((out / "categories.csv").read_text().splitlines()))
     assert [(row["category"], row["n"], row["meaning"]) for row in kinds[:2]] == [
         ("1", "2", "change object"),

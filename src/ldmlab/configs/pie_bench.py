@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -15,9 +16,11 @@ from ldmlab.drawing.computing import ready_to_draw
 from ldmlab.drawing.records import drawing_record
 from ldmlab.editing.methods.base import EditMethod, EditTask
 from ldmlab.evaluation.measured_model import model_fields
-from ldmlab.evaluation.pie_bench.edits import require_editing, require_readable
+from ldmlab.evaluation.pie_bench.choice import require_prompts, require_readable, with_change
+from ldmlab.evaluation.pie_bench.edits import require_editing
+from ldmlab.evaluation.pie_bench.files import PieFiles
 from ldmlab.evaluation.pie_bench.folder import PieCase, PieFolder
-from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured, require_prompts, side_of, with_change
+from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured, side_of
 from ldmlab.evaluation.pie_bench.published import reasons
 from ldmlab.evaluation.shares import Shares
 from ldmlab.metrics.editing.base import EditMetric
@@ -112,7 +115,8 @@ def measure_from(
         if each.kept is not None:
             each.kept.tell(tell)
     task = _task(cfg, loaded.model, precision, len(run.cases) * len(run.methods) // shares.ranks.world)
-    bench = PieBench(task, run.cases, picture_seeds(cfg.seed, len(run.cases)), run.metrics, cfg.words)
+    files = PieFiles(Path(cfg.output_dir) / "pictures", settings) if cfg.save_pictures else None
+    bench = PieBench(task, run.cases, picture_seeds(cfg.seed, len(run.cases)), run.metrics, cfg.words, files)
     measured = bench.measure(run.methods, told)
     whole = {**settings, "methods": run.settings}
     manifest = _manifest(cfg, run, loaded, precision, whole)

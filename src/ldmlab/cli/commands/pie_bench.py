@@ -54,7 +54,7 @@ COMMAND = Command(
         "its inversion. A method that needs a mask is given that of the benchmark.",
         "Prints a row a method, with standard errors, below the rows of the paper, and says what does not compare. "
         "Writes metrics.json with a manifest, table.csv and table.md, categories.csv with a row for each kind of edit, "
-        "edits.csv with each edit, and a contact sheet.",
+        "edits.csv with each edit, a contact sheet, and pictures/ with each edited picture, the given one and its mask.",
     ),
     examples=(
         ("ldmlab pie_bench path=data/pie_bench ckpt=runs/import/sd/model.safetensors", "all methods, all edits"),

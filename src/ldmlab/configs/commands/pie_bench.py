@@ -21,6 +21,7 @@ class PieBenchKeys(ManyKeys):
     n: Count | None
     categories: Annotated[list[str | int], Field(min_length=1)] | None
     words: bool
+    save_pictures: bool
     figure: str | None
 
 

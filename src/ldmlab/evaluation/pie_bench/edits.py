@@ -5,7 +5,6 @@ Shapes: S x S pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jaxtyping import Bool, UInt8
@@ -37,17 +36,6 @@ def given(case: PieCase, side: int) -> Given:
     """
     picture = read_picture(str(case.picture), case.key)
     return Given(fit_picture(picture, side), fit_mask(case.mask(*picture.shape[-2:]), side))
-
-
-def require_readable(cases: Sequence[PieCase]) -> None:
-    """Look at all pictures and masks before hours are spent on some of them.
-
-    Raises:
-        ValueError: a file is no picture, or a mask does not fit it.
-    """
-    for case in cases:
-        picture = read_picture(str(case.picture), case.key)
-        case.mask(*picture.shape[-2:])
 
 
 def require_editing(name: str, method: EditMethod) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +12,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ldmlab.editing.methods.base import EditMethod, EditTask
+from ldmlab.evaluation.pie_bench.choice import shown_of
 from ldmlab.evaluation.pie_bench.edits import Given, edited, given
+from ldmlab.evaluation.pie_bench.files import PieFiles
 from ldmlab.evaluation.pie_bench.folder import PieCase
 from ldmlab.evaluation.shares import Shares
 from ldmlab.metrics.editing.base import EditMetric, means_of
@@ -22,8 +23,6 @@ from ldmlab.metrics.measured import Measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.progress import passes
 
-ON_SHEET = 10
-"""Edits that are kept to be looked at."""
 Pictures = list[UInt8[Tensor, "3 S S"]]
 
 
@@ -73,6 +72,7 @@ class PieBench:
         seeds: one an edit.
         metrics: what is measured; their states are lost.
         words: see `edited`.
+        files: where pictures are written as they are made; None to write none.
     """
 
     task: EditTask
@@ -80,6 +80,7 @@ class PieBench:
     seeds: Sequence[int]
     metrics: Sequence[EditMetric]
     words: bool = True
+    files: PieFiles | None = None
 
     def measure(self, methods: Mapping[str, EditMethod], shares: Mapping[str, Shares]) -> PieMeasured:
         """Edit each picture by each method.
@@ -133,10 +134,14 @@ class PieBench:
     def _edited(self, name: str, method: EditMethod, number: int) -> UInt8[Tensor, "3 S S"]:
         case = self.cases[number]
         task = replace(self.task, drawing=self.task.drawing.of([self.seeds[number]]))
+        what = self._given(number)
         try:
-            return edited(method, task, case, self._given(number), self.words).cpu()
+            after = edited(method, task, case, what, self.words).cpu()
         except ValueError as error:
             raise ValueError(f"methods={name}: {case.key}: {error}") from error
+        if self.files is not None:
+            self.files.write(name, case, after, what)
+        return after
 
     def _known(self, number: int, made: _Once) -> dict[str, Any]:
         """What metrics may read of an edit, on the model's device."""
@@ -174,41 +179,3 @@ def _of_whole_masks(values: Mapping[str, Float[Tensor, "N K"]]) -> list[str]:
 def side_of(model: LatentDiffusion) -> int:
     """The side in pixels of what a model draws."""
     return model.latent_shape[1] * model.autoencoder.factor
-
-
-def require_prompts(model: LatentDiffusion, cases: Sequence[PieCase], ckpt: str | None) -> None:
-    """Refuse a model that reads no prompts, and prompts that it cannot read.
-
-    Raises:
-        ValueError: naming the model, or the edit.
-    """
-    if "captions" not in model.conditioner.reads:
-        raise ValueError(f"ckpt={ckpt}: this model reads no prompts, by which PIE-Bench edits; give one that does")
-    for case in cases:
-        try:
-            model.conditioner.batch([case.source, case.target])
-        except ValueError as error:
-            raise ValueError(f"{case.key}: {error}") from error
-
-
-def with_change(cases: Sequence[PieCase]) -> tuple[list[PieCase], list[str]]:
-    """The edits whose two prompts differ, and a remark on those that are left out.
-
-    Raises:
-        ValueError: there is none.
-    """
-    same = [case for case in cases if case.source.casefold().split() == case.target.casefold().split()]
-    kept = [case for case in cases if case not in same]
-    if not kept:
-        raise ValueError(f"path: in all {len(same)} edits both prompts say the same, so nothing is to be changed")
-    told = f"{len(same)} edits are left out, whose two prompts say the same: {', '.join(case.key for case in same)}"
-    return kept, [told] if same else []
-
-
-def shown_of(cases: Sequence[PieCase]) -> list[int]:
-    """The numbers of edits to look at: the first of each category, then the second, as long as there is room."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for number, case in enumerate(cases):
-        groups[case.category].append(number)
-    turns = sorted((place, number) for members in groups.values() for place, number in enumerate(members))
-    return sorted(number for _, number in turns[:ON_SHEET])

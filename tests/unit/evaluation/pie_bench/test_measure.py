@@ -19,9 +19,10 @@ from ldmlab.editing.methods.inpaint import Inpaint
 from ldmlab.editing.methods.mask_blend import MaskBlend
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
 from ldmlab.editing.methods.sdedit import SDEdit
+from ldmlab.evaluation.pie_bench.choice import require_prompts, shown_of, with_change
 from ldmlab.evaluation.pie_bench.edits import edited, given, require_editing
 from ldmlab.evaluation.pie_bench.folder import PieCase, PieFolder
-from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured, require_prompts, shown_of, with_change
+from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured
 from ldmlab.evaluation.shares import SINGLE, Kept, Shares
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.editing.background import BackgroundMSE, BackgroundPSNR
