@@ -18,7 +18,7 @@ FACTORS = {"structure_distance": 1e3, "LPIPS": 1e3, "MSE": 1e4, "SSIM": 1e2}
 NETWORKS = {
     "structure_distance": "structure_distance-dino-vitb8",
     "LPIPS": "LPIPS-squeeze",
-    "CLIP_similarity": "CLIP_similarity-clip-vit-l-14",
+    "CLIP_similarity": "CLIP_similarity-clip-ViT-L-14-quickgelu",
 }
 """The published figures that a network gives, as ours are called if theirs is the same."""
 MODEL = "Stable Diffusion 1.4"

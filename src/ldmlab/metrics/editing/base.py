@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from ldmlab.metrics.base import Metric
@@ -88,6 +88,11 @@ def mean_of(values: Float[Tensor, " N"]) -> tuple[float | None, float | None]:
 def outside(pictures: Shaped[Tensor, "B 3 H W"], mask: Bool[Tensor, "B H W"]) -> Shaped[Tensor, "B 3 H W"]:
     """Pictures with black where an edit may change them, which is how PIE-Bench compares the rest."""
     return pictures * ~mask[:, None]
+
+
+def inside(pictures: UInt8[Tensor, "B 3 H W"], mask: Bool[Tensor, "B H W"]) -> UInt8[Tensor, "B 3 H W"]:
+    """Pictures with black where an edit may not change them."""
+    return pictures * mask[:, None]
 
 
 def where_outside(figures: Float[Tensor, " B"], mask: Bool[Tensor, "B H W"]) -> Float[Tensor, " B"]:
