@@ -22,6 +22,7 @@ from ldmlab.diffusion.schedules import scaled_linear
 from ldmlab.evaluation.shares import Shares
 from ldmlab.metrics.base import Announced, Metric, parameters
 from ldmlab.metrics.bound import VariationalBound
+from ldmlab.metrics.editing.clip_similarity import CLIPSimilarity
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.fidelity.lpips import LPIPS
 from ldmlab.metrics.measured import measured as found_by
@@ -36,7 +37,10 @@ from ..colours import Colours
 COUNT, BATCH = 13, 3
 """Five batches, which neither 2 nor 3 ranks share evenly."""
 FOLDER = Path(ldmlab.__file__).parent / "metrics"
-SETTINGS: dict[type[Metric], dict[str, Any]] = {VariationalBound: {"steps": 3}}
+SETTINGS: dict[type[Metric], dict[str, Any]] = {
+    VariationalBound: {"steps": 3},
+    CLIPSimilarity: {"extractor": Colours()},
+}
 
 
 def metric_classes() -> list[type[Metric]]:

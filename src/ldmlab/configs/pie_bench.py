@@ -23,6 +23,7 @@ from ldmlab.evaluation.pie_bench.folder import PieCase, PieFolder
 from ldmlab.evaluation.pie_bench.measure import PieBench, PieMeasured, side_of
 from ldmlab.evaluation.pie_bench.published import reasons
 from ldmlab.evaluation.shares import Shares
+from ldmlab.metrics.base import own_networks
 from ldmlab.metrics.editing.base import EditMetric
 from ldmlab.metrics.manifest import Manifest, package_versions, record, sampling_fields
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -40,7 +41,7 @@ class PieRun:
     Attributes:
         methods: by what they are called.
         settings: of each method, as plain data.
-        metrics: what is measured.
+        metrics: what is measured, by name.
         folder: of the benchmark.
         cases: those of its edits that are made.
         notes: what to know of them, a line each.
@@ -48,7 +49,7 @@ class PieRun:
 
     methods: Mapping[str, EditMethod]
     settings: Mapping[str, Settings]
-    metrics: Sequence[EditMetric]
+    metrics: Mapping[str, EditMetric]
     folder: PieFolder
     cases: Sequence[PieCase]
     notes: Sequence[str]
@@ -67,8 +68,8 @@ class PieRun:
         categories = None if cfg.categories is None else [*map(str, cfg.categories)]
         cases, notes = with_change(folder.chosen(cfg.n, categories, cfg.seed))
         require_readable(cases)
-        metrics = [instantiate(section) for section in cfg.edit_metric.values()]
-        return PieRun(methods, settings, metrics, folder, cases, notes)
+        metrics, left_out = _metrics(cfg)
+        return PieRun(methods, settings, metrics, folder, cases, [*notes, *left_out])
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,9 @@ def measure_from(
             each.kept.tell(tell)
     task = _task(cfg, loaded.model, precision, len(run.cases) * len(run.methods) // shares.ranks.world)
     files = PieFiles(Path(cfg.output_dir) / "pictures", settings) if cfg.save_pictures else None
-    bench = PieBench(task, run.cases, picture_seeds(cfg.seed, len(run.cases)), run.metrics, cfg.words, files)
+    bench = PieBench(
+        task, run.cases, picture_seeds(cfg.seed, len(run.cases)), [*run.metrics.values()], cfg.words, files
+    )
     measured = bench.measure(run.methods, told)
     whole = {**settings, "methods": run.settings}
     manifest = _manifest(cfg, run, loaded, precision, whole)
@@ -131,6 +134,21 @@ def _method(name: str, cfg: DictConfig) -> EditMethod:
         raise ValueError(f"methods={name}: method.{error}") from error
     require_editing(name, method)
     return method
+
+
+def _metrics(cfg: DictConfig) -> tuple[dict[str, EditMetric], list[str]]:
+    """The metrics by name, and a note on each whose network has no weights here."""
+    found: dict[str, EditMetric] = {}
+    notes = []
+    for name, section in cfg.edit_metric.items():
+        if section.get("extractor") and section.extractor.get("weights", "") is None:
+            key = f"edit_metric.{name}.extractor"
+            notes.append(f"{name} is left out for want of weights: {key}.weights=FILE of {section.extractor.model}")
+        else:
+            found[name] = instantiate(section)
+    if not found:
+        raise ValueError(f"edit_metric: {notes[0] if notes else 'there is none'}; so nothing would be measured")
+    return found, notes
 
 
 def _shares(run: PieRun, settings: Settings, shares: Shares) -> dict[str, Shares]:
@@ -155,8 +173,8 @@ def _settings(cfg: DictConfig, run: PieRun, loaded: Loaded[LatentDiffusion], pre
         "categories": resolved(cfg)["categories"],
         "words": cfg.words,
         "size": side_of(loaded.model),
-        "figures": [name for metric in run.metrics for name in metric.names],
-        "networks": {name: sha256 for metric in run.metrics for name, sha256 in metric.networks().items()},
+        "figures": [name for metric in run.metrics.values() for name in metric.names],
+        "networks": own_networks(run.metrics),
     }
 
 
@@ -172,6 +190,7 @@ def _manifest(
         pictures_fingerprint=run.folder.sha256,
         picture_size=(side_of(loaded.model),) * 2,
         **model_fields(loaded, precision),
-        edit_config={name: edits[name] for name in ("n", "categories", "words", "networks", "methods")},
+        networks=own_networks(run.metrics),
+        edit_config={name: edits[name] for name in ("n", "categories", "words", "methods")},
         **sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
     )

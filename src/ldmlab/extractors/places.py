@@ -50,7 +50,7 @@ class DinoPlaces:
         ValueError: the file is absent, or holds another network.
     """
 
-    name = "dino-vit-b-8-keys"
+    name = "dino-vitb8"
     suffix = "-dino-vitb8"
 
     def __init__(self, weights: Path | str) -> None:
@@ -81,7 +81,7 @@ class Lite0Places:
         ValueError: the package with the weights is missing or altered.
     """
 
-    name = "efficientnet-lite0-maps"
+    name = "efficientnet-lite0"
     suffix = "-lite0"
     weights_sha256 = WEIGHTS_SHA256
 

@@ -48,13 +48,14 @@ COMMAND = Command(
         "may change. Each method edits each picture, at the size that the model draws.",
         "Measured are the distance of structure, what is left as it was outside the mask (PSNR, LPIPS, MSE, SSIM), and "
         "how well the picture and its edited part go with the prompt (CLIP). Networks come from local files: "
-        "edit_metric.structure_distance.weights, edit_metric.lpips.weights, edit_metric.clip_similarity.weights. "
-        "Without them the first two take EfficientNet-Lite0, under names that say so, and the last is left out.",
+        "edit_metric.structure_distance.weights, edit_metric.lpips.weights, "
+        "edit_metric.clip_similarity.extractor.weights. Without them the first two take EfficientNet-Lite0, under "
+        "names that say so, and the last is left out.",
         "methods is a list of what one would write after `ldmlab edit method=`, with settings of the method and of "
         "its inversion. A method that needs a mask is given that of the benchmark.",
         "Prints a row a method, with standard errors, below the rows of the paper, and says what does not compare. "
         "Writes metrics.json with a manifest, table.csv and table.md, categories.csv with a row for each kind of edit, "
-        "edits.csv with each edit, a contact sheet, and pictures/ with each edited picture, the given one and its mask.",
+        "edits.csv with each edit, a contact sheet, and pictures/ with the edited and given pictures and the masks.",
     ),
     examples=(
         ("ldmlab pie_bench path=data/pie_bench ckpt=runs/import/sd/model.safetensors", "all methods, all edits"),

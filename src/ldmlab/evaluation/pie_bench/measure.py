@@ -99,22 +99,19 @@ class PieBench:
         with passes(self.task.model.denoiser.backbone, "editing"):
             for name, method in methods.items():
                 pictures[name] = self._by(name, method, shares[name], shown)
-                values[name] = torch.cat([metric.of_each for metric in self._measuring], dim=1)
-                remarks += [f"{name}: {line}" for metric in self._measuring for line in metric.remarks()]
-        remarks += [line for metric in self.metrics if not metric.names for line in metric.remarks()]
+                values[name] = torch.cat([metric.of_each for metric in self.metrics], dim=1)
+                remarks += [f"{name}: {line}" for metric in self.metrics for line in metric.remarks()]
         remarks += _of_whole_masks(values)
-        names = [name for metric in self._measuring for name in metric.names]
+        names = [name for metric in self.metrics for name in metric.names]
         return PieMeasured(self.cases, names, values, shown, pictures, remarks)
-
-    @property
-    def _measuring(self) -> list[EditMetric]:
-        return [metric for metric in self.metrics if metric.names]
 
     def _by(self, name: str, method: EditMethod, shares: Shares, shown: Sequence[int]) -> Pictures:
         """Take the edits of a method into the metrics; return those that are shown."""
-        for metric in self._measuring:
+        for metric in self.metrics:
             metric.reset()
-        feed = Feed("edits", [metric.update for metric in self._measuring])
+            if metric.extractor is not None:
+                metric.extractor.to(self.task.model.device)
+        feed = Feed("edits", [metric.update for metric in self.metrics])
         feed.require({"images", "truth", "mask", "captions"})
         kept: Pictures = []
 

@@ -5,7 +5,6 @@ Shapes: B edits, H x W pixels.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from ldmlab.autoencoders.perceptual import LpipsBackbone, LpipsLoss, PerceptualLoss
-from ldmlab.extractors.places import Lite0Places
 from ldmlab.metrics.editing.base import EditMetric, outside, where_outside
 
 
@@ -32,22 +30,17 @@ class BackgroundLPIPS(EditMetric):
     """
 
     def __init__(self, weights: Path | str | None = None, backbone: LpipsBackbone = "squeeze") -> None:
-        distance = PerceptualLoss() if weights is None else LpipsLoss(weights, backbone)
         super().__init__("LPIPS-lite0" if weights is None else f"LPIPS-{backbone}")
-        self._distance = (distance,)  # no module of this one's
-        self._weights = weights
+        self.network = PerceptualLoss() if weights is None else LpipsLoss(weights, backbone)
 
     def networks(self) -> Mapping[str, str]:
         """The network that it measures with, and the checksum of its weights."""
-        if self._weights is None:
-            return {Lite0Places.name: Lite0Places.weights_sha256}
-        with open(self._weights, "rb") as file:
-            return {self.names[0]: hashlib.file_digest(file, "sha256").hexdigest()}
+        return {self.network.name: self.network.weights_sha256}
 
     def update(
         self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"], mask: Bool[Tensor, "B H W"]
     ) -> None:
         """Take in edits, see `EditMetric`; on the device of the images."""
-        distance = self._distance[0].to(images.device)
+        self.network.to(images.device)
         pair = (outside(pictures, mask).float() / 127.5 - 1 for pictures in (images, truth))
-        self.add(where_outside(distance(*pair), mask))
+        self.add(where_outside(self.network(*pair), mask))

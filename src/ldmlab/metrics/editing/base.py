@@ -5,12 +5,13 @@ Shapes: B edits of a batch, N edits in all, K figures of each, H x W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.standard_errors import mean_error, moments
 
@@ -23,19 +24,16 @@ class EditMetric(Metric):
     bool (B, H, W), True where an edit may change its picture; `captions`, the prompts of the edited pictures.
 
     Args:
-        names: of the K figures; none where there is nothing to measure with.
+        names: of the K figures.
+        extractor: the network of a metric that compares features of its own.
     """
 
     values: list[Tensor] | Tensor
 
-    def __init__(self, *names: str) -> None:
-        super().__init__()
+    def __init__(self, *names: str, extractor: FeatureExtractor | None = None) -> None:
+        super().__init__(extractor)
         self.names = names
         self.add_state("values", [], dist_reduce_fx="cat")
-
-    def networks(self) -> Mapping[str, str]:
-        """The networks that it measures with, each with the checksum of its weights, for manifests."""
-        return {}
 
     def add(self, *figures: Float[Tensor, " B"]) -> None:
         """Take in the figures of a batch, in the order of their names; NaN where an edit has no such figure."""

@@ -1,59 +1,48 @@
 """How well an edited picture goes with its prompt.
 
-Shapes: B edits, H x W pixels.
+Shapes: B edits, F features, H x W pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from ldmlab.extractors.clip import CLIP
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.clip_score import clip_scores
 from ldmlab.metrics.editing.base import EditMetric, inside
+from ldmlab.metrics.features import require_finite
 
 
 class CLIPSimilarity(EditMetric):
-    """100 times the cosine of CLIP's embeddings of the edited picture and its prompt, or 0 where that is negative.
+    """100 times the cosine of the features of an edited picture and of its prompt, or 0 where that is negative.
 
-    "CLIP_similarity-clip-MODEL" is of the whole picture, "CLIP_similarity_edited-clip-MODEL" of what an edit may change,
-    with black around it.
+    "CLIP_similarity-clip-MODEL" is of the whole picture, "CLIP_similarity_edited-clip-MODEL" of what an edit may
+    change, with black around it. PIE-Bench has OpenAI's ViT-L/14.
 
     Args:
-        weights: of the model, .safetensors or .pt; None measures nothing, and remarks that.
-        model: an architecture of open_clip; PIE-Bench has OpenAI's ViT-L/14.
-
-    Raises:
-        ValueError: the file is absent or another architecture's.
+        extractor: of features of pictures and of texts.
     """
 
-    def __init__(self, weights: Path | str | None = None, model: str = "ViT-L-14-quickgelu") -> None:
-        network = None if weights is None else CLIP(model, weights)
-        labels = ("CLIP_similarity", "CLIP_similarity_edited")
-        super().__init__(*(() if network is None else (f"{label}{network.suffix}" for label in labels)))
-        self.network = network
+    extractor: FeatureExtractor
 
-    def networks(self) -> Mapping[str, str]:
-        """The network that it measures with, and the checksum of its weights."""
-        return {} if self.network is None else {self.network.name: self.network.weights_sha256}
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        labels = (f"{label}{extractor.suffix}" for label in ("CLIP_similarity", "CLIP_similarity_edited"))
+        super().__init__(*labels, extractor=extractor)
 
-    def update(self, images: UInt8[Tensor, "B 3 H W"], mask: Bool[Tensor, "B H W"], captions: Sequence[str]) -> None:
-        """Take in edits, see `EditMetric`; on the device of the images.
+    def update(
+        self,
+        images: UInt8[Tensor, "B 3 H W"],
+        mask: Bool[Tensor, "B H W"],
+        features: Float[Tensor, "B F"],
+        text_features: Float[Tensor, "B F"],
+    ) -> None:
+        """Take in edits, see `EditMetric`, with the features of their pictures and prompts.
 
         Raises:
-            ValueError: there are no weights.
+            ValueError: features that are not finite.
         """
-        if self.network is None:
-            raise ValueError("CLIP similarity: there are no weights to measure with; give weights=FILE")
-        network = self.network.to(images.device)
-        texts = self.network.text_features(captions)
-        self.add(*(clip_scores(network.features(pictures), texts) for pictures in (images, inside(images, mask))))
-
-    def remarks(self) -> list[str]:
-        """What is left out."""
-        if self.network is None:
-            return ["CLIP similarity is left out for want of weights (clip_similarity.weights=FILE of OpenAI's ViT-L/14)"]
-        return super().remarks()
+        edited = self.extractor.features(inside(images, mask))
+        for each in (features, edited, text_features):
+            require_finite("edit", each)
+        self.add(clip_scores(features, text_features), clip_scores(edited, text_features))

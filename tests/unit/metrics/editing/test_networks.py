@@ -11,8 +11,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ldmlab.metrics.editing.background_lpips import BackgroundLPIPS
+from ldmlab.metrics.editing.clip_similarity import CLIPSimilarity
 from ldmlab.metrics.editing.structure_distance import StructureDistance
+from ldmlab.metrics.feed import Feed
 from ldmlab.pretrained.efficientnet import WEIGHTS_SHA256, EfficientNetLite0
+
+from ....colours import Colours
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,30 @@ def test_lpips_of_lite0_sees_black_inside_the_mask(edits: dict[str, Tensor]) -> 
     unit = [[each.double() / each.double().norm(dim=1, keepdim=True) for each in stages] for stages in maps]
     stages = [(a - b).square().sum(1).mean((1, 2)) for a, b in zip(*unit, strict=True)]
     assert metric.of_each[:, 0].tolist() == pytest.approx(torch.stack(stages).mean(0).tolist(), rel=1e-3)
+
+
+def test_clip_similarity_sees_the_whole_and_what_is_inside_the_mask(edits: dict[str, Tensor]) -> None:
+    metric, captions = CLIPSimilarity(Colours()), ["a red star", "a blue star"]
+    feed = Feed("edits", [metric.update])
+    feed.update(**edits, captions=captions)
+    feed.close()
+    texts = Colours().text_features(captions).double().numpy()
+    black = torch.where(edits["mask"][:, None], edits["images"], 0).to(torch.uint8)
+    for column, pictures in enumerate((edits["images"], black)):
+        features = Colours().features(pictures).double().numpy()
+        lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(texts, axis=1)
+        wanted = 100 * (features * texts).sum(axis=1) / np.maximum(lengths, 1e-12)
+        assert metric.of_each[:, column].tolist() == pytest.approx(wanted.tolist(), rel=1e-6)
+    assert [*metric.compute()] == ["CLIP_similarity-c", "CLIP_similarity_edited-c"]
+
+
+def test_features_that_are_no_numbers_are_refused(edits: dict[str, Tensor]) -> None:
+    class Broken(Colours):
+        def features(self, images: Tensor) -> Tensor:
+            return super().features(images) / 0
+
+    with pytest.raises(ValueError, match="the features of edit 0 hold NaN or infinite values"):
+        Feed("edits", [CLIPSimilarity(Broken()).update]).update(**edits, captions=["a", "b"])
 
 
 def test_a_file_that_is_not_there_is_told() -> None:
