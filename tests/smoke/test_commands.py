@@ -302,7 +302,7 @@ def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Co
     )
     done = ldmlab("evaluate", *words, f"output_dir={tmp_path}")
     assert done.code == 0, done.err
-    assert "n=99: there are 16 held-out samples, so 16 are measured" in done.out
+    assert "n=99: there are 16 held-out samples, so 16 are taken" in done.out
     result = json.loads((tmp_path / "metrics.json").read_text())
     figures, manifest = result["metrics"], result["manifest"]
     assert {"FID-lite0", "IS-lite0", "diversity-lite0", "accuracy/colour", "accuracy/shape", "asked/colour"} <= set(

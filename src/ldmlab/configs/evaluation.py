@@ -59,6 +59,7 @@ def evaluate_from(
     """
     precision = pick_precision(cfg.precision, cfg.device)
     metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
+    extractor = instantiate(cfg.extractor).to(precision.device)
     if task_of(loaded.model) != "samples":
         own = "what is measured is compared with the pictures that it was made of"
         refuse_choices(chosen, ("reference", "n_reference", "image_size"), own)
@@ -77,7 +78,7 @@ def evaluate_from(
         loaded,
         heldout,
         metrics | saving_metric(cfg),
-        instantiate(cfg.extractor).to(precision.device),
+        extractor,
         drawing,
         precision=precision,
         compile=cfg.compile,

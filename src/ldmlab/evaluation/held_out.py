@@ -151,7 +151,7 @@ def held_out(
     if found < 2:
         raise ValueError(f"data.path={folder}: {found} held-out sample is too few to measure; give at least 2")
     if found < n:
-        tell(f"n={n}: there are {found} held-out samples, so {found} are measured")
+        tell(f"n={n}: there are {found} held-out samples, so {found} are taken")
     part = subset(index, found, choice, choice_seed)
     dataset = ShardDataset(part, image_size, decoder_of(scaled=scaled_decoding))
     told = told_choice(choice, found, len(index), choice_seed)

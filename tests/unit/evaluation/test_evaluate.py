@@ -115,7 +115,7 @@ def test_fewer_samples_than_wanted_are_told(shards: Path) -> None:
     lines: list[str] = []
     found = held_out(shards / "heldout", Needs(), 16, 99, tell=lines.append)
     assert (found.n, len(found.parts())) == (16, 1)
-    assert lines == ["n=99: there are 16 held-out samples, so 16 are measured"]
+    assert lines == ["n=99: there are 16 held-out samples, so 16 are taken"]
     assert not found.dataset.decoder.scaled
     assert held_out(shards / "heldout", Needs(), 16, 2, scaled_decoding=True).dataset.decoder.scaled
     with pytest.raises(ValueError, match="1 held-out sample is too few to measure"):

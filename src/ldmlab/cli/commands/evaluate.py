@@ -79,6 +79,8 @@ COMMAND = Command(
         "and gives the variational bound of held-out latents.",
         "pictures= measures a folder of pictures or an .npz file in the place of a model; reference= names another one "
         "to compare with, such as ADM's, in the place of held-out shards. docs/evaluation.md tells more.",
+        "protocol= measures as papers do: imagenet256, coco30k, laion. Below the rows that were published of models of "
+        "classes, or of captions, stands yours, with marks for what makes figures no comparison.",
         "Prints a table and writes metrics.json with a manifest of everything the numbers depend on. Only "
         "extractor=inception gives the FID that papers report.",
     ),
@@ -88,6 +90,7 @@ COMMAND = Command(
         ("ldmlab evaluate extractor=inception extractor.weights=inception.pth", "published FID"),
         ("ldmlab evaluate pictures=samples.npz reference=photos", "anybody's pictures beside others"),
         ("ldmlab evaluate metric=[frechet_distance,diversity]", "figures of your choice"),
+        ("ldmlab evaluate protocol=coco30k data.heldout_path=coco extractor.weights=inception.pth", "as papers do"),
         ("ldmlab evaluate -m guidance.scale=1,2,4", "one result a scale"),
         ("ldmlab evaluate n=50000 devices=auto output_dir=runs/evaluate/mine", "on all GPUs; again after a kill"),
     ),
