@@ -24,6 +24,13 @@ def model_fields(loaded: Loaded[LatentDiffusion] | Loaded[Autoencoder], precisio
         "checkpoint_sha256": loaded.checkpoint.sha256,
         "autoencoder_sha256": loaded.autoencoder_sha256,
         "adapter": loaded.adapter_record,
+        "parameters": _parameters(loaded.model),
         "ema": loaded.checkpoint.ema,
         "precision": precision.name,
     }
+
+
+def _parameters(model: LatentDiffusion | Autoencoder) -> int:
+    """How many weights a model has; of one that draws without its autoencoder's, as papers count them."""
+    parts = [model] if isinstance(model, Autoencoder) else [model.denoiser, model.conditioner]
+    return sum(each.numel() for part in parts for each in part.parameters())

@@ -98,6 +98,7 @@ class Manifest:
         reference_fingerprint: of shards as `ShardIndex.fingerprint`, of a file its SHA-256, of a folder one over all.
         checkpoint_sha256: of the file that the model came from.
         adapter: file, digest and scale of the adapter that the model had.
+        parameters: how many weights the model has, without those of a drawing model's autoencoder.
         ema: whether the averaged weights were used.
         precision: what the model computed in; what measures it computes in fp32.
         sampler_config: every key of the sampler.
@@ -128,6 +129,7 @@ class Manifest:
     checkpoint_sha256: str | None = None
     autoencoder_sha256: str | None = None
     adapter: Mapping[str, str | float] | None = None
+    parameters: int | None = None
     ema: bool | None = None
     precision: str | None = None
     sampler: str | None = None

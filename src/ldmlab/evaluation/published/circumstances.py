@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ldmlab.evaluation.published.rows import PublishedRow
 
@@ -47,8 +47,26 @@ TOPICS = (
 )
 """In the order in which they are told."""
 
-KNOWN_REFERENCES = {"VIRTUAL_imagenet256_labeled.npz": ("ImageNet training set", "ADM centre crop")}
-"""References of papers by the published names of their files: what they hold, and how pictures were made to fit."""
+
+class KnownReference(NamedTuple):
+    """What is known of a file that papers name as their reference.
+
+    Attributes:
+        holds: what its statistics are of.
+        fitted: how pictures were made to fit.
+        pictures: how many it has, of `side` x `side` pixels.
+    """
+
+    holds: str
+    fitted: str
+    pictures: int
+    side: int
+
+
+KNOWN_REFERENCES = {
+    "VIRTUAL_imagenet256_labeled.npz": KnownReference("ImageNet training set", "ADM centre crop", 10_000, 256),
+}
+"""By the names under which they were published."""
 INCEPTION = "inception-2015"
 GUIDANCES = {"ClassifierFree": "classifier-free", "Interval": "classifier-free in an interval", "NoGuidance": "none"}
 
@@ -112,14 +130,23 @@ def _reference(manifest: Mapping[str, Any]) -> dict[str, str]:
     name, kind, size = (manifest.get(key) for key in ("reference", "reference_kind", "resized_to"))
     if name is None:
         return {}
-    known, fitted = KNOWN_REFERENCES.get(Path(name).name, (None, f"as they are in {Path(name).name}"))
+    known = _known(manifest)
+    fitted = known.fitted if known else f"as they are in {Path(name).name}"
     if kind == "shards":
         fitted = "ldmlab's centre crop, bicubic"
     elif size is not None:
         fitted = f"ldmlab's centre crop to {size} pixels, bicubic"
     count = "" if manifest.get("n_reference") is None else f"{manifest['n_reference']} "
-    kept = f"{count}held-out pictures of {name}" if kind == "shards" else f"{count}pictures of {name}"
-    return {"reference": known or kept, "resize": fitted}
+    kept = f"{count}{'held-out ' if kind == 'shards' else ''}pictures of {name}"
+    return {"reference": known.holds if known else kept, "resize": fitted}
+
+
+def _known(manifest: Mapping[str, Any]) -> KnownReference | None:
+    """What is known of the reference, if it is what its name says as far as can be seen."""
+    found = KNOWN_REFERENCES.get(Path(manifest["reference"]).name)
+    if found is None or manifest.get("n_reference") != found.pictures:
+        return None
+    return found if _side(manifest.get("reference_size")) == str(found.side) else None
 
 
 def _drawn(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Beside:
         figures: of ours, by the names of the table: value and standard error, each None where there is none.
         labels: the names that these figures have with us.
         own: how they came about, see `circumstances`.
+        parameters: of the model, as tables write them.
     """
 
     table: PublishedTable
@@ -31,6 +32,7 @@ class Beside:
     figures: Mapping[str, tuple[float | None, float | None]]
     labels: Mapping[str, str]
     own: Mapping[str, str]
+    parameters: str
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Beside | None:
@@ -49,7 +51,14 @@ class Beside:
         if not labels:
             return None
         figures = {figure: (metrics[label], errors.get(label)) for figure, label in labels.items()}
-        return cls(table, _called(manifest), figures, labels, circumstances(manifest, labels))
+        return cls(
+            table,
+            _called(manifest),
+            figures,
+            labels,
+            circumstances(manifest, labels),
+            _count(manifest.get("parameters")),
+        )
 
     def header(self) -> list[str]:
         """The names of the columns of `lines`."""
@@ -101,6 +110,7 @@ class Beside:
         for row in self.table.rows:
             writer.writerow({"model": row.model, **row.figures, **row.circumstances, **self._told(row)})
         values = {figure: "" if value is None else repr(value) for figure, (value, _) in self.figures.items()}
+        values |= {PARAMETERS: self.parameters} if PARAMETERS in self.table.figures else {}
         spread = {f"{figure}_error": repr(error) for figure, error in errors.items()}
         writer.writerow({"model": self.model, **values, **spread, **self.own, "source": "ldmlab"})
         return file.getvalue()
@@ -121,7 +131,7 @@ class Beside:
     def _cell(self, figure: str) -> str:
         """A figure of ours: with its error, and with its own name where that is not the table's."""
         if figure not in self.figures:
-            return "-"
+            return self.parameters if figure == PARAMETERS else "-"
         value, error = self.figures[figure]
         number = written(value, error)
         label = self.labels[figure]
@@ -137,11 +147,21 @@ class Beside:
         return f"{topic.mark}  {topic.words}: {self.own[topic.column]} here, {theirs} there"
 
 
+PARAMETERS = "params"
+"""A column of tables, which is no figure that is measured."""
 FILES_OF_A_RUN = frozenset({"model", "last", "previous", "best"})
 EXPLAINED = (
     "A capital marks what makes figures no comparison with ours, a small letter pictures that were drawn otherwise; of "
     "what a paper does not tell there is no mark."
 )
+
+
+def _count(number: int | None) -> str:
+    """A number of weights, as "1.45B"."""
+    if number is None:
+        return "-"
+    size, unit = next((each for each in ((1e9, "B"), (1e6, "M")) if number >= each[0]), (1e3, "K"))
+    return f"{number / size:.3g}{unit}"
 
 
 def _called(manifest: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ def result() -> dict[str, Any]:
             "extractor": "efficientnet-lite0",
             "picture_size": (32, 32),
             "checkpoint": "runs/mine/model.safetensors",
+            "parameters": 1_454_294_526,
             "table": "coco256",
             "reference": "data/heldout",
             "reference_kind": "shards",
@@ -41,7 +42,7 @@ def test_ours_is_the_last_row(result: dict[str, Any]) -> None:
     *rows, own = beside(result).lines()
     assert [row[0] for row in rows] == [row.model for row in published("coco256").rows]
     assert rows[2] == ["GLIDE", "12.24", "-", "6B", "NEPR"]
-    assert own == ["mine", "152.4 +- 2.3 (FID-lite0)", "infinite (IS-lite0)", "-", "ours"]
+    assert own == ["mine", "152.4 +- 2.3 (FID-lite0)", "infinite (IS-lite0)", "1.45B", "ours"]
 
 
 def test_each_mark_is_explained(result: dict[str, Any]) -> None:
@@ -74,6 +75,7 @@ def test_a_csv_has_a_column_for_everything(result: dict[str, Any]) -> None:
     assert (own["model"], float(own["FID"]), float(own["FID_error"]), own["IS"]) == ("mine", 152.438, 2.31, "")
     assert rows[-1]["not_comparable"] == "n; extractor; image_size; reference"
     assert (rows[-1]["guidance_scale"], rows[-1]["drawn_otherwise"]) == ("1.5", "")
+    assert own["params"] == "1.45B"
     assert all(row["printed_in"] for row in rows)
 
 
