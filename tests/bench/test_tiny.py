@@ -13,6 +13,7 @@ import torch
 
 from side_by_side import __main__ as command
 from side_by_side.record import BEGIN, END
+from side_by_side.sections import SECTIONS as NAMED
 
 COMPARED = {"Drawing", "Training", "The whole command", "Passes"}
 SECTIONS = COMPARED | {"Matrix products", "Attention", "Read by the verifier"}
@@ -29,7 +30,8 @@ def as_written() -> Iterator[None]:
 def soon_tidy() -> Iterator[None]:
     """Memory is tidied before each row, which need not look through all that was imported."""
     pytest.importorskip("diffusers", exc_type=ImportError)
-    importlib.import_module("side_by_side.sections")
+    for place in NAMED.values():
+        importlib.import_module(f"side_by_side.{place.partition('.')[0]}")
     gc.freeze()
     yield
     gc.unfreeze()
@@ -68,4 +70,5 @@ def test_without_a_gpu_it_says_so_in_one_line(
 
 def test_a_section_that_is_not_there_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--device", "cpu", "--size", "tiny", "--sections", "drawing,nothing"]) == 2
-    assert capsys.readouterr().err.startswith("bench-gpu: there is no section nothing; choose of drawing, training,")
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("bench-gpu: there is no section nothing; choose of drawing, training,")
