@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hydra import version
 from hydra._internal import defaults_list
 from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
@@ -21,7 +22,8 @@ from omegaconf.base import Metadata, Node
 from omegaconf.nodes import AnyNode, BooleanNode, FloatNode, IntegerNode, StringNode
 
 T = TypeVar("T")
-NODES = (DictConfig, ListConfig, AnyNode, BooleanNode, FloatNode, IntegerNode, StringNode)
+CONTAINERS = (DictConfig, ListConfig)
+NODES = (*CONTAINERS, AnyNode, BooleanNode, FloatNode, IntegerNode, StringNode)
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def quick_hydra() -> Iterator[None]:
     Hydra composes a config once more to see its `hydra.mode`, which the command line alone sets here
     (contract/test_yaml_defaults.py), and makes a config of all choices for every file, for defaults that refer to one.
     It reads each file of its own and of ours for every config anew. OmegaConf parses the same interpolations again and
-    again, and makes and checks a node for every one that it copies.
+    again, makes and checks a node for every one that it copies, and imports two modules for every parent that it sets.
     """
     mode, choices, once = Hydra.get_mode, defaults_list._create_interpolation_map, cache(grammar_parser.parse)
     Plugins.instance()  # registers what reads the files of a package
@@ -47,10 +49,13 @@ def quick_hydra() -> Iterator[None]:
         patch.setattr(Hydra, "get_mode", mode_of_words)
         patch.setattr(defaults_list, "_create_interpolation_map", choices_if_needed)
         patch.setattr(packages, "_read_config", _reading_once(packages))
+        patch.setattr(version, "_get_version", cache(version._get_version))
         for module in (base, _utils):
             patch.setattr(module, "parse", once)
         for kind in NODES:
             patch.setattr(kind, "__deepcopy__", _copied)
+        patch.setattr(base.Box, "_re_parent", _re_parent)
+        patch.setattr(base.Container, "_invalidate_flags_cache", _forget_flags)
         yield
 
 
@@ -86,6 +91,29 @@ def _child(node: Node, parent: Node, memo: dict[int, Any]) -> Node:
     copy = _copied(node, memo) if type(node) in NODES else deepcopy(node, memo)
     copy.__dict__["_parent"] = parent
     return copy
+
+
+def _children(node: Node) -> list[Node]:
+    content = node.__dict__["_content"]
+    if isinstance(content, dict):
+        return [child for child in content.values() if child is not None]
+    return content if isinstance(content, list) else []
+
+
+def _re_parent(node: Node) -> None:
+    """Make a node the parent of its children, and these of theirs."""
+    for child in _children(node):
+        child.__dict__["_parent"] = node
+        child._invalidate_flags_cache()
+        if type(child) in CONTAINERS:
+            _re_parent(child)
+
+
+def _forget_flags(node: Node) -> None:
+    if node.__dict__["_flags_cache"] is not None:
+        node.__dict__["_flags_cache"] = None
+        for child in _children(node):
+            child._invalidate_flags_cache()
 
 
 def _copied_metadata(metadata: Metadata, memo: dict[int, Any]) -> Metadata:

@@ -124,6 +124,12 @@ def trained(kind: str, steps: int) -> tuple[LatentDiffusion, list[float]]:
 
 
 @pytest.fixture(scope="module", params=[pytest.param("in_context", marks=pytest.mark.slow), "mm_dit"])
+def begun(request: pytest.FixtureRequest, mm_dit: None) -> LatentDiffusion:
+    """A model that has begun to learn."""
+    return trained(request.param, 4)[0]
+
+
+@pytest.fixture(scope="module", params=["in_context", "mm_dit"])
 def model(request: pytest.FixtureRequest, mm_dit: None) -> LatentDiffusion:
     """A model that has learned colours."""
     made, losses = trained(request.param, 120)
@@ -161,6 +167,7 @@ def kept(source: Tensor, edit: Tensor) -> float:
     return float(((one & other).sum(dim=(1, 2)) / (one | other).sum(dim=(1, 2))).mean())
 
 
+@pytest.mark.slow
 def test_an_edit_changes_the_colour_and_keeps_more_than_drawing_anew_does(model: LatentDiffusion) -> None:
     """Places are not in the prompt, so another prompt moves the object, seed or no seed."""
     by_edit, anew, right = [], [], 0
@@ -173,21 +180,21 @@ def test_an_edit_changes_the_colour_and_keeps_more_than_drawing_anew_does(model:
     assert np.mean(by_edit) > np.mean(anew) + 0.05
 
 
-def test_edits_that_change_nothing_change_nothing(model: LatentDiffusion) -> None:
+def test_edits_that_change_nothing_change_nothing(begun: LatentDiffusion) -> None:
     source, target = EDITS[0]
     for settings in (EditSettings(tau=1, self_tau=1), EditSettings(reweight={"red": 1}), EditSettings(blend=["red"])):
-        before, after = edited(model, source, source, settings)
+        before, after = edited(begun, source, source, settings)
         assert torch.equal(before, after)
-    plain = sample(model, DRAWING, batch(target))
-    assert torch.equal(edited(model, source, target, EditSettings(tau=0))[1], plain)
+    plain = sample(begun, DRAWING, batch(target))
+    assert torch.equal(edited(begun, source, target, EditSettings(tau=0))[1], plain)
 
 
-def test_the_maps_of_words_are_read_and_the_picture_is_as_it_was(model: LatentDiffusion) -> None:
+def test_the_maps_of_words_are_read_and_the_picture_is_as_it_was(begun: LatentDiffusion) -> None:
     prompt = EDITS[0][0]
-    columns = MapColumns.of(model.conditioner.words(prompt))
-    pictures, maps = sample_with_maps(model, DRAWING, batch(prompt), [columns] * PAIRS)
-    assert torch.equal(pictures, sample(model, DRAWING, batch(prompt)))
-    assert maps.sites == {site.name for site in sites_of(model.denoiser)} == {"blocks.0.joint", "blocks.1.joint"}
+    columns = MapColumns.of(begun.conditioner.words(prompt))
+    pictures, maps = sample_with_maps(begun, DRAWING, batch(prompt), [columns] * PAIRS)
+    assert torch.equal(pictures, sample(begun, DRAWING, batch(prompt)))
+    assert maps.sites == {site.name for site in sites_of(begun.denoiser)} == {"blocks.0.joint", "blocks.1.joint"}
     shares = maps.at((6, 6)).sum(dim=1)
     assert float(shares.min()) > 0
     assert float(shares.max()) < 1  # the picture has the rest

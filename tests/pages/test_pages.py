@@ -37,8 +37,8 @@ def recipe(target: str) -> list[Line]:
 
 PAGES = {path.relative_to(ROOT).as_posix(): [*lines_of(path.read_text())] for path in TEXTS} | {DEMO: recipe("demo")}
 
-FIRST_READ = ("README.md", DEMO)
-"""Pages whose lines run with every `make test`; the others' do with `make test-slow`."""
+FIRST_READ = "README.md"
+"""The page whose lines are composed and checked with every `make test`; the demo runs, and slow tests run all."""
 COMPOSED = ("experiment=published/dit_xl_2", "experiment=published/dit_s_2", "autoencoder=kl_f8", "dataset=openmoji")
 """Words of lines that are composed and checked, and not run: networks of published sizes at 256 px, 4,000 pictures."""
 MEANT = {
@@ -78,10 +78,11 @@ class Page:
 
     Attributes:
         failures: each line that did not succeed, and what it said.
+        runs: whether commands run; otherwise they are composed and checked, but for sweeps.
     """
 
-    def __init__(self, ldmlab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.ldmlab, self.monkeypatch = ldmlab, monkeypatch
+    def __init__(self, ldmlab: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, runs: bool) -> None:
+        self.ldmlab, self.monkeypatch, self.runs = ldmlab, monkeypatch, runs
         self.failures: list[str] = []
 
     def run(self, line: Line) -> None:
@@ -96,8 +97,10 @@ class Page:
             self.failures.append(f"{line}\n    {told}")
 
     def command(self, line: Line) -> str:
-        shown = ["--cfg", "job"] if {*line.words} & {*COMPOSED} else []
-        done = self.ldmlab(*smaller([*line.words, *shown]))
+        if not self.runs and "-m" in line.words:
+            return ""
+        composed = "--help" not in line.words and (not self.runs or {*line.words} & {*COMPOSED})
+        done = self.ldmlab(*smaller([*line.words, *["--cfg", "job"] * composed]))
         return "" if done.code == 0 else str(done.err.splitlines()[-1])
 
     def target(self, line: Line) -> str:
@@ -133,32 +136,45 @@ def meant(line: Line) -> Line | None:
     return None if line.is_a_name or {*line.words} & ELSEWHERE.keys() else line
 
 
-def _page(name: str) -> Any:
-    return pytest.param(name, marks=() if name in FIRST_READ else pytest.mark.slow)
-
-
-@pytest.mark.parametrize("name", [_page(name) for name, lines in PAGES.items() if lines])
-def test_every_command_line_runs(
-    name: str,
+@pytest.fixture
+def follow(
     ldmlab: Callable[..., Any],
     named: Named,
     scenes: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PWD", str(tmp_path))
-    if not any(str(line).startswith("ldmlab data dataset=shapes") for line in PAGES[name]):
-        shutil.copytree(scenes, "data/shapes")
-    for path, body in files_of((ROOT / name).read_text()) if name != DEMO else ():
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(body)
-    page = Page(ldmlab, monkeypatch)
-    for line in filter(None, map(meant, PAGES[name])):
-        here = line.in_this_folder()
-        named.make(here)
-        page.run(here)
-    assert page.failures == []
+) -> Callable[[str, bool], list[str]]:
+    """(page, whether its lines run) -> what failed."""
+
+    def follow(name: str, runs: bool) -> list[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PWD", str(tmp_path))
+        if not any(str(line).startswith("ldmlab data dataset=shapes") for line in PAGES[name]):
+            shutil.copytree(scenes, "data/shapes")
+        for path, body in files_of((ROOT / name).read_text()) if name != DEMO else ():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(body)
+        page = Page(ldmlab, monkeypatch, runs)
+        for line in filter(None, map(meant, PAGES[name])):
+            here = line.in_this_folder()
+            named.make(here)
+            page.run(here)
+        return page.failures
+
+    return follow
+
+
+def _page(name: str) -> Any:
+    return pytest.param(name, marks=() if name == DEMO else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [_page(name) for name, lines in PAGES.items() if lines])
+def test_every_command_line_runs(name: str, follow: Callable[[str, bool], list[str]]) -> None:
+    assert follow(name, True) == []
+
+
+def test_what_is_read_first_is_composed(follow: Callable[[str, bool], list[str]]) -> None:
+    assert "\n".join(follow(FIRST_READ, False)) == ""
 
 
 def test_what_is_said_of_lines_is_said_of_lines_that_are_there() -> None:

@@ -253,7 +253,7 @@ def test_nothing_but_corrupt_images_is_an_error(tmp_path, write_tar, members):
         _dataset(tmp_path)[0]
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
+@pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_may_be_forked_or_spawned(tmp_path, write_shards, context):
     dataset = _dataset(write_shards(tmp_path, [4, 4]))
     dataset[0]
