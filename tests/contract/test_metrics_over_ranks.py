@@ -37,6 +37,14 @@ from ..colours import Colours
 COUNT, BATCH = 13, 3
 """Five batches, which neither 2 nor 3 ranks share evenly."""
 FOLDER = Path(ldmlab.__file__).parent / "metrics"
+WITHOUT_ERROR = {
+    "asked/": "a count of what was asked",
+    "confusion/": "a count",
+    "exact": "a count",
+    "IS_std": "itself a spread",
+    "KID_std": "itself a spread",
+}
+"""What the names of figures begin with that have no standard error, and why."""
 SETTINGS: dict[type[Metric], dict[str, Any]] = {
     VariationalBound: {"steps": 3},
     CLIPSimilarity: {"extractor": Colours()},
@@ -123,7 +131,13 @@ def measured(kind: type[Metric], known: Mapping[str, Any], ranks: Ranks) -> dict
             feed.add(reading)
     for feed in feeds:
         feed.close()
-    return dict(found_by({"metric": metric}).figures)
+    return told_by(metric)
+
+
+def told_by(metric: Metric) -> dict[str, float]:
+    """Its figures, and their standard errors as NAME_error."""
+    found = found_by({"metric": metric})
+    return {**found.figures, **{f"{name}_error": error for name, error in found.errors.items()}}
 
 
 def all_measured(ranks: Ranks) -> dict[str, dict[str, float]]:
@@ -146,6 +160,17 @@ def test_ranks_give_the_figures_of_one(
     assert len(METRICS) >= 8
     assert all(alone.values())
     assert on_ranks(world, all_measured) == [alone] * world
+
+
+def test_every_figure_has_a_standard_error(alone: dict[str, dict[str, float]]) -> None:
+    lacking = {
+        f"{kind}: {name}"
+        for kind, told in alone.items()
+        for name in told
+        if not name.endswith("_error") and f"{name}_error" not in told and not name.startswith(tuple(WITHOUT_ERROR))
+    }
+    assert not lacking
+    assert all(error >= 0 for told in alone.values() for name, error in told.items() if name.endswith("_error"))
 
 
 def shared(known: Mapping[str, Any], metric: Metric, world: int) -> Iterator[dict[str, Tensor]]:
@@ -175,6 +200,6 @@ def test_whole_shares_join_to_the_figures_of_one(kind: type[Metric]) -> None:
         assert metric.joins
         for states in shared(known, metric, world):
             metric.join(states)
-        found.append(dict(found_by({"metric": metric}).figures))
-    assert found[1] == pytest.approx(found[0], rel=1e-9)
-    assert found[2] == pytest.approx(found[0], rel=1e-9)
+        found.append(told_by(metric))
+    assert found[1] == pytest.approx(found[0], rel=1e-7)
+    assert found[2] == pytest.approx(found[0], rel=1e-7)
