@@ -69,7 +69,7 @@ SHORT = ("trainer.max_steps=1", "trainer.accelerator=cpu")
 
 
 def options() -> Iterator[Any]:
-    """(group, command, overrides) for each option, with the first command that has its group.
+    """(group, command, overrides) for each option, with the first command that has its group, or GROUP@PACKAGE.
 
     Overrides choose an option of each other group of that command too, so that a config is composed for all of them.
     """
@@ -79,7 +79,7 @@ def options() -> Iterator[Any]:
         for group in catalogue.groups(command):
             if group.name not in seen | {"experiment"}:
                 seen.add(group.name)
-                found[group.where.split(", ")[0]][group.name] = catalogue.options(group.name)
+                found[group.where.split(", ")[0]][catalogue.place(group)] = catalogue.options(group.name)
         for choice, groups in found.items():
             for chosen in zip_longest(*groups.values()):
                 row = {group: f"{group}={option}" for group, option in zip(groups, chosen, strict=True) if option}
@@ -128,7 +128,7 @@ def test_option_composes_and_builds(
             config.method.canvas = [64, 96]
         assert isinstance(build_method(config), EditMethod)
         return
-    section = OmegaConf.select(config, group.replace("/", "."))
+    section = OmegaConf.select(config, group.rpartition("@")[2].replace("/", "."))
     if group in ("callbacks", "logger"):
         if "tensorboard" in section:
             pytest.importorskip("tensorboard")

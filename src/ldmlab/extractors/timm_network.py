@@ -21,10 +21,10 @@ class TimmNetwork(NetworkExtractor[timm_network.TimmNetwork]):
         weights: path of its weights, .safetensors or .pth.
 
     Raises:
-        ValueError: no model or path is given, or the file is absent or another model's.
+        ValueError: an unknown model, no path, or the file is absent or another model's.
     """
 
-    def __init__(self, model: str | None, weights: Path | str | None) -> None:
+    def __init__(self, model: str, weights: Path | str | None) -> None:
         super().__init__(timm_network.TimmNetwork(model, weights))
         self.name = f"timm-{model}"
         self.suffix = f"-{model}"

@@ -29,14 +29,14 @@ class TimmNetwork(nn.Module):
         ValueError: an unknown model, no path, or a file that is absent or another model's.
     """
 
-    def __init__(self, model: str | None, weights: Path | str | None) -> None:
+    def __init__(self, model: str, weights: Path | str | None) -> None:
         import timm
         from timm.data import create_transform, resolve_model_data_config
 
         super().__init__()
-        if model is None or not timm.is_model(model):
-            raise ValueError(f"model={model}: timm lacks it; choose one of timm.list_models()")
         path = require_file(weights, f"give the path of timm's weights of {model}, .safetensors or .pth")
+        if not timm.is_model(model):
+            raise ValueError(f"model={model}: timm lacks it; choose one of timm.list_models()")
         self.network: Any = _filled(model, path).requires_grad_(False).to(memory_format=torch.channels_last)
         self.eval()
         config = resolve_model_data_config(self.network)

@@ -19,7 +19,7 @@ CKPT = "ckpt=shapes/unet"
         (("extractor=inception",), "weights is null; give the path of weights-inception-2015"),
         (("extractor=clip",), "weights is null; give the path of open_clip's weights of ViT-B-32-quickgelu"),
         (("extractor=dinov2", "extractor.model=vits14"), "give the path of dinov2_vits14_pretrain.pth"),
-        (("extractor=timm",), "model=None: timm lacks it"),
+        (("extractor=timm", "extractor.model=resnet18"), "give the path of timm's weights of resnet18"),
         (("metric=[psnr,lpips]",), "weights is null; save the state dict of torchvision's vgg16 there"),
         (("metric=clip_score",), "weights is null; give the path of open_clip's weights of ViT-B-32-quickgelu"),
         (("metric=cmmd",), "weights is null; give the path of open_clip's weights of ViT-L-14-336-quickgelu"),

@@ -69,8 +69,8 @@ def test_safetensors(images: Tensor, tmp_path: Path) -> None:
 def test_bad_input_is_one_clear_line_and_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *args, **kwargs: pytest.fail("a download"))
     path = stored("test_vit", tmp_path)[1]
-    with pytest.raises(ValueError, match="model=None: timm lacks it"):
-        TimmNetwork(None, path)
+    with pytest.raises(ValueError, match="model=resnet: timm lacks it"):
+        TimmNetwork("resnet", path)
     with pytest.raises(ValueError, match="model=hf-hub:timm/vit: timm lacks it"):
         TimmNetwork("hf-hub:timm/vit", path)
     with pytest.raises(ValueError, match="weights is null; give the path of timm's weights of resnet18"):
