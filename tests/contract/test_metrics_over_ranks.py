@@ -201,5 +201,9 @@ def test_whole_shares_join_to_the_figures_of_one(kind: type[Metric]) -> None:
         for states in shared(known, metric, world):
             metric.join(states)
         found.append(told_by(metric))
-    assert found[1] == pytest.approx(found[0], rel=1e-7)
-    assert found[2] == pytest.approx(found[0], rel=1e-7)
+    near = {
+        name: pytest.approx(value, rel=1e-7 if name.endswith("_error") else 1e-9)  # differences of figures lose digits
+        for name, value in found[0].items()
+    }
+    assert found[1] == near
+    assert found[2] == near

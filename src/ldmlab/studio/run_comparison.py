@@ -29,6 +29,7 @@ SETTINGS = {
     "extractor": (f"{EVALUATION}.extractor._target_", f"{EVALUATION}.extractor.weights"),
     "reference": ("data.path", "data.heldout_path"),
     "size": ("data.image_size",),
+    "conditions": (f"{EVALUATION}.conditions",),
 }
 """The same of figures that were measured while training, and the settings that say it."""
 
