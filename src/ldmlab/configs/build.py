@@ -19,6 +19,8 @@ from ldmlab.precision import Precision
 from ldmlab.samplers.base import Sampler
 
 if TYPE_CHECKING:
+    import torch
+
     from ldmlab.metrics.base import Metric
 
 PER_WORD = ("word_tau", "reweight")
@@ -89,17 +91,22 @@ def build_drawing(
     return Drawing(sampler, guidance, seeds, cfg.get("batch_size", Drawing.batch_size), precision)
 
 
-def build_metrics(config: Mapping[str, Any], task: str) -> tuple[dict[str, Metric], str]:
+def build_metrics(
+    config: Mapping[str, Any], task: str, device: torch.device | str = "cpu"
+) -> tuple[dict[str, Metric], str]:
     """The metrics of a config's `metric` group by the names of their sections, and what the choice is called.
 
     Args:
         config: sections with a `_target_`, which are taken of any model, and sections named after tasks, which hold
             those that are taken of models of that task.
         task: of the model.
+        device: where networks of their own compute.
     """
     of_task = config.get(task) or {}
     own = {name: section for name, section in config.items() if section and "_target_" in section}
     metrics: dict[str, Metric] = {name: instantiate(section) for name, section in {**of_task, **own}.items()}
+    for metric in metrics.values():
+        metric.move_networks(device)
     return metrics, "+".join([*(["pictures"] if of_task else []), *own])
 
 

@@ -58,7 +58,7 @@ def evaluate_from(
         ValueError: bad input.
     """
     precision = pick_precision(cfg.precision, cfg.device)
-    metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model))
+    metrics, called = build_metrics(cfg.get("metric") or {}, task_of(loaded.model), precision.device)
     extractor = instantiate(cfg.extractor).to(precision.device)
     if task_of(loaded.model) != "samples":
         own = "what is measured is compared with the pictures that it was made of"

@@ -43,7 +43,7 @@ def evaluate_pictures(cfg: DictConfig, tell: Callable[[str], None] = print, shar
         ValueError: bad input.
     """
     device = pick_precision("fp32", cfg.device).device
-    metrics, called = build_metrics(cfg.get("metric") or {}, "samples")
+    metrics, called = build_metrics(cfg.get("metric") or {}, "samples", device)
     pictures = open_pictures(Path(cfg.pictures), "pictures", cfg.n, cfg.batch_size, cfg.image_size)
     return evaluate_given(
         pictures,

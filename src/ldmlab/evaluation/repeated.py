@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -136,24 +136,20 @@ class RepeatedEvaluation:
     @contextmanager
     def _ready(self, device: torch.device) -> Iterator[None]:
         """Networks are on a device and metrics are empty inside the block; afterwards none holds memory of it."""
-        networks = self._networks()
-        for network in networks:
-            network.to(device)
+        self._move(device)
         try:
             self._reset()
             yield
         finally:
             self._reset()
-            for network in networks:
-                network.to("cpu")
-            for metric in self.metrics.values():
-                metric.to("cpu")  # with it a network that follows pictures to their device
+            self._move(torch.device("cpu"))
             if device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _networks(self) -> Sequence[FeatureExtractor]:
-        own = [metric.extractor for metric in self.metrics.values() if metric.extractor is not None]
-        return [self.extractor, *own]
+    def _move(self, device: torch.device) -> None:
+        self.extractor.to(device)
+        for metric in self.metrics.values():
+            metric.move_networks(device)
 
     def _reset(self) -> None:
         for metric in self.metrics.values():

@@ -74,9 +74,17 @@ class Metric(TorchMetric):
         """The networks that it has of its own: the SHA-256 of their weights by their names."""
         return {self.extractor.name: self.extractor.weights_sha256} if self.extractor is not None else {}
 
+    def move_networks(self, device: torch.device | str) -> None:
+        """Move the networks that it has of its own; what it adds up stays on the CPU."""
+        if self.extractor is not None:
+            self.extractor.to(device)
+        for network in self.children():
+            network.to(device)
+
     def twin(self) -> Self:
-        """A metric with the same settings and states, which shares the network."""
-        return deepcopy(self, {id(self.extractor): self.extractor})
+        """A metric with the same settings and states, which shares its networks."""
+        shared = (self.extractor, *self.children())
+        return deepcopy(self, {id(network): network for network in shared})
 
     def begin(self, announced: Announced) -> None:
         """Learn what is known in advance; called once, before the first `update`.

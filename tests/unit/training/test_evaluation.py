@@ -86,7 +86,7 @@ MEASURED = (
     "callbacks.evaluation.batch_size=4",
     "callbacks.evaluation.every_n_steps=2",
 )
-CURVES = ("eval/FID-c", "eval/light-c", "eval/light-c_error")
+CURVES = ("eval/FID-c", "eval/FID-c_error", "eval/light-c", "eval/light-c_error")
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     with caplog.at_level(logging.INFO):
         figure = train(*MEASURED, "figure=eval/FID-c", "cache_latents=false", kind="dit")
     found = curves(tmp_path / "run")
-    assert [list(curve) for curve in found.values()] == [[2, 4], [2, 4], [2, 4]]
+    assert [list(curve) for curve in found.values()] == [[2, 4]] * 4
     assert figure == found["eval/FID-c"][4]
     assert found["eval/FID-c"][2] != found["eval/FID-c"][4]
     assert read == list(range(6))
@@ -162,8 +162,8 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     assert Counted.places[-1] == "cpu"
     told = [line for line in caplog.messages if line.startswith("step ")]
     assert len(told) == 2
-    light = written(found["eval/light-c"][2], found["eval/light-c_error"][2])
-    assert told[0].startswith(f"step 2: FID-c {found['eval/FID-c'][2]:.4g}, light-c {light}; took ")
+    fid, light = (written(found[name][2], found[f"{name}_error"][2]) for name in ("eval/FID-c", "eval/light-c"))
+    assert told[0].startswith(f"step 2: FID-c {fid}, light-c {light}; took ")
     assert "% of the time so far" in told[0]
     assert "eval/n_real" not in rows(tmp_path / "run")[0]
 

@@ -49,14 +49,13 @@ class PerceptualDistance(Metric):
 
     @torch.no_grad()
     def distances(self, images: UInt8[Tensor, "B 3 H W"], truth: UInt8[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
-        """The distance of each pair, float64 on the CPU; the network follows the images to their device.
+        """The distance of each pair, float64 on the CPU, computed where the network is.
 
         Raises:
             ValueError: they are not uint8 (B, 3, H, W) of one shape.
         """
-        both, device = as_pair(images, truth), images.device
-        self.network.to(device)
-        passes = zip(*((each.float() / 127.5 - 1).split(pass_size(device)) for each in both), strict=True)
+        both, device = as_pair(images, truth), next(self.network.network.parameters()).device
+        passes = zip(*((each.to(device).float() / 127.5 - 1).split(pass_size(device)) for each in both), strict=True)
         found = torch.cat([self.network(mine, theirs) for mine, theirs in passes])
         return found.to("cpu", torch.float64)
 
