@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from ldmlab.data.index.shard_index import ShardIndex
+from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample, sample_pairs
 from ldmlab.editing.prompts.prompt_edit import EditSettings, PromptEdit
 from ldmlab.editing.prompts.prompt_to_prompt_control import PromptToPromptControl
+from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.repeated import RepeatedEvaluation
+from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
 from ldmlab.guidance.classifier_free import ClassifierFree
+from ldmlab.metrics.distribution.frechet import FrechetDistance
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import load_latent_diffusion
+from ldmlab.precision import choose_precision
 from ldmlab.samplers.ddim import DDIM
 
 pytestmark = pytest.mark.gpu
@@ -64,4 +72,17 @@ def test_memory_is_given_back(model: LatentDiffusion) -> None:
     before = torch.cuda.memory_allocated()
     for _ in range(3):
         sample(model, DRAWING, {"captions": PROMPTS})
+    assert torch.cuda.memory_allocated() <= before
+
+
+def test_a_measurement_while_training_gives_memory_back(model: LatentDiffusion, shards: Path) -> None:
+    """That of networks too, which are not on the GPU between two of them."""
+    model.to(DEVICE)
+    heldout = HeldOut(ShardDataset(ShardIndex.build(shards / "heldout"), 64), n=8, batch_size=4)
+    extractor, precision = EfficientNetLite0(), choose_precision("fp32", DEVICE)
+    evaluation = RepeatedEvaluation(heldout, {"fid": FrechetDistance()}, extractor, DDIM(2), ClassifierFree(2.0))
+    first = evaluation.measure(model, precision).figures
+    before = torch.cuda.memory_allocated()
+    assert evaluation.measure(model, precision).figures == first
+    assert extractor.device.type == "cpu"
     assert torch.cuda.memory_allocated() <= before
