@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+ERROR = "_error"
+"""What the name of a curve or a column ends with that has the standard errors of another."""
 LEVEL = 0.05
 """Of the test: how often figures of equal models are taken for different ones."""
 

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ldmlab.confidence import written
+from ldmlab.confidence import ERROR, written
 from ldmlab.studio.logged_runs import LoggedRuns
-from ldmlab.studio.run_figures import ERROR
 from ldmlab.studio.wandb_history import STEP
 
 if TYPE_CHECKING:

@@ -10,10 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ldmlab.confidence import ERROR
 from ldmlab.files import open_regular, read_text
-
-ERROR = "_error"
-"""What the name of a curve ends with that is the standard error of another."""
 
 
 def read_figures(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any]]:

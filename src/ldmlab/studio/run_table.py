@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ldmlab.atomic import atomic_file
+from ldmlab.confidence import ERROR
 from ldmlab.studio.run_comparison import Marks
-from ldmlab.studio.run_figures import ERROR
 from ldmlab.studio.run_records import RunRecord, named
 
 APART = {"output_dir", "ckpt_path", "hydra.sweep.dir"}

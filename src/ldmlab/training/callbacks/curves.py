@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from ldmlab.confidence import written
+from ldmlab.confidence import ERROR, written
 from ldmlab.metrics.measured import Measured
 
 PREFIX = "eval/"
 """What the names of its curves begin with."""
-ERROR = "_error"
-"""What the name of a curve of standard errors ends with."""
 COUNTS = ("n", "n_real", "n_fake")
 """Figures that say how many were measured, which is the same every time."""
 OF_COUNTS = ("asked/", "confusion/", "naive/asked/", "naive/confusion/")

@@ -8,7 +8,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch import callbacks as lightnings
 
-from ldmlab.training.callbacks.curves import ERROR, is_measured
+from ldmlab.confidence import ERROR
+from ldmlab.training.callbacks.curves import is_measured
 from ldmlab.training.callbacks.evaluation import Evaluation, has_measured
 
 
