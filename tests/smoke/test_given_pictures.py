@@ -35,7 +35,7 @@ def test_pictures_go_out_and_come_in_again(
     dit: Path, shards: Path, photos: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
     own, again = tmp_path / "own", tmp_path / "again"
-    beside = (f"reference={photos}", "image_size=32", "metric=frechet_distance")
+    beside = (f"reference={photos}", "image_size=32", "metric=kernel_distance")
     words = (f"ckpt={dit / 'model.safetensors'}", f"data.path={shards}", "n=4", "sampler.steps=2", "save_pictures=npz")
     done = ldmlab("evaluate", *words, *beside, f"output_dir={own}")
     assert done.code == 0, done.err
@@ -51,7 +51,7 @@ def test_pictures_go_out_and_come_in_again(
     assert record(again)["manifest"]["pictures"] == str(own / "pictures.npz")
     overrides = {"image_size": 32}
     python = front.evaluate(
-        pictures=own / "pictures.npz", reference=photos, metric="frechet_distance", overrides=overrides
+        pictures=own / "pictures.npz", reference=photos, metric="kernel_distance", overrides=overrides
     )
     assert dict(python) == figures
 

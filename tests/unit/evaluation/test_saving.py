@@ -14,12 +14,22 @@ from numpy.lib import format as npy
 from torch_fidelity.datasets import ImagesPathDataset
 from torch_fidelity.utils import glob_samples_paths
 
+from ldmlab.conditioners.class_label import ClassLabel
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.class_requests import ClassRequests
+from ldmlab.evaluation.evaluate import evaluate
 from ldmlab.evaluation.given.opening import open_pictures
-from ldmlab.evaluation.given_pictures import evaluate_given
+from ldmlab.evaluation.given_pictures import evaluate_given, measure_given
+from ldmlab.evaluation.requests import Unasked
 from ldmlab.evaluation.saving import SAVED, SavedNpz, SavedPictures
 from ldmlab.evaluation.shares import Kept, Shares
+from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
+from ldmlab.metrics.distribution.frechet import FrechetDistance
+from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
 from ldmlab.ranks import Ranks
+from ldmlab.samplers.ddim import DDIM
 
 from .stand_in import StandIn
 
@@ -128,6 +138,31 @@ def test_ranks_write_one_file(given: Path, pixels: Any, tmp_path: Path, on_ranks
     with np.load(tmp_path / "out/pictures.npz") as arrays:
         assert (arrays["arr_0"] == pixels).all()
         assert (arrays["arr_1"] == np.arange(N) % 3).all()
+
+
+def test_what_a_model_draws_is_written_without_any_data(
+    make_model: Callable[[str], LatentDiffusion], given: Path, tmp_path: Path
+) -> None:
+    plain = make_model("drawer")
+    classes = LatentDiffusion(plain.autoencoder, plain.denoiser, ClassLabel(3, 8), 8).eval()
+    asked = {"plain": (plain, Unasked(7, 0, 3)), "classes": (classes, ClassRequests(3, 7, "balanced", 0, 3))}
+    for name, (model, requests) in asked.items():
+        saver, reference = SavedNpz(tmp_path / name), open_pictures(given, "reference", image_size=16)
+        found = evaluate(
+            model,
+            None,
+            {"fid": FrechetDistance(), "save_pictures": saver},
+            StandIn(),
+            Drawing(DDIM(steps=1), NoGuidance(), ()),
+            precision=Precision("fp32", torch.device("cpu")),
+            requests=requests,
+            reference=reference,
+        )
+        saver.finish()
+        saved = open_pictures(saver.path, "pictures", batch_size=3)
+        again = measure_given(saved, reference, {"fid": FrechetDistance()}, StandIn())
+        assert again == found
+        assert saved.known({"labels"}) == requests.known({"labels"})
 
 
 def test_labels_that_some_lack_are_left_out(tmp_path: Path, pixels: Any) -> None:

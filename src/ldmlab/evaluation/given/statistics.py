@@ -121,7 +121,10 @@ class GivenStatistics:
                 f"which are of the 2015 Inception's features, not of {extractor.name}'s; give extractor=inception "
                 "extractor.weights=PATH, or a reference with pictures"
             )
-        return f"and {type(metric).__name__} compares with pictures; leave it out, or give a reference with pictures"
+        read = parameters(metric.update_reference)
+        lacking = next((" and ".join(ARRAYS[kind][:2]) for kind in ARRAYS if kind in read), "pictures")
+        wants = lacking if isinstance(metric, ComparesGaussians) else "pictures"
+        return f"and {type(metric).__name__} compares with {wants}; leave it out, or give a reference with pictures"
 
 
 def has_statistics(file: NpzFile) -> bool:
