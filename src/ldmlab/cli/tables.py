@@ -30,10 +30,10 @@ def print_table(metrics: Mapping[str, float | None], title: str, errors: Mapping
 
 
 def print_rows(rows: Sequence[Sequence[str]], title: str) -> None:
-    """A table whose first row is its heading, as wide as its cells where nobody looks on."""
+    """A table whose first row is its heading, wide where nobody looks on; suffixes have a line of their own."""
     table = Table(title=title)
     for number, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold")
+        table.add_column(heading.replace("-", "\n-", 1), justify="right" if number else "left", overflow="fold")
     for row in rows[1:]:
         table.add_row(*row)
     console = Console()

@@ -21,6 +21,7 @@ from ldmlab.metrics.editing.base import EditMetric, means_of
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.measured import Measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
+from ldmlab.precision import Precision
 from ldmlab.progress import passes
 
 Pictures = list[UInt8[Tensor, "3 S S"]]
@@ -96,7 +97,8 @@ class PieBench:
         values: dict[str, Tensor] = {}
         pictures = {"": [self._given(number).picture for number in shown]}
         remarks: list[str] = []
-        with passes(self.task.model.denoiser.backbone, "editing"):
+        model = self.task.model
+        with passes(model.denoiser.backbone, "editing"), Precision("fp32", model.device).arithmetic():
             for name, method in methods.items():
                 pictures[name] = self._by(name, method, shares[name], shown)
                 values[name] = torch.cat([metric.of_each for metric in self.metrics], dim=1)

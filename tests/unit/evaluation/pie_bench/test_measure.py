@@ -89,6 +89,14 @@ def test_each_edit_is_measured_outside_its_mask(task: EditTask, cases: list[PieC
     assert [len(row) for row in measured.pictures.values()] == [5, 5]
 
 
+def test_picture_and_mask_are_fitted_together(tmp_path: Path) -> None:
+    case = PieFolder.read(write_pie_folder(tmp_path / "large", "0", size=40)).cases[0]
+    whole, small = given(case, 40), given(case, 20)
+    assert whole.mask.sum() > 4 * 39  # the border, and the object
+    assert torch.equal(small.mask, whole.mask.unfold(0, 2, 2).unfold(1, 2, 2).flatten(2).any(dim=2))
+    assert small.picture.shape == (3, 20, 20)
+
+
 def test_methods_do_not_mix(task: EditTask, cases: list[PieCase]) -> None:
     both = bench(task, cases).measure({"a": Brighter(), "b": Brighter()}, {"a": SINGLE, "b": SINGLE})
     assert both.values["a"].shape == (5, 2)
