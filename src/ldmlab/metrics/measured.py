@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ldmlab.metrics.base import Metric
+if TYPE_CHECKING:
+    from ldmlab.metrics.base import Metric
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from ldmlab.drawing.sampling_plan import Control
 from ldmlab.editing.inversion.base import Inversion, InversionTask, Inverted
 from ldmlab.editing.inversion.pair import draw_inverted
 from ldmlab.editing.methods.base import EditTask, SheetRow
-from ldmlab.metrics.fidelity.psnr import psnr
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.samplers.base import Sampler
 from ldmlab.samplers.ddim import DDIM
@@ -81,6 +80,8 @@ def invert_image(task: EditTask, inversion: Inversion) -> InvertedImage:
         ValueError: no picture or no prompt, a picture of another size than the model's, a sampler that cannot be
             inverted, or a guidance that the method cannot undo.
     """
+    from ldmlab.metrics.fidelity.psnr import psnr  # whose room imports torchmetrics
+
     model, drawing = task.model, task.drawing
     require_invertible(drawing.sampler)
     image, source = _require_picture(task)
