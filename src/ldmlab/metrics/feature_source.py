@@ -32,6 +32,11 @@ class FeatureSource:
         """The name of the network."""
         return self.extractor.name
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the network has features of texts, for which there have to be captions."""
+        return isinstance(self.extractor, TextExtractor)
+
     def offers(self, given: Collection[str]) -> set[str]:
         """The names of what can be read of it.
 
@@ -45,7 +50,7 @@ class FeatureSource:
             offered.add("logits")
         if isinstance(self.extractor, SpatialExtractor):
             offered.add("spatial")
-        if isinstance(self.extractor, TextExtractor) and "captions" in given:
+        if self.reads_texts and "captions" in given:
             offered.add("text_features")
         return offered
 

@@ -115,6 +115,8 @@ class Feed:
                 known |= reader.source.offers(given)
             lacking = sorted(name for name, required in reader.names.items() if required and name not in known)
             if lacking:
+                if lacking[0] == "text_features" and reader.source is not None and reader.source.reads_texts:
+                    lacking = ["captions"]
                 by = f" by {reader.source.name}" if reader.source is not None and lacking[0] in OF_EXTRACTOR else ""
                 raise ValueError(
                     f"metric: {type(reader.metric).__name__} reads '{lacking[0]}', and of {self.name} pictures{by} "

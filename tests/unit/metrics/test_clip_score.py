@@ -79,7 +79,7 @@ def test_nan_is_named(metric: CLIPScore, which: str) -> None:
 
 
 def test_pictures_without_captions_and_networks_without_texts_are_refused(metric: CLIPScore, extractor: Any) -> None:
-    with pytest.raises(ValueError, match="CLIPScore reads 'text_features', and of generated pictures by colours"):
+    with pytest.raises(ValueError, match="CLIPScore reads 'captions', and of generated pictures there are features"):
         Feed("generated", [metric.update], Colours()).require({"images"})
     with pytest.raises(ValueError, match="CLIPScore reads 'text_features', and of generated pictures by mean-colours"):
         Feed("generated", [metric.update], extractor).require({"images", "captions"})
