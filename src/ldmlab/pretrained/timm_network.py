@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +79,28 @@ class TimmNetwork(nn.Module):
         )
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without timm's word that it loads what it was given."""
+    log = logging.getLogger("timm")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
 def _filled(model: str, path: Path) -> nn.Module:
     """The network with the file's weights, which timm brings to their present names and shapes itself."""
     import timm
 
     given = {"state_dict": load_tensors(path), "custom_load": False}
     try:
-        with torch.random.fork_rng(devices=[]):  # the random weights before loading are none of the caller's business
+        with (
+            _quiet(),
+            torch.random.fork_rng(devices=[]),
+        ):  # the random weights before loading are none of the caller's business
             return timm.create_model(model, pretrained=True, pretrained_cfg_overlay=given)
     except Exception as error:  # what does not fit fails in each model's own way
         reason = str(error).partition("\n")[0]

@@ -33,11 +33,13 @@ def images() -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet"])
-def test_logits_are_timms_own(name: str, images: Tensor, tmp_path: Path) -> None:
+def test_logits_are_timms_own(name: str, images: Tensor, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     theirs, path = stored(name, tmp_path)
     before = torch.get_rng_state()
-    mine = TimmNetwork(name, path)
+    with caplog.at_level("INFO"):
+        mine = TimmNetwork(name, path)
     assert torch.equal(torch.get_rng_state(), before)
+    assert not caplog.records
     prepare = timm.data.create_transform(**timm.data.resolve_model_data_config(theirs))
     pixels = torch.stack([prepare(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images])
     features = mine(images)

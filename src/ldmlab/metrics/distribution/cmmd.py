@@ -6,15 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Metric
+from ldmlab.metrics.distribution.kept_features import KeptFeatures
 
 SIGMA, SCALE = 10, 1000
 ROWS, COLUMNS = 1024, 4096
 """Of the kernel that are computed at once."""
 
 
-class CMMD(Metric):
+class CMMD(KeptFeatures):
     """The squared maximum mean discrepancy of embeddings of length 1 under a Gaussian kernel of width 10, times 1000.
 
     Jayasumana et al., "Rethinking FID: Towards a Better Evaluation Metric for Image Generation" (2024), with the
@@ -26,25 +25,13 @@ class CMMD(Metric):
         extractor: of embeddings; None for the network that is chosen for all metrics.
     """
 
-    real: list[Tensor]
-    fake: list[Tensor]
-
-    def __init__(self, extractor: FeatureExtractor | None = None) -> None:
-        super().__init__(extractor)
-        for side in ("real", "fake"):
-            self.add_state(side, [], dist_reduce_fx="cat")
-
-    def update_reference(self, features: Float[Tensor, "B F"]) -> None:
-        """Take in embeddings of held-out pictures."""
-        self.real.append(features.to("cpu", torch.float32))
-
-    def update(self, features: Float[Tensor, "B F"]) -> None:
-        """Take in embeddings of the model's pictures."""
-        self.fake.append(features.to("cpu", torch.float32))
-
     def compute(self) -> dict[str, float]:
-        """The distance, 0 for equal sets."""
-        real, fake = _units(self.real), _units(self.fake)
+        """The distance, 0 for equal sets.
+
+        Raises:
+            ValueError: a side without images, or features of two extractors.
+        """
+        real, fake = map(_units, self.pair())
         within, across = kernel_means(fake, fake), kernel_means(fake, real)
         self._influence = within - across
         distance = within.mean() + kernel_means(real, real).mean() - 2 * across.mean()
@@ -77,5 +64,5 @@ def _kernel(some: Tensor, others: Tensor) -> Tensor:
     return ((some @ others.T - 1) / SIGMA**2).expm1()
 
 
-def _units(features: list[Tensor]) -> Float[Tensor, "N F"]:
-    return torch.nn.functional.normalize(torch.cat(features).double(), dim=1)
+def _units(features: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
+    return torch.nn.functional.normalize(features.double(), dim=1)

@@ -23,8 +23,8 @@ def measured(real: Tensor, fake: Tensor, batch: int = 1000) -> CMMD:
     metric = CMMD()
     metric.begin(Announced(len(fake), suffix="-clip-c"))
     for side, update in ((real, metric.update_reference), (fake, metric.update)):
-        for part in side.split(batch):
-            update(part)
+        for part in torch.arange(len(side)).split(batch):
+            update(side[part], part.tolist())
     return metric
 
 
