@@ -19,9 +19,18 @@ from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.confidence import written
 from ldmlab.configs.compose import hydra_at_conf
 from ldmlab.configs.training import train_from
+from ldmlab.data.index.shard_index import ShardIndex
 from ldmlab.data.shard_dataset import ShardDataset
+from ldmlab.drawing.drawing import Drawing
+from ldmlab.evaluation.evaluate import evaluate
+from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.base import Metric
+from ldmlab.metrics.distribution.frechet import FrechetDistance
 from ldmlab.models.checkpoints import read_checkpoint, read_lightning
+from ldmlab.models.loading import load_latent_diffusion
+from ldmlab.precision import Precision
+from ldmlab.samplers.ddim import DDIM
 
 from ...colours import Colours
 
@@ -140,7 +149,7 @@ def test_training_is_the_same_to_the_last_bit_with_figures_and_without(
 
 
 def test_curves_have_errors_and_are_those_of_the_averaged_weights(
-    train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    train: Train, shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held-out pictures are read and pass a network once, and networks are on the CPU while training goes on."""
     read: list[int] = []
@@ -166,6 +175,13 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     assert told[0].startswith(f"step 2: FID-c {fid}, light-c {light}; took ")
     assert "% of the time so far" in told[0]
     assert "eval/n_real" not in rows(tmp_path / "run")[0]
+    model = load_latent_diffusion(tmp_path / "run/model.safetensors").model
+    heldout = HeldOut(ShardDataset(ShardIndex.build(shards / "heldout"), 32), n=6, batch_size=4)
+    drawing, cpu = Drawing(DDIM(2), ClassifierFree(4.0), heldout.seeds()), Precision("fp32", torch.device("cpu"))
+    metrics = {"fid": FrechetDistance(), "light": Light()}
+    measured = evaluate(model, heldout, metrics, Colours(), drawing, precision=cpu)
+    exact = {name: curve[4] for name, curve in found.items() if not name.endswith("_error")}
+    assert {f"eval/{name}": value for name, value in measured.figures.items() if name[:2] != "n_"} == exact
 
 
 @pytest.mark.slow
@@ -187,7 +203,8 @@ def test_a_model_of_classes_is_asked_for_all_of_them(
     assert set(asked) == set(range(32))  # some of them more than once, to fill up what is drawn at once
 
 
-@pytest.mark.parametrize("mode", [pytest.param("min", marks=pytest.mark.slow), "max"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["min", "max"])
 def test_the_best_checkpoint_by_a_figure_is_kept_and_found_again(
     train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
 ) -> None:
