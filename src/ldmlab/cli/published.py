@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ldmlab.atomic import atomic_file
 from ldmlab.evaluation.published.table import EXPLAINED, Beside
@@ -26,7 +26,7 @@ def beside_published(result: Mapping[str, Any], folder: Path) -> list[str]:
     beside = Beside.of(result)
     if beside is None:
         return []
-    table = Table(*beside.header(), title=beside.table.title)
+    table = Table(*(Column(name, overflow="fold") for name in beside.header()), title=beside.table.title)
     for row in beside.lines():
         table.add_row(*row)
     Console(width=100).print(table)

@@ -17,6 +17,7 @@ INCEPTION = "extractor.weights=inception.pth"
 def test_imagenet_as_published() -> None:
     config = validate("evaluate", ["protocol=imagenet256", INCEPTION], complete=False, checks=CHECKS)
     assert (config.n, config.conditions, config.table) == (50_000, "drawn", "imagenet256")
+    assert set(config.metric) == {"frechet_distance", "spatial_frechet_distance", "inception_score", "precision_recall"}
     assert config.extractor._target_.endswith("Inception2015")
     assert (config.sampler.steps, config.guidance.scale, config.guidance.guided_channels) == (250, 1.5, 3)
 

@@ -129,13 +129,13 @@ class Beside:
         }
 
     def _cell(self, figure: str) -> str:
-        """A figure of ours: with its error, and with its own name where that is not the table's."""
+        """A figure of ours: with its error, and the network's suffix where that is not the table's."""
         if figure not in self.figures:
             return self.parameters if figure == PARAMETERS else "-"
         value, error = self.figures[figure]
         number = written(value, error)
-        label = self.labels[figure]
-        return number if label == figure else f"{number} ({label})"
+        suffix = self.labels[figure].removeprefix(figure).removeprefix("-")
+        return f"{number} ({suffix})" if suffix else number
 
     def _reason(self, topic: Topic, whole: bool) -> str:
         """A line on one mark."""

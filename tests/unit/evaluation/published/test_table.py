@@ -42,7 +42,7 @@ def test_ours_is_the_last_row(result: dict[str, Any]) -> None:
     *rows, own = beside(result).lines()
     assert [row[0] for row in rows] == [row.model for row in published("coco256").rows]
     assert rows[2] == ["GLIDE", "12.24", "-", "6B", "NEPR"]
-    assert own == ["mine", "152.4 +- 2.3 (FID-lite0)", "infinite (IS-lite0)", "1.45B", "ours"]
+    assert own == ["mine", "152.4 +- 2.3 (lite0)", "infinite (lite0)", "1.45B", "ours"]
 
 
 def test_each_mark_is_explained(result: dict[str, Any]) -> None:
