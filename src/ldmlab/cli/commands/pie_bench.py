@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ldmlab.cli.command import Command
+from ldmlab.cli.command import Command, Words
 from ldmlab.configs.commands.pie_bench import CHECKS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> float:
 COMMAND = Command(
     **vars(CHECKS),
     summary="measure editing methods on given pictures as PIE-Bench does",
-    synopsis="ldmlab pie_bench path=FOLDER [methods=[NAME,...]] [KEY=VALUE ...]",
+    synopsis="ldmlab pie_bench FOLDER [methods=[NAME,...]] [KEY=VALUE ...]",
     description=(
         "FOLDER is in the layout of PIE-Bench (Ju et al. 2023): mapping_file.json names pictures in "
         "annotation_images/, each with a prompt of what it shows, one of what it is to show, and a mask of where it "
@@ -58,11 +58,12 @@ COMMAND = Command(
         "edits.csv with each edit, a contact sheet, and pictures/ with the edited and given pictures and the masks.",
     ),
     examples=(
-        ("ldmlab pie_bench path=data/pie_bench ckpt=runs/import/sd/model.safetensors", "all methods, all edits"),
-        ("ldmlab pie_bench path=data/pie_bench n=4 categories=[1,6]", "four edits each of two kinds"),
-        ("""ldmlab pie_bench path=data/pie_bench 'methods=["sdedit method.strength=0.4",mask_blend]'""", "two methods"),
-        ("ldmlab pie_bench path=data/pie_bench devices=auto output_dir=runs/mine", "on all GPUs; again after a kill"),
+        ("ldmlab pie_bench data/pie_bench ckpt=runs/import/sd/model.safetensors", "all methods, all edits"),
+        ("ldmlab pie_bench data/pie_bench n=4 categories=[1,6]", "four edits each of two kinds"),
+        ("""ldmlab pie_bench data/pie_bench 'methods=["sdedit method.strength=0.4",mask_blend]'""", "two methods"),
+        ("ldmlab pie_bench data/pie_bench devices=auto output_dir=runs/mine", "on all GPUs; again after a kill"),
     ),
+    words=Words("path", "folder", several=False),
     devices="devices",
     run=run,
 )

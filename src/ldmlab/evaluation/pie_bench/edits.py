@@ -76,7 +76,11 @@ def edited(method: EditMethod, task: EditTask, case: PieCase, what: Given, words
     task = replace(task, sources=sources, targets=[case.target], image=what.picture, mask=mask)
     if words and isinstance(method, PromptToPromptMethod):
         method = _told_words(method, task, case)
-    after = method.edit(task).after[0].pictures[0]
+    try:
+        after = method.edit(task).after[0].pictures[0]
+    except ValueError as error:
+        hint = "; words=false tells no words" if str(error).startswith(("blend", "reweight")) else ""
+        raise ValueError(f"{error}{hint}") from error
     if after.shape != what.picture.shape:
         sizes = ["x".join(map(str, each.shape[1:])) for each in (after, what.picture)]
         raise ValueError(f"makes {sizes[0]} pixels of {sizes[1]}, and what is edited here keeps its size")

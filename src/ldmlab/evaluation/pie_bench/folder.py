@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -171,8 +171,16 @@ def _case(folder: Path, key: str, entry: Any) -> PieCase:
         raise ValueError(f"path={folder}: {MAPPING}: {key}: has to give its mask as a list of starts and lengths")
     source, target = (_prompt(entry[name]) for name in ("original_prompt", "editing_prompt"))
     words = tuple(entry["blended_word"].split())
-    picture = folder / PICTURES / entry["image_path"]
+    picture = folder / PICTURES / _below(folder, key, entry["image_path"])
     return PieCase(key, entry["editing_type_id"], picture, source, target, words, entry["mask"])
+
+
+def _below(folder: Path, key: str, name: str) -> PurePosixPath:
+    """The name of a picture, which may not lead out of the folder of pictures."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"path={folder}: {MAPPING}: {key}: image_path={name} leads out of {PICTURES}/")
+    return path
 
 
 def _prompt(text: str) -> str:

@@ -105,3 +105,10 @@ def test_an_entry_without_a_mask(folder: Path) -> None:
     change_entry(folder, KEY, mask=None)
     with pytest.raises(ValueError, match=f"{KEY}: has to give its mask as a list of starts and lengths"):
         PieFolder.read(folder)
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../mapping_file.json"])
+def test_pictures_outside_the_folder_are_not_read(folder: Path, name: str) -> None:
+    change_entry(folder, KEY, image_path=name)
+    with pytest.raises(ValueError, match=f"image_path={name} leads out of annotation_images/"):
+        PieFolder.read(folder)
