@@ -82,6 +82,8 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("reference",), "ref ref_batch ref_path reference_path input2 real real_path"),
     (("save_pictures",), "save_samples save_images save_npz"),
     (("method.strength",), "denoising_strength strength"),
+    (("methods",), "method edit_method_list tgt_methods editing_methods"),
+    (("categories",), "category edit_category_list category_list"),
 )
 _KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}
 
