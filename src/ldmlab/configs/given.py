@@ -44,12 +44,13 @@ def evaluate_pictures(cfg: DictConfig, tell: Callable[[str], None] = print, shar
     """
     device = pick_precision("fp32", cfg.device).device
     metrics, called = build_metrics(cfg.get("metric") or {}, "samples", device)
+    extractor = instantiate(cfg.extractor).to(device)
     pictures = open_pictures(Path(cfg.pictures), "pictures", cfg.n, cfg.batch_size, cfg.image_size)
     return evaluate_given(
         pictures,
         given_reference(cfg) or _held_out(cfg, pictures, tell),
         metrics | saving_metric(cfg),
-        instantiate(cfg.extractor).to(device),
+        extractor,
         device=device,
         seed=cfg.seed,
         image_size=cfg.image_size,

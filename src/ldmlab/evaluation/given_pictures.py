@@ -10,6 +10,7 @@ import torch
 from ldmlab.evaluation.given.picture_set import GivenPictures
 from ldmlab.evaluation.held_out import Tell
 from ldmlab.evaluation.picture_set import PictureSet
+from ldmlab.evaluation.read_ahead import read_ahead
 from ldmlab.evaluation.record import kept_by, reference_fields
 from ldmlab.evaluation.reference import compares, notes_on, read_reference
 from ldmlab.evaluation.reference_cache import ReferenceCache
@@ -64,11 +65,14 @@ def measure_given(
         batch = pictures.pictures(part)
         return batch if truth is None else {**batch, "truth": _truth(batch, pictures, truth, part)}
 
-    def read(part: range) -> Reading:
-        return shares.read(feed, part, lambda: given(part))
+    parts = pictures.parts()
+    with read_ahead(given, shares.left(feed.name, parts)) as ahead:
 
-    for reading in shares.each(track(pictures.parts(), "measuring"), read):
-        feed.add(reading)
+        def read(part: range) -> Reading:
+            return shares.read(feed, part, lambda: ahead(part))
+
+        for reading in shares.each(track(parts, "measuring"), read):
+            feed.add(reading)
     feed.close()
     counts = {"n_real": float(reference.n)} if reference is not None and reference.n else {}
     return measured(metrics) | Measured({**counts, "n_fake": float(pictures.n)})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from ldmlab.evaluation.picture_set import PictureSet
+from ldmlab.evaluation.read_ahead import read_ahead
 from ldmlab.evaluation.reference_cache import ReferenceCache, about
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
@@ -107,14 +108,17 @@ def _recall(
 
 
 def _read(reference: PictureSet, feed: Feed, shares: Shares) -> None:
-    def read(part: range) -> Reading:
-        def given() -> dict[str, Any]:
-            batch = reference.pictures(part)
-            feed.require(batch)
-            return batch
+    parts = reference.parts()
+    with read_ahead(reference.pictures, shares.left(feed.name, parts)) as pictures:
 
-        return shares.read(feed, part, given)
+        def read(part: range) -> Reading:
+            def given() -> dict[str, Any]:
+                batch = pictures(part)
+                feed.require(batch)
+                return batch
 
-    for reading in shares.each(track(reference.parts(), "reading"), read):
-        feed.add(reading)
+            return shares.read(feed, part, given)
+
+        for reading in shares.each(track(parts, "reading"), read):
+            feed.add(reading)
     feed.close()
