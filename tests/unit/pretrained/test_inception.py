@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -43,35 +42,20 @@ def images() -> Tensor:
     return torch.randint(0, 256, (2, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.fixture(scope="module")
-def reference(weights: Path) -> Any:
-    return fidelity.FeatureExtractorInceptionV3("reference", ["2048", "logits_unbiased"], str(weights))
-
-
-def test_agrees_with_torch_fidelity(network: Inception2015, reference: Any, images: Tensor) -> None:
+def test_agrees_with_torch_fidelity(network: Inception2015, weights: Path, images: Tensor) -> None:
+    """The spatial features too: of mixed_6/conv the first 7 channels, channels last, as ADM's evaluator has them."""
+    reference = fidelity.FeatureExtractorInceptionV3("reference", ["2048", "logits_unbiased"], str(weights))
+    maps: list[Tensor] = []
+    reference.Mixed_6d.branch1x1.register_forward_hook(lambda _module, _given, output: maps.append(output))
     features, logits = reference(images)
-    torch.testing.assert_close(network(images), features)
-    torch.testing.assert_close(network.logits(images), logits)
+    found, spatial = network.with_spatial(images)
+    torch.testing.assert_close(found, features)
+    torch.testing.assert_close(network.classify(found), logits)
+    torch.testing.assert_close(spatial, torch.stack([maps[0][:, each] for each in range(7)], dim=-1).flatten(1))
     assert features.shape == (2, inception.FEATURES)
     assert logits.shape == (2, inception.CLASSES)
-
-
-def test_spatial_features_are_those_of_the_evaluator_of_adm(
-    network: Inception2015, reference: Any, images: Tensor
-) -> None:
-    """Of mixed_6/conv the first 7 channels, channels last, from torch-fidelity's layers one by one."""
-    x = (
-        fidelity.interpolate_bilinear_2d_like_tensorflow1x(images.float(), (299, 299), align_corners=False) - 128
-    ) / 128
-    for name, layer in reference.named_children():
-        if name == "Mixed_6d":
-            break
-        x = layer(x)
-    wanted = layer.branch1x1(x).permute(0, 2, 3, 1)[..., :7].reshape(len(images), -1)
-    features, spatial = network.with_spatial(images)
     assert spatial.shape == (2, inception.SPATIAL_FEATURES) == (2, 2023)
-    torch.testing.assert_close(spatial, wanted, rtol=1e-4, atol=1e-5)
-    assert torch.equal(features, network(images))
+    assert network.network.get_submodule(inception.SPATIAL_LAYER)._forward_hooks == {}
 
 
 def test_is_frozen_and_stays_in_evaluation_mode(network: Inception2015) -> None:

@@ -57,10 +57,10 @@ def test_equal_sets_have_none_and_length_does_not_matter(generator: torch.Genera
 
 def test_the_error_is_the_spread_over_draws(generator: torch.Generator) -> None:
     real = drawn(200, 0.0, generator)
-    metrics = [measured(real, drawn(100, 0.5, generator)) for _ in range(200)]
+    metrics = [measured(real, drawn(100, 0.5, generator)) for _ in range(100)]
     found = np.array([metric.compute()["CMMD-clip-c"] for metric in metrics])
     told = np.array([metric.errors()["CMMD-clip-c"] for metric in metrics])
-    assert told.mean() == pytest.approx(found.std(ddof=1), rel=0.15)  # 200 draws tell a deviation to 5 %
+    assert told.mean() == pytest.approx(found.std(ddof=1), rel=0.2)  # 100 draws tell a deviation to 7 %
 
 
 def test_nan_is_named() -> None:

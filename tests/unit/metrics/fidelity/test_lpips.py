@@ -26,13 +26,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def alex(weights: Path) -> LPIPS:
+    return LPIPS(weights, "alex")
+
+
 @pytest.fixture
 def images(generator: torch.Generator) -> Tensor:
     return torch.randint(0, 256, (5, 3, 64, 64), dtype=torch.uint8, generator=generator)
 
 
-def test_is_torchmetrics_distance_with_the_same_weights(weights: Path, images: Tensor) -> None:
-    metric, truth = LPIPS(weights, "alex"), images.roll(1, dims=0)
+def test_is_torchmetrics_distance_with_the_same_weights(alex: LPIPS, weights: Path, images: Tensor) -> None:
+    metric, truth = alex, images.roll(1, dims=0)
+    metric.reset()
     feed = Feed("reconstructed", [metric.update])
     for part in (slice(0, 3), slice(3, 5)):
         feed.update(images=images[part], truth=truth[part])
@@ -55,27 +61,25 @@ def test_the_one_of_lite0_has_its_own_name(images: Tensor) -> None:
     assert [*metric.networks()] == ["efficientnet-lite0"]
 
 
-def test_the_size_of_a_pass_does_not_matter(weights: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    metric = LPIPS(weights, "alex")
-    whole = metric.distances(images, images.flip(0))
+def test_the_size_of_a_pass_does_not_matter(alex: LPIPS, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = alex.distances(images, images.flip(0))
     monkeypatch.setattr(base, "CPU_BATCH", 2)
-    torch.testing.assert_close(metric.distances(images, images.flip(0)), whole)
+    torch.testing.assert_close(alex.distances(images, images.flip(0)), whole)
     assert whole.dtype == torch.float64
     assert whole.shape == (5,)
 
 
-def test_nan_is_named(weights: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    metric = LPIPS(weights, "alex")
+def test_nan_is_named(alex: LPIPS, images: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = torch.tensor([0.1, 0.2, torch.nan, 0.1, 0.2], dtype=torch.float64)
-    monkeypatch.setattr(metric, "distances", lambda *_: broken)
+    monkeypatch.setattr(alex, "distances", lambda *_: broken)
     with pytest.raises(ValueError, match="the features of picture 12 hold NaN"):
-        metric.update(images, images, range(10, 15))
+        alex.update(images, images, range(10, 15))
 
 
-def test_bad_input_is_one_clear_line(weights: Path, images: Tensor) -> None:
+def test_bad_input_is_one_clear_line(alex: LPIPS, weights: Path, images: Tensor) -> None:
     with pytest.raises(ValueError, match="weights is null; save the state dict of torchvision's vgg16 there"):
         LPIPS(None)
     with pytest.raises(ValueError, match=r"alexnet\.pth' does not fit squeezenet1_1"):
         LPIPS(weights, "squeeze")
     with pytest.raises(ValueError, match="give equal shapes"):
-        LPIPS(weights, "alex").update(images, images[:2], range(5))
+        alex.update(images, images[:2], range(5))
