@@ -17,7 +17,18 @@ import torch
 import ldmlab
 from ldmlab.metrics.measured import Measured
 
-PACKAGES = ("torch", "torchvision", "torchmetrics", "timm", "lightning", "numpy", "pillow", "safetensors")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "torch-fidelity",
+    "open_clip_torch",
+    "timm",
+    "lightning",
+    "numpy",
+    "pillow",
+    "safetensors",
+)
 GUIDANCE_CONVENTIONS = {
     "scale": "uncond + scale * (cond - uncond); 1 is neutral",
     "one_plus_w": "(1 + scale) * cond - scale * uncond; 0 is neutral",
