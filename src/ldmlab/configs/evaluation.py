@@ -134,7 +134,7 @@ def _requests(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> Requests
 def _fields(cfg: DictConfig, model: LatentDiffusion | Autoencoder) -> dict[str, Any]:
     """What the manifest says of the protocol, and of what was asked for."""
     if isinstance(model, Autoencoder):
-        return named_fields(cfg, ())
+        return {**named_fields(cfg, ()), "table": None}
     return {**named_fields(cfg, model.conditioner.reads), "conditions": cfg.conditions}
 
 

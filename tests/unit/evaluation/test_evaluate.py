@@ -127,6 +127,20 @@ def test_a_chain_has_steps() -> None:
         VariationalBound(steps=1)
 
 
+def test_samples_that_are_drawn_are_told_and_known_by_where_they_come_from(shards: Path) -> None:
+    def some(**choice: Any) -> HeldOut:
+        return held_out(shards / "heldout", Needs(), 16, 5, tell=lambda line: None, **choice)
+
+    first, drawn, other = some(), some(choice="drawn"), some(choice="drawn", choice_seed=1)
+    assert (first.chosen, drawn.chosen) == ("the first 5 of 16", "5 of 16, drawn with seed 0")
+    assert other.chosen == "5 of 16, drawn with seed 1"
+    assert len({each.fingerprint for each in (first, drawn, other)}) == 3
+    assert first.fingerprint == first.whole == drawn.whole == other.whole
+    keys = [each.known({"keys"})["keys"] for each in (first, drawn, other)]
+    assert len({tuple(each) for each in keys}) == 3
+    assert drawn.n == len(set(keys[1])) == 5
+
+
 class Asked(Metric):
     """How often pictures of each class came."""
 
