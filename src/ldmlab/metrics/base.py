@@ -151,8 +151,8 @@ class Metric(TorchMetric):
     def errors(self) -> Mapping[str, float]:
         """The standard errors of figures, by the names that `compute` gives them; none of those that have none.
 
-        Each is that of the figure over the pictures that a model would make of the same requests, the pictures that
-        they are compared with being given.
+        Each tells how far the figure would move with as many other pictures of the model, drawn independently; those
+        that they are compared with are given. Where requests are the same too it moves rather less.
         """
         return {}
 
