@@ -102,9 +102,12 @@ def build_metrics(
         task: of the model.
         device: where networks of their own compute.
     """
+    from ldmlab.metrics.base import share_networks  # with torchmetrics
+
     of_task = config.get(task) or {}
     own = {name: section for name, section in config.items() if section and "_target_" in section}
     metrics: dict[str, Metric] = {name: instantiate(section) for name, section in {**of_task, **own}.items()}
+    share_networks(metrics.values())
     for metric in metrics.values():
         metric.move_networks(device)
     return metrics, "+".join([*(["pictures"] if of_task else []), *own])

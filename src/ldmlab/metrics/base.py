@@ -180,6 +180,15 @@ def begin_all(metrics: Iterable[Metric], announced: Announced, extractor: Featur
         metric.begin(replace(announced, suffix=(metric.extractor or extractor).suffix))
 
 
+def share_networks(metrics: Iterable[Metric]) -> None:
+    """Let metrics that have the same network of their own, by its name and checksum, have one of it."""
+    known: dict[tuple[str, str], FeatureExtractor] = {}
+    for metric in metrics:
+        own = metric.extractor
+        if own is not None:
+            metric.extractor = known.setdefault((own.name, own.weights_sha256), own)
+
+
 def own_networks(metrics: Mapping[str, Metric]) -> dict[str, Mapping[str, str]] | None:
     """The networks of those metrics that have some of their own, see `Metric.networks`, by the metric's name."""
     return {name: metric.networks() for name, metric in metrics.items() if metric.networks()} or None

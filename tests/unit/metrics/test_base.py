@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ldmlab.metrics.base import Metric
+from ldmlab.metrics.base import Metric, share_networks
 
 from ...colours import Colours
 
@@ -42,6 +42,15 @@ def test_networks_move_and_sums_stay() -> None:
     metric.move_networks("meta")
     assert (metric.extractor.device, metric.network.weight.device.type) == ("meta", "meta")
     assert float(metric.total) == 3
+
+
+def test_metrics_of_one_network_share_it() -> None:
+    first, second, other = Sum(), Sum(), Sum()
+    assert other.extractor is not None
+    other.extractor.weights_sha256 = "of another file"
+    share_networks([first, second, other])
+    assert first.extractor is second.extractor
+    assert other.extractor is not first.extractor
 
 
 def test_a_twin_shares_networks_and_no_states() -> None:
