@@ -116,8 +116,9 @@ def _extractor(manifest: Mapping[str, Any], labels: Mapping[str, str]) -> str | 
     suffixes = {label.removeprefix(figure) for figure, label in labels.items()}
     if suffixes == {""}:
         return INCEPTION
-    named = sorted(suffix.removeprefix("-") or INCEPTION for suffix in suffixes)
-    return manifest.get("extractor") or named[0] if len(named) == 1 else " and ".join(named) or None
+    if len(suffixes) == 1 and manifest.get("extractor") not in (None, INCEPTION):
+        return str(manifest["extractor"])
+    return " and ".join(sorted(suffix.removeprefix("-") or INCEPTION for suffix in suffixes)) or None
 
 
 def _side(size: Sequence[int] | None) -> str | None:
