@@ -99,7 +99,7 @@ class Page:
     def command(self, line: Line) -> str:
         if not self.runs and "-m" in line.words:
             return ""
-        composed = "--help" not in line.words and (not self.runs or {*line.words} & {*COMPOSED})
+        composed = "--help" not in line.words and (not self.runs or bool({*line.words} & {*COMPOSED}))
         done = self.ldmlab(*smaller([*line.words, *["--cfg", "job"] * composed]))
         return "" if done.code == 0 else str(done.err.splitlines()[-1])
 
