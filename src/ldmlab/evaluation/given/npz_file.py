@@ -93,6 +93,16 @@ class NpzFile:
             raise EOFError(f"{member.filename} ends behind it")
         return start
 
+    def read(self, start: int, size: int) -> bytes:
+        """Some bytes of the file itself. EOFError where it ends before."""
+        parts: list[bytes] = []
+        while size and (part := os.pread(self._file.fileno(), size, start)):
+            parts.append(part)
+            start, size = start + len(part), size - len(part)
+        if size:
+            raise EOFError(f"it ends {size} bytes early")
+        return b"".join(parts)
+
     def _header(self, name: str, content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         try:
             if npy.read_magic(content) != (1, 0):  # whose headers are short
@@ -109,7 +119,7 @@ class NpzFile:
 
 @dataclass(frozen=True)
 class NpzArray:
-    """One array (N, ...) in a file: mapped into memory where it lies there as it is, unpacked on the way otherwise.
+    """One array (N, ...) in a file, of which no more is in memory than is asked for.
 
     Attributes:
         file: it is in.
@@ -125,15 +135,13 @@ class NpzArray:
     dtype: np.dtype[Any]
 
     def take(self, rows: Sequence[int]) -> NDArray[Any]:
-        """Some rows, in order, as a copy. Of what is packed, rows that come later are quick to find, earlier ones slow.
+        """Some rows, in order, as a copy. In a packed file, later rows are quick to find, earlier ones slow.
 
         Raises:
             ValueError: the file is damaged there.
         """
         with self.file.telling():
-            if self._is_plain:
-                return np.array(self._mapped[rows])
-            return np.stack([self._unpacked(row, row + 1)[0] for row in rows])
+            return np.stack([self._rows(row, row + 1)[0] for row in rows])
 
     def all(self, most_bytes: int) -> NDArray[Any]:
         """The whole array, which has an axis.
@@ -145,26 +153,27 @@ class NpzArray:
             what = f"{self._member.filename.removesuffix(SUFFIX)} has the shape {self.shape}"
             raise ValueError(f"{self.file.where}: {what}, more than {most_bytes:,} bytes; give a smaller one")
         with self.file.telling():
-            return np.array(self._mapped) if self._is_plain else self._unpacked(0, self.shape[0])
+            return self._rows(0, self.shape[0])
 
-    @property
-    def _is_plain(self) -> bool:
-        return self._member.compress_type == ZIP_STORED and math.prod(self.shape) > 0
+    def _rows(self, first: int, last: int) -> NDArray[Any]:
+        row = math.prod(self.shape[1:]) * self.dtype.itemsize
+        content = self._read(self._start + first * row, (last - first) * row)
+        return np.frombuffer(content, self.dtype).reshape(last - first, *self.shape[1:]).copy()
+
+    def _read(self, start: int, size: int) -> bytes:
+        """Bytes of the member."""
+        if self._member.compress_type == ZIP_STORED:
+            return self.file.read(self._offset + start, size)
+        self._stream.seek(start)
+        return _whole(self._stream, size)
 
     @cached_property
-    def _mapped(self) -> NDArray[Any]:
-        start = self.file.offset(self._member) + self._start
-        return np.memmap(self.file.path, self.dtype, "r", start, self.shape)
+    def _offset(self) -> int:
+        return self.file.offset(self._member)
 
     @cached_property
     def _stream(self) -> IO[bytes]:
         return self._zip.open(self._member)
-
-    def _unpacked(self, first: int, last: int) -> NDArray[Any]:
-        row = math.prod(self.shape[1:]) * self.dtype.itemsize
-        self._stream.seek(self._start + first * row)
-        content = _whole(self._stream, (last - first) * row)
-        return np.frombuffer(content, self.dtype).reshape(last - first, *self.shape[1:]).copy()
 
 
 def _whole(file: IO[bytes] | BinaryIO, size: int) -> bytes:
