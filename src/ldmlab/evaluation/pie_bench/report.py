@@ -14,6 +14,7 @@ from ldmlab.atomic import atomic_file, write_json
 from ldmlab.confidence import written
 from ldmlab.evaluation.pie_bench.folder import CATEGORIES
 from ldmlab.evaluation.pie_bench.measure import PieMeasured
+from ldmlab.evaluation.pie_bench.noise import EXPLAINED, alike
 from ldmlab.evaluation.pie_bench.published import FACTORS, base_of, published_figures, published_rows
 from ldmlab.pictures.contact_sheet import contact_sheet
 from ldmlab.pictures.png import write_png
@@ -48,15 +49,18 @@ def write_report(
 def paper_table(measured: PieMeasured) -> Rows:
     """A heading, the published rows and a row a method, in the paper's units; means with their standard errors.
 
-    A published figure stands in the column of ours, of whatever networks both are.
+    A published figure stands in the column of ours, of whatever networks both are. What differs from the best of ours
+    by noise alone is marked, see `alike`.
     """
     bases = [base_of(name) for name in measured.names]
     rows = [["method", *(_heading(name) for name in measured.names)]]
     for row in published_rows():
         figures = published_figures(row)
         rows.append([row.model, *(_number(figures.get(base), base) for base in bases)])
+    marked = alike(measured.names, measured.values)
     for method in measured.values:
-        rows.append([method, *(_with_error(*each) for each in _of_all(measured, method))])
+        cells = ((each[0], _with_error(*each)) for each in _of_all(measured, method))
+        rows.append([method, *(f"{cell} ~" if (method, name) in marked else cell for name, cell in cells)])
     return rows
 
 
@@ -102,9 +106,14 @@ def markdown(rows: Rows, reasons: Sequence[str]) -> str:
 
 
 def told(reasons: Sequence[str]) -> list[str]:
-    """Where the published rows are printed, and why ours do not compare with them, for a reader."""
+    """What the mark means, where published rows are printed, and why ours do not compare with them, for a reader."""
     sources = "; ".join(dict.fromkeys(row.printed_in for row in published_rows()))
-    return [f"Published rows: {sources}. Ours do not compare with them:", "", *(f"- {each}" for each in reasons)]
+    return [
+        EXPLAINED,
+        "",
+        f"Published rows: {sources}. Ours do not compare with them:",
+        *(f"- {each}" for each in reasons),
+    ]
 
 
 def _sheet(measured: PieMeasured) -> Any:
