@@ -98,9 +98,9 @@ def test_the_same_pictures_and_weights(tmp_path: Path, monkeypatch: pytest.Monke
     weights = write_random_inception(tmp_path / inception.WEIGHTS_FILE)
     monkeypatch.setattr(inception, "WEIGHTS_SHA256", sha256_of(weights))
     generator = torch.Generator().manual_seed(0)
-    real, fake = torch.randint(0, 256, (2, 96, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    real, fake = torch.randint(0, 256, (2, 48, 3, 32, 32), dtype=torch.uint8, generator=generator)
     fake = fake // 2 + 40
-    found = told_by_us(ours(50), real, fake, Inception2015(weights))
+    found = told_by_us(ours(30), real, fake, Inception2015(weights))
     expected = calculate_metrics(
         input1=Stored(fake),
         input2=Stored(real),
@@ -108,7 +108,8 @@ def test_the_same_pictures_and_weights(tmp_path: Path, monkeypatch: pytest.Monke
         fid=True,
         kid=True,
         prc=True,
-        kid_subset_size=50,
+        kid_subset_size=30,
+        feature_extractor="inception-v3-compat",
         feature_extractor_weights_path=str(weights),
         cuda=False,
         save_cpu_ram=True,

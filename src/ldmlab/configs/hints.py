@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ldmlab.configs import catalogue
 from ldmlab.configs.suggest import hint, nearest
-from ldmlab.configs.synonyms import synonym
+from ldmlab.configs.synonyms import option_synonym, synonym
 from ldmlab.configs.yaml_files import SETTERS
 
 ALL = "; --cfg job prints all keys"
@@ -48,7 +48,10 @@ def instead_of_group(command: str, wrong: str) -> str:
 
 
 def instead_of_option(command: str, group: str, wrong: str, options: Collection[str]) -> str:
-    """The nearest option, the group that has one of that name, or all options where they are few."""
+    """Our word for it, the nearest option, the group that has one of that name, or all options where they are few."""
+    meant = option_synonym(wrong, options)
+    if meant is not None:
+        return f"; did you mean '{meant}'?"
     if nearest(wrong, options) is None:
         for other in catalogue.groups(command):
             if wrong in catalogue.options(other.name) and other.name != group:

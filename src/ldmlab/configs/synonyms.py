@@ -1,4 +1,4 @@
-"""What other programs of the field call the keys of a command."""
+"""What other programs of the field call the keys of a command and the options of its groups."""
 
 from __future__ import annotations
 
@@ -85,7 +85,29 @@ _MEANINGS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("methods",), "method edit_method_list tgt_methods editing_methods"),
     (("categories",), "category edit_category_list category_list"),
 )
+_OPTIONS: tuple[tuple[str, str], ...] = (
+    ("frechet_distance", "fid rfid frechet_inception_distance fd"),
+    ("spatial_frechet_distance", "sfid spatial_fid"),
+    ("inception_score", "is isc"),
+    ("kernel_distance", "kid kernel_inception_distance mmd"),
+    ("precision_recall", "prc precision recall improved_precision_recall"),
+    ("density_coverage", "prdc density coverage"),
+    ("clip_score", "clip clip_similarity"),
+    ("fd_dinov2", "fdd dinov2 fd_dino fid_dinov2"),
+)
 _KEYS = {word.replace("_", ""): keys for keys, words in _MEANINGS for word in words.split()}
+_CHOICES = {word.replace("_", ""): option for option, words in _OPTIONS for word in words.split()}
+
+
+def option_synonym(word: str, options: Collection[str]) -> str | None:
+    """The option of a group that papers and other programs call by another name.
+
+    Args:
+        word: as given.
+        options: those that there are.
+    """
+    option = _CHOICES.get(re.sub("[-_]", "", word.lower()))
+    return option if option in options else None
 
 
 def synonym(word: str, known: Collection[str]) -> str | None:

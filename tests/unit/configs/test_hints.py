@@ -114,6 +114,9 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
     ("command", "overrides", "told"),
     [
         ("sample", ["samplr=ddim"], "unknown key 'samplr'; did you mean 'sampler'?"),
+        ("evaluate", ["metric=fid"], "group 'metric' has no option 'fid'; did you mean 'frechet_distance'?"),
+        ("evaluate", ["metric=[diversity,prdc]"], "no option 'prdc'; did you mean 'density_coverage'?"),
+        ("evaluate", ["metric=IS"], "no option 'IS'; did you mean 'inception_score'?"),
         ("train", ["model=dit"], "group 'model' has no option 'dit'; did you mean 'backbone=dit'?"),
         ("edit", ["method=sdedit", "tau=0.3"], "unknown key 'tau'; 'method.tau' comes with method=prompt_to_prompt"),
         ("edit", ["tau=0.3"], "unknown key 'tau'; did you mean 'method.tau'?"),

@@ -45,9 +45,11 @@ class DensityCoverage(KeptFeatures):
         self._errors: dict[str, float] = {}
 
     def begin(self, announced: Announced) -> None:
-        """Refuse a single picture, of which no error can be told."""
+        """Refuse a single picture, of which no error can be told, and fewer held-out ones than neighbours."""
         super().begin(announced)
         require_neighbours(NAME, "generated", announced.count, 1)
+        if self.real:
+            require_neighbours(NAME, "real", sum(map(len, self.real)), self.k)
 
     def compute(self) -> dict[str, float]:
         """Both figures.
@@ -85,7 +87,7 @@ class DensityCoverage(KeptFeatures):
         density = torch.empty(len(fake), dtype=torch.float64)
         nearest = torch.full((int(part.max()) + 1, len(real)), torch.inf)
         for rows, block in distances(fake, real):
-            density[rows] = (block < reach).sum(dim=1) / self.k
+            density[rows] = (block < reach).sum(dim=1).double() / self.k
             for number in part[rows].unique().tolist():
                 nearest[number] = torch.minimum(nearest[number], block[part[rows] == number].amin(dim=0))
         return density, nearest

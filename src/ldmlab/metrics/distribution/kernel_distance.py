@@ -109,7 +109,7 @@ class Comparison:
 
 
 def compare(fake: Float[Tensor, "m F"], real: Float[Tensor, "m F"]) -> Comparison:
-    """Compare two subsets by the kernel (x'y / F + 1)^3, in float32 with sums in float64."""
+    """Compare two subsets by the kernel (x'y / F + 1)^3, in float32 with means in float64."""
     within = [_mean_kernel(side, side, itself=False) for side in (fake, real)]
     between = _mean_kernel(fake, real)
     distance = within[0].mean() + within[1].mean() - 2 * between.mean()
@@ -118,6 +118,7 @@ def compare(fake: Float[Tensor, "m F"], real: Float[Tensor, "m F"]) -> Compariso
 
 def _mean_kernel(one: Float[Tensor, "m F"], other: Float[Tensor, "m F"], itself: bool = True) -> Float[Tensor, " m"]:
     """The mean kernel of each sample of one set with those of the other, but for itself where both are the same."""
-    kernel = (one @ other.T).div_(one.shape[1]).add_(1).pow_(3)
-    sums = kernel.sum(dim=1, dtype=torch.float64)
+    linear = torch.addmm(torch.ones(1), one, other.T, alpha=1 / one.shape[1])
+    kernel = linear.square().mul_(linear)
+    sums = kernel.sum(dim=1).double()
     return sums / len(other) if itself else (sums - kernel.diagonal()) / (len(other) - 1)

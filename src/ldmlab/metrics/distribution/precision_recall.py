@@ -44,9 +44,11 @@ class PrecisionRecall(KeptFeatures):
         self._errors: dict[str, float] = {}
 
     def begin(self, announced: Announced) -> None:
-        """Refuse fewer pictures than neighbours."""
+        """Refuse fewer pictures than neighbours, on either side as far as they have come."""
         super().begin(announced)
         require_neighbours(NAME, "generated", announced.count, self.k)
+        if self.real:
+            require_neighbours(NAME, "real", sum(map(len, self.real)), self.k)
 
     def compute(self) -> dict[str, float]:
         """Both shares.

@@ -78,3 +78,10 @@ def test_too_few_pictures_are_refused(generator: torch.Generator) -> None:
         measured(real[:5], fake, DensityCoverage()).compute()
     with pytest.raises(ValueError, match="parts=1: give at least 2"):
         DensityCoverage(parts=1)
+
+
+def test_too_few_held_out_pictures_are_refused_before_any_is_drawn() -> None:
+    metric = DensityCoverage(k=3)
+    metric.update_reference(torch.eye(3), range(3))
+    with pytest.raises(ValueError, match="k=3: 3 real images are too few, give at least 4"):
+        metric.begin(Announced(100))

@@ -80,3 +80,10 @@ def test_too_few_pictures_are_refused(generator: torch.Generator) -> None:
         PrecisionRecall(0)
     with pytest.raises(ValueError, match="6 wide, fake ones 5"):
         measured(real, fake[:, :5], PrecisionRecall()).compute()
+
+
+def test_too_few_held_out_pictures_are_refused_before_any_is_drawn() -> None:
+    metric = PrecisionRecall(k=3)
+    metric.update_reference(torch.eye(3), range(3))
+    with pytest.raises(ValueError, match="k=3: 3 real images are too few, give at least 4"):
+        metric.begin(Announced(100))
