@@ -19,6 +19,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+import ldmlab
 from ldmlab.atomic import atomic_file
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric
@@ -29,7 +30,8 @@ from ldmlab.tensor_file import check, write_tensors
 log = logging.getLogger(__name__)
 ABOUT = "about"
 """The key of the header under which a file says what its states depend on, in JSON."""
-FORMAT = 1
+ROOMS = ("extractors", "metrics", "pretrained")
+"""Whose code decides what metrics are left with."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,6 @@ def about(metric: Metric, extractor: FeatureExtractor | None, pictures: Mapping[
         network = {"name": extractor.name, "sha256": extractor.weights_sha256, "device": device}
     versions = {name: version for name, version in package_versions().items() if name != "python"}
     return {
-        "format": FORMAT,
         "metric": kind,
         "settings": settings,
         "extractor": network,
@@ -122,14 +123,14 @@ def _settings(metric: Metric) -> dict[str, Any] | None:
 
 @cache
 def _kind(kind: type[Metric]) -> dict[str, str] | None:
-    """The name of a class, and a hash of the modules that it and those that it derives from are written in."""
-    ours = [each for each in kind.__mro__ if issubclass(each, Metric)]
+    """The name of a class, and a hash of the code that decides what it is left with: its own, and that of our rooms."""
     try:
-        files = sorted({str(inspect.getsourcefile(each)) for each in ours})
-        digest = hashlib.sha256("".join(Path(file).read_text() for file in files).encode())
+        own = {Path(str(inspect.getsourcefile(each))) for each in kind.__mro__ if issubclass(each, Metric)}
+        rooms = {path for room in ROOMS for path in Path(ldmlab.__file__).with_name(room).rglob("*.py")}
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(own | rooms)))
     except (OSError, TypeError):
         return None
-    return {"class": f"{kind.__module__}.{kind.__qualname__}", "source": digest.hexdigest()}
+    return {"class": f"{kind.__module__}.{kind.__qualname__}", "code": digest.hexdigest()}
 
 
 def _as_text(about: Mapping[str, Any]) -> str:

@@ -20,12 +20,14 @@ from ldmlab.evaluation.class_requests import ClassRequests
 from ldmlab.evaluation.evaluate import evaluate
 from ldmlab.evaluation.given.opening import open_pictures
 from ldmlab.evaluation.given_pictures import evaluate_given, measure_given
+from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.requests import Unasked
 from ldmlab.evaluation.saving import SAVED, SavedNpz, SavedPictures
 from ldmlab.evaluation.shares import Kept, Shares
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.distribution.frechet import FrechetDistance
+from ldmlab.metrics.fidelity.psnr import PooledPSNR
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.ranks import Ranks
@@ -182,6 +184,20 @@ def test_missing_pictures_are_told(tmp_path: Path, pixels: Any) -> None:
     with pytest.raises(ValueError, match="is too short; hosts that share the work need a common output_dir"):
         saver.finish()
     assert not saver.path.exists()
+
+
+def test_of_pictures_drawn_again_the_models_are_written(
+    make_model: Callable[[str], LatentDiffusion], thirteen: HeldOut, tmp_path: Path
+) -> None:
+    saver, drawing = SavedNpz(tmp_path), Drawing(DDIM(steps=1), NoGuidance(), ())
+    metrics: dict[str, Metric] = {"psnr": PooledPSNR(), "save_pictures": saver}
+    precision = Precision("fp32", torch.device("cpu"))
+    found = evaluate(make_model("restorer"), thirteen, metrics, StandIn(), drawing, precision=precision)
+    saver.finish()
+    saved = torch.from_numpy(np.load(saver.path)["arr_0"]).permute(0, 3, 1, 2)
+    error = (saved.double() - thirteen.pictures(range(13))["images"].double()).square().mean()
+    assert found.figures["PSNR"] == pytest.approx(10 * float(torch.log10(255**2 / error)))
+    assert found.figures["naive/PSNR"] != found.figures["PSNR"]
 
 
 def test_the_naive_answer_is_not_written(tmp_path: Path, pixels: Any) -> None:
