@@ -104,10 +104,10 @@ def option_keys(group: str, option: str) -> list[Key]:
     path = _path(group, option)
     found: dict[str, Key] = {}
     for base, package in read(path).bases:
-        if not base.startswith("/"):
-            inside = f"{package}." if package else ""
-            own = [replace(key, name=f"{inside}{key.name}") for key in option_keys(group, base)]
-            found |= {key.name: key for key in own}
+        of_group, _, name = base[1:].rpartition("/") if base.startswith("/") else (group, "", base)
+        inside = f"{package}." if package else ""
+        own = [replace(key, name=f"{inside}{key.name}") for key in option_keys(of_group, name)]
+        found |= {key.name: key for key in own}
     meanings = {key.name: key.meaning for key in _keys_in(path, sections=True)}
     for name, value in _flat(read(path).content):
         earlier = found[name].meaning if name in found else ""

@@ -24,7 +24,7 @@ def instead_of_key(command: str, wrong: str, keys: Collection[str]) -> str:
         return "; begin its file with the line '# @package _global_', so that its keys are the command's"
     groups = [group.name for group in catalogue.groups(command)]
     known = [key for key in keys if not key.endswith("_")] + groups
-    meant = synonym(wrong, known)
+    meant = _deeper(wrong, known) or synonym(wrong, known)
     if meant is not None:
         return f"; did you mean '{meant}'?"
     section = wrong.partition(".")[0]
@@ -57,6 +57,12 @@ def instead_of_option(command: str, group: str, wrong: str, options: Collection[
             if wrong in catalogue.options(other.name) and other.name != group:
                 return f"; did you mean '{other.name}={wrong}'?"
     return hint(wrong, options)
+
+
+def _deeper(wrong: str, known: Collection[str]) -> str | None:
+    """The key of that name in a section of the same section: `metric.cmmd.extractor.weights`."""
+    section, _, name = wrong.rpartition(".")
+    return next((key for key in known if section and key.startswith(f"{section}.") and key.endswith(f".{name}")), None)
 
 
 def _beside(wrong: str, known: Collection[str]) -> str:

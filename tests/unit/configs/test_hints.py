@@ -113,6 +113,11 @@ def test_every_key_of_the_table_is_one_of_some_command() -> None:
 @pytest.mark.parametrize(
     ("command", "overrides", "told"),
     [
+        (
+            "evaluate",
+            ["metric=cmmd", "metric.cmmd.weights=clip.pt"],
+            "unknown key 'metric.cmmd.weights'; did you mean 'metric.cmmd.extractor.weights'?",
+        ),
         ("sample", ["samplr=ddim"], "unknown key 'samplr'; did you mean 'sampler'?"),
         ("evaluate", ["metric=fid"], "group 'metric' has no option 'fid'; did you mean 'frechet_distance'?"),
         ("evaluate", ["metric=[diversity,prdc]"], "no option 'prdc'; did you mean 'density_coverage'?"),
