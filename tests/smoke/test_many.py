@@ -16,15 +16,23 @@ import pytest
 
 from ldmlab.run_folder import RECORD
 
+from ..pie_folder import write_pie_folder
+
 Command = Callable[..., Any]
 SECONDS = 120
 WORDS = {
     "sample": ("n=20", "sampler.steps=4"),
     "evaluate": ("n=16", "batch_size=3", "sampler.steps=4", "compile=false"),
     "benchmark": ("n=40", "sampler.steps=4", "guidance.scale=2"),
+    "pie_bench": ("sampler.steps=4", "guidance.scale=2", "methods=[prompt_to_prompt,sdedit]"),
 }
 """Of commands, small runs."""
-SIGNS = {"sample": "000*.png", "evaluate": "measured/*/generated-*", "benchmark": "measured/*/*"}
+SIGNS = {
+    "sample": "000*.png",
+    "evaluate": "measured/*/generated-*",
+    "benchmark": "measured/*/*",
+    "pie_bench": "measured/*/edits-*",
+}
 """Files that show that drawing goes on."""
 
 
@@ -57,6 +65,8 @@ def test_a_killed_rank_costs_no_more_than_its_own_batch(
     command: str, shards: Path, ldmlab: Command, tmp_path: Path
 ) -> None:
     words = [command, *WORDS[command], *([f"data.path={shards}"] if command == "evaluate" else [])]
+    if command == "pie_bench":
+        words.append(f"path={write_pie_folder(tmp_path / 'pie', '1116669', size=64)}")
     one, many = tmp_path / "one", tmp_path / "many"
     alone = ldmlab(*words, f"output_dir={one}")
     assert alone.code == 0, alone.err

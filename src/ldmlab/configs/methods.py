@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from ldmlab.configs.commands.edit import CHECKS
 from ldmlab.configs.compose import validate
 from ldmlab.configs.errors import UserError
+from ldmlab.configs.quoting import override
+from ldmlab.paths import conf_dir
 
 _NEXT_KEY = re.compile(r"\s+(?=[\w.@]+=)")
 _OWN = re.compile(r"(method\.|inversion[.=])")
@@ -43,6 +48,15 @@ def _composed(entry: str) -> DictConfig:
                 "its name"
             )
     try:
-        return validate("edit", [f"method={name}", "image=given", *keys], checks=CHECKS)
+        return validate("edit", [f"method={name}", "image=given", *keys, *_users_folders()], checks=CHECKS)
     except UserError as error:
         raise UserError(f"methods={entry}: {error}") from error
+
+
+def _users_folders() -> list[str]:
+    """Where else options lie, for a process that Hydra did not start but that was given the config of one."""
+    if GlobalHydra.instance().is_initialized() or not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    folders = [source.path for source in sources if source.schema == "file" and Path(source.path) != conf_dir()]
+    return [override("hydra.searchpath", [f"file://{folder}" for folder in folders])] if folders else []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 from ldmlab.configs.build import build_method
 from ldmlab.configs.errors import UserError
 from ldmlab.configs.methods import compose_methods
 from ldmlab.editing.inversion.ddim import DDIMInversion
 from ldmlab.editing.methods.prompt_to_prompt import PromptToPromptMethod
+from ldmlab.paths import conf_dir
 
 
 def test_an_entry_is_what_edit_would_make_of_it() -> None:
@@ -38,3 +43,15 @@ def test_what_is_no_method_is_told(entries: list[str], told: str) -> None:
     with pytest.raises(UserError) as error:
         compose_methods(entries)
     assert told in str(error.value)
+
+
+def test_a_rank_finds_methods_where_the_first_process_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "method").mkdir()
+    (tmp_path / "method/mine.yaml").write_text(
+        "# Mine.\n_target_: ldmlab.editing.methods.sdedit.SDEdit\nstrength: 0.3\n"
+    )
+    sources = [SimpleNamespace(schema="file", path=str(folder)) for folder in (conf_dir(), tmp_path)]
+    told = SimpleNamespace(runtime=SimpleNamespace(config_sources=sources))
+    monkeypatch.setattr(HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(HydraConfig, "get", lambda: told)
+    assert compose_methods(["mine"])["mine"].method.strength == 0.3
