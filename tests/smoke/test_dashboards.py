@@ -28,6 +28,7 @@ CURVES = {
     *("cost/tflops", "cost/data_wait", "cost/cpu_cores", "cost/host_memory_gib"),
     *(f"val/loss_q{quartile}" for quartile in (1, 2, 3, 4)),
     *("eval/FID-lite0", "eval/IS-lite0", "eval/diversity-lite0", "eval/accuracy/shape", "eval/accuracy/caption"),
+    "eval/accuracy/caption_error",
 }
 Train = Callable[..., WandbHistory]
 
