@@ -9,7 +9,7 @@ import pytest
 
 from ldmlab.studio.wandb_history import WandbHistory, history
 
-from .jobs import train
+from .jobs import rows, train, train_until_one_rank_is_asked_to_stop
 from .together import together
 
 pytestmark = pytest.mark.ranks
@@ -49,3 +49,19 @@ def test_two_ranks_log_what_one_does(
                 assert shared[name] == pytest.approx(value, rel=1e-3)
             elif name.startswith(("train/", "val/")):
                 assert shared[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_ranks_break_a_measurement_off_together_and_go_on_with_the_same_curves(
+    tiny: dict[str, Any], shards: Path, autoencoder: Path, tmp_path: Path
+) -> None:
+    words = (*tiny["dit"], *WORDS[:-1], f"data.path={shards}", f"autoencoder_ckpt={autoencoder / 'model.safetensors'}")
+    words += ("checkpoint_every=100", "callbacks.evaluation.n=12", "trainer.devices=2")  # three batches of each rank
+    run, whole = (f"output_dir={tmp_path / name}" for name in ("run", "whole"))
+    told = together(train_until_one_rank_is_asked_to_stop, *words, run, ranks=2, patience=300)
+    assert all("stopped by SIGTERM; the last good checkpoint is" in each for each in told), told
+    assert not any(row.get("eval/FID-lite0") for row in rows(tmp_path / "run"))
+    together(train, *words, run, "ckpt_path=last", ranks=2, patience=300)
+    together(train, *words, whole, ranks=2, patience=300)
+    curves = [[row["eval/FID-lite0"] for row in rows(tmp_path / name)] for name in ("run", "whole")]
+    assert curves[0] == curves[1]
+    assert [bool(value) for value in curves[0]] == [False, True, False, True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from ldmlab.evaluation.remembered import Remembered
 from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.restorations import measure_restorations
 from ldmlab.evaluation.samples import measure_samples
-from ldmlab.evaluation.shares import Shares
+from ldmlab.evaluation.shares import Shares, pass_on
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.base import Announced, Metric, begin_all
@@ -83,19 +83,22 @@ class RepeatedEvaluation:
                 feed.require_joining()
         begin_all(of_pictures.values(), Announced(self.asked.n, self.asked.seed), self.extractor)
 
-    def measure(self, model: Model, precision: Precision, ranks: Ranks = ALONE) -> Measured:
+    def measure(
+        self, model: Model, precision: Precision, ranks: Ranks = ALONE, between: Callable[[], None] = pass_on
+    ) -> Measured:
         """Measure the model as it is now.
 
         Args:
             model: on the device of `precision`, in evaluation mode.
             precision: what it computes in, by autocast; what measures computes in fp32.
             ranks: which share the work; each of them calls this, and is given the same figures.
+            between: called before each batch; what it raises ends the measurement.
 
         Raises:
             ValueError: see `require`; or what it makes cannot be measured.
         """
         of_latents, of_pictures = self._by_kind()
-        shares, found = Shares(ranks, self.remembered), Measured({})
+        shares, found = Shares(ranks, self.remembered, between), Measured({})
         with self._ready(precision.device), Precision("fp32", precision.device).arithmetic():
             if of_pictures:
                 found |= self._of_pictures(model, precision, of_pictures, shares)

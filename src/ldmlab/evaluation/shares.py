@@ -93,6 +93,10 @@ class Keeps(Protocol):
         """Say how much an earlier start has done, with whatever takes a line."""
 
 
+def pass_on() -> None:
+    """Let a measurement go on."""
+
+
 @dataclass(frozen=True)
 class Shares:
     """Who does which batches of a measurement.
@@ -100,10 +104,12 @@ class Shares:
     Attributes:
         ranks: among which they are shared.
         kept: where what came of them is kept; None where a killed measurement begins anew.
+        between: called on every rank before each of them does a batch; what it raises ends the measurement.
     """
 
     ranks: Ranks = ALONE
     kept: Keeps | None = None
+    between: Callable[[], None] = pass_on
 
     def of(self, about: Mapping[str, Any]) -> Shares:
         """For a measurement that is described by plain JSON data."""
@@ -118,6 +124,7 @@ class Shares:
         """
         left = iter(items)
         while turn := list(islice(left, self.ranks.world)):
+            self.between()
             own = make(turn[self.ranks.rank]) if self.ranks.rank < len(turn) else None
             yield from self.ranks.gather(own)[: len(turn)]  # type: ignore[misc]  # those beyond made nothing
 

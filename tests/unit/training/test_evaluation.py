@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from ldmlab.models.checkpoints import read_checkpoint, read_lightning
 from ldmlab.models.loading import load_latent_diffusion
 from ldmlab.precision import Precision
 from ldmlab.samplers.ddim import DDIM
+from ldmlab.training.signals import STOP, Stopped
 
 from ...colours import Colours
 
@@ -48,7 +50,7 @@ class Counted(Colours):
     weights_sha256 = "counted"
     passed: ClassVar[list[int]] = []
     places: ClassVar[list[str]] = []
-    last = math.inf
+    last = asked = math.inf
 
     def to(self, device: Any) -> Counted:
         Counted.places.append(str(device))
@@ -57,6 +59,8 @@ class Counted(Colours):
     def features(self, images: Tensor) -> Tensor:
         if len(Counted.passed) >= Counted.last:
             raise Killed
+        if len(Counted.passed) >= Counted.asked:
+            STOP.take(signal.SIGTERM)
         Counted.passed.append(len(images))
         return super().features(images)
 
@@ -184,6 +188,25 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     assert {f"eval/{name}": value for name, value in measured.figures.items() if name[:2] != "n_"} == exact
 
 
+def test_a_run_that_is_asked_to_stop_while_it_measures_stops_and_measures_when_it_goes_on(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the batch of pictures that it is at, and after a checkpoint of that step, although none was due."""
+    words = (*MEASURED, "figure=eval/FID-c", "callbacks=[default,evaluation,best]", "checkpoint_every=3")
+    words += ("trainer.max_steps=6", "trainer.val_check_interval=2", "scheduler=constant", "callbacks.evaluation.n=10")
+    whole = train(*words, folder="whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(STOP, "_asked", None)
+        patch.setattr(Counted, "asked", len(Counted.passed) + 7)  # in the second measurement, which has three batches
+        with pytest.raises(Stopped, match="go on from it with ckpt_path=last"):
+            train(*words)
+    assert read_lightning(tmp_path / "run/last.ckpt")["global_step"] == 4
+    assert list(curves(tmp_path / "run")["eval/FID-c"]) == [2]
+    assert train(*words, "ckpt_path=auto") == whole
+    for names in (CURVES, ["val/loss", "train/loss"]):
+        assert curves(tmp_path / "run", names) == curves(tmp_path / "whole", names)
+
+
 @pytest.mark.slow
 def test_a_model_of_classes_is_asked_for_all_of_them(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -224,13 +247,14 @@ def test_the_best_checkpoint_by_a_figure_is_kept_and_found_again(
     assert read_checkpoint(best).config["model"] == "autoencoder"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("saved", "passes"),
     [
         pytest.param(1, 5, id="in the second measurement, after a checkpoint"),
-        pytest.param(3, 5, id="in the second measurement, a step after a checkpoint", marks=pytest.mark.slow),
-        pytest.param(1, 7, id="in the last measurement, after the last step", marks=pytest.mark.slow),
-        pytest.param(1, 2, id="in the first measurement", marks=pytest.mark.slow),
+        pytest.param(3, 5, id="in the second measurement, a step after a checkpoint"),
+        pytest.param(1, 7, id="in the last measurement, after the last step"),
+        pytest.param(1, 2, id="in the first measurement"),
     ],
 )
 def test_a_run_that_is_killed_while_it_measures_goes_on_with_the_same_curves(

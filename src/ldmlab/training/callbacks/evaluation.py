@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ldmlab.evaluation.class_requests import Conditions, class_requests
 from ldmlab.evaluation.evaluate import Task, task_of
 from ldmlab.evaluation.held_out import HeldOut
 from ldmlab.evaluation.repeated import Model, RepeatedEvaluation
+from ldmlab.evaluation.shares import pass_on
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.guidance.base import Guidance
 from ldmlab.guidance.none import NoGuidance
@@ -65,6 +66,7 @@ class Evaluation(L.Callback):
 
     Attributes:
         measured_at: the step at which there were figures last; 0 before.
+        between: called before each batch, as by who would end a run that is asked to stop.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Evaluation(L.Callback):
         self.batch_size = batch_size
         self.conditions = conditions
         self.measured_at = 0
+        self.between: Callable[[], None] = pass_on
         self._evaluation: RepeatedEvaluation | None = None
         self._last = 0
         self._seconds = 0.0
@@ -164,7 +167,7 @@ class Evaluation(L.Callback):
         assert self._evaluation is not None
         ranks = Ranks(trainer.global_rank, trainer.world_size, trainer.local_rank)
         with module.ema.swapped() if isinstance(module, LatentDiffusionTraining) else nullcontext():
-            return self._evaluation.measure(_model_of(module), numbers_of(trainer), ranks)
+            return self._evaluation.measure(_model_of(module), numbers_of(trainer), ranks, self.between)
 
     def _tell(self, step: int, found: Measured, seconds: float) -> None:
         """Figures, what it costs to have them, and, the first time, what to know of them."""
@@ -177,15 +180,16 @@ class Evaluation(L.Callback):
 
 def has_measured(trainer: L.Trainer) -> bool:
     """Whether there are figures of this very step."""
-    return any(each.measured_at == trainer.global_step for each in _evaluations(trainer))
+    return any(each.measured_at == trainer.global_step for each in evaluations(trainer))
 
 
 def measurement_is_due(trainer: L.Trainer) -> bool:
     """Whether there will be figures of this very step."""
-    return any(each.is_due(trainer) for each in _evaluations(trainer))
+    return any(each.is_due(trainer) for each in evaluations(trainer))
 
 
-def _evaluations(trainer: L.Trainer) -> list[Evaluation]:
+def evaluations(trainer: L.Trainer) -> list[Evaluation]:
+    """The callbacks of a run that measure."""
     callbacks: list[L.Callback] = getattr(trainer, "callbacks", [])
     return [each for each in callbacks if isinstance(each, Evaluation)]
 

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from ldmlab.models.checkpoints import CHECKPOINT
 from ldmlab.training.agreement import Agreement
-from ldmlab.training.callbacks.evaluation import has_measured, measurement_is_due
+from ldmlab.training.callbacks.evaluation import evaluations, has_measured, measurement_is_due
 from ldmlab.training.callbacks.going_on import validation_is_due, write_row
 from ldmlab.training.dev_run import is_dev_run
 from ldmlab.training.signals import STOP, Stopped
@@ -43,6 +43,7 @@ class LastCheckpoint(Checkpoint):
         self._saved = self._step = self._batches = 0
         self._agreement = Agreement()
         self._stop: Stopped | None = None
+        self._broken_off = False
         self._loops: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -50,6 +51,8 @@ class LastCheckpoint(Checkpoint):
         self._saved = self._step = trainer.global_step
         self._agreement.begin()
         self._agree()
+        for each in evaluations(trainer):
+            each.between = self._break_off
 
     def on_train_batch_start(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Stop, if that is asked for and nothing would be lost."""
@@ -82,6 +85,12 @@ class LastCheckpoint(Checkpoint):
                 self._save(trainer)
             self._end(trainer)
 
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Save the step whose measurement was broken off: it is made up for when the run goes on."""
+        if self._broken_off and self._saved != trainer.global_step:
+            write_row(trainer, last=trainer.global_step == trainer.max_steps)
+            self._save(trainer)
+
     def on_train_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Save what a validation or the end of an epoch has ended early, and what has looked at figures since."""
         if self._saved != trainer.global_step or has_measured(trainer):
@@ -105,6 +114,13 @@ class LastCheckpoint(Checkpoint):
         number = self._agreement.on(0 if own is None else own.number)
         if number and self._stop is None:
             self._stop = Stopped(number)
+
+    def _break_off(self) -> None:
+        """Between batches of a measurement, which leaves the model and random numbers as they were."""
+        self._agree()
+        if self._stop is not None:
+            self._broken_off = True
+            raise self._stop
 
     def _end(self, trainer: L.Trainer) -> None:
         if self._stop is not None and self._saved == trainer.global_step:
