@@ -44,3 +44,11 @@ def test_the_size_of_a_pass_does_not_matter(weights: Path, monkeypatch: pytest.M
 def test_other_images_are_refused(weights: Path) -> None:
     with pytest.raises(ValueError, match=r"give uint8 \(B, 3, H, W\)"):
         CLIP(NAME, weights).features(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.gpu
+def test_cpu_and_gpu_agree(weights: Path) -> None:
+    images = torch.randint(0, 256, (3, 3, 40, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    there, here = CLIP(NAME, weights).to("cuda"), CLIP(NAME, weights)
+    torch.testing.assert_close(there.features(images).cpu(), here.features(images), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(there.text_features(["a"]).cpu(), here.text_features(["a"]), rtol=1e-2, atol=1e-2)

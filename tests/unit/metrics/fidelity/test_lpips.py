@@ -83,3 +83,12 @@ def test_bad_input_is_one_clear_line(alex: LPIPS, weights: Path, images: Tensor)
         LPIPS(weights, "squeeze")
     with pytest.raises(ValueError, match="give equal shapes"):
         alex.update(images, images[:2], range(5))
+
+
+@pytest.mark.gpu
+def test_the_network_computes_where_it_is_moved(alex: LPIPS, images: Tensor) -> None:
+    wanted = alex.distances(images, images.flip(0))
+    alex.move_networks("cuda")
+    torch.testing.assert_close(alex.distances(images.cuda(), images.flip(0)), wanted, rtol=1e-2, atol=1e-3)
+    alex.move_networks("cpu")
+    assert torch.equal(alex.distances(images, images.flip(0)), wanted)
