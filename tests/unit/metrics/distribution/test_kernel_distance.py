@@ -61,11 +61,11 @@ def test_one_distribution_has_none_at_any_size(generator: torch.Generator) -> No
         assert abs(float(figures.mean())) < 3 * float(figures.std()) / 60**0.5
 
 
-@pytest.mark.parametrize(("subsets", "size"), [(1, 1000), (100, 40), (8, 30)], ids=["all", "often", "seldom"])
+@pytest.mark.parametrize(("subsets", "size"), [(1, 1000), (40, 40), (8, 30)], ids=["all", "often", "seldom"])
 def test_the_error_is_the_spread_over_many_draws(subsets: int, size: int, generator: torch.Generator) -> None:
     real = torch.randn(200, 8, generator=generator)
     found = []
-    for _ in range(50):
+    for _ in range(40):
         fake = 0.8 * torch.randn(200, 8, generator=generator) + 0.4
         metric = measured(real, fake, KernelDistance(subsets=subsets, subset_size=size))
         found.append((metric.compute()["KID-own"], metric.errors()["KID-own"]))
