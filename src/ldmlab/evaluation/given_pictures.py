@@ -17,7 +17,7 @@ from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all, own_networks, parameters
+from ldmlab.metrics.base import Announced, Metric, begin_all, own_networks, parameters, settings_of
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.manifest import Manifest, device_name, record
 from ldmlab.metrics.measured import Measured, measured
@@ -149,6 +149,7 @@ def evaluate_given(
         extractor=extractor.name,
         extractor_sha256=extractor.weights_sha256,
         networks=own_networks(metrics),
+        metric_config=settings_of(metrics),
         pictures=pictures.name.partition("=")[2],
         pictures_fingerprint=pictures.fingerprint,
         pictures_chosen=pictures.chosen,

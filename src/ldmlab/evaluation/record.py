@@ -19,7 +19,7 @@ from ldmlab.evaluation.requests import Requests
 from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Metric, own_networks
+from ldmlab.metrics.base import Metric, own_networks, settings_of
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.manifest import Manifest, record
 from ldmlab.models.latent_diffusion import LatentDiffusion
@@ -83,6 +83,7 @@ def evaluate_loaded(
         extractor=extractor.name,
         extractor_sha256=extractor.weights_sha256,
         networks=own_networks(metrics),
+        metric_config=settings_of(metrics),
         picture_size=size,
         **({} if compared is None else reference_fields(compared)),
         **model_fields(loaded, precision),

@@ -194,6 +194,18 @@ def own_networks(metrics: Mapping[str, Metric]) -> dict[str, Mapping[str, str]] 
     return {name: metric.networks() for name, metric in metrics.items() if metric.networks()} or None
 
 
+def settings_of(metrics: Mapping[str, Metric]) -> dict[str, Mapping[str, Any]] | None:
+    """What metrics were made with, as far as they have it as attributes and it is plain data, by the metric's name."""
+    plain = (bool, int, float, str, type(None))
+    found = {}
+    for name, metric in metrics.items():
+        values = {each: getattr(metric, each, ...) for each in parameters(type(metric))}
+        found[name] = {
+            each: value for each, value in values.items() if each != "extractor" and isinstance(value, plain)
+        }
+    return {name: settings for name, settings in found.items() if settings} or None
+
+
 def parameters(function: Callable[..., Any]) -> dict[str, bool]:
     """The names of a method's parameters, and whether each has to be given."""
     found = inspect.signature(function).parameters.values()

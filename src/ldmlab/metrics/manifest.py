@@ -94,7 +94,7 @@ class Manifest:
         n: images measured.
         metric: what was measured: "pictures" for what suits the model, "edits", or the names of metrics.
         bound_steps: of the chain whose bound it is, for "vlb".
-        seed: of the noise and of every random split.
+        seed: of the noise; what metrics draw at random has seeds of its own in `metric_config`.
         conditions: what was asked for: what held-out samples say ("heldout"), or classes, "balanced" or "drawn".
         protocol: what the choice of settings is called, from which single ones may differ.
         table: the published table that the figures stand beside.
@@ -112,6 +112,7 @@ class Manifest:
         parameters: how many weights the model has, without those of a drawing model's autoencoder.
         ema: whether the averaged weights were used.
         precision: what the model computed in; what measures it computes in fp32.
+        metric_config: settings of metrics, by the metric's name.
         sampler_config: every key of the sampler.
         guidance_config: every key of the guidance.
         edit_config: the kind of edits, the method and all of its keys, for "edits".
@@ -153,6 +154,7 @@ class Manifest:
     protocol: str | None = None
     table: str | None = None
     guidance_convention: str | None = None
+    metric_config: Mapping[str, Mapping[str, Any]] | None = None
     sampler_config: Mapping[str, Any] | None = None
     guidance_config: Mapping[str, Any] | None = None
     edit_config: Mapping[str, Any] | None = None

@@ -12,6 +12,10 @@ import pytest
 
 import ldmlab
 from ldmlab.metrics import manifest
+from ldmlab.metrics.base import settings_of
+from ldmlab.metrics.distribution.inception_score import InceptionScore
+from ldmlab.metrics.distribution.precision_recall import PrecisionRecall
+from ldmlab.metrics.fidelity.ssim import SSIM
 from ldmlab.metrics.manifest import GUIDANCE_CONVENTIONS, Manifest, device_name, git_commit, package_versions, record
 from ldmlab.metrics.measured import Measured
 
@@ -75,3 +79,12 @@ def test_the_commit_is_that_of_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp
     assert re.fullmatch(r"[0-9a-f]{40}", commit)
     module.write_text("changed")
     assert git_commit() == f"{commit}-dirty"
+
+
+def test_settings_are_those_that_metrics_were_made_with() -> None:
+    metrics = {"prc": PrecisionRecall(k=4), "ssim": SSIM(), "is": InceptionScore(part_size=50)}
+    assert settings_of(metrics) == {
+        "prc": {"k": 4, "parts": 12},
+        "is": {"splits": 10, "seed": 2020, "part_size": 50},
+    }
+    assert settings_of({"ssim": SSIM()}) is None
