@@ -38,9 +38,9 @@ class DensityCoverage(KeptFeatures):
     def __init__(self, k: int = 5, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
         super().__init__(extractor)
         if k < 1:
-            raise ValueError(f"metric.{NAME}.k={k}: give at least 1")
+            raise ValueError(f"k is {k}; give at least 1")
         if parts < 2:
-            raise ValueError(f"metric.{NAME}.parts={parts}: give at least 2")
+            raise ValueError(f"parts is {parts}; give at least 2")
         self.k, self.parts = k, parts
         self._errors: dict[str, float] = {}
 

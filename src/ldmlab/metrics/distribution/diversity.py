@@ -37,7 +37,7 @@ class Diversity(Metric):
     def __init__(self, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
         super().__init__(extractor)
         if parts < 2:
-            raise ValueError(f"metric.diversity.parts={parts}: give at least 2")
+            raise ValueError(f"parts is {parts}; give at least 2")
         self.parts = parts
         for name in ("count", "total"):
             self.add_sum(name)

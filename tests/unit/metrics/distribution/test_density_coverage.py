@@ -76,7 +76,7 @@ def test_too_few_pictures_are_refused(generator: torch.Generator) -> None:
         measured(real, fake[:1], DensityCoverage())
     with pytest.raises(ValueError, match="k=5: 5 real images are too few, give at least 6"):
         measured(real[:5], fake, DensityCoverage()).compute()
-    with pytest.raises(ValueError, match="parts=1: give at least 2"):
+    with pytest.raises(ValueError, match="parts is 1; give at least 2"):
         DensityCoverage(parts=1)
 
 

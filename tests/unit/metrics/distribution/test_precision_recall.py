@@ -76,7 +76,7 @@ def test_too_few_pictures_are_refused(generator: torch.Generator) -> None:
         measured(real, fake[:3], PrecisionRecall())
     with pytest.raises(ValueError, match="k=3: 3 real images are too few"):
         measured(real[:3], fake, PrecisionRecall()).compute()
-    with pytest.raises(ValueError, match="k=0: give at least 1"):
+    with pytest.raises(ValueError, match="k is 0; give at least 1"):
         PrecisionRecall(0)
     with pytest.raises(ValueError, match="6 wide, fake ones 5"):
         measured(real, fake[:, :5], PrecisionRecall()).compute()
