@@ -20,6 +20,8 @@ from ldmlab.pretrained.weights import load_tensors, require_file, sha256_of
 
 LpipsBackbone = Literal["alex", "vgg", "squeeze"]
 _TORCHVISION_NAMES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+_LEAST = {"alex": 31, "vgg": 16, "squeeze": 17}
+"""Pixels that a side of a picture must have for there to be a last feature map."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -87,6 +89,7 @@ class LpipsLoss(_OutsideLoss[nn.Module]):
     def __init__(self, weights: Path | str | None, backbone: LpipsBackbone = "vgg") -> None:
         super().__init__(_lpips_network(weights, backbone))
         self.name = f"lpips-{backbone}"
+        self.backbone = backbone
         self._path = str(weights)
 
     @property
@@ -95,7 +98,17 @@ class LpipsLoss(_OutsideLoss[nn.Module]):
         return sha256_of(self._path)
 
     def forward(self, images: Float[Tensor, "B 3 H W"], targets: Float[Tensor, "B 3 H W"]) -> Float[Tensor, " B"]:
-        """Return one LPIPS distance a pair of images in [-1, 1]."""
+        """Return one LPIPS distance a pair of images in [-1, 1].
+
+        Raises:
+            ValueError: the images are too small for the backbone.
+        """
+        least = _LEAST[self.backbone]
+        if min(images.shape[2:]) < least:
+            raise ValueError(
+                f"images are {tuple(images.shape[2:])} pixels; {self.name} needs at least {least} a side: take larger "
+                "ones, or EfficientNet-Lite0's distance"
+            )
         return self.network(images, targets).flatten()
 
 

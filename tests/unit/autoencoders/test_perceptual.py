@@ -105,6 +105,22 @@ def test_lpips_is_torchmetrics_with_the_given_weights(tmp_path: Path, backbone: 
     assert not loss.state_dict()
 
 
+@pytest.mark.parametrize(("backbone", "least"), [pytest.param("alex", 31, marks=pytest.mark.slow), ("squeeze", 17)])
+def test_images_that_are_too_small_are_refused_and_larger_ones_are_not(
+    tmp_path: Path, backbone: str, least: int
+) -> None:
+    name = {"alex": "alexnet", "squeeze": "squeezenet1_1"}[backbone]
+    with torch.random.fork_rng(devices=[]):
+        torch.save(getattr(torchvision.models, name)(weights=None).state_dict(), tmp_path / "weights.pth")
+    loss = LpipsLoss(tmp_path / "weights.pth", backbone)
+    assert loss(torch.zeros(1, 3, least, least), torch.ones(1, 3, least, least)).shape == (1,)
+    small = torch.zeros(1, 3, least, least - 1)
+    with pytest.raises(
+        ValueError, match=rf"images are \({least}, {least - 1}\) pixels; lpips-{backbone} needs at least"
+    ):
+        loss(small, small)
+
+
 def test_lpips_without_its_weights_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"absent\.pth' does not exist; save the state dict of torchvision's vgg16"):
         LpipsLoss(tmp_path / "absent.pth")
