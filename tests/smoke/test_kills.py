@@ -175,10 +175,14 @@ def test_twenty_kills_leave_no_trace(
 def test_kills_and_requests_to_stop_leave_no_trace(
     tiny: dict[str, tuple[str, ...]], shards: Path, tmp_path: Path
 ) -> None:
-    """SIGKILL and SIGTERM, of an autoencoder; at each there is a whole checkpoint, if there ever was one."""
+    """SIGKILL and SIGTERM, of an autoencoder that is measured; each leaves a whole checkpoint, if there ever was one.
+
+    The best checkpoint by a figure is that of a run that was never stopped, too.
+    """
     words = [sys.executable, "-m", "ldmlab", "train", *tiny["autoencoder"], f"data.path={shards}", "ckpt_path=auto"]
     words += ["trainer.max_steps=80", "checkpoint_every=7", "trainer.val_check_interval=10", "grid_every=30"]
-    words += ["data.num_workers=2"]
+    words += ["data.num_workers=2", "callbacks=[default,evaluation,best]", "figure=eval/PSNR", "figure_mode=max"]
+    words += ["metric@callbacks.evaluation.metrics=[psnr,ssim]", "callbacks.evaluation.every_n_steps=6"]
     rng, parted = random.Random(0), tmp_path / "parted"
     subprocess.run([*words, f"output_dir={tmp_path / 'whole'}"], check=True)
     for _ in range(6):
@@ -190,3 +194,6 @@ def test_kills_and_requests_to_stop_leave_no_trace(
     assert (parted / CHECKPOINT).exists()
     subprocess.run([*words, f"output_dir={parted}"], check=True)
     require_same_ends(tmp_path / "whole", parted)
+    assert all(row["eval/PSNR"] for row in rows(parted)[5::6])
+    best = [[path.name for path in (folder / "best").iterdir()] for folder in (tmp_path / "whole", parted)]
+    assert best[0] == best[1]

@@ -65,6 +65,12 @@ class Counted(Colours):
         return super().features(images)
 
 
+class Second(Counted):
+    """Another network."""
+
+    name, suffix = "second", "-s"
+
+
 class Light(Metric):
     """How light pictures are by the features of a network of its own, and its standard error."""
 
@@ -90,6 +96,7 @@ class Light(Metric):
 
 NETWORK = f"callbacks.evaluation.extractor._target_={Counted.__module__}.Counted"
 OWN = f"+callbacks.evaluation.metrics.light._target_={Light.__module__}.Light"
+SECOND = f"+callbacks.evaluation.metrics.light.extractor._target_={Second.__module__}.Second"
 MEASURED = (
     "callbacks=[default,evaluation]",
     "metric@callbacks.evaluation.metrics=[frechet_distance]",
@@ -155,7 +162,10 @@ def test_training_is_the_same_to_the_last_bit_with_figures_and_without(
 def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     train: Train, shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Held-out pictures are read and pass a network once, and networks are on the CPU while training goes on."""
+    """Held-out pictures are read and pass a network once, and networks are on the CPU while training goes on.
+
+    One of the metrics has a network of its own.
+    """
     read: list[int] = []
     decode = ShardDataset.__getitem__
 
@@ -165,24 +175,24 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
 
     monkeypatch.setattr(ShardDataset, "__getitem__", noted)
     with caplog.at_level(logging.INFO):
-        figure = train(*MEASURED, "figure=eval/FID-c", "cache_latents=false", kind="dit")
-    found = curves(tmp_path / "run")
+        figure = train(*MEASURED, SECOND, "figure=eval/FID-c", "cache_latents=false", kind="dit")
+    found = curves(tmp_path / "run", [name.replace("light-c", "light-s") for name in CURVES])
     assert [list(curve) for curve in found.values()] == [[2, 4]] * 4
     assert figure == found["eval/FID-c"][4]
     assert found["eval/FID-c"][2] != found["eval/FID-c"][4]
     assert read == list(range(6))
-    assert sum(Counted.passed) == 6 + 2 * 6
-    assert Counted.places[-1] == "cpu"
+    assert sum(Counted.passed) == 6 + 2 * (6 + 6)
+    assert Counted.places[-2:] == ["cpu", "cpu"]
     told = [line for line in caplog.messages if line.startswith("step ")]
     assert len(told) == 2
-    fid, light = (written(found[name][2], found[f"{name}_error"][2]) for name in ("eval/FID-c", "eval/light-c"))
-    assert told[0].startswith(f"step 2: FID-c {fid}, light-c {light}; took ")
+    fid, light = (written(found[name][2], found[f"{name}_error"][2]) for name in ("eval/FID-c", "eval/light-s"))
+    assert told[0].startswith(f"step 2: FID-c {fid}, light-s {light}; took ")
     assert "% of the time so far" in told[0]
     assert "eval/n_real" not in rows(tmp_path / "run")[0]
     model = load_latent_diffusion(tmp_path / "run/model.safetensors").model
     heldout = HeldOut(ShardDataset(ShardIndex.build(shards / "heldout"), 32), n=6, batch_size=4)
     drawing, cpu = Drawing(DDIM(2), ClassifierFree(4.0), heldout.seeds()), Precision("fp32", torch.device("cpu"))
-    metrics = {"fid": FrechetDistance(), "light": Light()}
+    metrics = {"fid": FrechetDistance(), "light": Light(Second())}
     measured = evaluate(model, heldout, metrics, Colours(), drawing, precision=cpu)
     exact = {name: curve[4] for name, curve in found.items() if not name.endswith("_error")}
     assert {f"eval/{name}": value for name, value in measured.figures.items() if name[:2] != "n_"} == exact
