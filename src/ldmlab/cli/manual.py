@@ -119,7 +119,9 @@ def _groups(command: str) -> str:
     for group in catalogue.groups(command):
         options = _options(command, group.name) or ["yours"]
         names = [f"{option}*" if option == group.default else option for option in options]
-        rows[f"{group.name}="] = " | ".join(names) + (f"  [{group.where}]" if group.where else "")
+        place = catalogue.place(group)
+        where = group.where if place == group.name else f"{group.where}, as {place}="
+        rows[f"{group.name}="] = " | ".join(names) + (f"  [{where}]" if where else "")
     footer = (
         "An asterisk marks the default. GROUP.KEY=VALUE sets a key of the chosen option: --help GROUP says what the "
         "options are, --help GROUP=OPTION what keys one has, and --cfg job shows all that are chosen."

@@ -47,6 +47,7 @@ class RepeatedEvaluation:
         sampler: of a diffusion model.
         guidance: of a diffusion model.
         requests: what it is asked for, where it is not what was known of the held-out samples.
+        remembered: what came of held-out pictures.
     """
 
     heldout: HeldOut
