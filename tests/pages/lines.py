@@ -58,6 +58,7 @@ BESIDE = {
     "dataset=folder": ("dataset.image_size=64",),
     "conditioner=inpainting": _DIT,
     "output_dir=runs/mine": _DIT,
+    "metric=[adm": ("metric.precision_recall.k=1", "metric.density_coverage.k=1"),
 }
 """What is added where a word begins so: smaller networks; no demand on one that was hardly trained."""
 UNREAD = {

@@ -13,9 +13,9 @@ from torch import Tensor
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced
 from ldmlab.metrics.distribution.kept_features import KeptFeatures
-from ldmlab.metrics.distribution.neighbours import distances, radii, require_neighbours
+from ldmlab.metrics.distribution.neighbours import coverage_error, distances, radii, require_neighbours
 from ldmlab.metrics.picture_parts import parts_of_all
-from ldmlab.metrics.standard_errors import jackknife_error, mean_error, moments
+from ldmlab.metrics.standard_errors import mean_error, moments
 
 NAME = "density_coverage"
 
@@ -61,21 +61,17 @@ class DensityCoverage(KeptFeatures):
         require_neighbours(NAME, "real", len(real), self.k)
         reach = radii(real, self.k)
         density, nearest = self._near(real, fake, reach)
+        covered = nearest.amin(dim=0) < reach
         without = [float((_others(nearest, part) < reach).double().mean()) for part in range(len(nearest))]
         suffix = self.announced.suffix
         self._errors = {
             f"density{suffix}": mean_error(moments(density)),
-            f"coverage{suffix}": jackknife_error(without),
+            f"coverage{suffix}": coverage_error(covered, without),
         }
-        coverage = (nearest.amin(dim=0) < reach).double().mean()
-        return {f"density{suffix}": float(density.mean()), f"coverage{suffix}": float(coverage)}
+        return {f"density{suffix}": float(density.mean()), f"coverage{suffix}": float(covered.double().mean())}
 
     def errors(self) -> dict[str, float]:
-        """The standard error of the density, and for that of the coverage a bound that is up to twice as large.
-
-        It is the spread without one part of the model's pictures after the other, which a jackknife overestimates where
-        pictures stand in for each other (Efron and Stein, "The jackknife estimate of variance", 1981).
-        """
+        """The standard error of the density, and that of the coverage or a bound on it, see `coverage_error`."""
         self.compute()
         return self._errors
 

@@ -5,11 +5,13 @@ Squared Euclidean distances. Shapes: M and N samples, R of a block, F features, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from ldmlab.metrics.standard_errors import jackknife_error, share_error
 
 ROWS = 512
 """Samples whose distances to all others are held at once."""
@@ -56,6 +58,21 @@ def radii_without_parts(samples: Float[Tensor, "N F"], k: int, part: Int[Tensor,
             left = near.masked_fill(own, torch.inf).kthvalue(k + 1).values
             found[number + 1, rows] = torch.where(part[rows] == number, -1.0, left.clamp(max=near[:, -1]))
     return found
+
+
+def coverage_error(near: Bool[Tensor, " M"], without: Sequence[float]) -> float:
+    """Return the standard error of a share of pictures that are near others, or a bound up to twice as large.
+
+    It is the spread without one part of the others after the other, which a jackknife overestimates where they stand in
+    for each other (Efron and Stein, "The jackknife estimate of variance", 1981). Where none or all are near there is no
+    spread, and no certainty: it is then that of independent answers.
+
+    Args:
+        near: which of the pictures are near any of the others.
+        without: the share without one part of the others, part after part.
+    """
+    some = bool(near.any()) and not bool(near.all())
+    return jackknife_error(without) if some else share_error(float(near.sum()), len(near))
 
 
 def require_neighbours(metric: str, name: str, count: int, k: int) -> None:

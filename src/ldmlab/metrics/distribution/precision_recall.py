@@ -13,9 +13,15 @@ from torch import Tensor
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced
 from ldmlab.metrics.distribution.kept_features import KeptFeatures
-from ldmlab.metrics.distribution.neighbours import distances, radii, radii_without_parts, require_neighbours
+from ldmlab.metrics.distribution.neighbours import (
+    coverage_error,
+    distances,
+    radii,
+    radii_without_parts,
+    require_neighbours,
+)
 from ldmlab.metrics.picture_parts import parts_of_all
-from ldmlab.metrics.standard_errors import jackknife_error, share_error
+from ldmlab.metrics.standard_errors import share_error
 
 NAME = "precision_recall"
 
@@ -64,16 +70,12 @@ class PrecisionRecall(KeptFeatures):
         suffix = self.announced.suffix
         self._errors = {
             f"precision{suffix}": share_error(float(near_real.sum()), len(fake)),
-            f"recall{suffix}": jackknife_error(without),
+            f"recall{suffix}": coverage_error(near_fake[0], without),
         }
         return {f"precision{suffix}": precision, f"recall{suffix}": recall}
 
     def errors(self) -> dict[str, float]:
-        """The standard error of the precision, and for that of the recall a bound that is up to twice as large.
-
-        It is the spread without one part of the model's pictures after the other, which a jackknife overestimates where
-        pictures stand in for each other (Efron and Stein, "The jackknife estimate of variance", 1981).
-        """
+        """The standard error of the precision, and that of the recall or a bound on it, see `coverage_error`."""
         self.compute()
         return self._errors
 

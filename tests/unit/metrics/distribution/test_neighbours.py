@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ldmlab.metrics.distribution import neighbours
-from ldmlab.metrics.distribution.neighbours import distances, radii, radii_without_parts
+from ldmlab.metrics.distribution.neighbours import coverage_error, distances, radii, radii_without_parts
 
 
 @pytest.fixture(params=[7, 1000], ids=["blocks", "whole"])
@@ -36,3 +36,11 @@ def test_radii_without_a_part_are_those_of_the_others(samples: Tensor) -> None:
         kept = part != number
         assert (found[number + 1, ~kept] == -1).all()
         torch.testing.assert_close(found[number + 1, kept], radii(samples[kept], 3), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_none_and_all_are_not_certain(near: bool) -> None:
+    answers = torch.full((98,), near)
+    assert coverage_error(answers, [float(near)] * 12) == pytest.approx((0.01 * 0.99 / 98) ** 0.5)
+    answers[:49] = not near
+    assert coverage_error(answers, [0.5] * 12) == 0
