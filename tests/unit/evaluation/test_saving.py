@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib import format as npy
-from torch_fidelity.datasets import ImagesPathDataset
-from torch_fidelity.utils import glob_samples_paths
 
 from ldmlab.conditioners.class_label import ClassLabel
 from ldmlab.drawing.drawing import Drawing
@@ -107,6 +105,10 @@ def test_an_npz_file_is_read_by_numpy_and_as_adm_reads_it(given: Path, pixels: A
 
 
 def test_png_files_are_read_by_torch_fidelity(given: Path, pixels: Any, tmp_path: Path) -> None:
+    pytest.importorskip("torch_fidelity", exc_type=ImportError)
+    from torch_fidelity.datasets import ImagesPathDataset
+    from torch_fidelity.utils import glob_samples_paths
+
     folder = save(given, tmp_path / "out", "png").path
     files = glob_samples_paths(str(folder), False, "png", verbose=False)
     assert [Path(file).name for file in files] == [f"{number:05d}.png" for number in range(N)]
