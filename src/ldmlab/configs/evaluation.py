@@ -18,8 +18,9 @@ from ldmlab.configs.unread import refuse_choices
 from ldmlab.data.filters.filter import Filter
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.class_requests import class_requests
-from ldmlab.evaluation.evaluate import reads_latents, task_of
+from ldmlab.evaluation.evaluate import task_of
 from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
+from ldmlab.evaluation.measurement import Measurement, reads_latents
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.record import evaluate_loaded
 from ldmlab.evaluation.reference import compares
@@ -74,25 +75,21 @@ def evaluate_from(
         tell_of_seen(loaded, folder, heldout.whole, notes.append)
         if reference is None and cfg.n_reference is not None:
             reference = shards(cfg.n_reference)
-    return evaluate_loaded(
-        loaded,
-        heldout,
+    measurement = Measurement(
         metrics | saving_metric(cfg),
         extractor,
+        precision,
+        heldout,
+        requests,
+        reference,
         drawing,
-        precision=precision,
-        compile=cfg.compile,
-        pictures_per_caption=cfg.pictures_per_caption,
-        sampling=sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance)),
-        called=called,
-        requests=requests,
-        fields=_fields(cfg, loaded.model),
-        notes=notes,
-        shares=shares,
-        tell=tell,
-        reference=reference,
-        cache=reference_cache(cfg),
+        cfg.pictures_per_caption,
+        reference_cache(cfg),
+        shares,
     )
+    sampling = sampling_fields(resolved(cfg.sampler), resolved(cfg.guidance))
+    fields = {"metric": called, **_fields(cfg, loaded.model)}
+    return evaluate_loaded(loaded, measurement, cfg.compile, sampling=sampling, fields=fields, notes=notes, tell=tell)
 
 
 def _needs_shards(requests: Requests | None, reference: PictureSet | None, metrics: Iterable[Metric]) -> bool:

@@ -12,62 +12,50 @@ from torch import Tensor
 from ldmlab.conditioners.image import complete_each
 from ldmlab.drawing.conditions import Subject, conditions
 from ldmlab.evaluation.held_out import HeldOut
-from ldmlab.evaluation.shares import SINGLE, Shares
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.guidance.none import NoGuidance
-from ldmlab.metrics.base import Announced, Metric
+from ldmlab.metrics.base import Announced
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
-from ldmlab.precision import Precision
 from ldmlab.progress import passes
 from ldmlab.samplers.noise import PictureNoise
 
-OF_LATENTS = frozenset({"denoiser", "latents", "cond", "noise"})
-"""What metrics that need no pictures read."""
-
 
 @torch.no_grad()
-def measure_latents(
-    model: LatentDiffusion,
-    heldout: HeldOut,
-    precision: Precision,
-    metrics: Mapping[str, Metric],
-    shares: Shares = SINGLE,
-) -> Measured:
+def measure_latents(model: LatentDiffusion, measurement: Measurement) -> Measured:
     """Measure how a denoiser explains held-out latents, which are the autoencoder's means.
 
     Args:
-        model: on the device of `precision`.
-        heldout: the samples; each has noise of its own.
-        precision: what the denoiser computes in.
-        metrics: by name; all read `denoiser`, `latents`, `cond` or `noise`, and nothing else.
-        shares: which batches this rank reads.
+        model: on the device of the precision.
+        measurement: on held-out samples, each of which has noise of its own; all metrics read `denoiser`, `latents`,
+            `cond` or `noise`, and nothing else.
 
     Returns:
         The figures of the metrics, and "n".
     """
+    heldout, metrics, shares = measurement.samples, measurement.metrics, measurement.shares
     for metric in metrics.values():
         metric.begin(Announced(heldout.n, heldout.seed))
     feeds = {name: Feed(_called(name), [metric.update]) for name, metric in metrics.items()}
-    parts, seeds, total = heldout.parts(), heldout.seeds(), passes_left(model, heldout, metrics, shares)
+    parts, seeds, total = heldout.parts(), heldout.seeds(), passes_left(model, measurement)
 
     def read(part: range) -> dict[str, Reading]:
         known = cache(partial(_known, model, heldout, seeds, part))
         return {name: shares.read(feed, part, lambda: _given(known(), seeds, part)) for name, feed in feeds.items()}
 
     backbone = model.denoiser.backbone
-    with passes(backbone, "bounding", total), precision.running(backbone):
+    with passes(backbone, "bounding", total), measurement.precision.running(backbone):
         for readings in shares.each(parts, read):
             for name, feed in feeds.items():
                 feed.add(readings[name])
     return measured(metrics) | Measured({"n": float(heldout.n)})
 
 
-def passes_left(
-    model: LatentDiffusion, heldout: HeldOut, metrics: Mapping[str, Metric], shares: Shares = SINGLE
-) -> int:
+def passes_left(model: LatentDiffusion, measurement: Measurement) -> int:
     """How many passes of the denoiser this rank still has to make for `measure_latents`."""
-    left = {name: len(shares.left(_called(name), heldout.parts())) for name in metrics}
+    parts, metrics = measurement.samples.parts(), measurement.metrics
+    left = {name: len(measurement.shares.left(_called(name), parts)) for name in metrics}
     return sum(metric.passes(model.denoiser) * left[name] for name, metric in metrics.items())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.autoencoders.vq import AutoencoderVQ
-from ldmlab.evaluation.held_out import HeldOut, columns
-from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.evaluation.held_out import columns
+from ldmlab.evaluation.measurement import Measurement
+from ldmlab.metrics.base import Announced, begin_all
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import to_uint8
@@ -21,23 +19,12 @@ from ldmlab.precision import Precision
 from ldmlab.progress import track
 
 
-def measure_reconstructions(
-    autoencoder: Autoencoder,
-    heldout: HeldOut,
-    precision: Precision,
-    metrics: Mapping[str, Metric],
-    extractor: FeatureExtractor,
-    shares: Shares = SINGLE,
-) -> Measured:
+def measure_reconstructions(autoencoder: Autoencoder, measurement: Measurement) -> Measured:
     """Measure what an autoencoder makes of the mean of each picture's latents.
 
     Args:
-        autoencoder: on the device of `precision`.
-        heldout: the samples.
-        precision: what the autoencoder computes in.
-        metrics: by name.
-        extractor: the network of metrics that have none of their own.
-        shares: which batches this rank reads.
+        autoencoder: on the device of the precision.
+        measurement: on held-out samples.
 
     Returns:
         The figures of the metrics, and "n".
@@ -45,6 +32,8 @@ def measure_reconstructions(
     Raises:
         ValueError: a metric reads what there is not.
     """
+    heldout, metrics, shares = measurement.samples, measurement.metrics, measurement.shares
+    extractor, precision = measurement.extractor, measurement.precision
     real = Feed("real", [metric.update_reference for metric in metrics.values()], extractor)
     made = Feed("reconstructed", [metric.update for metric in metrics.values()], extractor)
     begin_all(metrics.values(), Announced(heldout.n, heldout.seed), extractor)

@@ -11,15 +11,13 @@ import torch
 from ldmlab.autoencoders.base import Autoencoder
 from ldmlab.conditioners.image import ImageConditioner
 from ldmlab.drawing.drawing import Drawing
-from ldmlab.evaluation.evaluate import reads_latents
+from ldmlab.evaluation.evaluate import Model, measure, require_metrics
 from ldmlab.evaluation.held_out import HeldOut
-from ldmlab.evaluation.latents import measure_latents
-from ldmlab.evaluation.reconstructions import given_of, measure_reconstructions
+from ldmlab.evaluation.measurement import Measurement
+from ldmlab.evaluation.reconstructions import given_of
 from ldmlab.evaluation.remembered import Remembered
 from ldmlab.evaluation.requests import Requests
-from ldmlab.evaluation.restorations import measure_restorations
-from ldmlab.evaluation.samples import measure_samples
-from ldmlab.evaluation.shares import Shares, pass_on
+from ldmlab.evaluation.shares import SINGLE, Shares, pass_on
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.guidance.base import Guidance
 from ldmlab.metrics.base import Announced, Metric, begin_all
@@ -29,8 +27,6 @@ from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.precision import Precision
 from ldmlab.ranks import ALONE, Ranks
 from ldmlab.samplers.base import Sampler
-
-Model = LatentDiffusion | Autoencoder
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,9 @@ class RepeatedEvaluation:
             ValueError: there is no metric, or one that reads what there is not, is of fewer pictures than it needs, or
                 cannot be joined over ranks.
         """
-        of_latents, of_pictures = self._by_kind()
-        if not self.metrics:
-            raise ValueError("metrics: there is none, so nothing would be measured; choose some")
-        if of_latents and isinstance(model, Autoencoder):
-            raise ValueError(f"metrics: the figures of {min(of_latents)} are of a latent diffusion model; leave it out")
+        planned = self._planned(model, Precision("fp32", torch.device("cpu")))
+        require_metrics(model, planned)
+        of_pictures = planned.of_pictures.metrics
         for feed in self._feeds(model, of_pictures):
             if world > 1:
                 feed.require_joining()
@@ -98,30 +92,15 @@ class RepeatedEvaluation:
         Raises:
             ValueError: see `require`; or what it makes cannot be measured.
         """
-        of_latents, of_pictures = self._by_kind()
-        shares, found = Shares(ranks, self.remembered, between), Measured({})
-        with self._ready(precision.device), Precision("fp32", precision.device).arithmetic():
-            if of_pictures:
-                found |= self._of_pictures(model, precision, of_pictures, shares)
-            if of_latents and isinstance(model, LatentDiffusion):
-                found |= measure_latents(model, self.heldout, precision, of_latents, shares)
-        return found
+        with self._ready(precision.device):
+            return measure(model, self._planned(model, precision, Shares(ranks, self.remembered, between)))
 
-    def _of_pictures(
-        self, model: Model, precision: Precision, metrics: Mapping[str, Metric], shares: Shares
-    ) -> Measured:
-        heldout, extractor = self.heldout, self.extractor
-        if isinstance(model, Autoencoder):
-            return measure_reconstructions(model, heldout, precision, metrics, extractor, shares)
-        drawing = Drawing(self.sampler, self.guidance, self.asked.seeds(), precision=precision)
-        if isinstance(model.conditioner, ImageConditioner):
-            return measure_restorations(model, model.conditioner, heldout, drawing, metrics, extractor, shares)
-        return measure_samples(model, self.asked, heldout, drawing, metrics, extractor, shares=shares)
-
-    def _by_kind(self) -> tuple[dict[str, Metric], dict[str, Metric]]:
-        """Those that read latents, and those that read pictures."""
-        latents = {name: metric for name, metric in self.metrics.items() if reads_latents(metric)}
-        return latents, {name: metric for name, metric in self.metrics.items() if name not in latents}
+    def _planned(self, model: Model, precision: Precision, shares: Shares = SINGLE) -> Measurement:
+        draws = isinstance(model, LatentDiffusion)
+        drawing = Drawing(self.sampler, self.guidance, (), precision=precision) if draws else None
+        return Measurement(
+            self.metrics, self.extractor, precision, self.heldout, self.requests, drawing=drawing, shares=shares
+        )
 
     def _feeds(self, model: Model, metrics: Mapping[str, Metric]) -> list[Feed]:
         """What will be fed, after what it will be given was held against what it reads."""

@@ -12,10 +12,9 @@ from torch import Tensor
 from ldmlab.conditioners.image import ImageConditioner, complete_each
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
-from ldmlab.evaluation.held_out import HeldOut, columns
-from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.evaluation.held_out import columns
+from ldmlab.evaluation.measurement import Measurement
+from ldmlab.metrics.base import Announced, begin_all
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import LatentDiffusion, to_uint8
@@ -25,25 +24,12 @@ NAIVE = "naive/"
 """What the names of figures of the naive answer begin with."""
 
 
-def measure_restorations(
-    model: LatentDiffusion,
-    conditioner: ImageConditioner,
-    heldout: HeldOut,
-    drawing: Drawing,
-    metrics: Mapping[str, Metric],
-    extractor: FeatureExtractor,
-    shares: Shares = SINGLE,
-) -> Measured:
+def measure_restorations(model: LatentDiffusion, measurement: Measurement) -> Measured:
     """Measure pictures drawn again, each by a seed of its own, and what there is of them without a model.
 
     Args:
-        model: that draws.
-        conditioner: its own, which says what is left of a picture.
-        heldout: the samples.
-        drawing: how, with n seeds.
-        metrics: by name.
-        extractor: the network of metrics that have none of their own.
-        shares: which batches this rank reads and draws.
+        model: that draws; its conditioner says what is left of a picture.
+        measurement: on held-out samples.
 
     Returns:
         The figures of the metrics, those of the naive answer as "naive/...", and "n".
@@ -51,6 +37,8 @@ def measure_restorations(
     Raises:
         ValueError: a metric reads what there is not.
     """
+    heldout, drawing, shares = measurement.samples, measurement.drawn, measurement.shares
+    metrics, extractor = measurement.metrics, measurement.extractor
     naive = {name: metric.twin() for name, metric in metrics.items()}
     sides = {"drawn": metrics, "naive": naive}
     both = [*metrics.values(), *naive.values()]
@@ -65,7 +53,7 @@ def measure_restorations(
         truth, beside = to_uint8(batch["images"]), columns(batch)
         real.require({"images", *beside})
         made["drawn"].require({"images", "truth", *beside})
-        pictures = {"real": lambda: truth, **_restored(model, conditioner, own, batch)}
+        pictures = {"real": lambda: truth, **_restored(model, own, batch)}
 
         def given(side: str) -> dict[str, Any]:
             return {**beside, "images": pictures[side](), "truth": truth}
@@ -81,10 +69,10 @@ def measure_restorations(
     return measured(metrics) | of_naive | Measured({"n": float(heldout.n)})
 
 
-def _restored(
-    model: LatentDiffusion, conditioner: ImageConditioner, drawing: Drawing, batch: Mapping[str, Any]
-) -> dict[str, Callable[[], Tensor]]:
+def _restored(model: LatentDiffusion, drawing: Drawing, batch: Mapping[str, Any]) -> dict[str, Callable[[], Tensor]]:
     """What gives the pictures as the model draws them, and as they are without it."""
+    conditioner = model.conditioner
+    assert isinstance(conditioner, ImageConditioner)
     task = complete_each(conditioner, batch, drawing.seeds)
     return {
         "drawn": lambda: conditioner.finish(task, sample(model, drawing, task)),

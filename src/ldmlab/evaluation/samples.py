@@ -9,59 +9,41 @@ from typing import Any
 from ldmlab.drawing.conditions import read_of
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.drawing.samples import sample
-from ldmlab.evaluation.picture_set import PictureSet
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.evaluation.reference import read_reference
-from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.requests import Requests
-from ldmlab.evaluation.shares import SINGLE, Shares
-from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all
+from ldmlab.evaluation.shares import Shares
+from ldmlab.metrics.base import Announced, begin_all
 from ldmlab.metrics.feed import Feed, Reading
 from ldmlab.metrics.measured import Measured, measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.progress import progress
 
 
-def measure_samples(
-    model: LatentDiffusion,
-    requests: Requests,
-    reference: PictureSet | None,
-    drawing: Drawing,
-    metrics: Mapping[str, Metric],
-    extractor: FeatureExtractor,
-    pictures_per_caption: int = 1,
-    shares: Shares = SINGLE,
-    cache: ReferenceCache | None = None,
-) -> Measured:
+def measure_samples(model: LatentDiffusion, measurement: Measurement) -> Measured:
     """Measure n samples of a model.
 
     Args:
         model: draws from captions, classes, whatever its conditioner reads, or from nothing.
-        requests: n conditions to draw.
-        reference: the pictures to compare with; None where no metric compares.
-        drawing: how, with n seeds.
-        metrics: by name.
-        extractor: the network of metrics that have none of their own.
-        pictures_per_caption: above 1, the first conditions are drawn so often each.
-        shares: which batches this rank reads and draws.
-        cache: see `read_reference`.
+        measurement: of n pictures that are asked for, beside others where a metric compares.
 
     Returns:
-        The figures of the metrics, "n_fake", and "n_real" of the reference's pictures.
+        The figures of the metrics, "n_fake", and "n_real" of the pictures to compare with.
 
     Raises:
         ValueError: a metric or the conditioner reads what there is not.
     """
+    metrics, extractor, requests = measurement.metrics, measurement.extractor, measurement.asked
     generated = Feed("generated", [metric.update for metric in metrics.values()], extractor)
     generated.require({"images", *requests.names})
+    reference, drawing = measurement.compared, measurement.drawn
     if reference is not None:
-        read_reference(reference, metrics.values(), extractor, shares, cache)
+        read_reference(reference, metrics.values(), extractor, measurement.shares, measurement.cache)
     known = requests.known(generated.reads | model.conditioner.reads | drawing.guidance.reads | {"captions"})
-    chosen = {
-        key: [values[picture // pictures_per_caption] for picture in range(requests.n)] for key, values in known.items()
-    }
+    taken = [picture // measurement.pictures_per_caption for picture in range(requests.n)]
+    chosen = {key: [values[number] for number in taken] for key, values in known.items()}
     begin_all(metrics.values(), Announced(requests.n, requests.seed, chosen.get("captions")), extractor)
-    _draw(model, drawing, requests, generated, chosen, shares)
+    _draw(model, drawing, requests, generated, chosen, measurement.shares)
     counts = {"n_real": float(reference.n)} if reference is not None and reference.n else {}
     return measured(metrics) | Measured({**counts, "n_fake": float(generated.count)})
 

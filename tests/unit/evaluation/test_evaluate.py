@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.class_requests import class_requests
 from ldmlab.evaluation.evaluate import evaluate, task_of
 from ldmlab.evaluation.held_out import HeldOut, held_out, needs_of
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.bound import VariationalBound
@@ -82,7 +84,7 @@ def measured(heldout: HeldOut) -> Callable[..., dict[str, float]]:
 
     def measure(**metrics: Metric) -> dict[str, float]:
         precision = Precision("fp32", torch.device("cpu"))
-        return dict(evaluate(model, heldout, metrics, Blank(), precision=precision).figures)
+        return dict(evaluate(model, Measurement(metrics, Blank(), precision, heldout)).figures)
 
     return measure
 
@@ -166,19 +168,12 @@ def test_classes_of_a_balance_need_no_samples(make_model: Callable[[str], Latent
     requests = class_requests(model, "balanced", n=7, seed=0, batch_size=3)
     assert requests is not None
     drawing = Drawing(DDIM(steps=1), NoGuidance(), ())
-    found = evaluate(
-        model,
-        None,
-        {"asked": Asked()},
-        Blank(),
-        drawing,
-        precision=Precision("fp32", torch.device("cpu")),
-        requests=requests,
-    )
+    planned = Measurement({"asked": Asked()}, Blank(), Precision("fp32", torch.device("cpu")), drawing=drawing)
+    found = evaluate(model, replace(planned, requests=requests))
     assert sorted(found.figures[f"of_{label}"] for label in range(3)) == [2, 2, 3]
     assert found.figures["n_fake"] == 7
     with pytest.raises(ValueError, match="there are no held-out samples"):
-        evaluate(model, None, {"asked": Asked()}, Blank(), drawing, precision=Precision("fp32", torch.device("cpu")))
+        evaluate(model, planned)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation import restorations, samples
 from ldmlab.evaluation.evaluate import evaluate
 from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.evaluation.shares import Kept, Shares
 from ldmlab.guidance.none import NoGuidance
 from ldmlab.metrics.base import Metric
@@ -61,8 +62,8 @@ def measure(
         model = make_model("drawer" if task == "autoencoder" else task)
         measured = model.autoencoder if task == "autoencoder" else model
         drawing = Drawing(DDIM(steps=2), NoGuidance(), ())
-        metrics, options = metrics_of(task), {"precision": FP32, "shares": shares}
-        return dict(evaluate(measured, thirteen, metrics, extractor, drawing, **options).figures)
+        planned = Measurement(metrics_of(task), extractor, FP32, thirteen, drawing=drawing, shares=shares)
+        return dict(evaluate(measured, planned).figures)
 
     return measure
 

@@ -19,6 +19,7 @@ from ldmlab.evaluation.evaluate import evaluate
 from ldmlab.evaluation.given.opening import open_pictures
 from ldmlab.evaluation.given_pictures import evaluate_given, measure_given
 from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.evaluation.requests import Unasked
 from ldmlab.evaluation.saving import SAVED, SavedNpz, SavedPictures
 from ldmlab.evaluation.shares import Kept, Shares
@@ -152,16 +153,15 @@ def test_what_a_model_draws_is_written_without_any_data(
     asked = {"plain": (plain, Unasked(7, 0, 3)), "classes": (classes, ClassRequests(3, 7, "balanced", 0, 3))}
     for name, (model, requests) in asked.items():
         saver, reference = SavedNpz(tmp_path / name), open_pictures(given, "reference", image_size=16)
-        found = evaluate(
-            model,
-            None,
+        planned = Measurement(
             {"fid": FrechetDistance(), "save_pictures": saver},
             StandIn(),
-            Drawing(DDIM(steps=1), NoGuidance(), ()),
-            precision=Precision("fp32", torch.device("cpu")),
+            Precision("fp32", torch.device("cpu")),
             requests=requests,
             reference=reference,
+            drawing=Drawing(DDIM(steps=1), NoGuidance(), ()),
         )
+        found = evaluate(model, planned)
         saver.finish()
         saved = open_pictures(saver.path, "pictures", batch_size=3)
         again = measure_given(saved, reference, {"fid": FrechetDistance()}, StandIn())
@@ -194,7 +194,8 @@ def test_of_pictures_drawn_again_the_models_are_written(
     saver, drawing = SavedNpz(tmp_path), Drawing(DDIM(steps=1), NoGuidance(), ())
     metrics: dict[str, Metric] = {"psnr": PooledPSNR(), "save_pictures": saver}
     precision = Precision("fp32", torch.device("cpu"))
-    found = evaluate(make_model("restorer"), thirteen, metrics, StandIn(), drawing, precision=precision)
+    planned = Measurement(metrics, StandIn(), precision, thirteen, drawing=drawing)
+    found = evaluate(make_model("restorer"), planned)
     saver.finish()
     saved = torch.from_numpy(np.load(saver.path)["arr_0"]).permute(0, 3, 1, 2)
     error = (saved.double() - thirteen.pictures(range(13))["images"].double()).square().mean()

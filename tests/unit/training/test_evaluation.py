@@ -25,6 +25,7 @@ from ldmlab.data.shard_dataset import ShardDataset
 from ldmlab.drawing.drawing import Drawing
 from ldmlab.evaluation.evaluate import evaluate
 from ldmlab.evaluation.held_out import HeldOut
+from ldmlab.evaluation.measurement import Measurement
 from ldmlab.guidance.classifier_free import ClassifierFree
 from ldmlab.metrics.base import Metric
 from ldmlab.metrics.distribution.frechet import FrechetDistance
@@ -193,7 +194,7 @@ def test_curves_have_errors_and_are_those_of_the_averaged_weights(
     heldout = HeldOut(ShardDataset(ShardIndex.build(shards / "heldout"), 32), n=6, batch_size=4)
     drawing, cpu = Drawing(DDIM(2), ClassifierFree(4.0), heldout.seeds()), Precision("fp32", torch.device("cpu"))
     metrics = {"fid": FrechetDistance(), "light": Light(Second())}
-    measured = evaluate(model, heldout, metrics, Colours(), drawing, precision=cpu)
+    measured = evaluate(model, Measurement(metrics, Colours(), cpu, heldout, drawing=drawing))
     exact = {name: curve[4] for name, curve in found.items() if not name.endswith("_error")}
     assert {f"eval/{name}": value for name, value in measured.figures.items() if name[:2] != "n_"} == exact
 
