@@ -12,9 +12,11 @@ WORKERS ?= auto
 COVERED := */diffusion/*,*/samplers/*,*/guidance/*,*/attention/*,*/backbones/*
 DEMO := runs/demo
 SECTIONS ?= all
+N ?= 2000,10000
+EXTRACTORS ?= lite0
 OTHERS := .venv-bench-data
 
-.PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu bench-data gpu clean
+.PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu bench-data bench-metrics gpu clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -95,6 +97,10 @@ bench-gpu: .venv/bench ## the same on a GPU, beside diffusers, into docs/perform
 
 bench-data: $(OTHERS)/ready ## what reading data costs, beside other loaders, into docs/performance.md (SECTIONS=loaders,order)
 	OMP_NUM_THREADS=1 PYTHONPATH=src:tests/bench $(OTHERS)/bin/python -m data_bench --sections $(SECTIONS) \
+		--page docs/performance.md
+
+bench-metrics: .venv/dev ## what measuring pictures costs, beside torch-fidelity, into docs/performance.md (N=2000,10000)
+	PYTHONPATH=src:tests/bench $(BIN)/python -m metrics_bench --n $(N) --extractors $(EXTRACTORS) \
 		--page docs/performance.md
 
 gpu: .venv/dev ## the tests that need a GPU

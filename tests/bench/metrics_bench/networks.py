@@ -1,0 +1,60 @@
+"""The networks that both sides pass pictures through, as torch-fidelity is told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_fidelity import feature_extractor_inceptionv3 as inception
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+
+from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
+
+LITE0 = "efficientnet-lite0"
+
+
+class Lite0(FeatureExtractorBase):
+    """Our extractor, as one of torch-fidelity's."""
+
+    def __init__(self, name: str, features_list: list[str], **settings: Any) -> None:
+        super().__init__(name, features_list)
+        self.extractor = EfficientNetLite0()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        found = {"features": self.extractor.features(images)}
+        found["logits"] = self.extractor.logits(found["features"])
+        return tuple(found[name] for name in self.features_list)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return "features", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+    @staticmethod
+    def get_dummy_input_for_compile() -> Tensor:
+        return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+
+
+def inception_weights(path: Path) -> Path:
+    """A file of random weights of the Inception of 2015 that keep the scale of what passes, made where there is none."""
+    if not path.exists():
+        with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            patch.setattr(inception, "load_state_dict_from_url", lambda *args, **kwargs: {})
+            patch.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
+            network = inception.FeatureExtractorInceptionV3("random", ["2048"])
+            for module in network.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        torch.save(network.state_dict(), path)
+    return path
