@@ -202,7 +202,7 @@ def test_whole_shares_join_to_the_figures_of_one(kind: type[Metric]) -> None:
             metric.join(states)
         found.append(told_by(metric))
     near = {
-        name: pytest.approx(value, rel=1e-7 if name.endswith("_error") else 1e-9)  # differences of figures lose digits
+        name: pytest.approx(value, abs=1e-9, rel=1e-7 if name.endswith("_error") else 1e-9)  # differences lose digits
         for name, value in found[0].items()
     }
     assert found[1] == near

@@ -46,7 +46,7 @@ class Lite0(FeatureExtractorBase):
 
 
 def inception_weights(path: Path) -> Path:
-    """A file of random weights of the Inception of 2015 that keep the scale of what passes, made where there is none."""
+    """A file of random weights of the Inception of 2015 that keep the scale of what passes, made if there is none."""
     if not path.exists():
         with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
