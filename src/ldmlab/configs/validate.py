@@ -71,6 +71,8 @@ def check(
         _check_taken(command, given, sources, checks)
         _check_values(checks, config)
         check_choices(checks.rules, given.keys, config)
+        if checks.check is not None:
+            checks.check(_own(config))
     return fallen
 
 
@@ -201,8 +203,6 @@ def _check_values(checks: Checks, config: DictConfig) -> None:
         raise UserError(f"no value for {', '.join(missing)}; give {' '.join(f'{key}=VALUE' for key in missing)}")
     check_ranges(checks, plain)
     check_files(checks, plain)
-    if checks.check is not None:
-        checks.check(own)
 
 
 def check_ranges(checks: Checks, values: Mapping[Any, Any]) -> None:

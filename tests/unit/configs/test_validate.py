@@ -17,7 +17,7 @@ Study = Callable[[str, str], None]
 
 
 NEEDED = {"edit": ["source=a"], "attention": ["prompt=a"], "import": ["path=a"], "export": ["ckpt=a", "output=b"],
-          "dashboard": ["folder=a"], "submit": ["command=[sample]"]}  # fmt: skip
+          "dashboard": ["folder=a"], "submit": ["command=[sample]"], "pie_bench": ["path=a"]}  # fmt: skip
 """Keys without a default."""
 
 
