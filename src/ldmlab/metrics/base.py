@@ -64,6 +64,8 @@ class Metric(TorchMetric):
     """
 
     full_state_update = False
+    higher_is_better: bool | None = None
+    """Of all its figures; None where that is nothing to say."""
     announced: Announced
 
     def __init__(self, extractor: FeatureExtractor | None = None) -> None:

@@ -29,6 +29,8 @@ class VariationalBound(Metric):
         ValueError: fewer than 2 steps.
     """
 
+    higher_is_better = False
+
     def __init__(self, steps: int | None = None) -> None:
         super().__init__()
         if steps is not None and steps < 2:

@@ -25,6 +25,7 @@ class CLIPScore(Metric):
         extractor: has features of pictures and of texts; None for the one that is chosen for all metrics.
     """
 
+    higher_is_better = True
     scores: Tensor
 
     def __init__(self, extractor: FeatureExtractor | None = None) -> None:

@@ -22,6 +22,7 @@ class CodeUse(Metric):
     Nothing is told of an autoencoder without a codebook.
     """
 
+    higher_is_better = True
     use: list[Tensor]
 
     def __init__(self) -> None:

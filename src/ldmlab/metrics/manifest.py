@@ -164,12 +164,16 @@ class Manifest:
 
 
 def record(found: Measured, manifest: Manifest, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return `{"metrics", "errors", "notes", "manifest"}` as plain JSON data; an infinite figure becomes None.
+    """Return figures as plain JSON data, by section; an infinite one becomes None.
 
     Args:
         found: figures with their standard errors and notes.
         manifest: how they came about.
         notes: what else to know before they are compared, a line each; they come first.
+
+    Returns:
+        "metrics", the figures by name; "errors", their standard errors; "notes", a line each; "higher_is_better", by
+        name, where that is known; "manifest".
 
     Raises:
         ValueError: a figure is NaN.
@@ -180,5 +184,6 @@ def record(found: Measured, manifest: Manifest, notes: Sequence[str] = ()) -> di
         "metrics": {name: value if math.isfinite(value) else None for name, value in found.figures.items()},
         "errors": {name: value for name, value in found.errors.items() if math.isfinite(value)},
         "notes": [*notes, *found.notes],
+        "higher_is_better": dict(found.higher_is_better),
         "manifest": asdict(manifest),
     }

@@ -19,15 +19,18 @@ class Measured:
         figures: their values.
         errors: standard errors of those that have one, see `Metric.errors`.
         notes: what to know before they are compared, a line each.
+        higher_is_better: of the figures of which that is known; otherwise the lower.
     """
 
     figures: Mapping[str, float]
     errors: Mapping[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
 
     def __or__(self, other: Measured) -> Measured:
         """Both together."""
-        return Measured({**self.figures, **other.figures}, {**self.errors, **other.errors}, self.notes + other.notes)
+        figures, errors = {**self.figures, **other.figures}, {**self.errors, **other.errors}
+        return Measured(figures, errors, self.notes + other.notes, {**self.higher_is_better, **other.higher_is_better})
 
 
 def measured(metrics: Mapping[str, Metric], prefix: str = "") -> Measured:
@@ -42,14 +45,18 @@ def measured(metrics: Mapping[str, Metric], prefix: str = "") -> Measured:
     """
     figures: dict[str, float] = {}
     errors: dict[str, float] = {}
+    higher_is_better: dict[str, bool] = {}
     for name, metric in metrics.items():
         for key, value in _named(name, metric.compute()):
             if f"{prefix}{key}" in figures:
                 raise ValueError(f"metric: two of them give the figure '{key}'; leave one out")
             figures[f"{prefix}{key}"] = value
+            if metric.higher_is_better is not None:
+                higher_is_better[f"{prefix}{key}"] = metric.higher_is_better
         told = dict(_named(name, metric.errors()))
         errors |= {f"{prefix}{key}": value for key, value in told.items() if math.isfinite(value)}
-    return Measured(figures, errors, [line for metric in metrics.values() for line in metric.remarks()])
+    notes = [line for metric in metrics.values() for line in metric.remarks()]
+    return Measured(figures, errors, notes, higher_is_better)
 
 
 def _named(name: str, values: Mapping[str, Any] | Any) -> Iterator[tuple[str, float]]:

@@ -14,18 +14,23 @@ from ldmlab.confidence import ERROR
 from ldmlab.files import open_regular, read_text
 
 
-def read_figures(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any]]:
-    """Figures, their errors, and what they depend on: of training the last that were logged, else of metrics.json."""
+def read_figures(folder: Path) -> tuple[dict[str, float], dict[str, float], Mapping[str, Any], Mapping[str, bool]]:
+    """Figures, their errors, what they depend on, and of which the higher is better.
+
+    Of training those are the last that were logged, else those of metrics.json.
+    """
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         told = json.loads(read_text(folder / "metrics.json", 2**24))
-        manifest = told.get("manifest")
-        errors = told.get("errors") or {}
-        return (
-            _numbers(told["metrics"].items()),
-            _numbers(errors.items()),
-            manifest if isinstance(manifest, dict) else {},
-        )
-    return *_parted(_logged(folder)), {}
+        manifest, better = (_section(told, name) for name in ("manifest", "higher_is_better"))
+        figures, errors = _numbers(told["metrics"].items()), _numbers(_section(told, "errors").items())
+        return figures, errors, manifest, {name: value is True for name, value in better.items()}
+    return *_parted(_logged(folder)), {}, {}
+
+
+def _section(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Of a file that may be anything."""
+    section = told.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _logged(folder: Path) -> dict[str, float]:

@@ -38,6 +38,7 @@ class RunRecord:
         figures: the last value of each by name.
         errors: the standard errors of those figures that have one.
         manifest: what the figures depend on, of a measurement; see `ldmlab.metrics.manifest`.
+        higher_is_better: of figures of a measurement, as far as it is told.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class RunRecord:
     figures: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def state(self) -> str:

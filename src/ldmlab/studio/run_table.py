@@ -61,7 +61,7 @@ def ordered(runs: Sequence[RunRecord], by: str | None) -> list[RunRecord]:
         if not judged:
             return list(runs)
         name = max(dict.fromkeys(judged), key=judged.count)
-        down = any(run.settings.get("figure_mode") == "max" for run in runs)
+        down = any(run.settings.get("figure_mode") == "max" or run.higher_is_better.get(name) for run in runs)
     if name in figure_names(runs):
         return sorted(runs, key=lambda run: _key(run.value(name), down))
     if not any(run.setting(name) for run in runs):

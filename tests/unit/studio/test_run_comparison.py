@@ -60,6 +60,18 @@ def test_noise_and_what_is_not_compared_are_marked(runs: Path, capsys: pytest.Ca
     assert "(n): not compared with 1, which was measured with another n\n" in out
 
 
+def test_the_best_is_the_highest_where_higher_is_better(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, share in {"low": 0.2, "high": 0.9, "middle": 0.5}.items():
+        add_evaluation(tmp_path / name, 20.0, 0.4)
+        told = json.loads((tmp_path / name / "metrics.json").read_text())
+        told |= {"metrics": {"accuracy/caption": share}, "higher_is_better": {"accuracy/caption": True}}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(told))
+        Status("evaluate", "done", figure={"name": "accuracy/caption", "value": share}).write(tmp_path / name)
+    launch("runs", [str(tmp_path)])
+    out = capsys.readouterr().out
+    assert [row[0] for row in rows(out)] == ["run", "high", "middle", "low"]
+
+
 def test_another_baseline(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     launch("runs", ["runs", "baseline=3", "figures=[FID-lite0]"])
     cells = {row[0]: row[3] for row in rows(capsys.readouterr().out)}

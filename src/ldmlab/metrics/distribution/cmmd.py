@@ -25,6 +25,8 @@ class CMMD(KeptFeatures):
         extractor: of embeddings; None for the network that is chosen for all metrics.
     """
 
+    higher_is_better = False
+
     def compute(self) -> dict[str, float]:
         """The distance, 0 for equal sets.
 

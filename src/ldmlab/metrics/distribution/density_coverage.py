@@ -35,6 +35,8 @@ class DensityCoverage(KeptFeatures):
         ValueError: no neighbour, or less than two parts.
     """
 
+    higher_is_better = True
+
     def __init__(self, k: int = 5, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
         super().__init__(extractor)
         if k < 1:

@@ -29,6 +29,7 @@ class Diversity(Metric):
         ValueError: less than two parts.
     """
 
+    higher_is_better = True
     count: Tensor
     total: Tensor
     within: Tensor

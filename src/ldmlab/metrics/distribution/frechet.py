@@ -55,6 +55,7 @@ class FrechetDistance(Metric):
         ValueError: one part, or none to extrapolate from.
     """
 
+    higher_is_better = False
     real_count: Tensor
 
     def __init__(

@@ -38,6 +38,7 @@ class InceptionScore(Metric):
         ValueError: no part, or parts of no sample.
     """
 
+    higher_is_better = True
     sizes: Tensor
     probabilities: Tensor
     entropies: Tensor

@@ -34,6 +34,8 @@ class KernelDistance(KeptFeatures):
         ValueError: no subset, or subsets without a pair.
     """
 
+    higher_is_better = False
+
     def __init__(
         self,
         subsets: int = 100,

@@ -40,6 +40,8 @@ class PrecisionRecall(KeptFeatures):
         ValueError: no neighbour, or less than two parts.
     """
 
+    higher_is_better = True
+
     def __init__(self, k: int = 3, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
         super().__init__(extractor)
         if k < 1:

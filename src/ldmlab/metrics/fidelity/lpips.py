@@ -29,6 +29,7 @@ class PerceptualDistance(Metric):
         ValueError: the package with the weights of EfficientNet-Lite0 is missing or altered.
     """
 
+    higher_is_better = False
     found: Tensor
 
     def __init__(self, network: LpipsLoss | PerceptualLoss | None = None, suffix: str = "-lite0") -> None:

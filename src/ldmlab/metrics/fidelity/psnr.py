@@ -31,6 +31,7 @@ class PSNR(Metric):
     that of the others, and "exact" says how many were exact where any was.
     """
 
+    higher_is_better = True
     ratios: Tensor
     exact: Tensor
 
@@ -60,6 +61,7 @@ class PSNR(Metric):
 class PooledPSNR(Metric):
     """The peak signal-to-noise ratio in dB of the mean squared error over all images, which no exact image spoils."""
 
+    higher_is_better = True
     squares: Tensor
 
     def __init__(self) -> None:

@@ -37,6 +37,7 @@ def ssim(images: UInt8[Tensor, "B 3 H W"], targets: UInt8[Tensor, "B 3 H W"]) ->
 class SSIM(Metric):
     """The structural similarity (Wang et al., 2004), as the mean over the images; see `ssim`."""
 
+    higher_is_better = True
     similarities: Tensor
 
     def __init__(self) -> None:

@@ -46,6 +46,7 @@ class SceneAccuracy(Metric):
         counts: also tell how many captions asked for each, as "asked/ATTRIBUTE".
     """
 
+    higher_is_better = True
     asked: Tensor
     right: Tensor
 
