@@ -51,14 +51,17 @@ def randomised(module: nn.Module) -> nn.Module:
     return module
 
 
-WITH_TEXT = [pytest.param(kind, True, id=f"{kind}-text-to-image") for kind in sorted(BLOCKS)]
-WITHOUT = [
-    pytest.param(kind, False, id=f"{kind}-class-conditional", marks=[] if kind == "adaln_zero" else pytest.mark.slow)
+WHAT = {True: "text-to-image", False: "class-conditional"}
+FIRST = {("adaln_zero", False), ("adaln_zero", True), ("cross_attention", True)}
+"""Published ones; the others are slow tests."""
+BLOCKS_OF_MODELS = [
+    pytest.param(kind, text, id=f"{kind}-{WHAT[text]}", marks=[] if (kind, text) in FIRST else pytest.mark.slow)
     for kind in sorted(BLOCKS)
+    for text in WHAT
 ]
 
 
-@pytest.mark.parametrize(("kind", "text"), [*WITH_TEXT, *WITHOUT])
+@pytest.mark.parametrize(("kind", "text"), BLOCKS_OF_MODELS)
 def test_blocks_share_one_program(kind: str, text: bool, programs: list[int]) -> None:
     """One for all six, at most one more for all further batch sizes; weights keep their names."""
     made = DiT(4, 8, 4, 16, 6, 2, context_width=6 if text else None, vector_width=10, conditioning=kind)

@@ -36,6 +36,7 @@ def seen(body: Body) -> list[DictConfig]:
     return configs
 
 
+@pytest.mark.slow
 def test_optuna_looks_for_the_best_of_three(body: Body, tmp_path: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     body(away_from_two)

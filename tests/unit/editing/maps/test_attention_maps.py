@@ -48,7 +48,7 @@ SITE = AttentionSite("blocks.0.cross", "cross", (2, 2))
 
 def drawn_by(name: str, sampler: Sampler) -> Any:
     """A case. Samplers do not see the backbone: with `make test`, each draws with a DiT, and one with a UNet."""
-    slow = name == "unet" and not isinstance(sampler, Heun)
+    slow = name == "unet" and not isinstance(sampler, DDIM)
     marks = [pytest.mark.slow] if slow else []
     return pytest.param(name, sampler, id=f"{name}-{type(sampler).__name__}", marks=marks)
 
