@@ -38,6 +38,7 @@ class PieMeasured:
         shown: the numbers of the edits that are kept to be looked at.
         pictures: of these, the given ones under "" and those of each method under its name.
         remarks: what to know before figures are compared.
+        higher_is_better: by figure.
     """
 
     cases: Sequence[PieCase]
@@ -46,6 +47,7 @@ class PieMeasured:
     shown: Sequence[int]
     pictures: Mapping[str, Pictures]
     remarks: Sequence[str]
+    higher_is_better: Mapping[str, bool]
 
     def means(self, method: str, category: str | None = None) -> list[tuple[str, float, float | None]]:
         """The name, mean and standard error of a method's figures, over all edits or over those of a category."""
@@ -60,7 +62,8 @@ class PieMeasured:
         errors = {
             f"{method}/{name}": error for method, own in means.items() for name, _, error in own if error is not None
         }
-        return Measured(figures, errors, [*self.remarks])
+        higher = {f"{method}/{name}": value for method in means for name, value in self.higher_is_better.items()}
+        return Measured(figures, errors, [*self.remarks], higher)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class PieBench:
                 remarks += [f"{name}: {line}" for metric in self.metrics for line in metric.remarks()]
         remarks += _of_whole_masks(values)
         names = [name for metric in self.metrics for name in metric.names]
-        return PieMeasured(self.cases, names, values, shown, pictures, remarks)
+        higher = {name: metric.higher_is_better is True for metric in self.metrics for name in metric.names}
+        return PieMeasured(self.cases, names, values, shown, pictures, remarks, higher)
 
     def _by(self, name: str, method: EditMethod, shares: Shares, shown: Sequence[int]) -> Pictures:
         """Take the edits of a method into the metrics; return those that are shown."""

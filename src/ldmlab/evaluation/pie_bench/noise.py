@@ -9,18 +9,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ldmlab.confidence import LEVEL, corrected, difference
-from ldmlab.evaluation.pie_bench.published import base_of
 from ldmlab.metrics.editing.base import mean_of
 from ldmlab.metrics.standard_errors import mean_error, moments
 
-LESS_IS_BETTER = frozenset({"structure_distance", "LPIPS", "MSE"})
 EXPLAINED = (
     f"~: differs from the best of ours by no more than noise (two-sided z-test on the differences of single edits at "
     f"{LEVEL:g}, Holm's correction over the methods)"
 )
 
 
-def alike(names: Sequence[str], values: Mapping[str, Float[Tensor, "N K"]]) -> set[tuple[str, str]]:
+def alike(
+    names: Sequence[str], values: Mapping[str, Float[Tensor, "N K"]], higher_is_better: Mapping[str, bool]
+) -> set[tuple[str, str]]:
     """The pairs of method and figure that cannot be told from the best method's.
 
     Edits are the same for all methods, so that it is their differences, edit by edit, that are held against zero: these
@@ -29,18 +29,19 @@ def alike(names: Sequence[str], values: Mapping[str, Float[Tensor, "N K"]]) -> s
     Args:
         names: of the K figures.
         values: of each method the figures of N edits.
+        higher_is_better: by figure, where that is so.
     """
     found = set()
     for place, name in enumerate(names):
         columns = {method: own[:, place] for method, own in values.items()}
-        found |= {(method, name) for method in _like_best(columns, base_of(name) in LESS_IS_BETTER)}
+        found |= {(method, name) for method in _like_best(columns, higher_is_better.get(name, False))}
     return found
 
 
-def _like_best(columns: Mapping[str, Float[Tensor, " N"]], less_is_better: bool) -> list[str]:
+def _like_best(columns: Mapping[str, Float[Tensor, " N"]], higher_is_better: bool) -> list[str]:
     """The methods that differ from the best by noise, the best itself left out."""
     means = {method: mean_of(column)[0] for method, column in columns.items()}
-    known = {method: -mean if less_is_better else mean for method, mean in means.items() if mean is not None}
+    known = {method: mean if higher_is_better else -mean for method, mean in means.items() if mean is not None}
     if len(known) < 2:
         return []
     best = max(known, key=lambda method: known[method])

@@ -57,7 +57,7 @@ def paper_table(measured: PieMeasured) -> Rows:
     for row in published_rows():
         figures = published_figures(row)
         rows.append([row.model, *(_number(figures.get(base), base) for base in bases)])
-    marked = alike(measured.names, measured.values)
+    marked = alike(measured.names, measured.values, measured.higher_is_better)
     for method in measured.values:
         cells = ((each[0], _with_error(*each)) for each in _of_all(measured, method))
         rows.append([method, *(f"{cell} ~" if (method, name) in marked else cell for name, cell in cells)])

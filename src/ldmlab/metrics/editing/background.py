@@ -16,6 +16,8 @@ from ldmlab.metrics.fidelity.pairs import as_pair
 class BackgroundMSE(EditMetric):
     """Mean squared error outside the mask, of pixels in [0, 1]: "MSE"."""
 
+    higher_is_better = False
+
     def __init__(self) -> None:
         super().__init__("MSE")
 
@@ -28,6 +30,8 @@ class BackgroundMSE(EditMetric):
 
 class BackgroundPSNR(EditMetric):
     """Peak signal-to-noise ratio outside the mask in dB: "PSNR". The mean is over edits that are not exact."""
+
+    higher_is_better = True
 
     def __init__(self) -> None:
         super().__init__("PSNR")
@@ -44,6 +48,8 @@ class BackgroundSSIM(EditMetric):
 
     The mean takes in windows over the reflected border, as torchmetrics' does, which PIE-Bench calls.
     """
+
+    higher_is_better = True
 
     def __init__(self) -> None:
         super().__init__("SSIM")

@@ -29,6 +29,8 @@ class BackgroundLPIPS(EditMetric):
         ValueError: the file is absent, or belongs to another network.
     """
 
+    higher_is_better = False
+
     def __init__(self, weights: Path | str | None = None, backbone: LpipsBackbone = "squeeze") -> None:
         super().__init__("LPIPS-lite0" if weights is None else f"LPIPS-{backbone}")
         self.network = PerceptualLoss() if weights is None else LpipsLoss(weights, backbone)

@@ -24,6 +24,8 @@ class CLIPSimilarity(EditMetric):
         extractor: of features of pictures and of texts.
     """
 
+    higher_is_better = True
+
     extractor: FeatureExtractor
 
     def __init__(self, extractor: FeatureExtractor) -> None:

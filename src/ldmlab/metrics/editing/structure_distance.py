@@ -29,6 +29,8 @@ class StructureDistance(EditMetric):
         ValueError: the file is absent, or belongs to another network.
     """
 
+    higher_is_better = False
+
     def __init__(self, weights: Path | str | None = None) -> None:
         network = Lite0Places() if weights is None else DinoPlaces(weights)
         super().__init__(f"structure_distance{network.suffix}")

@@ -34,7 +34,7 @@ def measured() -> PieMeasured:
     cases = [PieCase(f"k{number}", "17"[number // 2], Path("a.png"), "a", "b, c", (), []) for number in range(3)]
     values = torch.tensor([[0.02, 20.0, 0.3], [0.04, math.inf, 0.1], [0.06, math.nan, math.nan]], dtype=torch.float64)
     pictures = {"": [torch.zeros(3, 8, 8, dtype=torch.uint8)], "p2p": [torch.zeros(3, 8, 8, dtype=torch.uint8)]}
-    return PieMeasured(cases, NAMES, {"p2p": values}, [0], pictures, ["a remark"])
+    return PieMeasured(cases, NAMES, {"p2p": values}, [0], pictures, ["a remark"], {"PSNR": True})
 
 
 def test_the_paper_of_the_benchmark() -> None:
