@@ -14,6 +14,7 @@ DEMO := runs/demo
 SECTIONS ?= all
 N ?= 2000,10000
 EXTRACTORS ?= lite0
+TURNS ?= 3
 OTHERS := .venv-bench-data
 
 .PHONY: help demo laion test lint format test-slow test-ranks test-slurm bench bench-gpu bench-data bench-metrics gpu clean
@@ -100,7 +101,7 @@ bench-data: $(OTHERS)/ready ## what reading data costs, beside other loaders, in
 		--page docs/performance.md
 
 bench-metrics: .venv/dev ## what measuring pictures costs, beside torch-fidelity, into docs/performance.md (N=2000,10000)
-	PYTHONPATH=src:tests/bench $(BIN)/python -m metrics_bench --n $(N) --extractors $(EXTRACTORS) \
+	PYTHONPATH=src:tests/bench $(BIN)/python -m metrics_bench --n $(N) --extractors $(EXTRACTORS) --turns $(TURNS) \
 		--page docs/performance.md
 
 gpu: .venv/dev ## the tests that need a GPU

@@ -72,6 +72,8 @@ def options() -> Iterator[Any]:
     """(group, command, overrides) for each option, with the first command that has its group, or GROUP@PACKAGE.
 
     Overrides choose an option of each other group of that command too, so that a config is composed for all of them.
+    A group that stands elsewhere, as metrics do in a callback, has the options that it has where it belongs: all but
+    the first are slow tests.
     """
     seen: set[str] = set()
     for command in names():
@@ -84,9 +86,11 @@ def options() -> Iterator[Any]:
             for chosen in zip_longest(*groups.values()):
                 row = {group: f"{group}={option}" for group, option in zip(groups, chosen, strict=True) if option}
                 for group, override in row.items():
+                    again = "@" in group and override != f"{group}={groups[group][0]}"
                     yield pytest.param(
-                        group, command, (choice, *row.values())[not choice :], id=f"{command}-{override}"
-                    )
+                        group, command, (choice, *row.values())[not choice :], id=f"{command}-{override}",
+                        marks=[pytest.mark.slow] * again,
+                    )  # fmt: skip
 
 
 @cache

@@ -324,6 +324,7 @@ def test_evaluation_of_a_text_to_image_model(dit: Path, shards: Path, ldmlab: Co
         "bound_steps",
         "commit",
         "edit_config",
+        "networks",
         "pictures",
         "pictures_chosen",
         "pictures_fingerprint",
