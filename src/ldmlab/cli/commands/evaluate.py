@@ -1,4 +1,4 @@
-"""`ldmlab evaluate`: measure a trained model on held-out shards."""
+"""`ldmlab evaluate`: measure a trained model, or pictures that are there already."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _measured(cfg: DictConfig, shares: Shares) -> tuple[dict[str, Any], str]:
 
 COMMAND = Command(
     **vars(CHECKS),
-    summary="measure a trained model on held-out shards",
+    summary="measure a trained model, or pictures that are there already",
     synopsis="ldmlab evaluate [ckpt=PATH | pictures=PATH] [data.path=DATASET | reference=PATH] [KEY=VALUE ...]",
     description=(
         "A text-to-image model: Frechet distance and inception score on the features of the chosen extractor, "
