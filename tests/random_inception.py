@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 
 def write_random_inception(path: Path) -> Path:
@@ -17,5 +18,19 @@ def write_random_inception(path: Path) -> Path:
         patch.setattr(fidelity, "load_state_dict_from_url", lambda *args, **kwargs: {})
         patch.setattr(fidelity.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
         network = fidelity.FeatureExtractorInceptionV3("random", ["2048"])
+        network.apply(_draw)
     torch.save(network.state_dict(), path)
     return path
+
+
+@torch.no_grad()
+def _draw(layer: nn.Module) -> None:
+    """Draw weights of a size that leaves pictures apart: those that PyTorch begins with hardly do."""
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight)
+    elif isinstance(layer, nn.BatchNorm2d):
+        for values, low, high in ((layer.weight, 0.8, 1.2), (layer.bias, -0.1, 0.1), (layer.running_var, 0.8, 1.2)):
+            nn.init.uniform_(values, low, high)
+        nn.init.normal_(layer.running_mean, std=0.1)
+    elif isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, std=0.1)
