@@ -11,7 +11,7 @@ from ldmlab.evaluation.given.picture_set import GivenPictures
 from ldmlab.evaluation.held_out import Tell
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.read_ahead import read_ahead
-from ldmlab.evaluation.record import kept_by, reference_fields
+from ldmlab.evaluation.record import kept_by, notes_on_silence, reference_fields
 from ldmlab.evaluation.reference import compares, notes_on, read_reference
 from ldmlab.evaluation.reference_cache import ReferenceCache
 from ldmlab.evaluation.saving import finish_saving
@@ -165,4 +165,4 @@ def evaluate_given(
         found = measure_given(pictures, reference, metrics, extractor, seed, shares, cache)
     finish_saving(metrics.values(), shares)
     about = [] if reference is None else notes_on(reference, metrics.values(), pictures.n, pictures.size)
-    return record(found, manifest, [*notes, *about])
+    return record(found, manifest, [*notes, *about, *notes_on_silence(found, metrics)])

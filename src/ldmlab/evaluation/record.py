@@ -14,10 +14,11 @@ from ldmlab.evaluation.measured_model import model_fields
 from ldmlab.evaluation.measurement import Measurement
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reference import notes_on
-from ldmlab.evaluation.saving import finish_saving
+from ldmlab.evaluation.saving import SavedPictures, finish_saving
 from ldmlab.metrics.base import Metric, own_networks, settings_of
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.manifest import Manifest, record
+from ldmlab.metrics.measured import COUNTS, Measured
 from ldmlab.models.latent_diffusion import LatentDiffusion
 from ldmlab.models.loading import Loaded
 
@@ -70,7 +71,15 @@ def evaluate_loaded(
     found = evaluate(loaded.model, replace(measurement, shares=shares), compile)
     finish_saving(metrics.values(), shares)
     about = [] if compared is None else notes_on(compared, metrics.values(), asked_for.n, size)
-    return record(found, manifest, [*notes, *about])
+    return record(found, manifest, [*notes, *about, *notes_on_silence(found, metrics)])
+
+
+def notes_on_silence(found: Measured, metrics: Mapping[str, Metric]) -> list[str]:
+    """A line where metrics were chosen, and none of them has found in the pictures what it looks for."""
+    silent = [name for name, each in metrics.items() if not isinstance(each, SavedPictures)]
+    if not silent or found.figures.keys() - set(COUNTS):
+        return []
+    return [f"metric={','.join(silent)}: found nothing to measure in these pictures; choose another metric"]
 
 
 def reference_fields(reference: PictureSet) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ldmlab.metrics.base import Metric
 
+COUNTS = ("n", "n_real", "n_fake")
+"""Figures that say how many pictures the others are of."""
+
 
 @dataclass(frozen=True)
 class Measured:

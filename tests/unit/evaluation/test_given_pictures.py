@@ -18,6 +18,7 @@ from ldmlab.metrics.base import Metric
 from ldmlab.metrics.distribution.frechet import FrechetDistance, frechet_distance
 from ldmlab.metrics.distribution.inception_score import InceptionScore
 from ldmlab.metrics.fidelity.psnr import PSNR, psnr
+from ldmlab.metrics.scenes.accuracy import SceneAccuracy
 from ldmlab.ranks import Ranks
 
 from .stand_in import StandIn
@@ -67,6 +68,17 @@ def test_other_sizes_are_told(npz: Path, other: Path) -> None:
         "notes"
     ]
     assert "pictures of 16 x 16 are compared with ones of 8 x 8; the extractor resizes both" in notes
+
+
+def test_metrics_that_find_nothing_to_measure_are_told(npz: Path) -> None:
+    def told(**metrics: Metric) -> list[str]:
+        notes: list[str] = evaluate_given(open_pictures(npz, "pictures"), None, metrics, StandIn(), device=CPU)["notes"]
+        return [note for note in notes if "found nothing to measure" in note]
+
+    assert told(scene_accuracy=SceneAccuracy()) == [
+        "metric=scene_accuracy: found nothing to measure in these pictures; choose another metric"
+    ]
+    assert not told(scene_accuracy=SceneAccuracy(), inception_score=InceptionScore(splits=1))
 
 
 def test_several_ranks_give_the_figures_of_one(npz: Path, other: Path, on_ranks: Callable[..., list[Any]]) -> None:

@@ -88,7 +88,7 @@ def test_too_few_images_for_a_figure_are_told(extractor: Any, images: Tensor) ->
     notes.clear()
     measured(extractor, [images], [images], Announced(24, suffix="-mean"), notes)
     assert notes == [
-        "IS-mean: 10 parts of 2 images for 3 classes, and it is never above 2; compare it with figures of as many "
+        "IS-mean: 10 parts of 2.4 images for 3 classes, and it is never above 2.4; compare it with figures of as many "
         "images alone"
     ]
 

@@ -109,12 +109,12 @@ class InceptionScore(Metric):
 
     def remarks(self) -> list[str]:
         """Whether a part has fewer samples than there are classes, which bounds the score."""
-        size, classes = int(self.sizes.sum()) // self.parts, self.probabilities.shape[1]
+        size, classes = float(self.sizes.sum()) / self.parts, self.probabilities.shape[1]
         if size >= classes:
             return []
         return [
-            f"IS{self.announced.suffix}: {self.parts} parts of {size} images for {classes} classes, and it is "
-            f"never above {size}; compare it with figures of as many images alone"
+            f"IS{self.announced.suffix}: {self.parts} parts of {size:.5g} images for {classes} classes, and it is "
+            f"never above {size:.5g}; compare it with figures of as many images alone"
         ]
 
     def _scores(self, without: int | None = None) -> Float[Tensor, " P"]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from ldmlab.confidence import ERROR, written
-from ldmlab.metrics.measured import Measured
+from ldmlab.metrics.measured import COUNTS, Measured
 
 PREFIX = "eval/"
 """What the names of its curves begin with."""
-COUNTS = ("n", "n_real", "n_fake")
-"""Figures that say how many were measured, which is the same every time."""
 OF_COUNTS = ("asked/", "confusion/", "naive/asked/", "naive/confusion/")
 """What the names of others begin with, which are no curves."""
 
