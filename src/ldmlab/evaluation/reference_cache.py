@@ -57,7 +57,7 @@ class ReferenceCache:
         """
         said, path = _as_text(about), self._path(about)
         try:
-            check(path)
+            check(path, "reference_cache")
             with safe_open(path, "pt") as file:
                 if (file.metadata() or {}).get(ABOUT) != said:
                     return None
