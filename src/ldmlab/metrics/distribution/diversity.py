@@ -169,7 +169,7 @@ def diversity(features: Float[Tensor, "N F"], groups: Sequence[Hashable] | None 
 
 def _mean_distance(total: Tensor | float, n: int) -> float:
     """1 - the mean cosine over the pairs of n unit vectors, from their sum (F,)."""
-    return float(1 - (torch.as_tensor(total).square().sum() - n) / (n * (n - 1)))
+    return max(0.0, float(1 - (torch.as_tensor(total).square().sum() - n) / (n * (n - 1))))
 
 
 def _unit(features: Float[Tensor, "B F"]) -> Float[Tensor, "B F"]:
