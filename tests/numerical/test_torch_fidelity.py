@@ -20,7 +20,7 @@ from ldmlab.metrics.measured import measured
 from ldmlab.pretrained import inception
 from ldmlab.pretrained.weights import sha256_of
 
-from ..random_inception import write_random_inception
+from ..bench.random_inception import write_random_inception
 
 pytest.importorskip("torch_fidelity", exc_type=ImportError)
 

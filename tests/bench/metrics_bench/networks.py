@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from torch_fidelity import feature_extractor_inceptionv3 as inception
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch import Tensor
 
 from ldmlab.extractors.efficientnet_lite0 import EfficientNetLite0
+
+pytest.importorskip("torch_fidelity", exc_type=ImportError)
+
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 LITE0 = "efficientnet-lite0"
 
@@ -43,18 +44,3 @@ class Lite0(FeatureExtractorBase):
     @staticmethod
     def get_dummy_input_for_compile() -> Tensor:
         return torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-
-
-def inception_weights(path: Path) -> Path:
-    """A file of random weights of the Inception of 2015 that keep the scale of what passes, made if there is none."""
-    if not path.exists():
-        with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            patch.setattr(inception, "load_state_dict_from_url", lambda *args, **kwargs: {})
-            patch.setattr(inception.FeatureExtractorInceptionV3, "load_state_dict", lambda self, state: None)
-            network = inception.FeatureExtractorInceptionV3("random", ["2048"])
-            for module in network.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        torch.save(network.state_dict(), path)
-    return path

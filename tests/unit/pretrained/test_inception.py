@@ -13,7 +13,7 @@ from ldmlab.pretrained import inception
 from ldmlab.pretrained.inception import Inception2015
 from ldmlab.pretrained.weights import sha256_of
 
-from ...random_inception import write_random_inception
+from ...bench.random_inception import write_random_inception
 
 pytest.importorskip("torch_fidelity", exc_type=ImportError)
 
