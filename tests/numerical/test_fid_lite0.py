@@ -31,6 +31,7 @@ def images() -> Tensor:
     return torch.stack([photo[:, y : y + 96, x : x + 96] for y, x in corners])
 
 
+@pytest.mark.slow
 def test_distance_grows_with_blur(extractor: EfficientNetLite0, images: Tensor) -> None:
     real = extractor.features(images)
     distances = [frechet_distance(real, extractor.features(gaussian_blur(images, [25, 25], [sd]))) for sd in (0.5, 1.5)]

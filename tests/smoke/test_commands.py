@@ -397,6 +397,7 @@ def test_a_sweep_gives_each_job_its_own_finished_wandb_run(tiny: Tiny, shards: P
     assert len(ids) == 2
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_its_wandb_run_as_failed(tiny: Tiny, shards: Path, ldmlab: Command, tmp_path: Path) -> None:
     words = (*tiny["autoencoder"], "logger=wandb", "optimizer.lr=1e30", f"data.path={shards}", f"output_dir={tmp_path}")
     assert "loss became" in ldmlab("train", *words).refusal()

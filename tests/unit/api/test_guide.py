@@ -56,6 +56,7 @@ def tiny_training(tiny: Mapping[str, tuple[str, ...]], lines: Sequence[str]) -> 
     return list(tiny["dit"][1:])
 
 
+@pytest.mark.slow
 def test_the_guide(shrunk: Path) -> None:
     namespace: dict[str, Any] = {}
     for number, block in enumerate(BLOCK.findall((ROOT / "docs/python.md").read_text())):

@@ -159,6 +159,7 @@ def test_completion(
     assert complete(line, monkeypatch, capsys) == answers
 
 
+@pytest.mark.slow
 def test_completion_in_bash(tmp_path: Path) -> None:
     """A terminal, in which the tabulator is pressed twice."""
     program = tmp_path / "bin/ldmlab"

@@ -88,7 +88,13 @@ def test_what_was_meant(command: str, wrong: str, meant: str) -> None:
     assert instead_of_key(command, wrong, keys(command)) == f"; did you mean '{meant}'?"
 
 
-@pytest.mark.parametrize("command", names())
+LARGE = ("evaluate", "train")
+"""Commands that have nearly all groups between them; the others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "command", [each if each in LARGE else pytest.param(each, marks=pytest.mark.slow) for each in names()]
+)
 def test_whatever_is_proposed_is_there(command: str) -> None:
     own = keys(command)
     known = {*own, *(group.name for group in catalogue.groups(command))}

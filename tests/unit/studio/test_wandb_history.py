@@ -53,6 +53,7 @@ def requeued(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_that_was_requeued_three_times_is_one_run(requeued: Path) -> None:
     run = history(requeued)
     assert run is not None

@@ -61,7 +61,9 @@ def all_at_once(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return noise(blur(tinted, rng), rng)
 
 
-@pytest.mark.parametrize(("size", "count"), [(64, 1000), (128, 200), (32, 200)])
+@pytest.mark.parametrize(
+    ("size", "count"), [pytest.param(64, 1000, marks=pytest.mark.slow), (64, 200), (128, 200), (32, 200)]
+)
 def test_fresh_scenes_are_read_back(size: int, count: int) -> None:
     rates = accuracy(count, size, seed=1)
     assert set(rates) == {"count", "shape", "colour", "size", "place", "relation", "background"}
