@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ldmlab.extractors.images import require_uint8
 
-CPU_BATCH = 4
+CPU_BATCH = 2
 """Images a pass on the CPU, where small batches run fastest (they stay in the cache)."""
 GPU_BATCH = 64
 

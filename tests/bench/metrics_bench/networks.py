@@ -18,14 +18,14 @@ LITE0 = "efficientnet-lite0"
 
 
 class Lite0(FeatureExtractorBase):
-    """Our extractor, as one of torch-fidelity's."""
+    """Our extractor's network, as one of torch-fidelity's, which passes as many pictures at once as that chooses."""
 
     def __init__(self, name: str, features_list: list[str], **settings: Any) -> None:
         super().__init__(name, features_list)
         self.extractor = EfficientNetLite0()
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        found = {"features": self.extractor.features(images)}
+        found = {"features": self.extractor.network.features(images)}
         found["logits"] = self.extractor.logits(found["features"])
         return tuple(found[name] for name in self.features_list)
 
