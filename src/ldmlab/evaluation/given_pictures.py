@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,15 +11,14 @@ from ldmlab.evaluation.given.picture_set import GivenPictures
 from ldmlab.evaluation.held_out import Tell
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.read_ahead import read_ahead
-from ldmlab.evaluation.record import kept_by, notes_on_silence, reference_fields
-from ldmlab.evaluation.reference import compares, notes_on, read_reference
+from ldmlab.evaluation.record import finished, measuring_fields, shares_of
+from ldmlab.evaluation.reference import compares, read_reference
 from ldmlab.evaluation.reference_cache import ReferenceCache
-from ldmlab.evaluation.saving import finish_saving
 from ldmlab.evaluation.shares import SINGLE, Shares
 from ldmlab.extractors.base import FeatureExtractor
-from ldmlab.metrics.base import Announced, Metric, begin_all, own_networks, parameters, settings_of
+from ldmlab.metrics.base import Announced, Metric, begin_all, parameters
 from ldmlab.metrics.feed import Feed, Reading
-from ldmlab.metrics.manifest import Manifest, device_name, record
+from ldmlab.metrics.manifest import Manifest, device_name
 from ldmlab.metrics.measured import Measured, measured
 from ldmlab.precision import Precision
 from ldmlab.progress import track
@@ -116,7 +115,6 @@ def evaluate_given(
     image_size: int | None = None,
     called: str = "pictures",
     fields: Mapping[str, Any] | None = None,
-    notes: Sequence[str] = (),
     shares: Shares = SINGLE,
     cache: ReferenceCache | None = None,
     tell: Tell = print,
@@ -133,7 +131,6 @@ def evaluate_given(
         image_size: to what pictures were cropped and scaled; None if they were not.
         called: what the manifest calls the choice of metrics.
         fields: more of the manifest: `protocol`, `table`.
-        notes: what is known already that one should know before the figures are compared.
         shares: among which ranks the work is shared, and where what is done is kept.
         cache: of references.
         tell: is told what is there already.
@@ -146,23 +143,15 @@ def evaluate_given(
         n=pictures.n,
         seed=seed,
         device=device_name(device),
-        extractor=extractor.name,
-        extractor_sha256=extractor.weights_sha256,
-        networks=own_networks(metrics),
-        metric_config=settings_of(metrics),
         pictures=pictures.name.partition("=")[2],
         pictures_fingerprint=pictures.fingerprint,
         pictures_chosen=pictures.chosen,
         resized_to=image_size,
         picture_size=pictures.size,
-        **({} if reference is None else reference_fields(reference)),
+        **measuring_fields(metrics, extractor, reference),
         **(fields or {}),
     )
-    shares = shares.of(kept_by(manifest, pictures.batch_size, metrics))
-    if shares.kept is not None:
-        shares.kept.tell(tell)
+    shares = shares_of(manifest, pictures.batch_size, metrics, shares, tell)
     with Precision("fp32", device).arithmetic():
         found = measure_given(pictures, reference, metrics, extractor, seed, shares, cache)
-    finish_saving(metrics.values(), shares)
-    about = [] if reference is None else notes_on(reference, metrics.values(), pictures.n, pictures.size)
-    return record(found, manifest, [*notes, *about, *notes_on_silence(found, metrics)])
+    return finished(found, manifest, metrics, reference, shares)

@@ -15,6 +15,8 @@ from ldmlab.evaluation.measurement import Measurement
 from ldmlab.evaluation.picture_set import PictureSet
 from ldmlab.evaluation.reference import notes_on
 from ldmlab.evaluation.saving import SavedPictures, finish_saving
+from ldmlab.evaluation.shares import Shares
+from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Metric, own_networks, settings_of
 from ldmlab.metrics.bound import VariationalBound
 from ldmlab.metrics.manifest import Manifest, record
@@ -50,31 +52,68 @@ def evaluate_loaded(
     Raises:
         ValueError: see `evaluate`.
     """
-    metrics, asked_for, compared = measurement.metrics, measurement.asked, measurement.compared
-    size = (loaded.checkpoint.config["image_size"],) * 2
+    asked_for, compared = measurement.asked, measurement.compared
     manifest = Manifest(
         n=asked_for.n,
         seed=asked_for.seed,
-        extractor=measurement.extractor.name,
-        extractor_sha256=measurement.extractor.weights_sha256,
-        networks=own_networks(metrics),
-        metric_config=settings_of(metrics),
-        picture_size=size,
-        **({} if compared is None else reference_fields(compared)),
+        picture_size=(loaded.checkpoint.config["image_size"],) * 2,
+        **measuring_fields(measurement.metrics, measurement.extractor, compared),
         **model_fields(loaded, measurement.precision),
         **_used(loaded.model, measurement, sampling or {}),
         **(fields or {}),
     )
-    shares = measurement.shares.of(kept_by(manifest, asked_for.batch_size, metrics))
-    if shares.kept is not None:
-        shares.kept.tell(tell)
+    shares = shares_of(manifest, asked_for.batch_size, measurement.metrics, measurement.shares, tell)
     found = evaluate(loaded.model, replace(measurement, shares=shares), compile)
+    return finished(found, manifest, measurement.metrics, compared, shares, notes)
+
+
+def shares_of(
+    manifest: Manifest, batch_size: int, metrics: Mapping[str, Metric], shares: Shares, tell: Tell = print
+) -> Shares:
+    """The shares of a measurement that is described by its manifest; `tell` is told what is there already."""
+    own = shares.of(_kept_by(manifest, batch_size, metrics))
+    if own.kept is not None:
+        own.kept.tell(tell)
+    return own
+
+
+def finished(
+    found: Measured,
+    manifest: Manifest,
+    metrics: Mapping[str, Metric],
+    reference: PictureSet | None,
+    shares: Shares,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Finish the pictures that were saved, and return what was found as a record, see `record`.
+
+    Args:
+        found: by the metrics.
+        manifest: with the number and the size of the pictures.
+        metrics: by name.
+        reference: the pictures that were compared with, if any.
+        shares: of the measurement.
+        notes: what else to know, a line each; they come first.
+    """
     finish_saving(metrics.values(), shares)
-    about = [] if compared is None else notes_on(compared, metrics.values(), asked_for.n, size)
-    return record(found, manifest, [*notes, *about, *notes_on_silence(found, metrics)])
+    about = [] if reference is None else notes_on(reference, metrics.values(), manifest.n, manifest.picture_size)
+    return record(found, manifest, [*notes, *about, *_notes_on_silence(found, metrics)])
 
 
-def notes_on_silence(found: Measured, metrics: Mapping[str, Metric]) -> list[str]:
+def measuring_fields(
+    metrics: Mapping[str, Metric], extractor: FeatureExtractor, reference: PictureSet | None
+) -> dict[str, Any]:
+    """The fields of a `Manifest` that say what was measured with, and what pictures were compared with."""
+    fields = {
+        "extractor": extractor.name,
+        "extractor_sha256": extractor.weights_sha256,
+        "networks": own_networks(metrics),
+        "metric_config": settings_of(metrics),
+    }
+    return fields if reference is None else {**fields, **_reference_fields(reference)}
+
+
+def _notes_on_silence(found: Measured, metrics: Mapping[str, Metric]) -> list[str]:
     """A line where metrics were chosen, and none of them has found in the pictures what it looks for."""
     silent = [name for name, each in metrics.items() if not isinstance(each, SavedPictures)]
     if not silent or found.figures.keys() - set(COUNTS):
@@ -82,8 +121,7 @@ def notes_on_silence(found: Measured, metrics: Mapping[str, Metric]) -> list[str
     return [f"metric={','.join(silent)}: found nothing to measure in these pictures; choose another metric"]
 
 
-def reference_fields(reference: PictureSet) -> dict[str, Any]:
-    """The fields of a `Manifest` that say what pictures were compared with."""
+def _reference_fields(reference: PictureSet) -> dict[str, Any]:
     return {
         "reference": reference.name.removeprefix("reference="),
         "reference_kind": reference.kind,
@@ -94,7 +132,7 @@ def reference_fields(reference: PictureSet) -> dict[str, Any]:
     }
 
 
-def kept_by(manifest: Manifest, batch_size: int, metrics: Mapping[str, Metric]) -> dict[str, Any]:
+def _kept_by(manifest: Manifest, batch_size: int, metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """What has to be the same for what came of a batch to be taken for a later start's."""
     said = asdict(manifest)
     del said["measured_at"], said["device"]  # the time, and a name with the number of threads

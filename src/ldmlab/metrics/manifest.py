@@ -132,7 +132,7 @@ class Manifest:
     pictures: str | None = None
     pictures_fingerprint: str | None = None
     pictures_chosen: str | None = None
-    picture_size: Sequence[int] | None = None
+    picture_size: tuple[int, int] | None = None
     resized_to: int | None = None
     metric: str = "pictures"
     bound_steps: int | None = None
