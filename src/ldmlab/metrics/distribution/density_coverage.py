@@ -12,15 +12,14 @@ from torch import Tensor
 
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced
-from ldmlab.metrics.distribution.kept_features import KeptFeatures
-from ldmlab.metrics.distribution.neighbours import coverage_error, distances, radii, require_neighbours
+from ldmlab.metrics.distribution.neighbours import Neighbourhoods, coverage_error, distances, radii, require_neighbours
 from ldmlab.metrics.picture_parts import parts_of_all
 from ldmlab.metrics.standard_errors import mean_error, moments
 
 NAME = "density_coverage"
 
 
-class DensityCoverage(KeptFeatures):
+class DensityCoverage(Neighbourhoods):
     """How many held-out pictures one of the model's is near, over k; and the share of them that have one near.
 
     Near a held-out picture is what is nearer to it than its k-th neighbour among them. Of one and the same distribution
@@ -38,13 +37,7 @@ class DensityCoverage(KeptFeatures):
     higher_is_better = True
 
     def __init__(self, k: int = 5, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
-        super().__init__(extractor)
-        if k < 1:
-            raise ValueError(f"k is {k}; give at least 1")
-        if parts < 2:
-            raise ValueError(f"parts is {parts}; give at least 2")
-        self.k, self.parts = k, parts
-        self._errors: dict[str, float] = {}
+        super().__init__(k, parts, extractor)
 
     def begin(self, announced: Announced) -> None:
         """Refuse a single picture, of which no error can be told, and fewer held-out ones than neighbours."""
@@ -71,11 +64,6 @@ class DensityCoverage(KeptFeatures):
             f"coverage{suffix}": coverage_error(covered, without),
         }
         return {f"density{suffix}": float(density.mean()), f"coverage{suffix}": float(covered.double().mean())}
-
-    def errors(self) -> dict[str, float]:
-        """The standard error of the density, and that of the coverage or a bound on it, see `coverage_error`."""
-        self.compute()
-        return self._errors
 
     def _near(
         self, real: Float[Tensor, "M F"], fake: Float[Tensor, "N F"], reach: Float[Tensor, " M"]

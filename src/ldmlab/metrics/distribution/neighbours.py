@@ -11,12 +11,41 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ldmlab.extractors.base import FeatureExtractor
+from ldmlab.metrics.distribution.kept_features import KeptFeatures
 from ldmlab.metrics.standard_errors import jackknife_error, share_error
 
 ROWS = 512
 """Samples whose distances to all others are held at once."""
 SPARE = 4
 """Times as many neighbours are looked at as are asked for, so that there are enough beside those of any part."""
+
+
+class Neighbourhoods(KeptFeatures):
+    """Figures of which images of one side are near images of the other. `compute` leaves their errors in `_errors`.
+
+    Args:
+        k: which neighbour of an image, on its own side, says how far its neighbourhood reaches.
+        parts: of the model's pictures, which are left out in turn to tell errors by.
+        extractor: the network whose features are compared; None for that of all metrics.
+
+    Raises:
+        ValueError: no neighbour, or less than two parts.
+    """
+
+    def __init__(self, k: int, parts: int, extractor: FeatureExtractor | None = None) -> None:
+        super().__init__(extractor)
+        if k < 1:
+            raise ValueError(f"k is {k}; give at least 1")
+        if parts < 2:
+            raise ValueError(f"parts is {parts}; give at least 2")
+        self.k, self.parts = k, parts
+        self._errors: dict[str, float] = {}
+
+    def errors(self) -> dict[str, float]:
+        """The standard errors, or bounds on them, see `coverage_error`."""
+        self.compute()
+        return self._errors
 
 
 def distances(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ldmlab.extractors.base import FeatureExtractor
 from ldmlab.metrics.base import Announced
-from ldmlab.metrics.distribution.kept_features import KeptFeatures
 from ldmlab.metrics.distribution.neighbours import (
+    Neighbourhoods,
     coverage_error,
     distances,
     radii,
@@ -26,7 +26,7 @@ from ldmlab.metrics.standard_errors import share_error
 NAME = "precision_recall"
 
 
-class PrecisionRecall(KeptFeatures):
+class PrecisionRecall(Neighbourhoods):
     """The share of the model's pictures that are near a held-out one, and of held-out ones that are near the model's.
 
     Near a picture is what is no farther from it than its k-th neighbour on its own side.
@@ -43,13 +43,7 @@ class PrecisionRecall(KeptFeatures):
     higher_is_better = True
 
     def __init__(self, k: int = 3, parts: int = 12, extractor: FeatureExtractor | None = None) -> None:
-        super().__init__(extractor)
-        if k < 1:
-            raise ValueError(f"k is {k}; give at least 1")
-        if parts < 2:
-            raise ValueError(f"parts is {parts}; give at least 2")
-        self.k, self.parts = k, parts
-        self._errors: dict[str, float] = {}
+        super().__init__(k, parts, extractor)
 
     def begin(self, announced: Announced) -> None:
         """Refuse fewer pictures than neighbours, on either side as far as they have come."""
@@ -75,11 +69,6 @@ class PrecisionRecall(KeptFeatures):
             f"recall{suffix}": coverage_error(near_fake[0], without),
         }
         return {f"precision{suffix}": precision, f"recall{suffix}": recall}
-
-    def errors(self) -> dict[str, float]:
-        """The standard error of the precision, and that of the recall or a bound on it, see `coverage_error`."""
-        self.compute()
-        return self._errors
 
     def _near(self, real: Float[Tensor, "M F"], fake: Float[Tensor, "N F"]) -> tuple[Bool[Tensor, " N"], Tensor]:
         """Which of the model's pictures are near a held-out one; and which of those are near one of the model's.
